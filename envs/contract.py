@@ -1,0 +1,234 @@
+"""The contract of every world: text and, where there is one, a picture in; free text out.
+
+A world is a Gymnasium environment. Its author writes three methods of `World`:
+
+    begin(rng, options) -> Scene      deal a new task instance; `rng` alone decides it
+    respond(text)       -> Outcome    answer one action; any string is legal and none raises
+    expert()            -> str        (optional) the text that an expert would write now
+
+and `World` does the rest: spaces, seeding, the life of an episode, and an `info` with these keys
+at every reset and step:
+
+    verdict    what the step came to: a member of the world's own `verdicts`; None after a reset
+    success    final only when the episode has ended; False until then
+    feedback   what the agent was told about its last action; "" if nothing
+    ended_by   None while the episode runs, then why it ended: a member of `EndedBy`
+    new_image  whether the picture differs from the one of the observation before
+
+and whatever `facts()` adds. Two worlds built and reset alike are equal to the pixel.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, ClassVar, TypeVar
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+T = TypeVar("T")
+Image = np.ndarray
+"""A picture: uint8, height x width x 3, RGB."""
+
+MAX_TEXT = 1_000_000
+"""What a text space promises as an upper bound of its own texts, in characters."""
+
+
+class EndedBy(StrEnum):
+    """Why an episode ended."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    OUT_OF_ATTEMPTS = "out_of_attempts"
+    OUT_OF_STEPS = "out_of_steps"
+    ERROR = "error"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What the agent is shown: a text and, in the visual modality, a picture."""
+
+    text: str
+    image: Image | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one action led to. `ended_by` is None while the episode goes on."""
+
+    verdict: StrEnum
+    reward: float
+    scene: Scene
+    feedback: str = ""
+    ended_by: EndedBy | None = None
+
+
+class ResetNeeded(gymnasium.error.ResetNeeded):
+    """A step was asked of an episode that has not begun or has already ended."""
+
+
+class FreeText(spaces.Text):
+    """Every string. Samples are short printable ASCII; membership does not look at characters."""
+
+    def __init__(self, max_length: int = 64, seed: int | np.random.Generator | None = None) -> None:
+        printable = "".join(map(chr, range(32, 127)))
+        super().__init__(max_length, min_length=0, charset=printable, seed=seed)
+
+    def contains(self, x: Any) -> bool:
+        return isinstance(x, str)
+
+    def __repr__(self) -> str:
+        return "FreeText()"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FreeText)
+
+    def __hash__(self) -> int:
+        return hash(FreeText)
+
+
+class World(gymnasium.Env[dict[str, Any], str]):
+    """Base class of the suite's environments. See the module's docstring for what to write."""
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 1}
+    verdicts: ClassVar[type[StrEnum]]
+
+    def __init__(
+        self, *, image_size: tuple[int, int] | None = None, render_mode: str | None = None
+    ) -> None:
+        """`image_size` is (height, width) of the pictures, None for a world of text alone."""
+        self.render_mode = one_of("render_mode", render_mode, (None, "rgb_array"))
+        parts: dict[str, spaces.Space[Any]] = {"text": FreeText()}
+        if image_size is not None:
+            parts["image"] = spaces.Box(0, 255, (*image_size, 3), np.uint8)
+        self.observation_space = spaces.Dict(parts)
+        self.action_space = FreeText()
+        self._scene: Scene | None = None
+        self._outcome: Outcome | None = None
+        self._last_action = ""
+
+    # What a world's author writes.
+
+    def begin(self, rng: np.random.Generator, options: dict[str, Any]) -> Scene:
+        """Deals a new task instance, decided by `rng` and `options` alone."""
+        raise NotImplementedError(f"{type(self).__name__} must define begin(rng, options)")
+
+    def respond(self, text: str) -> Outcome:
+        """Answers one action of the agent. Any string is legal; none raises."""
+        raise NotImplementedError(f"{type(self).__name__} must define respond(text)")
+
+    def expert(self) -> str:
+        """The text that an expert would write now."""
+        raise NotImplementedError(f"{type(self).__name__} has no expert")
+
+    def facts(self) -> dict[str, Any]:
+        """What `info` says beyond the contract's own keys."""
+        return {}
+
+    # What Gymnasium calls.
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        super().reset(seed=seed)
+        self._outcome, self._last_action = None, ""
+        self._scene = self.begin(self.np_random, dict(options or {}))
+        return self._observation(self._scene), self._info(new_image=True)
+
+    def step(self, action: str) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
+        if not isinstance(action, str):
+            raise TypeError(f"an action is a string, got {type(action).__name__}: {action!r:.80}")
+        if self._scene is None or (self._outcome and self._outcome.ended_by):
+            raise ResetNeeded("the episode has not begun or has ended: call reset() before step()")
+        before, outcome = self._scene.image, self.respond(action)
+        self._scene, self._outcome, self._last_action = outcome.scene, outcome, action
+        truncated = outcome.ended_by is EndedBy.OUT_OF_STEPS
+        terminated = outcome.ended_by is not None and not truncated
+        info = self._info(new_image=outcome.scene.image is not before)
+        return self._observation(outcome.scene), float(outcome.reward), terminated, truncated, info
+
+    def render(self) -> Image | None:  # type: ignore[override]
+        """The current scene as a person understands it: picture, text, last action, verdict."""
+        if self.render_mode is None:
+            return None
+        if self._scene is None:
+            raise ResetNeeded("nothing to render: call reset() first")
+        from envs.frame import compose_frame
+
+        return compose_frame(
+            self.frame_image(),
+            prompt=self._scene.text,
+            action=self._last_action,
+            verdict=str(self._outcome.verdict) if self._outcome else "",
+            reward=self._outcome.reward if self._outcome else None,
+            feedback=self._outcome.feedback if self._outcome else "",
+        )
+
+    def frame_image(self) -> Image | None:
+        """The picture that `render` shows; worlds may add a map or the like."""
+        return self._scene.image if self._scene else None
+
+    def _observation(self, scene: Scene) -> dict[str, Any]:
+        if "image" not in self.observation_space.spaces:  # type: ignore[attr-defined]
+            return {"text": scene.text}
+        if scene.image is None:
+            raise ValueError(f"{type(self).__name__} promised pictures, but its scene has none")
+        return {"text": scene.text, "image": scene.image}
+
+    def _info(self, *, new_image: bool) -> dict[str, Any]:
+        done = self._outcome
+        return {
+            "verdict": done.verdict if done else None,
+            "success": bool(done and done.ended_by is EndedBy.SUCCESS),
+            "feedback": done.feedback if done else "",
+            "ended_by": done.ended_by if done else None,
+            "new_image": new_image and self._scene is not None and self._scene.image is not None,
+            **self.facts(),
+        }
+
+
+# How arguments are checked: the error names the argument, the value and what is allowed.
+
+
+def one_of(name: str, value: Any, allowed: Iterable[T]) -> T:
+    """`value` if it is one of `allowed`; else an error with the nearest allowed name."""
+    options = list(allowed)
+    for option in options:
+        if type(value) is type(option) and value == option:
+            return option
+    near = difflib.get_close_matches(str(value), [str(o) for o in options], n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"{name}={value!r:.100} is not one of {', '.join(map(repr, options))}.{hint}")
+
+
+def whole_number(name: str, value: Any, low: int, high: int) -> int:
+    """`value` as an int if it is a whole number from `low` to `high`."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise ValueError(f"{name}={value!r:.100} is not a whole number from {low} to {high}.")
+    if not low <= value <= high:
+        raise ValueError(f"{name}={value} is out of range: allowed are {low} to {high}.")
+    return int(value)
+
+
+def picture_size(name: str, value: Any, low: int = 28, high: int = 4096) -> tuple[int, int]:
+    """`value` as (height, width)."""
+    try:
+        height, width = value
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{name}={value!r:.100} is not a pair (height, width) of whole numbers."
+        ) from None
+    return (
+        whole_number(f"{name}[0] (height)", height, low, high),
+        whole_number(f"{name}[1] (width)", width, low, high),
+    )
+
+
+def no_unknown_options(options: dict[str, Any], allowed: Iterable[str]) -> None:
+    """Raises where reset(options=...) holds a key that the world does not know."""
+    for key in options:
+        one_of("reset option", key, allowed)

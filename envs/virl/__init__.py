@@ -1,0 +1,1 @@
+"""V-IRL: find your way by street views (`amft/VIRL-v0`)."""

@@ -1,0 +1,101 @@
+"""The actions of V-IRL: `forward()`, `turn_direction(d)`, `stop()`, as models write them.
+
+`read_action` is forgiving about case, spaces, quotes and brackets and strict about words: it never
+guesses a direction. Directions are the eight compass names (absolute) or left, right, slightly
+left, slightly right (relative).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from envs.virl.geo import COMPASS, RELATIVE, compass_name, turn_between, wrap
+
+Style = Literal["absolute", "relative"]
+
+SLIGHT_BELOW = 60.0
+"""A turn of fewer degrees than this is 'slightly' left or right."""
+NO_TURN_BELOW = 15.0
+"""A turn of fewer degrees than this is no turn: the agent just walks on."""
+ABOUT_TURN_FROM = 165.0
+"""From here on a turn leads back: left and right are both right."""
+
+LONGEST_ACTION = 200
+_DIRECTIONS = {name.replace(" ", ""): name for name in (*COMPASS, *RELATIVE)}
+_ACTION = re.compile(
+    r"(?P<verb>forward|stop|turn_direction)\s*(?:\(\s*['\"]?(?P<direction>[a-z _-]{0,30}?)['\"]?\s*\))?",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Action:
+    """`direction` is the name of a direction for a turn, None otherwise."""
+
+    verb: Literal["forward", "turn_direction", "stop"]
+    direction: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.verb}({self.direction or ''})"
+
+
+FORWARD, STOP = Action("forward"), Action("stop")
+
+
+def directions(style: Style) -> tuple[str, ...]:
+    """The names of the directions that a style of actions knows."""
+    return COMPASS if style == "absolute" else RELATIVE
+
+
+def read_action(text: object, style: Style) -> Action | None:
+    """The action that `text` is, or None if it is none of the style's actions."""
+    if not isinstance(text, str) or len(text) > LONGEST_ACTION:
+        return None
+    match = _ACTION.fullmatch(text.strip().strip("`'\".;").strip())
+    return _action(match, style) if match else None
+
+
+def find_action(text: str, style: Style) -> Action | None:
+    """The last action written out as a call anywhere in a text without an answer object."""
+    for match in reversed(list(_ACTION.finditer(text[-2000:]))):
+        if match["direction"] is not None and (action := _action(match, style)):
+            return action
+    return None
+
+
+def _action(match: re.Match[str], style: Style) -> Action | None:
+    verb = match["verb"].lower()
+    if verb == "turn_direction":
+        key = re.sub(r"[\s_-]", "", (match["direction"] or "").lower())
+        direction = _DIRECTIONS.get(key)
+        return Action("turn_direction", direction) if direction in directions(style) else None
+    if match["direction"]:
+        return None  # forward(north) is not an action
+    return FORWARD if verb == "forward" else STOP
+
+
+def turn_words(heading: float, target: float) -> str:
+    """A turn in words: left, right, slightly left, slightly right, or around."""
+    turn = turn_between(heading, target)
+    if abs(turn) >= ABOUT_TURN_FROM:
+        return "around"
+    side = "right" if turn >= 0 else "left"
+    return f"slightly {side}" if abs(turn) < SLIGHT_BELOW else side
+
+
+def right_directions(heading: float, target: float, style: Style) -> tuple[str, ...]:
+    """The directions that count as this turn, the one an expert says first."""
+    if style == "absolute":
+        return (compass_name(target),)
+    words = turn_words(heading, target)
+    return ("right", "left") if words == "around" else (words,)
+
+
+def new_heading(heading: float, direction: str) -> float:
+    """Where a turn, taken at its word, makes the agent face."""
+    if direction in COMPASS:
+        return 45.0 * COMPASS.index(direction)
+    turn = {"left": -90.0, "right": 90.0, "slightly left": -45.0, "slightly right": 45.0}
+    return wrap(heading + turn[direction])

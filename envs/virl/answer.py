@@ -1,0 +1,82 @@
+"""An agent's answer to V-IRL, read from whatever text it wrote. Never raises, bounded in time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from envs.answers import read_answer
+from envs.virl.actions import Action, Style, find_action, read_action
+
+KEYS = ("current observation", "current instruction", "action")
+_LONGEST_FIELD = 2000
+_NO_INTERSECTION = re.compile(r"\b(no|not|n't|without|never)\b[^.;]{0,30}\bintersection", re.I)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was said; None for what was not said. `action` is None if it is not an action."""
+
+    observation: str | None
+    instruction: str | None
+    action: Action | None
+    action_words: str
+
+    @property
+    def says_intersection(self) -> bool | None:
+        """Whether the observation claims an intersection; None without an observation."""
+        if self.observation is None:
+            return None
+        claimed = "intersection" in self.observation.lower()
+        return claimed and not _NO_INTERSECTION.search(self.observation)
+
+    def instruction_named(self, sentences: Sequence[str]) -> int | None:
+        """The index of the instruction that was named, by number or by its words; -1 if it is
+        none of them, None if nothing was named."""
+        if self.instruction is None:
+            return None
+        number = re.match(r"\s*#?(\d{1,4})(?!\d)", self.instruction)
+        if number:
+            index = int(number[1]) - 1
+            return index if index < len(sentences) else -1
+        said = _plain(self.instruction)
+        for index, sentence in enumerate(sentences):
+            if said and said == _plain(sentence):
+                return index
+        return -1
+
+
+def read(text: str, style: Style) -> Answer:
+    """Reads the answer object of a text; without one, the last action written as a call."""
+    fields = read_answer(text, KEYS)
+    if fields is None:
+        action = find_action(text, style)
+        return Answer(None, None, action, _quote(str(action) if action else text))
+    said = fields.get("action")
+    return Answer(
+        observation=_words(fields.get("current observation")),
+        instruction=_words(fields.get("current instruction")),
+        action=read_action(said, style),
+        action_words=_quote(said if isinstance(said, str) else repr(said)[:100]),
+    )
+
+
+def _words(value: Any) -> str | None:
+    """A field as text; None where nothing was said."""
+    if value is None or isinstance(value, bool):
+        return None
+    if isinstance(value, str):
+        return value[:_LONGEST_FIELD] if value.strip() else None
+    return repr(value)[:_LONGEST_FIELD]
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"\W+", " ", text.lower()).strip()
+
+
+def _quote(text: str) -> str:
+    """A model's words as feedback repeats them: short, on one line, printable."""
+    clean = "".join(c if c.isprintable() else " " for c in text[:60]).strip()
+    return f'"{clean}"' if clean else "nothing"

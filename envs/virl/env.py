@@ -1,0 +1,244 @@
+"""`amft/VIRL-v0`: follow walking instructions through a city, in words or by street views.
+
+`mode=rail` asks at every position of a route what to do (envs/virl/rail.py); `mode=free` lets the
+agent walk the street graph and get lost (envs/virl/free.py). Routes come from embedded cities or,
+with `data=FOLDER`, from published data as it is.
+
+Splits: `train` and `id` are disjoint sets of routes of `city`; `ood_rule` has the routes of `id`
+with the other style of actions; `ood_city` has routes of another city's streets and landmarks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from envs.contract import (
+    Image,
+    Outcome,
+    Scene,
+    World,
+    no_unknown_options,
+    one_of,
+    picture_size,
+    whole_number,
+)
+from envs.virl import grid
+from envs.virl.actions import Style
+from envs.virl.answer import read
+from envs.virl.free import FreeJourney, FreeVerdict
+from envs.virl.geo import VIEW_SIDES, Projection
+from envs.virl.language import Wording, observation_words, task_text
+from envs.virl.map_picture import draw_map
+from envs.virl.rail import RailJourney, RailVerdict, lay_rail
+from envs.virl.route import Place, Route
+from envs.virl.sources import DATA_SPLITS, SPLITS, Source, city_source, data_source
+
+VIRLVerdict = StrEnum(  # type: ignore[misc]
+    "VIRLVerdict", {verdict.name: verdict.value for verdict in (*RailVerdict, *FreeVerdict)}
+)
+
+
+class VIRLEnv(World):
+    """See the module's docstring; the arguments are those of `gymnasium.make`."""
+
+    verdicts = VIRLVerdict
+
+    def __init__(
+        self,
+        *,
+        modality: str = "visual",
+        mode: str = "rail",
+        actions: str = "absolute",
+        city: str = "gridtown",
+        data: str | Path | None = None,
+        strict: bool = True,
+        split: str | None = None,
+        attempts: int = 2,
+        out_of_attempts: str = "end",
+        size: Sequence[int] = (448, 448),
+        order: Sequence[str] = VIEW_SIDES,
+        prompts: str = "fixed",
+        distances: bool = False,
+        instruction_as: str = "number",
+        success_radius: float = 15.0,
+        shaping: float = 0.0,
+        max_steps: int | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        """
+        modality         "visual" (a 2 x 2 grid of street views) or "text" (observations in words)
+        mode             "rail" or "free"
+        actions          directions are "absolute" (compass) or "relative" (left, right, ...)
+        city             an embedded city, or the path of a city file; ignored with `data`
+        data, strict     folder of published data; strict=False skips its broken routes, counted
+        split            default "train" for cities, "all" for data
+        attempts         rail: answers allowed at each position
+        out_of_attempts  rail: "end" the episode there, or "move_on" to the next position
+        size             (height, width) of the whole picture
+        order            sides of the four views from top left to bottom right
+        prompts          "fixed" wording, or "varied" by the seed
+        distances        instructions say how far to walk
+        instruction_as   the expert names the instruction by "number" or "sentence"; agents may do either
+        success_radius   free: metres from the goal at which stopping succeeds
+        shaping          free: weight of the reward for getting nearer
+        max_steps        free: None allows three times what the expert needs, and ten more
+        """
+        visual = one_of("modality", modality, ("visual", "text")) == "visual"
+        height_width = picture_size("size", size, low=56)
+        self._tile = grid.tile_size(height_width)
+        super().__init__(image_size=height_width if visual else None, render_mode=render_mode)
+        self._visual = visual
+        self._free = one_of("mode", mode, ("rail", "free")) == "free"
+        if data is None:
+            split = one_of("split", "train" if split is None else split, SPLITS)
+        else:
+            split = one_of("split", "all" if split is None else split, DATA_SPLITS)
+            if self._free:
+                raise ValueError("mode='free' needs a street graph, and data=FOLDER has none: use mode='rail'.")
+        self._style = _style(one_of("actions", actions, ("absolute", "relative")), split)
+        self._attempts = whole_number("attempts", attempts, 1, 1000)
+        self._move_on = one_of("out_of_attempts", out_of_attempts, ("end", "move_on")) == "move_on"
+        self._order = grid.check_order(order)
+        self._varied = one_of("prompts", prompts, ("fixed", "varied")) == "varied"
+        self._distances = one_of("distances", distances, (False, True))
+        self._by_number = (
+            one_of("instruction_as", instruction_as, ("number", "sentence")) == "number"
+        )
+        self._success_radius = _positive("success_radius", success_radius)
+        self._shaping = _at_least_zero("shaping", shaping)
+        self._max_steps = (
+            None if max_steps is None else whole_number("max_steps", max_steps, 1, 100_000)
+        )
+        self._source: Source = (
+            city_source(city, split) if data is None else data_source(data, split, strict=strict)
+        )
+        self._route: Route | None = None
+        self._journey: RailJourney | FreeJourney | None = None
+        self._pictured: tuple[Place, float] | None = None
+        self._picture: Image | None = None
+
+    def begin(self, rng: np.random.Generator, options: dict[str, Any]) -> Scene:
+        no_unknown_options(options, ("route",))
+        if "route" in options:
+            index = whole_number("reset option 'route'", options["route"], 0, len(self._source) - 1)
+        else:
+            index = int(rng.integers(len(self._source)))
+        self._route = route = self._source.route(index, rng)
+        self._route_index = index
+        wording = Wording(rng if self._varied else None)
+        positions, sentences = lay_rail(
+            route, style=self._style, distances=self._distances, wording=wording
+        )
+        if self._free:
+            assert self._source.street_map is not None
+            self._journey = FreeJourney(
+                self._source.street_map,
+                route,
+                sentences,
+                style=self._style,
+                success_radius=self._success_radius,
+                shaping=self._shaping,
+                max_steps=self._max_steps,
+            )
+        else:
+            self._journey = RailJourney(
+                positions, sentences, attempts=self._attempts, move_on=self._move_on
+            )
+        task = task_text(
+            visual=self._visual,
+            order=self._order,
+            style=self._style,
+            instruct=sentences,
+            wording=wording,
+        )
+        return self._scene_here(task)
+
+    def respond(self, text: str) -> Outcome:
+        journey = self._on_the_way
+        judgement = journey.respond(read(text, self._style))
+        return Outcome(
+            verdict=self.verdicts(str(judgement.verdict)),
+            reward=judgement.reward,
+            scene=self._scene_here(judgement.feedback),
+            feedback=judgement.feedback,
+            ended_by=judgement.ended_by,
+        )
+
+    def expert(self) -> str:
+        journey = self._on_the_way
+        answer = {"current observation": observation_words(journey.place, journey.heading)}
+        index = journey.facts()["instruction_index"]
+        if isinstance(index, int):
+            sentence = journey.sentences[index]
+            answer["current instruction"] = str(index + 1) if self._by_number else sentence
+        answer["action"] = str(journey.expert_action())
+        return json.dumps(answer, ensure_ascii=False)
+
+    def facts(self) -> dict[str, Any]:
+        journey = self._on_the_way
+        return {
+            "route": self._route_index,
+            "position": journey.place.position,
+            "heading": journey.heading,
+            "at_intersection": journey.place.at_intersection,
+            "observation": observation_words(journey.place, journey.heading),
+            "instructions": journey.sentences,
+            **journey.facts(),
+        }
+
+    def frame_image(self) -> Image:
+        """The street views, if there are any, beside a map of the way."""
+        route, journey = self._route, self._on_the_way
+        assert route is not None
+        city = self._source.city
+        to_xy = (city.projection if city else Projection(route.start.position)).to_xy
+        way = [route.start, *(p for leg in route.legs for p in (*leg.path, leg.end))]
+        height = self._tile[0] * 2 if self._visual else 448
+        birds_eye = draw_map(
+            city,
+            way=[to_xy(place.position) for place in way],
+            walked=[to_xy(place.position) for place in journey.walked],
+            position=to_xy(journey.place.position),
+            heading=journey.heading,
+            size=(height, height),
+        )
+        street = self._scene.image if self._scene else None
+        return birds_eye if street is None else np.concatenate([street, birds_eye], axis=1)
+
+    @property
+    def _on_the_way(self) -> RailJourney | FreeJourney:
+        if self._journey is None:
+            raise RuntimeError("no episode has begun: call reset() first")
+        return self._journey
+
+    def _scene_here(self, said: str) -> Scene:
+        journey = self._on_the_way
+        place, heading = journey.place, journey.heading
+        if not self._visual:
+            return Scene(f"{said}\nObservation: {observation_words(place, heading)}")
+        if self._pictured != (place, heading):
+            views = self._source.views(place, heading, *self._tile)
+            self._picture, self._pictured = grid.join(views, self._order), (place, heading)
+        return Scene(said, self._picture)
+
+
+def _style(style: Style, split: str) -> Style:
+    if split != "ood_rule":
+        return style
+    return "relative" if style == "absolute" else "absolute"
+
+
+def _positive(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
+        raise ValueError(f"{name}={value!r:.100} is not a number above 0.")
+    return float(value)
+
+
+def _at_least_zero(name: str, value: Any) -> float:
+    return 0.0 if value == 0 else _positive(name, value)

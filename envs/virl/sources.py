@@ -1,0 +1,107 @@
+"""Where routes and street views come from: an embedded city, or a folder of published data.
+
+Both answer the same few questions, so the environment does not know which it has.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from envs.contract import Image
+from envs.virl.city import City
+from envs.virl.city_files import CITIES, load_city
+from envs.virl.geo import VIEW_SIDES, wrap
+from envs.virl.published import PublishedData
+from envs.virl.route import Place, Route
+from envs.virl.sampler import RouteBook
+from envs.virl.street_map import StreetMap
+from envs.virl.streetview import StreetViews
+
+SPLITS = ("train", "id", "ood_rule", "ood_city")
+DATA_SPLITS = ("all", "train", "id", "ood_rule")
+
+
+class Source(Protocol):
+    """Routes by index, and what is seen from their places."""
+
+    city: City | None
+    street_map: StreetMap | None
+
+    def __len__(self) -> int: ...
+
+    def route(self, index: int, rng: np.random.Generator) -> Route: ...
+
+    def views(self, place: Place, heading: float, height: int, width: int) -> dict[str, Image]: ...
+
+
+class CitySource:
+    """Routes sampled on an embedded city, with drawn street views."""
+
+    def __init__(self, city: City, part: str) -> None:
+        """`part` is the part of the city's routes that is used: train or eval."""
+        self.city, self.street_map = _city_with_map(city)
+        self._book = RouteBook(self.street_map, part)
+        self._drawn = _street_views(city)
+
+    def __len__(self) -> int:
+        return len(self._book)
+
+    def route(self, index: int, rng: np.random.Generator) -> Route:
+        return self._book[index]
+
+    def views(self, place: Place, heading: float, height: int, width: int) -> dict[str, Image]:
+        xy = self.city.projection.to_xy(place.position)
+        return self._drawn.views(xy, heading, height, width)
+
+
+class DataSource:
+    """Published routes and panoramas, read from a folder."""
+
+    city = None
+    street_map = None
+
+    def __init__(self, data: PublishedData, split: str) -> None:
+        """The splits other than `all` divide the routes by a stable hash of their names."""
+        self._data = data
+        self._chosen = [
+            index
+            for index in range(len(data))
+            if split == "all" or _is_evaluation(data.route_name(index)) == (split != "train")
+        ]
+        if not self._chosen:
+            raise ValueError(f"split={split!r} holds none of the {len(data)} routes of {data.folder}")
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    def route(self, index: int, rng: np.random.Generator) -> Route:
+        return self._data.route(self._chosen[index], rng)
+
+    def views(self, place: Place, heading: float, height: int, width: int) -> dict[str, Image]:
+        return {
+            side: self._data.panoramas.view(place.panorama, wrap(heading + 90 * k), height, width)
+            for k, side in enumerate(VIEW_SIDES)
+        }
+
+
+def other_city(name: str) -> str:
+    """The city of `ood_city`: another one than `name`."""
+    return next(city for city in ("newyork", "gridtown") if city != name)
+
+
+def city_source(city: str, split: str) -> CitySource:
+    where = other_city(city) if split == "ood_city" else city
+    return CitySource(load_city(where), "train" if split == "train" else "eval")
+
+
+def data_source(folder: str | Path, split: str, *, strict: bool) -> DataSource:
+    return DataSource(PublishedData(folder, strict=strict), split)
+
+
+def _is_evaluation(name: str) -> bool:
+    return hashlib.sha256(name.encode()).digest()[0] % 10 == 0
