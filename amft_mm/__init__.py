@@ -13,7 +13,11 @@ _HOME = Path(__file__).resolve().parent.parent
 def _refuse_shadows() -> None:
     for name in ("envs", "agents", "configs"):
         spec = find_spec(name)
-        found = [Path(place).resolve() for place in (spec.submodule_search_locations or [])] if spec else []
+        found = (
+            [Path(place).resolve() for place in (spec.submodule_search_locations or [])]
+            if spec
+            else []
+        )
         if found != [_HOME / name]:
             where = ", ".join(map(str, found)) or (spec.origin if spec else "nowhere")
             raise ImportError(

@@ -22,7 +22,9 @@ class RunFolder:
 
     def __init__(self, path: Path, config: DictConfig) -> None:
         if (path / "config.yaml").exists():
-            raise FileExistsError(f"{path} already holds a run: choose another folder by out=FOLDER.")
+            raise FileExistsError(
+                f"{path} already holds a run: choose another folder by out=FOLDER."
+            )
         path.mkdir(parents=True, exist_ok=True)
         self.path = path
         OmegaConf.save(config, path / "config.yaml", resolve=True)

@@ -59,10 +59,14 @@ def success_rate(env: gymnasium.Env[Any, Any], model: ByteModel, seeds: range) -
 def train(config: DictConfig) -> dict[str, Any]:
     """Trains, evaluates, and returns what summary.json holds."""
     if config.env.get("modality") == "visual":
-        raise ValueError("env.modality=visual: the byte model reads text only; use env.modality=text.")
+        raise ValueError(
+            "env.modality=visual: the byte model reads text only; use env.modality=text."
+        )
     torch.manual_seed(config.seed)
     torch.set_num_threads(1)  # a model this small only loses time to more
-    path = Path(config.out) if config.out else default_path(config.env.name, "imitation", config.seed)
+    path = (
+        Path(config.out) if config.out else default_path(config.env.name, "imitation", config.seed)
+    )
     run = RunFolder(path, config)
     env = make_env(config)
     pairs = demonstrate(env, range(config.train.episodes))
@@ -72,7 +76,9 @@ def train(config: DictConfig) -> dict[str, Any]:
     print(f"{len(pairs)} expert answers from {config.train.episodes} episodes; writing to {path}")
     with Progress(disable=not sys.stdout.isatty()) as progress:
         for step in progress.track(range(1, config.train.steps + 1), description="imitating"):
-            told, written = zip(*choose.sample(pairs, min(config.train.batch_size, len(pairs))), strict=True)
+            told, written = zip(
+                *choose.sample(pairs, min(config.train.batch_size, len(pairs))), strict=True
+            )
             loss = model.imitation_loss(list(told), list(written))
             optimizer.zero_grad()
             loss.backward()

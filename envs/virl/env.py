@@ -100,7 +100,9 @@ class VIRLEnv(World):
         else:
             split = one_of("split", "all" if split is None else split, DATA_SPLITS)
             if self._free:
-                raise ValueError("mode='free' needs a street graph, and data=FOLDER has none: use mode='rail'.")
+                raise ValueError(
+                    "mode='free' needs a street graph, and data=FOLDER has none: use mode='rail'."
+                )
         self._style = _style(one_of("actions", actions, ("absolute", "relative")), split)
         self._attempts = whole_number("attempts", attempts, 1, 1000)
         self._move_on = one_of("out_of_attempts", out_of_attempts, ("end", "move_on")) == "move_on"

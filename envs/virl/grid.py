@@ -51,9 +51,7 @@ def _labelled(view: Image, side: str) -> Image:
         return view
     badge = _badge(side, max(9, view.shape[0] // 18))
     labelled = view.copy()
-    height, width = (
-        min(a, b) for a, b in zip(badge.shape[:2], labelled.shape[:2], strict=True)
-    )
+    height, width = (min(a, b) for a, b in zip(badge.shape[:2], labelled.shape[:2], strict=True))
     labelled[:height, :width] = badge[:height, :width]
     return labelled
 

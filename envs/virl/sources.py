@@ -74,7 +74,9 @@ class DataSource:
             if split == "all" or _is_evaluation(data.route_name(index)) == (split != "train")
         ]
         if not self._chosen:
-            raise ValueError(f"split={split!r} holds none of the {len(data)} routes of {data.folder}")
+            raise ValueError(
+                f"split={split!r} holds none of the {len(data)} routes of {data.folder}"
+            )
 
     def __len__(self) -> int:
         return len(self._chosen)

@@ -1,0 +1,243 @@
+"""`amft/VIRL-v0` through the public door."""
+
+import json
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from envs.virl.geo import VIEW_SIDES
+
+SMALL = {"size": (112, 112)}
+CITIES = ("gridtown", "newyork", "helsinki")
+
+
+def make(**arguments):
+    return gymnasium.make("amft/VIRL-v0", **(SMALL | arguments))
+
+
+def play_expert(env, seed):
+    observation, info = env.reset(seed=seed)
+    turns = [(observation, None, info)]
+    while not info["ended_by"]:
+        observation, reward, _, _, info = env.step(env.unwrapped.expert())
+        turns.append((observation, reward, info))
+    return turns
+
+
+@pytest.mark.parametrize("modality", ["text", "visual"])
+@pytest.mark.parametrize("mode", ["rail", "free"])
+@pytest.mark.parametrize("actions", ["absolute", "relative"])
+def test_gymnasium_accepts_it(modality, mode, actions):
+    env = make(modality=modality, mode=mode, actions=actions, render_mode="rgb_array")
+    check_env(env.unwrapped)
+
+
+@pytest.mark.parametrize("city", CITIES)
+@pytest.mark.parametrize("actions", ["absolute", "relative"])
+@pytest.mark.parametrize("mode", ["rail", "free"])
+def test_the_expert_arrives(city, actions, mode):
+    env = make(city=city, actions=actions, mode=mode, modality="text")
+    for seed in range(60):
+        *_, (_, reward, info) = play_expert(env, seed)
+        assert info["success"], (seed, info)
+        assert reward == 1.0
+
+
+def test_one_seed_decides_everything():
+    """Published defects 5 and 6: nothing was seeded, and one seed was passed to every reset."""
+    first, second = make(prompts="varied"), make(prompts="varied")
+    for seed in range(4):
+        for (a, ra, ia), (b, rb, ib) in zip(
+            play_expert(first, seed), play_expert(second, seed), strict=True
+        ):
+            assert a["text"] == b["text"]
+            assert np.array_equal(a["image"], b["image"])
+            assert (ra, ia) == (rb, ib)
+    assert len({first.reset(seed=seed)[1]["route"] for seed in range(20)}) > 10
+
+
+def test_a_picture_belongs_to_its_place_even_after_the_last_attempt():
+    """Published defect 9: after running out of attempts the picture was of the old place."""
+    env = make(attempts=1)
+    observation, info = env.reset(seed=0)
+    after, _, terminated, truncated, end = env.step("nonsense")
+    assert (terminated, truncated, end["ended_by"]) == (True, False, "out_of_attempts")
+    assert end["position"] == info["position"]
+    assert np.array_equal(after["image"], observation["image"])
+    assert not end["success"]
+
+
+def test_a_failed_stop_is_still_an_observation():
+    """Published defect 10: it returned none, terminated and truncated at once."""
+    env = make(modality="text", attempts=1)
+    observation, info = env.reset(seed=0)
+    while "stop" not in env.unwrapped.expert():
+        observation, _, _, _, info = env.step(env.unwrapped.expert())
+    observation, reward, terminated, truncated, info = env.step('{"action": "forward()"}')
+    assert "Observation:" in observation["text"]
+    assert (reward, terminated, truncated) == (-1.0, True, False)
+
+
+def test_the_text_modality_observes_in_words():
+    """Published defect 11: its observation was None."""
+    env = make(modality="text")
+    observation, info = env.reset(seed=0)
+    assert set(observation) == {"text"}
+    assert info["observation"] in observation["text"]
+
+
+def test_labels_and_pixels_come_from_the_same_order():
+    """Published defect 1: the grid's labels did not match its tiles."""
+    plain, turned = make(), make(order=("left", "back", "right", "front"))
+    a, b = plain.reset(seed=5)[0], turned.reset(seed=5)[0]
+    assert (
+        "front, right (top row), back, left (bottom row)".replace("back", VIEW_SIDES[2])
+        in a["text"]
+    )
+    assert "left, back (top row), right, front (bottom row)" in b["text"]
+    half = slice(0, 56), slice(56, 112)
+    tiles = [(half[0], half[0]), (half[0], half[1]), (half[1], half[0]), (half[1], half[1])]
+    front, right, back, left = (a["image"][tile] for tile in tiles)
+    for tile, view in zip(tiles, (left, back, right, front), strict=True):
+        assert np.array_equal(b["image"][tile], view)
+
+
+def test_turning_turns_the_pictures():
+    """What was on the right before a right turn is in front after it."""
+    env = make(mode="free", actions="relative")
+    for seed in range(30):
+        observation, info = env.reset(seed=seed)
+        after, _, _, _, turned = env.step("turn_direction(right)")
+        if (turned["heading"] - info["heading"]) % 360 == pytest.approx(90, abs=0.01):
+            right = observation["image"][:56, 56:]
+            assert np.abs(after["image"][:56, :56].astype(int) - right).mean() < 2
+            return
+    pytest.fail("no start had a street exactly to the right")
+
+
+def routes_of(env, count=300):
+    names = set()
+    for index in range(count):
+        _, info = env.reset(options={"route": index})
+        path = [info["position"]]
+        while not info["ended_by"]:
+            *_, info = env.step(env.unwrapped.expert())
+            path.append(info["position"])
+        names.add(tuple(path))
+    return names
+
+
+def test_training_and_evaluation_routes_do_not_overlap():
+    train = routes_of(make(modality="text", split="train"))
+    for split in ("id", "ood_rule", "ood_city"):
+        held_out = routes_of(make(modality="text", split=split))
+        assert len(held_out) > 100
+        assert not train & held_out
+
+
+def test_splits_change_what_they_say():
+    assert "left, right, slightly left" in make(split="ood_rule").reset(seed=0)[0]["text"]
+    assert "north" in make(split="ood_rule", actions="relative").reset(seed=0)[0]["text"]
+    trained, shifted = make().unwrapped, make(split="ood_city").unwrapped
+    names = [{mark.name for mark in env._source.city.landmarks} for env in (trained, shifted)]
+    assert not names[0] & names[1]
+
+
+def test_free_mode_lets_the_agent_go_astray_and_recover():
+    env = make(mode="free", modality="text", max_steps=200)
+    _, info = env.reset(seed=1)
+    for _ in range(3):
+        *_, info = env.step("turn_direction(south)")
+        assert info["verdict"] == "turned"
+        *_, info = env.step("forward()")
+        assert info["verdict"] in ("moved", "blocked")
+    while not info["ended_by"]:
+        *_, info = env.step(env.unwrapped.expert())
+    assert info["success"]
+    assert 0 < info["spl"] < 1
+    assert 0 < info["ndtw"] < 1
+
+
+def test_free_mode_scores_a_perfect_walk_with_one():
+    *_, (_, _, info) = play_expert(make(mode="free", modality="text"), seed=2)
+    assert info["spl"] == pytest.approx(1.0)
+    assert info["ndtw"] > 0.5
+
+
+def test_free_mode_ends_where_it_says():
+    env = make(mode="free", modality="text", max_steps=3)
+    env.reset(seed=0)
+    assert env.step("nonsense")[4]["verdict"] == "not_an_action"
+    env.step("turn_direction(east)")
+    *_, terminated, truncated, info = env.step("turn_direction(west)")
+    assert (terminated, truncated, info["ended_by"]) == (False, True, "out_of_steps")
+    env.reset(seed=0)
+    _, reward, terminated, _, info = env.step("stop()")
+    assert (reward, terminated, info["verdict"]) == (0.0, True, "stopped_elsewhere")
+    assert (info["ended_by"], info["success"], info["spl"]) == ("failure", False, 0.0)
+
+
+ENVS = {
+    (mode, actions): gymnasium.make("amft/VIRL-v0", modality="text", mode=mode, actions=actions)
+    for mode in ("rail", "free")
+    for actions in ("absolute", "relative")
+}
+json_like = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+answers = st.fixed_dictionaries(
+    {},
+    optional={
+        "current observation": json_like | st.just("You observe an intersection"),
+        "current instruction": json_like,
+        "action": json_like | st.sampled_from(["forward()", "turn_direction(left)", "stop"]),
+    },
+).map(json.dumps)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.sampled_from(sorted(ENVS)), st.text(max_size=400) | answers)
+def test_every_string_is_a_legal_action(key, text):
+    env = ENVS[key]
+    env.reset(seed=0)
+    observation, reward, _, _, info = env.step(text)
+    assert env.observation_space.contains(observation)
+    assert info["verdict"] in env.unwrapped.verdicts
+    assert np.isfinite(reward)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"modality": "video"}, ["modality", "'video'", "'visual'", "'text'"]),
+        ({"mode": "rial"}, ["mode", "'rial'", "Did you mean 'rail'"]),
+        ({"actions": "both"}, ["actions", "'both'", "'absolute'"]),
+        ({"city": "gridtwon"}, ["city", "gridtwon", "gridtown"]),
+        ({"split": "test"}, ["split", "'test'", "'ood_city'"]),
+        ({"attempts": 0}, ["attempts", "0", "1"]),
+        ({"attempts": True}, ["attempts", "True"]),
+        ({"size": (113, 112)}, ["size", "113", "even"]),
+        ({"size": 112}, ["size", "112", "height"]),
+        ({"order": ("front", "front", "back", "left")}, ["order", "front"]),
+        ({"success_radius": -1}, ["success_radius", "-1"]),
+        ({"mode": "free", "data": "somewhere"}, ["free", "rail"]),
+        ({"render_mode": "human"}, ["render_mode", "'human'"]),
+    ],
+)
+def test_a_bad_argument_is_named_with_what_is_allowed(arguments, words):
+    with pytest.raises(ValueError) as error:
+        make(**arguments)
+    for word in words:
+        assert word in str(error.value)
+
+
+@pytest.mark.parametrize("options", [{"route": -1}, {"route": 10**9}, {"route": "a"}, {"rout": 1}])
+def test_bad_reset_options_are_named(options):
+    with pytest.raises(ValueError, match="route"):
+        make(modality="text").reset(options=options)
