@@ -177,7 +177,7 @@ class World(gymnasium.Env[dict[str, Any], str]):
             return {"text": scene.text}
         if scene.image is None:
             raise ValueError(f"{type(self).__name__} promised pictures, but its scene has none")
-        return {"text": scene.text, "image": scene.image}
+        return {"text": scene.text, "image": scene.image.copy()}  # whose changing harms nobody
 
     def _info(self, *, new_image: bool) -> dict[str, Any]:
         done = self._outcome

@@ -25,7 +25,13 @@ Point = tuple[float, float]
 @lru_cache(maxsize=8192)
 def emblem_image(emblem: Emblem, size: int) -> PILImage.Image:
     """The emblem on its white board, `size` x `size`, RGBA, transparent corners."""
-    return _large_emblem(emblem).resize((size, size), PILImage.Resampling.BOX, reducing_gap=2.0)
+    large = _half_emblem(emblem) if size <= _DRAWN // 4 else _large_emblem(emblem)
+    return large.resize((size, size), PILImage.Resampling.BOX)
+
+
+@lru_cache(maxsize=512)
+def _half_emblem(emblem: Emblem) -> PILImage.Image:
+    return _large_emblem(emblem).reduce(2)
 
 
 @lru_cache(maxsize=2048)

@@ -14,12 +14,11 @@ import numpy as np
 
 from envs.contract import Image
 from envs.virl.city import City
-from envs.virl.city_files import CITIES, load_city
+from envs.virl.city_files import load_city
 from envs.virl.geo import VIEW_SIDES, wrap
-from envs.virl.published import PublishedData
 from envs.virl.route import Place, Route
 from envs.virl.sampler import RouteBook
-from envs.virl.street_map import StreetMap
+from envs.virl.street_map import StreetMap, street_map
 from envs.virl.streetview import StreetViews
 
 SPLITS = ("train", "id", "ood_rule", "ood_city")
@@ -44,7 +43,8 @@ class CitySource:
 
     def __init__(self, city: City, part: str) -> None:
         """`part` is the part of the city's routes that is used: train or eval."""
-        self.city, self.street_map = _city_with_map(city)
+        self.city = city
+        self.street_map = street_map(city)
         self._book = RouteBook(self.street_map, part)
         self._drawn = _street_views(city)
 
@@ -65,7 +65,7 @@ class DataSource:
     city = None
     street_map = None
 
-    def __init__(self, data: PublishedData, split: str) -> None:
+    def __init__(self, data: "PublishedData", split: str) -> None:
         """The splits other than `all` divide the routes by a stable hash of their names."""
         self._data = data
         self._chosen = [
@@ -91,6 +91,12 @@ class DataSource:
         }
 
 
+@lru_cache(maxsize=8)
+def _street_views(city: City) -> StreetViews:
+    """The views of a city, shared by all environments of a process."""
+    return StreetViews(city)
+
+
 def other_city(name: str) -> str:
     """The city of `ood_city`: another one than `name`."""
     return next(city for city in ("newyork", "gridtown") if city != name)
@@ -102,6 +108,8 @@ def city_source(city: str, split: str) -> CitySource:
 
 
 def data_source(folder: str | Path, split: str, *, strict: bool) -> DataSource:
+    from envs.virl.published import PublishedData
+
     return DataSource(PublishedData(folder, strict=strict), split)
 
 

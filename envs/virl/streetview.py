@@ -26,7 +26,9 @@ from envs.virl.signs import emblem_image, name_image
 
 EYE_M = 2.2
 HORIZON = 0.56  # of the picture's height, from the top
-FAR_M = 130.0
+FAR_M = 120.0
+ROAD_FAR_M = 90.0
+DASH_FAR_M = 32.0
 NEAR_M = 0.6
 SIGN_FAR_M = 45.0
 SIGN_M = 4.6
@@ -42,9 +44,9 @@ class StreetViews:
         self._city = city
         self._walls = build_walls(city)
         self._wall_centre = (self._walls.a + self._walls.b) / 2
-        self._starts = np.array([city.nodes[s.u] for s in city.streets])
-        self._ends = np.array([city.nodes[s.v] for s in city.streets])
-        self._roads = np.array([s.width * ROAD_SHARE / 2 for s in city.streets])
+        self._roads, self._dashes = _road_quads(city), _dash_quads(city)
+        self._road_middle, self._dash_middle = self._roads.mean(axis=1), self._dashes.mean(axis=1)
+        self._road_reach = np.linalg.norm(self._roads[:, 0] - self._road_middle, axis=1)
         marks = city.landmarks
         self._marks = np.array([[m.x, m.y] for m in marks]).reshape(-1, 2)
         self._painted: OrderedDict[tuple[XY, float, int, int], dict[str, Image]] = OrderedDict()
@@ -85,7 +87,8 @@ class StreetViews:
         in_the_street = along[:, 1] * a[:, 0] - along[:, 0] * a[:, 1] > 0  # not behind the house
         near = np.flatnonzero((away < FAR_M) & in_the_street)
         near = near[np.argsort(-away[near], kind="stable")]
-        streets = np.flatnonzero(self._street_distance(here) < FAR_M)
+        roads = np.linalg.norm(self._road_middle - here, axis=1) - self._road_reach < ROAD_FAR_M
+        dashes = np.linalg.norm(self._dash_middle - here, axis=1) < DASH_FAR_M
         marks = self._marks - here
         in_reach = np.flatnonzero((marks**2).sum(axis=1) < SIGN_FAR_M**2)
         in_sight = in_reach[_free_sight(marks[in_reach], a[near], b[near])]
@@ -96,24 +99,20 @@ class StreetViews:
             b=seen(walls.b[near]),
             wall_height=walls.height[near],
             wall_colour=colours,
-            road_ends=np.stack([seen(self._starts[streets]), seen(self._ends[streets])], axis=1),
-            road_half=self._roads[streets],
+            roads=seen(self._roads[roads]),
+            dashes=seen(self._dashes[dashes]),
             marks=seen(self._marks[order]),
             mark_index=order,
         )
-
-    def _street_distance(self, here: np.ndarray) -> np.ndarray:
-        along = self._ends - self._starts
-        t = ((here - self._starts) * along).sum(axis=1) / (along**2).sum(axis=1)
-        nearest = self._starts + np.clip(t, 0, 1)[:, None] * along
-        return np.linalg.norm(nearest - here, axis=1)
 
     def _paint(self, scene: _Scene, quarter: int, height: int, width: int) -> Image:
         look = self._city.look
         canvas = _backdrop(look.sky, look.pavement, height, width).copy()
         draw = ImageDraw.Draw(canvas)
         lens = _Lens(height, width)
-        _paint_roads(draw, lens, scene, quarter, look.road)
+        line = tuple(min(255, part + 95) for part in look.road)
+        _paint_ground(draw, lens, _turned(scene.roads, quarter), look.road)
+        _paint_ground(draw, lens, _turned(scene.dashes, quarter), line)
         _paint_walls(draw, lens, scene, quarter)
         for place, index in zip(_turned(scene.marks, quarter), scene.mark_index, strict=True):
             if abs(place[1]) < place[0] * 1.3:  # a sign may hang over the edge of the picture
@@ -146,7 +145,7 @@ class _Scene:
     def __init__(self, **arrays: np.ndarray) -> None:
         self.a, self.b = arrays["a"], arrays["b"]
         self.wall_height, self.wall_colour = arrays["wall_height"], arrays["wall_colour"]
-        self.road_ends, self.road_half = arrays["road_ends"], arrays["road_half"]
+        self.roads, self.dashes = arrays["roads"], arrays["dashes"]
         self.marks, self.mark_index = arrays["marks"], arrays["mark_index"]
 
 
@@ -211,39 +210,50 @@ def _backdrop(sky: tuple[RGB, RGB], ground: RGB, height: int, width: int) -> PIL
     return PILImage.fromarray(picture.astype(np.uint8))
 
 
-def _paint_roads(
-    draw: ImageDraw.ImageDraw, lens: _Lens, scene: _Scene, quarter: int, colour: RGB
-) -> None:
-    ends = _turned(scene.road_ends, quarter)
-    ahead = (ends[..., 0] > NEAR_M).any(axis=1)
-    line = tuple(min(255, part + 95) for part in colour)
-    for (u, v), half in zip(ends[ahead], scene.road_half[ahead], strict=True):
-        along = (v - u) / max(float(np.hypot(*(v - u))), 1e-6)
-        aside = np.array([along[1], -along[0]]) * half
-        u, v = u - along * half * 0.8, v + along * half * 0.8  # over the middle of the crossing
-        _paint_ground(draw, lens, (u - aside, v - aside, v + aside, u + aside), colour)
-    for u, v in ends[ahead]:
-        _paint_dashes(draw, lens, u, v, line)
+def _road_quads(city: City) -> np.ndarray:
+    """The corners of each street's roadway, reaching over the middle of the crossings: S x 4 x 2."""
+    u = np.array([city.nodes[s.u] for s in city.streets])
+    v = np.array([city.nodes[s.v] for s in city.streets])
+    half = np.array([[s.width * ROAD_SHARE / 2] for s in city.streets])
+    along = (v - u) / np.linalg.norm(v - u, axis=1, keepdims=True)
+    aside = np.stack([along[:, 1], -along[:, 0]], axis=1) * half
+    u, v = u - along * half * 0.8, v + along * half * 0.8
+    return np.stack([u - aside, v - aside, v + aside, u + aside], axis=1)
 
 
-def _paint_dashes(
-    draw: ImageDraw.ImageDraw, lens: _Lens, u: np.ndarray, v: np.ndarray, colour: tuple[int, ...]
-) -> None:
-    """The broken line in the middle of a street, near the camera and off the crossings."""
-    length = float(np.hypot(*(v - u)))
-    along = (v - u) / max(length, 1e-6)
-    aside = np.array([along[1], -along[0]]) * 0.12
-    for start in np.arange(10.0, length - 12.0, 5.0):
-        a = u + along * start
-        if 0 < a[0] < 35.0 and abs(a[1]) < a[0] + 4:
-            b = a + along * 2.4
-            _paint_ground(draw, lens, (a - aside, b - aside, b + aside, a + aside), colour)
+def _dash_quads(city: City) -> np.ndarray:
+    """The broken lines in the middle of the streets, off the crossings: D x 4 x 2."""
+    quads = []
+    for street in city.streets:
+        u, v = city.nodes[street.u], city.nodes[street.v]
+        length = float(np.linalg.norm(v - u))
+        along = (v - u) / length
+        aside = np.array([along[1], -along[0]]) * 0.12
+        for start in np.arange(10.0, length - 12.0, 5.0):
+            a, b = u + along * start, u + along * (start + 2.4)
+            quads.append([a - aside, b - aside, b + aside, a + aside])
+    return np.array(quads).reshape(-1, 4, 2)
 
 
 def _paint_ground(
-    draw: ImageDraw.ImageDraw, lens: _Lens, corners: tuple[np.ndarray, ...], colour: tuple[int, ...]
+    draw: ImageDraw.ImageDraw, lens: _Lens, quads: np.ndarray, colour: tuple[int, ...]
 ) -> None:
-    """A polygon on the ground, cut off at the near plane."""
+    """Polygons that lie on the ground, cut off at the near plane. All have one colour."""
+    ahead, right = quads[..., 0], quads[..., 1]
+    hidden = (ahead < NEAR_M).all(1) | (right > ahead).all(1) | (right < -ahead).all(1)
+    whole = ~hidden & (ahead >= NEAR_M).all(1)
+    depth = quads[whole][..., 0]
+    columns = lens.middle + lens.focal * quads[whole][..., 1] / depth
+    rows = lens.horizon + lens.focal * EYE_M / depth
+    for corners in np.stack([columns, rows], axis=-1).reshape(-1, 8).tolist():
+        draw.polygon(corners, colour)
+    for quad in quads[~hidden & ~whole].tolist():
+        kept = _cut_polygon(quad)
+        draw.polygon([(lens.column(x, y), lens.row(x, 0.0)) for x, y in kept], colour)
+
+
+def _cut_polygon(corners: list[list[float]]) -> list[tuple[float, float]]:
+    """What of a polygon lies beyond the near plane."""
     kept: list[tuple[float, float]] = []
     for p, q in zip(corners, (*corners[1:], corners[0]), strict=True):
         if p[0] >= NEAR_M:
@@ -251,8 +261,7 @@ def _paint_ground(
         if (p[0] < NEAR_M) != (q[0] < NEAR_M):
             share = (NEAR_M - p[0]) / (q[0] - p[0])
             kept.append((NEAR_M, p[1] + share * (q[1] - p[1])))
-    if len(kept) >= 3:
-        draw.polygon([(lens.column(x, y), lens.row(x, 0.0)) for x, y in kept], colour)
+    return kept
 
 
 def _paint_walls(draw: ImageDraw.ImageDraw, lens: _Lens, scene: _Scene, quarter: int) -> None:
@@ -314,24 +323,35 @@ def _paint_house(
         return
     glass = tuple(int(part * 0.45 + 40) for part in colour)
 
-    def at(share: float, up: float) -> tuple[float, float]:
-        # Straight lines stay straight, but shares along a receding wall shrink with distance.
+    def edges(left: float, right: float) -> tuple[float, float, float, float, float, float]:
+        """Columns, feet and tops of a strip. Straight lines stay straight in the picture, but
+        shares along a receding wall shrink with distance."""
         near0, near1 = foot0 - top0, foot1 - top1
-        t = share * near0 / ((1 - share) * near1 + share * near0)
-        foot, top = foot0 + (foot1 - foot0) * t, top0 + (top1 - top0) * t
-        return x0 + (x1 - x0) * t, foot + (top - foot) * up
+        t = left * near0 / ((1 - left) * near1 + left * near0)
+        s = right * near0 / ((1 - right) * near1 + right * near0)
+        wall, foot, top = x1 - x0, foot1 - foot0, top1 - top0
+        return x0 + wall * t, x0 + wall * s, foot0 + foot * t, foot0 + foot * s, top0 + top * t, top0 + top * s
 
-    def panel(left: float, right: float, low: float, high: float, fill: tuple[int, ...]) -> None:
-        draw.polygon([at(left, low), at(right, low), at(right, high), at(left, high)], fill)
+    def panel(strip: tuple[float, ...], low: float, high: float, fill: tuple[int, ...]) -> None:
+        a, b, foot_a, foot_b, top_a, top_b = strip
+        up_a, up_b = top_a - foot_a, top_b - foot_b
+        draw.polygon(
+            (a, foot_a + up_a * low, b, foot_b + up_b * low)
+            + (b, foot_b + up_b * high, a, foot_a + up_a * high),
+            fill,
+        )
 
     ground = tuple(int(part * 0.78) for part in colour)
-    panel(0.0, 1.0, 0.0, 0.92 / storeys, ground)
-    panel(0.12, 0.88, 0.12 / storeys, 0.72 / storeys, glass)
-    windows = 4 if storey_pixels >= 9 and wide >= 24 else 1
+    panel((x0, x1, foot0, foot1, top0, top1), 0.0, 0.92 / storeys, ground)
+    panel(edges(0.12, 0.88), 0.12 / storeys, 0.72 / storeys, glass)
+    if storey_pixels >= 9 and wide >= 24:
+        strips = [edges((k + 0.25) / 4, (k + 0.75) / 4) for k in range(4)]
+    else:
+        strips = [edges(0.07, 0.93)]
+    # Only storeys that the picture reaches: rows above the top edge cost time and show nothing.
     for storey in range(1, storeys):
         low, high = (storey + 0.25) / storeys, (storey + 0.75) / storeys
-        for k in range(windows):
-            gap = 0.5 if windows > 1 else 0.86
-            centre = (k + 0.5) / windows
-            panel(centre - gap / windows / 2, centre + gap / windows / 2, low, high, glass)
-
+        if max(foot0 + (top0 - foot0) * low, foot1 + (top1 - foot1) * low) < 0:
+            break
+        for strip in strips:
+            panel(strip, low, high, glass)

@@ -148,18 +148,22 @@ def test_splits_change_what_they_say():
 
 
 def test_free_mode_lets_the_agent_go_astray_and_recover():
-    env = make(mode="free", modality="text", max_steps=200)
+    env = make(mode="free", modality="text", max_steps=300)
     _, info = env.reset(seed=1)
-    for _ in range(3):
-        *_, info = env.step("turn_direction(south)")
-        assert info["verdict"] == "turned"
-        *_, info = env.step("forward()")
-        assert info["verdict"] in ("moved", "blocked")
+    start = info["distance_to_goal"]
+    for compass in ("north", "east", "south", "west"):
+        for action in (f"turn_direction({compass})", "forward()", "forward()"):
+            *_, info = env.step(action)
+            assert info["verdict"] in ("turned", "moved", "blocked")
+        if info["distance_to_goal"] > start + 10:
+            break
+    else:
+        pytest.fail("no direction led away from the goal")
     while not info["ended_by"]:
         *_, info = env.step(env.unwrapped.expert())
     assert info["success"]
-    assert 0 < info["spl"] < 1
-    assert 0 < info["ndtw"] < 1
+    assert 0 < info["spl"] < 0.99
+    assert 0 < info["ndtw"] < 0.99
 
 
 def test_free_mode_scores_a_perfect_walk_with_one():
@@ -227,7 +231,7 @@ def test_every_string_is_a_legal_action(key, text):
         ({"order": ("front", "front", "back", "left")}, ["order", "front"]),
         ({"success_radius": -1}, ["success_radius", "-1"]),
         ({"mode": "free", "data": "somewhere"}, ["free", "rail"]),
-        ({"render_mode": "human"}, ["render_mode", "'human'"]),
+        ({"render_mode": "ansi"}, ["render_mode", "'ansi'"]),
     ],
 )
 def test_a_bad_argument_is_named_with_what_is_allowed(arguments, words):

@@ -1,0 +1,1 @@
+"""Math: one question, one right answer, from generators or data sets."""

@@ -1,0 +1,55 @@
+"""What a math task is, where tasks come from, and which questions belong to which split.
+
+A question's split is decided by its words alone (`zone_of`), so that two questions that read the
+same can never be in training and in an evaluation, whatever generator or file they came from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+SPLITS = ("train", "id", "ood_hard")
+"""Of generators: questions to learn from, others of the same kind, and harder ones."""
+DATA_SPLITS = ("train", "id", "all")
+"""Of data sets."""
+
+
+@dataclass(frozen=True)
+class Countdown:
+    """A task that has many right answers: any formula that uses all numbers once and makes the target."""
+
+    numbers: tuple[int, ...]
+    target: int
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A question, its right answer, and how an expert would get there ("" if nobody says)."""
+
+    question: str
+    answer: str
+    solution: str = ""
+    countdown: Countdown | None = None
+
+
+class Source(Protocol):
+    """Where problems come from. `len` problems; `problem(i)` is the same whenever it is asked for."""
+
+    def __len__(self) -> int: ...
+
+    def problem(self, index: int) -> Problem: ...
+
+    def draw(self, rng: np.random.Generator) -> int:
+        """The index of a problem of the split."""
+        ...
+
+
+def zone_of(question: str) -> float:
+    """A number from 0 to 1 that is the same for questions with the same words."""
+    words = " ".join(question.casefold().split())
+    digest = hashlib.blake2b(words.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64

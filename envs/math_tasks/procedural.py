@@ -1,0 +1,200 @@
+"""Questions without end, made by reasoning-gym's generators.
+
+`procedural_source(name, split)` gives `chain_sum`, `countdown` and `gsm_symbolic` in this project's
+short wording and with solutions written step by step, and most other generators as they are, with
+the bare answer as solution. `ood_hard` has longer sums, more numbers, more steps; for the other
+generators it is the curriculum's third level where training is the first.
+
+Each split draws from its own range of the generator and keeps only the questions whose words fall
+into its own zone, so that no question is in two splits.
+"""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from envs.contract import one_of
+from envs.math_tasks.problems import SPLITS, Countdown, Problem, zone_of
+
+ZONES = {"train": (0.0, 0.5), "id": (0.5, 0.75), "ood_hard": (0.75, 1.0)}
+"""Which part of all questions, by `zone_of`, each split may show."""
+ITEMS = 100_000
+"""Items of each generator that a split looks at; about a half or a quarter of them are its own."""
+MANY_STEPS = 5
+"""From how many lines of solution on a GSM question is hard."""
+_MOST_DRAWS = 10_000
+
+MANY_ANSWERS = frozenset(
+    "boxnet composite game_of_life_halting graph_color group_anagrams intermediate_integration jugs "
+    "kakurasu knight_swap n_queens palindrome_generation palindrome_partitioning "
+    "propositional_logic puzzle24 quantum_lock rubiks_cube rush_hour shortest_path "
+    "simple_integration sokoban survo tower_of_hanoi tsumego word_ladder".split()
+)
+"""Generators whose questions have several right answers, which only their own scorers can judge.
+Those run what the model wrote as code, so they are not offered."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a generator is used: its settings per split, how an item becomes a problem, and which fit."""
+
+    easy: dict[str, int]
+    hard: dict[str, int]
+    read: Callable[[dict[str, Any]], Problem]
+    fits: Callable[[dict[str, Any], bool], bool] = lambda item, hard: True
+
+
+def _read_chain_sum(item: dict[str, Any]) -> Problem:
+    expression, answer = item["metadata"]["expression"], item["answer"]
+    first, *rest = expression.split()
+    lines, total = [], int(first)
+    for sign, term in zip(rest[::2], rest[1::2], strict=True):
+        sum_ = total + int(term) if sign == "+" else total - int(term)
+        lines.append(f"{total} {sign} {term} = {sum_}")
+        total = sum_
+    assert str(total) == answer, f"{expression} is {answer}, not {total}"
+    return Problem(f"{expression} = ?", answer, _solution(lines, answer))
+
+
+def _read_countdown(item: dict[str, Any]) -> Problem:
+    facts, formula = item["metadata"], item["answer"]
+    numbers, target = tuple(facts["numbers"]), facts["target"]
+    question = (
+        f"Write a formula that equals {target}. Use each of the numbers "
+        f"{', '.join(map(str, numbers))} exactly once, with + - * / and parentheses."
+    )
+    solution = _solution([f"{formula} = {target}"], formula)
+    return Problem(question, formula, solution, Countdown(numbers, target))
+
+
+def _read_gsm(item: dict[str, Any]) -> Problem:
+    steps = item["metadata"]["answer_cot"].split("####")[0].strip().splitlines()
+    return Problem(item["question"], item["answer"], _solution(steps, item["answer"]))
+
+
+def _read_plain(item: dict[str, Any]) -> Problem:
+    return Problem(item["question"].strip(), item["answer"].strip(), _solution([], item["answer"]))
+
+
+def _gsm_fits(item: dict[str, Any], hard: bool) -> bool:
+    lines = [line for line in item["metadata"]["answer_cot"].splitlines() if line.strip()]
+    return (len(lines) - 1 >= MANY_STEPS) == hard  # the last line is the answer
+
+
+def _solution(steps: list[str], answer: str) -> str:
+    return "\n".join([*steps, rf"The answer is \boxed{{{answer.strip()}}}."])
+
+
+RECIPES = {
+    "chain_sum": Recipe(
+        {"min_terms": 2, "max_terms": 3, "min_digits": 1, "max_digits": 2},
+        {"min_terms": 4, "max_terms": 5, "min_digits": 1, "max_digits": 2},
+        _read_chain_sum,
+    ),
+    "countdown": Recipe(
+        {"min_numbers": 3, "max_numbers": 4, "max_value": 20, "min_target": 10, "max_target": 100},
+        {"min_numbers": 5, "max_numbers": 5, "max_value": 50, "min_target": 10, "max_target": 500},
+        _read_countdown,
+    ),
+    "gsm_symbolic": Recipe({}, {}, _read_gsm, _gsm_fits),
+}
+
+
+class ProceduralSource:
+    """One generator's questions of one split. See `Source` for the contract."""
+
+    def __init__(self, name: str, split: str) -> None:
+        recipe = RECIPES.get(name)
+        hard = split == "ood_hard"
+        self._read = recipe.read if recipe else _read_plain
+        self._fits = recipe.fits if recipe else lambda item, hard: True
+        self._name, self._hard, self._zone = name, hard, ZONES[split]
+        settings = {"seed": SPLITS.index(split) * 10 * ITEMS, "size": ITEMS}
+        if recipe:
+            settings |= recipe.hard if hard else recipe.easy
+            self._items = _reasoning_gym().create_dataset(name, **settings)
+        else:
+            self._items = _from_curriculum(name, level=2 if hard else 0, settings=settings)
+        self.draw(np.random.default_rng(0))  # a generator that does not fit is found now
+
+    def __len__(self) -> int:
+        return ITEMS
+
+    def problem(self, index: int) -> Problem:
+        return self._read(self._items[index])
+
+    def draw(self, rng: np.random.Generator) -> int:
+        low, high = self._zone
+        for _ in range(_MOST_DRAWS):
+            index = int(rng.integers(ITEMS))
+            item = self._items[index]
+            _check_item(self._name, item)
+            if self._fits(item, self._hard) and low <= zone_of(item["question"]) < high:
+                return index
+        raise ValueError(
+            f"source={self._name!r} has too few different questions for this split: "
+            f"none in {_MOST_DRAWS} draws. Use another source or split."
+        )
+
+
+def procedural_source(name: str, split: str) -> ProceduralSource:
+    """The questions of a generator of reasoning-gym, by its name."""
+    one_of("split", split, SPLITS)
+    if name not in RECIPES:
+        check_name(name)
+    return _source(name, split)
+
+
+@cache
+def _source(name: str, split: str) -> ProceduralSource:
+    return ProceduralSource(name, split)
+
+
+def check_name(name: str) -> None:
+    """Raises where `name` is no generator that can be used."""
+    if name in MANY_ANSWERS:
+        raise ValueError(
+            f"source={name!r} has questions with several right answers, which cannot be graded "
+            f"here. Use one with a single right answer, such as {', '.join(RECIPES)}."
+        )
+    known = set(_reasoning_gym().factory.DATASETS) - MANY_ANSWERS
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(
+            f"source={name!r} is neither a file or folder that exists, nor 'hf:owner/name', nor a "
+            f"generator of reasoning-gym (such as {', '.join(RECIPES)}).{hint}"
+        )
+
+
+def _from_curriculum(name: str, *, level: int, settings: dict[str, int]) -> Any:
+    factory = _reasoning_gym().factory
+    if not factory.has_curriculum(name):
+        if level:
+            raise ValueError(f"source={name!r} has no harder questions: use split='train' or 'id'.")
+        return factory.create_dataset(name, **settings)
+    curriculum = factory.create_curriculum(name)
+    curriculum.set_global_level(level)
+    return factory.DATASETS[name][0](curriculum.generate_configuration(settings))
+
+
+def _check_item(name: str, item: dict[str, Any]) -> None:
+    if not isinstance(item["question"], str) or not isinstance(item["answer"], str):
+        raise ValueError(f"source={name!r} has questions without one right answer in words.")
+
+
+@cache
+def _reasoning_gym() -> Any:
+    # It takes seconds to import, so only those who use it wait for it.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import reasoning_gym
+        import reasoning_gym.factory
+    return reasoning_gym
