@@ -78,6 +78,14 @@ def _plain(name: str) -> str:
     return re.sub(r"[\s_-]+", " ", name.strip().lower())
 
 
+def _joined(parts: list[str]) -> str:
+    """The parts as one text, in which escaped surrogate pairs are the characters they stand for."""
+    text = "".join(parts)
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 class _OutOfSteps(Exception):
     """The text would take too long to read."""
 
@@ -186,9 +194,9 @@ class _Reader:
                 continue
             self._at += 1
             if char == closing and self._ends_here():
-                return "".join(parts)
+                break
             parts.append(char)
-        return "".join(parts)
+        return _joined(parts)
 
     def _ends_here(self) -> bool:
         """Whether what follows a quote can follow a string: structure, the next key, the end."""

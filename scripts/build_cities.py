@@ -44,7 +44,13 @@ LOOKS = {
         sky=((96, 150, 206), (236, 240, 244)),
         road=(112, 110, 110),
         pavement=(192, 188, 182),
-        facades=((236, 214, 160), (214, 180, 150), (198, 206, 200), (240, 232, 214), (190, 196, 214)),
+        facades=(
+            (236, 214, 160),
+            (214, 180, 150),
+            (198, 206, 200),
+            (240, 232, 214),
+            (190, 196, 214),
+        ),
         heights=(14.0, 22.0),
     ),
 }
@@ -127,7 +133,9 @@ def newyork(emblems: list[Emblem]) -> City:
         graph.add_node(node, xy=Projection(origin).to_xy(place))
     for u, v, data in raw.edges(data=True):
         name = str(data.get("name") or "unnamed street").strip("[]'").split("',")[0]
-        graph.add_edge(u, v, name=name, width=24.0 if "Avenue" in name or "Broadway" in name else 18.0)
+        graph.add_edge(
+            u, v, name=name, width=24.0 if "Avenue" in name or "Broadway" in name else 18.0
+        )
     title = "New York, Upper West Side (real streets, invented shops)"
     city = from_graph(tidy(graph), "newyork", title, origin, OPENSTREETMAP)
     return with_invented_shops(city, emblems, np.random.default_rng(8))
@@ -199,7 +207,9 @@ def drop_stubs(graph: nx.Graph, shorter_than: float) -> nx.Graph:
             n
             for n in graph.nodes
             if graph.degree(n) == 0
-            or (graph.degree(n) == 1 and distance(graph, n, next(iter(graph.adj[n]))) < shorter_than)
+            or (
+                graph.degree(n) == 1 and distance(graph, n, next(iter(graph.adj[n]))) < shorter_than
+            )
         ]
         if not stubs:
             return graph
@@ -214,7 +224,10 @@ def join_straight(graph: nx.Graph, below_degrees: float = 12.0) -> nx.Graph:
             continue
         (u, data), (v, other) = graph.adj[node].items()
         xy = graph.nodes[node]["xy"]
-        bend = abs(wrap(bearing_xy(graph.nodes[u]["xy"], xy) - bearing_xy(xy, graph.nodes[v]["xy"]) + 180) - 180)
+        bend = abs(
+            wrap(bearing_xy(graph.nodes[u]["xy"], xy) - bearing_xy(xy, graph.nodes[v]["xy"]) + 180)
+            - 180
+        )
         if bend < below_degrees and not graph.has_edge(u, v) and data["name"] == other["name"]:
             graph.add_edge(u, v, **data)
             graph.remove_node(node)
@@ -299,7 +312,9 @@ def corner_and_middle_spots(city: City, rng: np.random.Generator) -> Iterator[Sp
     for index in rng.permutation(len(city.streets)):
         first, last, _ = stretch(city, int(index))
         if last - first > 24:
-            yield Spot(int(index), int(rng.choice([-1, 1])), float(rng.uniform(first + 10, last - 10)))
+            yield Spot(
+                int(index), int(rng.choice([-1, 1])), float(rng.uniform(first + 10, last - 10))
+            )
 
 
 def with_invented_shops(city: City, emblems: list[Emblem], rng: np.random.Generator) -> City:
@@ -376,7 +391,9 @@ def nearest_spot(
 def hashed_emblem(name: str, kind: str) -> Emblem:
     """A colour and a shape that depend on the name alone."""
     digest = hashlib.sha256(name.encode()).digest()
-    pick: Callable[[tuple[str, ...], int], str] = lambda names, byte: names[digest[byte] % len(names)]  # noqa: E731
+    pick: Callable[[tuple[str, ...], int], str] = lambda names, byte: names[
+        digest[byte] % len(names)
+    ]  # noqa: E731
     assert kind in KINDS
     return Emblem(pick(tuple(COLOURS), 0), pick(SHAPES, 1), kind)
 

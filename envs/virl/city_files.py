@@ -116,7 +116,9 @@ def _street(row: Any, nodes: np.ndarray, names: list[str]) -> Street:
 def _landmark(row: Any) -> Landmark:
     name, colour, shape, kind, x, y, facing = row
     emblem = Emblem(
-        one_of("colour", colour, COLOURS), one_of("shape", shape, SHAPES), one_of("kind", kind, KINDS)
+        one_of("colour", colour, COLOURS),
+        one_of("shape", shape, SHAPES),
+        one_of("kind", kind, KINDS),
     )
     return Landmark(str(name), emblem, float(x), float(y), float(facing))
 

@@ -98,7 +98,14 @@ def _corner_cuts(city: City) -> dict[tuple[int, int, int], float]:
 
 
 def _close_dead_ends(
-    city: City, index: int, street: Street, a: list, b: list, height: list, colour: list, streets: list
+    city: City,
+    index: int,
+    street: Street,
+    a: list,
+    b: list,
+    height: list,
+    colour: list,
+    streets: list,
 ) -> None:
     """A house across the end of a street that leads nowhere."""
     for node, other in ((street.u, street.v), (street.v, street.u)):

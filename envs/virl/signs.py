@@ -54,7 +54,9 @@ def _large_emblem(emblem: Emblem) -> PILImage.Image:
     _polygon(draw, SHAPE_POINTS[emblem.shape], colour, outline=INK)
     luminance = 0.3 * colour[0] + 0.59 * colour[1] + 0.11 * colour[2]
     ink = INK if luminance > 140 else BOARD
-    PICTOGRAMS[emblem.kind](_Pen(draw, ink, colour, *ROOM_FOR_PICTOGRAM.get(emblem.shape, (1.0, 0.0))))
+    PICTOGRAMS[emblem.kind](
+        _Pen(draw, ink, colour, *ROOM_FOR_PICTOGRAM.get(emblem.shape, (1.0, 0.0)))
+    )
     return image
 
 
@@ -81,7 +83,10 @@ def _regular(corners: int, radius: float, turn: float = 0.0) -> list[Point]:
 def _star(points: int, outer: float, inner: float) -> list[Point]:
     radii = (outer, inner)
     return [
-        (radii[k % 2] * math.sin(math.pi * k / points), radii[k % 2] * math.cos(math.pi * k / points))
+        (
+            radii[k % 2] * math.sin(math.pi * k / points),
+            radii[k % 2] * math.cos(math.pi * k / points),
+        )
         for k in range(2 * points)
     ]
 
@@ -129,7 +134,9 @@ class _Pen:
         (left, top), (right, bottom) = _pixels(self._fit(corners))
         self._draw.ellipse((left, top, right, bottom), self._ground if cut else self._ink)
 
-    def box(self, left: float, bottom: float, right: float, top: float, *, cut: bool = False) -> None:
+    def box(
+        self, left: float, bottom: float, right: float, top: float, *, cut: bool = False
+    ) -> None:
         corners = ((left, bottom), (right, bottom), (right, top), (left, top))
         (self.cut if cut else self.fill)(*corners)
 

@@ -75,7 +75,9 @@ class StreetViews:
         """All that is near, in the camera's own axes: metres ahead, metres to the right."""
         here = np.array(position, float)
         radians = math.radians(heading)
-        axes = np.array([[math.sin(radians), math.cos(radians)], [math.cos(radians), -math.sin(radians)]])
+        axes = np.array(
+            [[math.sin(radians), math.cos(radians)], [math.cos(radians), -math.sin(radians)]]
+        )
 
         def seen(points: np.ndarray) -> np.ndarray:
             return (points - here) @ axes.T
@@ -330,7 +332,14 @@ def _paint_house(
         t = left * near0 / ((1 - left) * near1 + left * near0)
         s = right * near0 / ((1 - right) * near1 + right * near0)
         wall, foot, top = x1 - x0, foot1 - foot0, top1 - top0
-        return x0 + wall * t, x0 + wall * s, foot0 + foot * t, foot0 + foot * s, top0 + top * t, top0 + top * s
+        return (
+            x0 + wall * t,
+            x0 + wall * s,
+            foot0 + foot * t,
+            foot0 + foot * s,
+            top0 + top * t,
+            top0 + top * s,
+        )
 
     def panel(strip: tuple[float, ...], low: float, high: float, fill: tuple[int, ...]) -> None:
         a, b, foot_a, foot_b, top_a, top_b = strip

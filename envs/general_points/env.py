@@ -1,0 +1,223 @@
+"""`amft/GeneralPoints-v0`: use the number of each card once to make the target.
+
+Hands are dealt from one deck without replacement, uniformly among those that have a solution and
+belong to the split. Splits: `train` and `id` are disjoint sets of hands; `ood_rule` counts the faces
+by the other rule, `ood_color` deals the other colour, `ood_deck` shows other drawings, all three with
+hands that training never deals; `all` makes no division.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from envs.contract import (
+    EndedBy,
+    Outcome,
+    Scene,
+    World,
+    no_unknown_options,
+    one_of,
+    picture_size,
+    whole_number,
+)
+from envs.general_points.cards import RANKS, SUITS_OF, Card, read_card
+from envs.general_points.decks import find_deck, other_deck, table_picture
+from envs.general_points.prompts import Task, answer, best_solution, prompt
+from envs.general_points.solver import solutions, solvable
+from envs.general_points.verdict import REWARDS, GeneralPointsVerdict, judge
+
+SPLITS = ("all", "train", "id", "ood_rule", "ood_color", "ood_deck")
+EVAL_SHARE = 0.15
+_TRIES = 20_000
+
+
+class Solutions(Sequence[str]):
+    """All distinct solutions of a hand, found when first looked at."""
+
+    def __init__(self, numbers: Sequence[int], target: int) -> None:
+        self._question = (tuple(numbers), target)
+
+    @property
+    def _found(self) -> tuple[str, ...]:
+        return solutions(*self._question)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._found[index]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    def __hash__(self) -> int:
+        return hash(self._question)
+
+    def __repr__(self) -> str:
+        return repr(list(self))
+
+
+class GeneralPointsEnv(World):
+    """See the module's docstring; the arguments are those of `gymnasium.make`."""
+
+    verdicts = GeneralPointsVerdict
+
+    def __init__(
+        self,
+        *,
+        modality: str = "visual",
+        target: int = 24,
+        num_cards: int = 4,
+        face_rule: str = "ten",
+        colors: str = "black",
+        deck: str | Path = "classic",
+        attempts: int = 5,
+        size: Sequence[int] = (300, 300),
+        prompts: str = "fixed",
+        thought: bool = False,
+        split: str = "all",
+        render_mode: str | None = None,
+    ) -> None:
+        """
+        modality   "visual" (a picture of the cards) or "text" (their names)
+        target     what the formula must make
+        num_cards  3 to 6
+        face_rule  J, Q, K count "ten", or by their "rank" 11, 12, 13
+        colors     suits that are dealt: "black", "red" or "all"
+        deck       a drawn deck ("classic", "flat", "chalk") or a folder of 52 pictures
+        attempts   answers allowed
+        size       (height, width) of the picture
+        prompts    "fixed" wording, or "varied" by the seed
+        thought    the example and the expert have a field for reasoning; agents always may
+        split      "all", "train", "id", "ood_rule", "ood_color" or "ood_deck"
+        """
+        self._visual = one_of("modality", modality, ("visual", "text")) == "visual"
+        self._size = picture_size("size", size)
+        super().__init__(image_size=self._size if self._visual else None, render_mode=render_mode)
+        self._target = whole_number("target", target, 1, 10_000)
+        self._num_cards = whole_number("num_cards", num_cards, 3, 6)
+        self._attempts = whole_number("attempts", attempts, 1, 1000)
+        self._varied = one_of("prompts", prompts, ("fixed", "varied")) == "varied"
+        self._thought = one_of("thought", thought, (False, True))
+        self._split = one_of("split", split, SPLITS)
+        face_rule = one_of("face_rule", face_rule, ("ten", "rank"))
+        colors = one_of("colors", colors, tuple(SUITS_OF))
+        if split == "ood_rule":
+            face_rule = "rank" if face_rule == "ten" else "ten"
+        elif split == "ood_color":
+            if colors == "all":
+                raise ValueError(
+                    "split='ood_color' needs colors='black' or 'red': with 'all', none is unseen."
+                )
+            colors = "red" if colors == "black" else "black"
+        self._face_rule = face_rule
+        self._deck = find_deck(deck)
+        if split == "ood_deck":
+            self._deck = find_deck(other_deck(deck))
+        self._pack = [Card(rank, suit) for suit in SUITS_OF[colors] for rank in range(1, 14)]
+        self._cards: tuple[Card, ...] = ()
+        self._numbers: tuple[int, ...] = ()
+        self._left = 0
+        self._deal(np.random.default_rng(0))  # says at once if there is nothing to deal
+
+    def begin(self, rng: np.random.Generator, options: dict[str, Any]) -> Scene:
+        no_unknown_options(options, ("hand",))
+        self._cards = self._given(options["hand"]) if "hand" in options else self._deal(rng)
+        self._numbers = tuple(card.number(self._face_rule) for card in self._cards)
+        self._left = self._attempts
+        task = Task(
+            self._target,
+            self._face_rule,
+            self._visual,
+            [RANKS[card.rank - 1] for card in self._cards],
+            self._numbers,
+            self._thought,
+        )
+        text = prompt(task, rng if self._varied else None)
+        if not self._visual:
+            return Scene(text)
+        return Scene(text, table_picture(self._deck, self._cards, self._size))
+
+    def respond(self, text: str) -> Outcome:
+        judgement = judge(
+            text,
+            ranks=[card.rank for card in self._cards],
+            numbers=self._numbers,
+            target=self._target,
+            cards_count=self._visual,
+        )
+        self._left -= 1
+        feedback, ended_by = judgement.feedback, None
+        if judgement.verdict is GeneralPointsVerdict.CORRECT:
+            ended_by = EndedBy.SUCCESS
+        elif self._left == 0:
+            feedback, ended_by = f"{feedback} No attempts left.", EndedBy.OUT_OF_ATTEMPTS
+        else:
+            feedback += f" {self._left} attempt{'s' if self._left > 1 else ''} left."
+        image = self._scene.image if self._scene else None
+        reward = REWARDS[judgement.verdict]
+        return Outcome(judgement.verdict, reward, Scene(feedback, image), feedback, ended_by)
+
+    def expert(self) -> str:
+        formula = best_solution(self._numbers, self._target)
+        if formula is None:
+            raise ValueError(f"no formula over {self._numbers} makes {self._target}: no expert can")
+        names = [RANKS[card.rank - 1] for card in self._cards]
+        return answer(names, self._numbers, formula, self._target, self._thought)
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "cards": [str(card) for card in self._cards],
+            "numbers": list(self._numbers),
+            "solutions": Solutions(self._numbers, self._target),
+            "attempts_left": self._left,
+        }
+
+    def _deal(self, rng: np.random.Generator) -> tuple[Card, ...]:
+        """Uniform over the ordered hands that may be dealt: draws until one may."""
+        for _ in range(_TRIES):
+            order = rng.permutation(len(self._pack))[: self._num_cards].tolist()
+            hand = tuple(self._pack[i] for i in order)
+            if self._may_deal(hand):
+                return hand
+        raise ValueError(
+            f"target={self._target}, num_cards={self._num_cards}, split={self._split!r}: found no hand "
+            f"with a solution in {_TRIES} deals; choose another target."
+        )
+
+    def _may_deal(self, hand: tuple[Card, ...]) -> bool:
+        if self._split != "all" and is_evaluation_hand(
+            tuple(sorted(card.number("ten") for card in hand))
+        ) != (self._split != "train"):
+            return False
+        return solvable(sorted(card.number(self._face_rule) for card in hand), self._target)
+
+    def _given(self, names: Any) -> tuple[Card, ...]:
+        """The hand that reset(options={"hand": ...}) names."""
+        if not isinstance(names, list | tuple) or len(names) != self._num_cards:
+            raise ValueError(
+                f"reset option 'hand'={names!r:.100} must list {self._num_cards} cards such as '3S', '10H', 'KD'."
+            )
+        cards = [read_card(name) for name in names]
+        for name, card in zip(names, cards, strict=True):
+            if card is None:
+                raise ValueError(
+                    f"reset option 'hand': {name!r:.40} is not a card: write rank (A, 2 to 10, J, Q, K) "
+                    "and suit (S, C, H, D)."
+                )
+        if len(set(cards)) < len(cards):
+            raise ValueError(f"reset option 'hand'={names!r:.100} names a card twice.")
+        return tuple(card for card in cards if card is not None)
+
+
+@lru_cache(maxsize=None)
+def is_evaluation_hand(numbers: tuple[int, ...]) -> bool:
+    """Whether hands of these numbers (sorted, faces counted as ten) are kept for evaluation."""
+    digest = hashlib.sha256(repr(numbers).encode()).digest()
+    return digest[0] < 256 * EVAL_SHARE

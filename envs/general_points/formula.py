@@ -1,0 +1,129 @@
+"""Reads an arithmetic formula by a grammar and computes it exactly.
+
+    formula := sum [ "=" number ]
+    sum     := product (("+" | "-") product)*
+    product := atom (("*" | "/") atom)*
+    atom    := digits | "(" sum ")"
+
+Spaces are free; x, ×, ·, ∗ stand for *, ÷ and : for /, and the unicode minus signs for -. There is no
+sign before a number: the numbers are those on the cards. Nothing but `FormulaError` is raised.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+LONGEST = 200
+DEEPEST = 20
+MOST_DIGITS = 6
+
+_SAME = str.maketrans(
+    {"x": "*", "X": "*", "×": "*", "·": "*", "∗": "*", "⋅": "*", "✕": "*", "•": "*"}
+    | {"÷": "/", "∕": "/", "⁄": "/", ":": "/", "−": "-", "–": "-", "—": "-", "‐": "-", "‑": "-"}
+    | {"[": "(", "]": ")", "（": "(", "）": ")"}
+)
+_TOKEN = re.compile(r"\s*(\d+|[-+*/()])", re.ASCII)
+_NUMBER = re.compile(r"\s*(-?\d{1,12}(?:\.\d{1,6})?)\s*", re.ASCII)
+
+
+class FormulaError(ValueError):
+    """What was given is not a formula; the message says why, in words for the agent."""
+
+
+@dataclass(frozen=True)
+class Formula:
+    """`value` is None where something is divided by zero; `claimed` is what stands after "="."""
+
+    value: Fraction | None
+    numbers: tuple[int, ...]
+    claimed: Fraction | None
+
+
+def read_formula(text: str) -> Formula:
+    """The formula that `text` is, as a whole."""
+    if len(text) > LONGEST:
+        raise FormulaError(f"the formula is longer than {LONGEST} characters")
+    left, *right = text.translate(_SAME).split("=")
+    if len(right) > 1:
+        raise FormulaError("the formula has more than one =")
+    claimed = None
+    if right:
+        match = _NUMBER.fullmatch(right[0])
+        if match is None:
+            raise FormulaError("what follows = is not a number")
+        claimed = Fraction(match[1])
+    reader = _Reader(_tokens(left))
+    value = reader.sum(DEEPEST)
+    reader.expect_end()
+    return Formula(value, tuple(reader.numbers), claimed)
+
+
+def _tokens(text: str) -> list[str]:
+    tokens, at = [], 0
+    text = text.rstrip()
+    while at < len(text):
+        match = _TOKEN.match(text, at)
+        if match is None:
+            raise FormulaError(f"{text[at:].strip()[:1]!r} is not part of a formula")
+        if len(match[1]) > MOST_DIGITS:
+            raise FormulaError("a number is too long")
+        tokens.append(match[1])
+        at = match.end()
+    if not tokens:
+        raise FormulaError("the formula is empty")
+    return tokens
+
+
+class _Reader:
+    """Computes while it reads. A value is None once something was divided by zero."""
+
+    def __init__(self, tokens: list[str]) -> None:
+        self._tokens = [*tokens, ""]
+        self._at = 0
+        self.numbers: list[int] = []
+
+    def _next(self) -> str:
+        return self._tokens[self._at]
+
+    def _take(self) -> str:
+        self._at += 1
+        return self._tokens[self._at - 1]
+
+    def expect_end(self) -> None:
+        if self._next() != "":
+            raise FormulaError(f"unexpected {self._next()!r}")
+
+    def sum(self, depth: int) -> Fraction | None:
+        if depth == 0:
+            raise FormulaError("the parentheses are nested too deeply")
+        value = self._product(depth)
+        while self._next() in ("+", "-"):
+            sign = 1 if self._take() == "+" else -1
+            other = self._product(depth)
+            value = None if value is None or other is None else value + sign * other
+        return value
+
+    def _product(self, depth: int) -> Fraction | None:
+        value = self._atom(depth)
+        while self._next() in ("*", "/"):
+            divide = self._take() == "/"
+            other = self._atom(depth)
+            if value is None or other is None or (divide and other == 0):
+                value = None
+            else:
+                value = value / other if divide else value * other
+        return value
+
+    def _atom(self, depth: int) -> Fraction | None:
+        token = self._take()
+        if token.isdigit():
+            self.numbers.append(int(token))
+            return Fraction(int(token))
+        if token == "(":
+            value = self.sum(depth - 1)
+            if self._take() != ")":
+                raise FormulaError("a parenthesis is not closed")
+            return value
+        raise FormulaError(f"unexpected {token!r}" if token else "the formula ends too early")

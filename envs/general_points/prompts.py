@@ -1,0 +1,105 @@
+"""What General Points tells the agent: the task in one fixed wording, or in varied ones.
+
+Every wording says the same: the rule of the face cards, the aim, the operations, and the form of the
+answer by an example that is valid JSON and right for its own cards.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from envs.general_points.solver import any_solution, solutions
+
+LISTED_UP_TO = 4
+"""Up to so many numbers, the best of all solutions is written; beyond, any."""
+
+TASKS = (
+    "Use the number of each card exactly once with + - * / and parentheses to make {target}.",
+    "Combine the numbers of all cards, each once, by + - * / and parentheses so that the result is {target}.",
+    "Find a formula that equals {target}. It takes every card's number one time; + - * / and parentheses are allowed.",
+)
+FACES = {
+    "ten": ("A counts as 1; J, Q and K count as 10.", "An ace is 1, and every J, Q or K is 10."),
+    "rank": (
+        "A counts as 1, J as 11, Q as 12 and K as 13.",
+        "An ace is 1; J, Q and K are 11, 12 and 13.",
+    ),
+}
+SHOWN = {
+    True: ("The picture shows {count} cards.", "You see {count} playing cards."),
+    False: ("Cards: {cards}.", "These are your cards: {cards}."),
+}
+FORMS = (
+    "Answer in JSON like this example for the cards {example_cards}: {example}",
+    "Reply with a JSON object. For the cards {example_cards} it would be: {example}",
+)
+EXAMPLES = (("2", "3", "4", "A"), ("6", "2", "2", "A"), ("8", "3", "A", "5"), ("4", "4", "3", "2"))
+
+
+@dataclass(frozen=True)
+class Task:
+    """The facts that a prompt states."""
+
+    target: int
+    face_rule: str
+    visual: bool
+    cards: Sequence[str]
+    numbers: Sequence[int]
+    thought: bool
+
+
+def prompt(task: Task, rng: np.random.Generator | None) -> str:
+    """The first wording of everything, or, with `rng`, a choice and order of its own."""
+
+    def pick(wordings: Sequence[str]) -> str:
+        return wordings[0 if rng is None else int(rng.integers(len(wordings)))]
+
+    # Never the hand itself; the first wording takes the first example that is another hand.
+    examples = [e for e in EXAMPLES if sorted(_values(e)) != sorted(task.numbers)]
+    example_cards = examples[0 if rng is None else int(rng.integers(len(examples)))]
+    parts = [
+        pick(SHOWN[task.visual]).format(count=len(task.cards), cards=", ".join(task.cards)),
+        pick(TASKS).format(target=task.target),
+        pick(FACES[task.face_rule]),
+    ]
+    if rng is not None:
+        parts = [parts[i] for i in rng.permutation(len(parts))]
+    form = pick(FORMS).format(
+        example_cards=", ".join(example_cards), example=example(example_cards, task)
+    )
+    return " ".join([*parts, form])
+
+
+def example(cards: Sequence[str], task: Task) -> str:
+    """An answer that is right for its own cards; if they cannot make the target, for their sum."""
+    numbers = _values(cards)
+    formula, target = best_solution(numbers, task.target), task.target
+    if formula is None:
+        formula, target = "+".join(map(str, numbers)), sum(numbers)
+    return answer(cards, numbers, formula, target, task.thought)
+
+
+def _values(cards: Sequence[str]) -> list[int]:
+    return [1 if card == "A" else int(card) for card in cards]
+
+
+def answer(
+    cards: Sequence[str], numbers: Sequence[int], formula: str, target: int, thought: bool
+) -> str:
+    """The JSON that an expert writes."""
+    fields: dict[str, object] = {"cards": list(cards), "number": list(numbers)}
+    if thought:
+        fields["thought"] = f"I have {', '.join(map(str, numbers))}. {formula} makes {target}."
+    return json.dumps(fields | {"formula": f"{formula}={target}"})
+
+
+def best_solution(numbers: Sequence[int], target: int) -> str | None:
+    """The solution an expert writes: with few divisions and short; None if there is none."""
+    if len(numbers) > LISTED_UP_TO:
+        return any_solution(numbers, target)
+    found = solutions(numbers, target)
+    return min(found, key=lambda text: (text.count("/"), len(text), text), default=None)

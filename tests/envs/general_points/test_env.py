@@ -1,0 +1,316 @@
+"""`amft/GeneralPoints-v0` through the public door, and the published defects it is free of."""
+
+import json
+from collections import Counter
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from envs.general_points.formula import read_formula
+from envs.general_points.verdict import REWARDS
+
+HAND = ["3S", "3C", "8S", "8C"]
+
+
+def make(**arguments):
+    return gymnasium.make("amft/GeneralPoints-v0", **({"modality": "text"} | arguments))
+
+
+def answered(text, hand=("4S", "6S", "AS", "AC"), **arguments):
+    """The verdict and the reward of one answer to a given hand."""
+    env = make(colors="all", **arguments)
+    env.reset(seed=0, options={"hand": list(hand)})
+    observation, reward, terminated, truncated, info = env.step(text)
+    assert env.observation_space.contains(observation)
+    assert reward == REWARDS[info["verdict"]]
+    assert not truncated
+    assert terminated == (info["verdict"] == "correct")
+    return info
+
+
+@pytest.mark.parametrize("modality", ["text", "visual"])
+@pytest.mark.parametrize("prompts", ["fixed", "varied"])
+def test_gymnasium_accepts_it(modality, prompts):
+    check_env(make(modality=modality, prompts=prompts, render_mode="rgb_array").unwrapped)
+
+
+@pytest.mark.parametrize("modality", ["text", "visual"])
+def test_one_seed_decides_everything(modality):
+    """Published defect 1: the seed of a reset did not decide the cards."""
+    first, second = (make(modality=modality, prompts="varied", size=(112, 112)) for _ in range(2))
+    hands = set()
+    for seed in range(30):
+        (a, info), (b, other) = first.reset(seed=seed), second.reset(seed=seed)
+        assert a["text"] == b["text"]
+        assert info == other
+        assert modality == "text" or np.array_equal(a["image"], b["image"])
+        hands.add(tuple(info["cards"]))
+    assert len(hands) == 30
+
+
+@pytest.mark.parametrize("num_cards", [3, 4, 5, 6])
+@pytest.mark.parametrize("target", [24, 36])
+def test_the_expert_wins_every_hand(num_cards, target):
+    env = make(num_cards=num_cards, target=target, colors="all", face_rule="rank", thought=True)
+    for seed in range(25):
+        env.reset(seed=seed)
+        _, reward, terminated, _, info = env.step(env.unwrapped.expert())
+        assert (reward, terminated, info["success"], info["ended_by"]) == (5, True, True, "success")
+
+
+ANSWERS = [
+    ('{"cards": ["4", "6", "A", "A"], "number": [4, 6, 1, 1], "formula": "4*6*1*1=24"}', "correct"),
+    ('{"formula": "6 * 4 * 1 * 1"}', "correct"),
+    ("```json\n{'formula': '6×4÷1÷1', }\n```", "correct"),
+    ("I would say 4*6*1*1 = 24", "correct"),
+    ("4*6*1*1", "correct"),
+    ('{"formula": "4*6*1*1=24", "cards": null, "number": null}', "correct"),
+    ('{"formula": "4*6*1*1", "number": "4, 6, 1, 1"}', "correct"),
+    # Published defect 5: the right-hand side and the field number were never checked.
+    ('{"formula": "4*6*1*1=25"}', "wrong_value"),
+    ('{"formula": "4*6*1*1=24", "number": [4, 6, 1, 2]}', "wrong_numbers"),
+    ('{"formula": "4+6+1+1=24"}', "wrong_value"),
+    ('{"formula": "4*6/(1-1)"}', "wrong_value"),
+    ('{"formula": "4*6=24"}', "wrong_numbers"),
+    ('{"formula": "4*6*1*1*1=24"}', "wrong_numbers"),
+    ('{"formula": "12*2=24"}', "wrong_numbers"),
+    # Published defect 4: an unclosed prefix of a solution paid +1 every time.
+    ('{"formula": "(4*6*1"}', "illegal_formula"),
+    # Published defect 6: penalties added up to -7 here.
+    ('{"formula": "1++9"}', "illegal_formula"),
+    # Published defect 9: a formula given as a number raised.
+    ('{"formula": 24}', "wrong_numbers"),
+    ('{"formula": [4, 6]}', "illegal_formula"),
+    ('{"formula": null}', "illegal_formula"),
+    ('{"cards": ["4"]}', "illegal_formula"),
+    ("", "illegal_formula"),
+    ("I do not know.", "illegal_formula"),
+    ("{\"formula\": \"__import__('os').system('true')\"}", "illegal_formula"),
+]
+
+
+@pytest.mark.parametrize(("text", "verdict"), ANSWERS)
+def test_each_answer_has_one_row_of_the_table(text, verdict):
+    assert answered(text)["verdict"] == verdict
+
+
+@pytest.mark.parametrize(
+    ("cards", "verdict"),
+    [
+        # Published defect 7: valid JSON lists and bare integers were "wrong cards".
+        (["4", "6", "A", "A"], "correct"),
+        ([4, 6, 1, 1], "correct"),
+        (["4S", "6 of spades", "ace", "A♣"], "correct"),
+        ("4, 6, A, A", "correct"),
+        (["A", "A", "4", "6"], "correct"),
+        (["5", "6", "A", "A"], "misread_cards"),
+        (["4", "6", "A"], "misread_cards"),
+        (["?", None, {}, []], "misread_cards"),
+        ([], "misread_cards"),
+    ],
+)
+def test_reading_the_cards_is_a_task_in_pictures_only(cards, verdict):
+    text = json.dumps({"cards": cards, "formula": "4*6*1*1=24"})
+    assert answered(text, modality="visual")["verdict"] == verdict
+    assert answered(text, modality="text")["verdict"] == "correct"
+
+
+def test_the_first_failing_check_decides():
+    both = json.dumps({"cards": ["5"], "number": [9], "formula": "(1"})
+    assert answered(both, modality="visual")["verdict"] == "illegal_formula"
+    both = json.dumps({"cards": ["5"], "number": [9], "formula": "1+1"})
+    assert answered(both, modality="visual")["verdict"] == "misread_cards"
+    assert answered(both, modality="text")["verdict"] == "wrong_numbers"
+
+
+def test_every_solution_that_is_listed_is_accepted():
+    """Published defect 3: 45 hands listed a solution that the verifier rejected."""
+    env = make(colors="all", face_rule="rank")
+    for seed in range(150):
+        _, info = env.reset(seed=seed)
+        solution = info["solutions"][seed % len(info["solutions"])]
+        assert read_formula(solution).value == 24
+        assert env.step(json.dumps({"formula": solution}))[1] == 5
+    env.reset(options={"hand": HAND})
+    assert env.step("8/(3-8/3)")[1] == 5
+
+
+def test_the_last_attempt_counts_and_running_out_adds_no_penalty():
+    """Published defects 10 and 11."""
+    env = make(attempts=3)
+    env.reset(options={"hand": HAND})
+    for left in (2, 1):
+        _, reward, terminated, _, info = env.step("3+3+8+8")
+        assert (reward, terminated, info["attempts_left"]) == (-1, False, left)
+        assert info["ended_by"] is None
+    _, reward, terminated, truncated, info = env.step("3+3+8+8")
+    assert (reward, terminated, truncated) == (-1, True, False)
+    assert (info["ended_by"], info["success"]) == ("out_of_attempts", False)
+    with pytest.raises(gymnasium.error.ResetNeeded):
+        env.step("8/(3-8/3)")
+    env.reset(options={"hand": HAND})
+    env.step("3+3+8+8")
+    env.step("3+3+8+8")
+    assert env.step("8/(3-8/3)")[4]["success"]
+
+
+@pytest.mark.parametrize("colors", ["black", "red", "all"])
+def test_no_card_is_dealt_twice(colors):
+    """Published defect 12: black hands repeated a card in 21.5 % of the deals."""
+    env = make(colors=colors, num_cards=6)
+    suits = Counter()
+    for seed in range(200):
+        cards = env.reset(seed=seed)[1]["cards"]
+        assert len(set(cards)) == 6
+        suits.update(card[-1] for card in cards)
+    assert set(suits) == set({"black": "SC", "red": "HD", "all": "SCHD"}[colors])
+
+
+def test_hands_are_dealt_uniformly_among_those_that_may_be():
+    """Pairs are rarer than in draws with replacement, exactly as one deck without replacement says."""
+    env = make(num_cards=3, target=10, colors="black")
+    seen = Counter(tuple(sorted(env.reset(seed=seed)[1]["cards"])) for seed in range(6000))
+    assert max(seen.values()) < 6 * 6000 / len(seen)
+
+
+def test_the_text_modality_draws_nothing(monkeypatch):
+    """Published defect 14: it drew the picture at every step."""
+    import envs.general_points.env as module
+
+    monkeypatch.setattr(module, "table_picture", lambda *_: pytest.fail("a picture was drawn"))
+    env = make()
+    env.reset(seed=0)
+    env.step("1+1")
+
+
+def test_the_example_in_every_prompt_is_valid_and_right():
+    """Published defect 15: the prompt's own example was not valid JSON."""
+    env = make(prompts="varied")
+    seen = set()
+    for seed in range(100):
+        observation, info = env.reset(seed=seed)
+        text = observation["text"]
+        example = json.loads(text[text.index("{") : text.index("}") + 1])
+        formula = read_formula(example["formula"])
+        assert formula.value == formula.claimed
+        assert Counter(formula.numbers) == Counter(example["number"])
+        assert Counter(example["number"]) != Counter(info["numbers"])
+        seen.add(text.split("{")[0].replace(", ".join(c[:-1] for c in info["cards"]), ""))
+    assert len(seen) > 30
+
+
+def test_feedback_helps():
+    assert "missing: 1" in answered('{"formula": "4*6*1=24"}')["feedback"]
+    assert "makes 12, not 24" in answered('{"formula": "4+6+1+1"}')["feedback"]
+    assert "divides by zero" in answered('{"formula": "4*6/(1-1)"}')["feedback"]
+    assert "4 attempts left" in answered("")["feedback"]
+    assert "makes 8/3, not 24" in answered("4/6+1+1")["feedback"]
+
+
+def test_faces_count_by_the_rule():
+    for rule, number in (("ten", 10), ("rank", 13)):
+        env = make(face_rule=rule)
+        _, info = env.reset(options={"hand": ["KS", "2S", "3S", "AS"]})
+        assert info["numbers"] == [number, 2, 3, 1]
+
+
+def instances(split, count=1500):
+    env = make(split=split)
+    hands = set()
+    for seed in range(count):
+        cards = env.reset(seed=seed)[1]["cards"]
+        hands.add(
+            tuple(sorted(min("A23456789TJQK".index(c[0].replace("1", "T")) + 1, 10) for c in cards))
+        )
+    return hands
+
+
+def test_training_and_evaluation_hands_do_not_overlap():
+    train = instances("train")
+    for split in ("id", "ood_rule", "ood_color", "ood_deck"):
+        held_out = instances(split, 400)
+        assert len(held_out) > 20
+        assert not train & held_out
+
+
+def test_splits_change_what_they_say():
+    assert "Q as 12" in make(split="ood_rule").reset(seed=0)[0]["text"]
+    assert {card[-1] for card in make(split="ood_color").reset(seed=0)[1]["cards"]} <= set("HD")
+    hand = {"hand": HAND}
+    here, there = (
+        make(modality="visual", split=split).reset(options=hand)[0]["image"]
+        for split in ("id", "ood_deck")
+    )
+    assert not np.array_equal(here, there)
+
+
+ENVS = {modality: make(modality=modality, size=(56, 56)) for modality in ("text", "visual")}
+json_like = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+formulas = st.text("0123456789+-*/()= x×÷", max_size=30)
+answers = st.fixed_dictionaries(
+    {}, optional={"cards": json_like, "number": json_like, "formula": json_like | formulas}
+).map(json.dumps)
+
+
+@settings(max_examples=2000, deadline=None)
+@given(st.sampled_from(sorted(ENVS)), st.text(max_size=300) | formulas | answers)
+def test_every_string_is_a_legal_action(modality, text):
+    env = ENVS[modality]
+    env.reset(seed=0)
+    observation, reward, _, _, info = env.step(text)
+    assert reward == REWARDS[info["verdict"]]
+    assert env.observation_space.contains(observation)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{" * 10**6, "9" * 10**6, "(" * 10**6, '{"formula": "' + "1+" * 10**6, "1+" * 10**6 + "1"],
+)
+def test_a_megabyte_is_a_legal_action(text):
+    assert answered(text)["verdict"] in ("illegal_formula", "wrong_numbers")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"modality": "txt"}, ["modality", "'txt'", "Did you mean 'text'"]),
+        ({"target": 0}, ["target", "0"]),
+        ({"target": "24"}, ["target", "'24'", "whole number"]),
+        ({"num_cards": 7}, ["num_cards", "7", "3 to 6"]),
+        ({"face_rule": "11"}, ["face_rule", "'11'", "'rank'"]),
+        ({"colors": "blue"}, ["colors", "'blue'", "'black'"]),
+        ({"deck": "clasic"}, ["deck", "'clasic'", "Did you mean 'classic'"]),
+        ({"attempts": 0}, ["attempts", "0"]),
+        ({"size": (5, 5)}, ["size", "5"]),
+        ({"split": "test"}, ["split", "'test'", "'train'"]),
+        ({"split": "ood_color", "colors": "all"}, ["ood_color", "all"]),
+        ({"target": 9999, "num_cards": 3}, ["target=9999", "no hand"]),
+    ],
+)
+def test_a_bad_argument_is_named_with_what_is_allowed(arguments, words):
+    with pytest.raises(ValueError) as error:
+        make(**arguments)
+    for word in words:
+        assert word in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("hand", "word"),
+    [
+        (["3S"], "4 cards"),
+        (["3S", "3S", "8S", "8C"], "twice"),
+        (["3S", "3C", "8S", "1X"], "'1X'"),
+        ("3S", "hand"),
+    ],
+)
+def test_a_bad_hand_is_named(hand, word):
+    with pytest.raises(ValueError, match=word):
+        make().reset(options={"hand": hand})
