@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Any
 
 LONGEST = 20_000
@@ -23,6 +24,10 @@ _CLOSING_QUOTE = {'"': '"', "'": "'", "“": "”", "‘": "’", "`": "`"}
 _LITERALS = {"true": True, "false": False, "null": None, "none": None}
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 _GAP = re.compile(r"(\s|//[^\n]*|/\*.{0,300}?\*/|#[^\n]*)*", re.DOTALL)
+# What most answers consist of, read in one go: a string without escapes, a whole number.
+_PLAIN_STRING = re.compile(r"""(["'])([^"'\\]{0,2000})\1(?=\s*[,:\]}])""")
+_PLAIN_NUMBER = re.compile(r"-?[0-9]{1,15}(?=\s*[,\]}])")
+_COMMA = re.compile(r"\s*,\s*")
 _BARE = re.compile(r"[^,\[\]{}:\n\"]+")
 _TUPLE = re.compile(r"\(\s*(['\"]|\w{1,20}\s*,)")  # and not a formula
 _IN_STRING = {quote: re.compile(rf"[^\\{quote}]+") for quote in set(_CLOSING_QUOTE.values())}
@@ -36,7 +41,7 @@ class _Unreadable(Exception):
 
 def read_answer(text: str, keys: Collection[str]) -> dict[str, Any] | None:
     """The fields of the last object that holds any of `keys`; None if there is none."""
-    canonical = {_plain(key): key for key in keys}
+    canonical = _canonical(tuple(keys))
     text = text[-LONGEST:]
     starts = [match.start() for match in re.finditer(r"\{", text)]
     steps = _Steps(_MOST_STEPS)
@@ -56,6 +61,11 @@ def read_answer(text: str, keys: Collection[str]) -> dict[str, Any] | None:
         if fields:
             found, end_of_last = fields, end
     return found
+
+
+@lru_cache(maxsize=64)
+def _canonical(keys: tuple[str, ...]) -> dict[str, str]:
+    return {_plain(key): key for key in keys}
 
 
 def _most_telling(starts: list[int]) -> list[int]:
@@ -115,10 +125,20 @@ class _Reader:
         return self._object(DEEPEST), self._at
 
     def _skip_gap(self) -> None:
+        char = self._text[self._at : self._at + 1]
+        if "/" < char < "\x7f" or char == '"':  # most often there is no gap
+            return
         match = _GAP.match(self._text, self._at)
         assert match is not None  # it matches the empty string
         self._steps.spend(1 + match.end() - self._at)
         self._at = match.end()
+
+    def _skip_comma(self) -> None:
+        """Passes what usually follows a value; anything else is for the caller to see."""
+        match = _COMMA.match(self._text, self._at)
+        if match is not None:
+            self._steps.spend(match.end() - self._at)
+            self._at = match.end()
 
     def _peek(self) -> str:
         return self._text[self._at : self._at + 1]
@@ -158,6 +178,7 @@ class _Reader:
                 raise _Unreadable
             self._at += 1
             value[str(name)] = self._value(depth)
+            self._skip_comma()
 
     def _list(self, depth: int) -> list[Any]:
         closing = "]" if self._peek() == "[" else ")"
@@ -175,9 +196,15 @@ class _Reader:
                 self._at += 1
                 continue
             values.append(self._value(depth))
+            self._skip_comma()
 
     def _string(self) -> str:
         """A quoted string. A quote inside it that does not end it (Joe's) is part of it."""
+        plain = _PLAIN_STRING.match(self._text, self._at)
+        if plain is not None:
+            self._steps.spend(5 + plain.end() - self._at)
+            self._at = plain.end()
+            return _joined([plain[2]])
         closing = _CLOSING_QUOTE[self._peek()]
         self._at += 1
         parts = []
@@ -215,6 +242,10 @@ class _Reader:
 
     def _bare(self) -> Any:
         """A number, a literal, or a word without quotes, up to the next sign of structure."""
+        whole = _PLAIN_NUMBER.match(self._text, self._at)
+        if whole is not None:
+            self._at = whole.end()
+            return int(whole[0])
         match = _BARE.match(self._text, self._at)
         if match is None:
             raise _Unreadable

@@ -24,8 +24,12 @@ _SAME = str.maketrans(
     | {"÷": "/", "∕": "/", "⁄": "/", ":": "/", "−": "-", "–": "-", "—": "-", "‐": "-", "‑": "-"}
     | {"[": "(", "]": ")", "（": "(", "）": ")"}
 )
-_TOKEN = re.compile(r"\s*(\d+|[-+*/()])", re.ASCII)
+_TOKEN = re.compile(r"[0-9]+|[-+*/()]")
 _NUMBER = re.compile(r"\s*(-?\d{1,12}(?:\.\d{1,6})?)\s*", re.ASCII)
+
+
+Number = int | Fraction
+"""Whole numbers stay ints until something is divided: fractions cost ten times as much."""
 
 
 class FormulaError(ValueError):
@@ -36,9 +40,9 @@ class FormulaError(ValueError):
 class Formula:
     """`value` is None where something is divided by zero; `claimed` is what stands after "="."""
 
-    value: Fraction | None
+    value: Number | None
     numbers: tuple[int, ...]
-    claimed: Fraction | None
+    claimed: Number | None
 
 
 def read_formula(text: str) -> Formula:
@@ -48,12 +52,12 @@ def read_formula(text: str) -> Formula:
     left, *right = text.translate(_SAME).split("=")
     if len(right) > 1:
         raise FormulaError("the formula has more than one =")
-    claimed = None
+    claimed: Number | None = None
     if right:
         match = _NUMBER.fullmatch(right[0])
         if match is None:
             raise FormulaError("what follows = is not a number")
-        claimed = Fraction(match[1])
+        claimed = Fraction(match[1]) if "." in match[1] else int(match[1])
     reader = _Reader(_tokens(left))
     value = reader.sum(DEEPEST)
     reader.expect_end()
@@ -61,18 +65,14 @@ def read_formula(text: str) -> Formula:
 
 
 def _tokens(text: str) -> list[str]:
-    tokens, at = [], 0
-    text = text.rstrip()
-    while at < len(text):
-        match = _TOKEN.match(text, at)
-        if match is None:
-            raise FormulaError(f"{text[at:].strip()[:1]!r} is not part of a formula")
-        if len(match[1]) > MOST_DIGITS:
-            raise FormulaError("a number is too long")
-        tokens.append(match[1])
-        at = match.end()
+    tokens = _TOKEN.findall(text)
+    if sum(map(len, tokens)) != len("".join(text.split())):
+        stray = _TOKEN.sub("", text).strip()
+        raise FormulaError(f"{stray[:1]!r} is not part of a formula")
     if not tokens:
         raise FormulaError("the formula is empty")
+    if max(map(len, tokens)) > MOST_DIGITS:
+        raise FormulaError("a number is too long")
     return tokens
 
 
@@ -95,7 +95,7 @@ class _Reader:
         if self._next() != "":
             raise FormulaError(f"unexpected {self._next()!r}")
 
-    def sum(self, depth: int) -> Fraction | None:
+    def sum(self, depth: int) -> Number | None:
         if depth == 0:
             raise FormulaError("the parentheses are nested too deeply")
         value = self._product(depth)
@@ -105,7 +105,7 @@ class _Reader:
             value = None if value is None or other is None else value + sign * other
         return value
 
-    def _product(self, depth: int) -> Fraction | None:
+    def _product(self, depth: int) -> Number | None:
         value = self._atom(depth)
         while self._next() in ("*", "/"):
             divide = self._take() == "/"
@@ -113,14 +113,14 @@ class _Reader:
             if value is None or other is None or (divide and other == 0):
                 value = None
             else:
-                value = value / other if divide else value * other
+                value = Fraction(value) / other if divide else value * other
         return value
 
-    def _atom(self, depth: int) -> Fraction | None:
+    def _atom(self, depth: int) -> Number | None:
         token = self._take()
         if token.isdigit():
             self.numbers.append(int(token))
-            return Fraction(int(token))
+            return int(token)
         if token == "(":
             value = self.sum(depth - 1)
             if self._take() != ")":

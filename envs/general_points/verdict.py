@@ -16,12 +16,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from fractions import Fraction
 from typing import Any
 
 from envs.answers import read_answer
 from envs.general_points.cards import read_rank
-from envs.general_points.formula import LONGEST, Formula, FormulaError, read_formula
+from envs.general_points.formula import LONGEST, Formula, FormulaError, Number, read_formula
 
 KEYS = ("cards", "number", "formula", "thought")
 _MOST_ITEMS = 20
@@ -87,8 +86,8 @@ def _judge_value(formula: Formula, target: int) -> Judgement:
     made = _short(formula.value)
     if formula.value != target:
         return Judgement(verdict, f"The formula makes {made}, not {target}.")
-    if formula.claimed not in (None, formula.value):
-        claimed = _short(formula.claimed or Fraction(0))
+    if formula.claimed is not None and formula.claimed != formula.value:
+        claimed = _short(formula.claimed)
         return Judgement(verdict, f"The formula makes {made}, but it says it makes {claimed}.")
     return Judgement(GeneralPointsVerdict.CORRECT, "Correct.")
 
@@ -142,8 +141,10 @@ def _numbers(fields: dict[str, Any]) -> tuple[Any, ...] | None:
 
 def _difference(used: Iterable[Any], numbers: Sequence[int]) -> str:
     """Which numbers are missing and which are too many, in words; empty if none."""
-    missing = Counter(numbers) - Counter(used)
-    extra = Counter(used) - Counter(numbers)
+    wanted, given = Counter(numbers), Counter(used)
+    if wanted == given:
+        return ""
+    missing, extra = wanted - given, given - wanted
     parts = []
     for counter, words in ((missing, "missing"), (extra, "too many")):
         if counter:
@@ -152,6 +153,6 @@ def _difference(used: Iterable[Any], numbers: Sequence[int]) -> str:
     return "; ".join(parts)
 
 
-def _short(value: Fraction) -> str:
+def _short(value: Number) -> str:
     text = str(value)
     return text if len(text) <= 20 else f"about {float(value):.4g}"
