@@ -117,8 +117,11 @@ class VIRLEnv(World):
         self._max_steps = (
             None if max_steps is None else whole_number("max_steps", max_steps, 1, 100_000)
         )
+        strict = one_of("strict", strict, (True, False))
         self._source: Source = (
-            city_source(city, split) if data is None else data_source(data, split, strict=strict)
+            city_source(city, split)
+            if data is None
+            else data_source(data, split, strict=strict, pictures=visual)
         )
         self._route: Route | None = None
         self._journey: RailJourney | FreeJourney | None = None

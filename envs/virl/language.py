@@ -87,7 +87,8 @@ def walk_instruction(
 
 
 def sighting_words(sighting: Sighting, heading: float) -> str:
-    return f"{sighting.name} is {SIDES[view_side(heading, sighting.bearing)]}"
+    where = sighting.said or f"is {SIDES[view_side(heading, sighting.bearing)]}"
+    return f"{sighting.name} {where}"
 
 
 def observation_words(place: Place, heading: float) -> str:

@@ -13,11 +13,15 @@ from envs.virl.geo import LatLng
 
 @dataclass(frozen=True)
 class Sighting:
-    """A landmark as seen from a place: its name, compass bearing, and distance where known."""
+    """A landmark as seen from a place: its name, compass bearing, and distance where known.
+
+    `said` is where it is in a source's own words ("is on your left"), if they are to be kept.
+    """
 
     name: str
     bearing: float
     distance: float | None = None
+    said: str | None = None
 
 
 @dataclass(frozen=True)

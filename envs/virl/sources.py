@@ -16,6 +16,7 @@ from envs.contract import Image
 from envs.virl.city import City
 from envs.virl.city_files import load_city
 from envs.virl.geo import VIEW_SIDES, wrap
+from envs.virl.published import PublishedData
 from envs.virl.route import Place, Route
 from envs.virl.sampler import RouteBook
 from envs.virl.street_map import StreetMap, street_map
@@ -65,7 +66,7 @@ class DataSource:
     city = None
     street_map = None
 
-    def __init__(self, data: "PublishedData", split: str) -> None:
+    def __init__(self, data: PublishedData, split: str) -> None:
         """The splits other than `all` divide the routes by a stable hash of their names."""
         self._data = data
         self._chosen = [
@@ -85,8 +86,11 @@ class DataSource:
         return self._data.route(self._chosen[index], rng)
 
     def views(self, place: Place, heading: float, height: int, width: int) -> dict[str, Image]:
+        panoramas = self._data.panoramas
+        assert panoramas is not None
+        assert place.panorama is not None
         return {
-            side: self._data.panoramas.view(place.panorama, wrap(heading + 90 * k), height, width)
+            side: panoramas.view(place.panorama, wrap(heading + 90 * k), height, width)
             for k, side in enumerate(VIEW_SIDES)
         }
 
@@ -107,10 +111,8 @@ def city_source(city: str, split: str) -> CitySource:
     return CitySource(load_city(where), "train" if split == "train" else "eval")
 
 
-def data_source(folder: str | Path, split: str, *, strict: bool) -> DataSource:
-    from envs.virl.published import PublishedData
-
-    return DataSource(PublishedData(folder, strict=strict), split)
+def data_source(folder: str | Path, split: str, *, strict: bool, pictures: bool) -> DataSource:
+    return DataSource(PublishedData(folder, strict=strict, pictures=pictures), split)
 
 
 def _is_evaluation(name: str) -> bool:

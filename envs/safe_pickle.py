@@ -1,0 +1,43 @@
+"""Reads pickles from others as data: plain containers, numbers and texts alone.
+
+A pickle is a program; Python's own unpickler runs whatever it names. This one knows no names but
+`collections.OrderedDict`, so there is nothing to run, and it is the unpickler written in Python, whose
+memo is a dict: a few bytes cannot make it reserve gigabytes.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+LARGEST_BYTES = 256 * 2**20
+
+
+class UnsafePickle(ValueError):
+    """The file names something that is not plain data, or is no pickle."""
+
+
+class _PlainUnpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("collections", "OrderedDict"):
+            return OrderedDict
+        raise UnsafePickle(f"it names {module}.{name}, which is not plain data")
+
+    def persistent_load(self, pid: Any) -> Any:
+        raise UnsafePickle("it refers to an object outside itself")
+
+
+def load_plain_pickle(path: Path) -> Any:
+    """What a pickle file of plain data holds; an error that names the file for anything else."""
+    size = path.stat().st_size
+    if size > LARGEST_BYTES:
+        raise UnsafePickle(f"{path}: {size} bytes are more than {LARGEST_BYTES}: too large")
+    try:
+        with path.open("rb") as file:
+            return _PlainUnpickler(file).load()
+    except UnsafePickle as error:
+        raise UnsafePickle(f"{path}: {error}") from None
+    except Exception as error:  # a broken pickle can raise nearly anything
+        raise UnsafePickle(f"{path}: not a readable pickle ({error!r:.200})") from None

@@ -1,0 +1,73 @@
+"""Finds the panorama nearest to a place: a spatial index over the published mapping.
+
+Places become points on the unit sphere, where nearest is the same as on the globe, also across the
+date line and at the poles; the distance of what is found is checked by the exact haversine formula.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from envs.safe_pickle import load_plain_pickle
+from envs.virl.geo import EARTH_RADIUS_M, LatLng, haversine
+from envs.virl.published.errors import DataError
+
+
+class PanoramaIndex:
+    """Panoramas by place."""
+
+    def __init__(self, mapping: Mapping[LatLng, str]) -> None:
+        self._places = list(mapping)
+        self._names = list(mapping.values())
+        latitudes, longitudes = np.radians(np.array(self._places, float).reshape(-1, 2)).T
+        flat = np.cos(latitudes)
+        points = [flat * np.cos(longitudes), flat * np.sin(longitudes), np.sin(latitudes)]
+        self._tree = cKDTree(np.stack(points, axis=1))
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def nearest(self, place: LatLng, within: float) -> tuple[LatLng, str] | None:
+        """The (place, panorama) nearest to a place, None if none is `within` metres."""
+        latitude, longitude = math.radians(place[0]), math.radians(place[1])
+        flat = math.cos(latitude)
+        point = (flat * math.cos(longitude), flat * math.sin(longitude), math.sin(latitude))
+        reach = 1.001 * within / EARTH_RADIUS_M + 1e-12  # a chord is shorter than its arc
+        _, index = self._tree.query(point, distance_upper_bound=reach)
+        if index == len(self._places) or haversine(place, self._places[index]) > within:
+            return None
+        return self._places[index], self._names[index]
+
+
+def read_mapping(path: Path) -> dict[LatLng, str]:
+    """The published pickle, checked entry by entry."""
+    mapping = load_plain_pickle(path)
+    if not isinstance(mapping, dict) or not mapping:
+        raise DataError(
+            f"{path}: expected a dict of (latitude, longitude) to panorama, got {type(mapping).__name__}"
+        )
+    return {_place(path, key): _name(path, value) for key, value in mapping.items()}
+
+
+def _place(path: Path, key: Any) -> LatLng:
+    if (
+        isinstance(key, tuple)
+        and len(key) == 2
+        and all(isinstance(part, int | float) and not isinstance(part, bool) for part in key)
+        and abs(key[0]) <= 90
+        and abs(key[1]) <= 360
+    ):
+        return float(key[0]), float(key[1])
+    raise DataError(f"{path}: key {key!r:.80} is not a pair (latitude, longitude)")
+
+
+def _name(path: Path, value: Any) -> str:
+    if isinstance(value, str) and value and not set(value) & set("/\\\0"):
+        return value
+    raise DataError(f"{path}: value {value!r:.80} is not the id of a panorama")

@@ -1,0 +1,369 @@
+"""Published V-IRL data, read as it is, and the published defects it is free of."""
+
+import collections
+import json
+import os
+import pickle
+import warnings
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from envs.safe_pickle import UnsafePickle, load_plain_pickle
+from envs.virl.geo import bearing, haversine
+from envs.virl.published import DataError, PublishedData
+from envs.virl.published.milestones import read_milestones
+from envs.virl.published.panoramas import Panoramas
+from envs.virl.published.relocation import PanoramaIndex
+from tests.envs.virl.published_folder import MAP, panorama, route, street_places, write_folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_folder(tmp_path_factory.mktemp("published"))
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+# Routes and rails.
+
+
+def test_a_published_route_becomes_a_rail(folder):
+    walk = PublishedData(folder).route(0, rng())
+    assert [leg.turn_to for leg in walk.legs] == [pytest.approx(0, abs=0.5), 90, 0]
+    assert [leg.end.at_intersection for leg in walk.legs] == [True, True, False]
+    assert walk.legs[0].landmark.name == "Joe's {Fine} Pizza"  # published defect 16
+    assert walk.legs[1].landmark is None  # published defect 20: "No landmarks nearby"
+    assert walk.legs[2].landmark.name == "The Dutch"
+    assert walk.start_heading == 0.0  # published defect 19: 0 was taken for none
+
+
+def test_places_on_the_way_keep_their_order_and_distance(folder):
+    """Published defects 12 and 13: places at the wrong position, one panorama several times."""
+    data = PublishedData(folder, drop_rate=0.3)
+    lengths = set()
+    for seed in range(40):
+        walk = data.route(0, rng(seed))
+        here = walk.start
+        for leg in walk.legs:
+            line = [here, *leg.path, leg.end]
+            gaps = [haversine(here.position, place.position) for place in line]
+            assert gaps == sorted(gaps)
+            for place in leg.path:
+                assert haversine(place.position, here.position) > 8
+                assert haversine(place.position, leg.end.position) > 8
+            names = [place.panorama for place in line]
+            assert all(a != b for a, b in zip(names, names[1:], strict=False))
+            lengths.add(len(leg.path))
+            here = leg.end
+    assert len(lengths) > 2  # the generator decides what is left out
+
+
+def test_a_missing_heading_is_a_choice_of_the_seed(folder):
+    data = PublishedData(folder)
+    headings = {data.route(1, rng(seed)).start_heading for seed in range(40)}
+    assert len(headings) == 4
+    assert data.route(1, rng(3)) == data.route(1, rng(3))
+
+
+@pytest.mark.parametrize("modality", ["text", "visual"])
+def test_the_expert_walks_published_routes(folder, modality):
+    env = gymnasium.make("amft/VIRL-v0", data=folder, modality=modality, size=(112, 112))
+    for seed in range(6):
+        _, info = env.reset(seed=seed)
+        assert "The Dutch" in info["instructions"][-2]
+        while not info["ended_by"]:
+            _, reward, _, _, info = env.step(env.unwrapped.expert())
+            assert reward == 1.0
+        assert info["success"]
+
+
+def test_gymnasium_accepts_published_data(folder):
+    check_env(gymnasium.make("amft/VIRL-v0", data=str(folder), size=(112, 112)).unwrapped)
+
+
+def test_labels_show_what_lies_in_their_direction(folder):
+    """Published defect 1: the tiles were turned by 45 degrees against their labels."""
+    env = gymnasium.make("amft/VIRL-v0", data=folder, size=(128, 128))
+    observation, info = env.reset(seed=0, options={"route": 0})
+    tiles = [observation["image"][r : r + 64, c : c + 64] for r in (0, 64) for c in (0, 64)]
+    for tile, turn in zip(tiles, (0, 90, 180, 270), strict=True):
+        seen = bearing_of(tile[32, 33])
+        assert abs((seen - info["heading"] - turn + 180) % 360 - 180) < 3
+
+
+# Pictures.
+
+
+def bearing_of(pixel):
+    return (float(pixel[0]) * 256 + float(pixel[1])) / 16
+
+
+@pytest.mark.parametrize("rotation", [0.0, 30.0, 200.5, -45.0])
+@pytest.mark.parametrize("heading", [0.0, 90.0, 123.0, 350.0])
+def test_a_view_looks_where_it_says(tmp_path, rotation, heading):
+    panorama(rotation, (2048, 1024)).save(tmp_path / "p.png")
+    (tmp_path / "p.metadata.json").write_text(json.dumps({"rotation": rotation}))
+    view = Panoramas(tmp_path).view("p", heading, 101, 101)
+    for column, turn in ((50, 0.0), (0, -44.7), (100, 44.7)):
+        pixel = view[50, column]
+        # Between neighbouring columns red steps up while green wraps: there blending means nothing.
+        neighbours = [view[50, max(column - 1, 0)], view[50, min(column + 1, 100)]]
+        error = min(
+            abs((bearing_of(p) - heading - turn + 180) % 360 - 180) for p in (pixel, *neighbours)
+        )
+        assert error < 1.5
+    assert view[0, 50, 2] < view[50, 50, 2] < view[100, 50, 2]
+
+
+def test_each_panorama_is_decoded_once_while_there_is_room(folder):
+    """Published defect 21: eight decodes a step."""
+    pictures = Panoramas(folder / "street_views")
+    for _ in range(3):
+        for heading in (0, 90, 180, 270):
+            pictures.view("pano_000", heading, 32, 32)
+            pictures.view("pano_001", heading, 32, 32)
+    assert pictures.decoded == 2
+    small = Panoramas(folder / "street_views", cache_bytes=3 * 512 * 256 * 3)
+    for k in range(12):
+        small.view(f"pano_{k:03d}", 0, 32, 32)
+        assert small._kept_bytes <= 3 * 512 * 256 * 3
+    small.view("pano_011", 90, 32, 32)
+    assert small.decoded == 12
+
+
+# What can be wrong.
+
+
+def edited(tmp_path, edit):
+    folder = write_folder(tmp_path / "data")
+    edit(folder)
+    return folder
+
+
+def routes_of(*routes):
+    return lambda folder: (folder / "route_infos.json").write_text(json.dumps(list(routes)))
+
+
+far_away = [[41.0, -73.0], [41.001, -73.0], [41.002, -73.0]]
+BROKEN = {
+    "no routes": (
+        lambda f: (f / "route_infos.json").unlink(),
+        ["lacks route_infos.json", "gps_pano"],
+    ),
+    "broken json": (
+        lambda f: (f / "route_infos.json").write_text("[{"),
+        ["route_infos.json", "broken JSON"],
+    ),
+    "not a list": (lambda f: (f / "route_infos.json").write_text("3"), ["route_infos.json", "int"]),
+    "no start": (routes_of(route(start_place={})), ["route 0", "start_place.relocated_geocode"]),
+    "no results": (routes_of(route(route_results=None)), ["route 0", "route_results"]),
+    "no stops": (routes_of(route(route_results={"geocode_list": []})), ["geocode_list"]),
+    "counts": (
+        routes_of(route(route_results=route()["route_results"] | {"landmark_list": ["a"] * 9})),
+        ["landmark_list", "9", "2"],
+    ),
+    "milestones": (routes_of(route(milestone_info=7)), ["milestone_info", "int"]),
+    "heading": (routes_of(route(init_heading="north")), ["init_heading", "'north'"]),
+    # Published defect 14: an intersection far from any panorama raised something else.
+    "far": (
+        routes_of(route(route_results={"geocode_list": far_away})),
+        ["geocode_list[0]", "m away", "20 m"],
+    ),
+    "no picture": (
+        lambda f: (f / "street_views" / "pano_000.jpg").unlink(),
+        ["pano_000.jpg", "missing"],
+    ),
+    "no metadata": (
+        lambda f: (f / "street_views" / "pano_000.metadata.json").unlink(),
+        ["pano_000.metadata.json", "missing"],
+    ),
+    "mapping": (
+        lambda f: (f / "gps_pano_mapping.pkl").write_bytes(pickle.dumps([1])),
+        ["gps_pano", "list"],
+    ),
+    "mapping key": (
+        lambda f: (f / "gps_pano_mapping.pkl").write_bytes(pickle.dumps({"x": "y"})),
+        ["gps_pano", "'x'"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_whatever_is_wrong_is_named(tmp_path, name):
+    edit, words = BROKEN[name]
+    with pytest.raises((DataError, UnsafePickle)) as error:
+        PublishedData(edited(tmp_path, edit))
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_not_strict_skips_and_counts(tmp_path):
+    folder = edited(tmp_path, routes_of(route(), route(start_place={}), route(init_heading="x")))
+    with pytest.warns(UserWarning, match="skipped 2 of 3 routes"):
+        data = PublishedData(folder, strict=False)
+    assert len(data) == 1
+    assert set(data.skipped) == {1, 2}
+    with pytest.raises(DataError, match="route 1"):
+        PublishedData(folder)
+
+
+@pytest.mark.parametrize(
+    "raw", [route(), [route()], [[route()], 0]], ids=["one", "list", "indexed"]
+)
+def test_every_published_form_of_the_file_is_read(tmp_path, raw):
+    assert len(PublishedData(write_folder(tmp_path / "data", raw))) == 1
+
+
+def test_broken_pictures_are_named(tmp_path):
+    folder = write_folder(tmp_path / "data")
+    picture = folder / "street_views" / "pano_000.jpg"
+    picture.write_bytes(picture.read_bytes()[:900])
+    metadata = folder / "street_views" / "pano_001.metadata.json"
+    metadata.write_text('{"rotation": "north"}')
+    data = PublishedData(folder)
+    with pytest.raises(DataError, match=r"pano_000\.jpg"):
+        data.panoramas.view("pano_000", 0, 32, 32)
+    with pytest.raises(DataError, match=r"pano_001\.metadata\.json.*rotation.*north"):
+        data.panoramas.view("pano_001", 0, 32, 32)
+
+
+def test_text_needs_no_pictures(tmp_path):
+    folder = write_folder(tmp_path / "data")
+    for path in (folder / "street_views").iterdir():
+        path.unlink()
+    gymnasium.make("amft/VIRL-v0", data=folder, modality="text").reset(seed=0)
+
+
+# Milestones.
+
+
+def test_milestones_with_braces_quotes_and_apostrophes_are_read():
+    """Published defect 16: they broke the parser."""
+    text = MILESTONE.format(name='Joe\'s "Best" {{Bar}}, Inc.')
+    (block,) = read_milestones(text)
+    assert block.landmark.name == 'Joe\'s "Best" {{Bar}}, Inc.'
+    assert (block.landmark.turn, block.heading_to_next, block.index) == (-45.0, 298.0, 1)
+
+
+MILESTONE = (
+    '{{ "intersection_idx": "1", "landmarks": "{name} is on your left front", "distance": "16 meters", '
+    '"human_heading": "0", "to_next_intersection_heading": "298 (northwest)", }}'
+)
+
+
+@settings(max_examples=300)
+@given(st.text(max_size=300))
+def test_any_text_as_milestones_is_read(text):
+    read_milestones(text)
+    read_milestones(MILESTONE.format(name=text))
+
+
+@pytest.mark.parametrize("words", ["No landmark nearby", "No landmarks nearby", "none", ""])
+def test_no_landmark_in_every_spelling(words):
+    """Published defect 20."""
+    (block,) = read_milestones(f'{{"intersection_idx": "1", "landmarks": "{words}"}}')
+    assert block.landmark is None
+
+
+# Relocation.
+
+
+@pytest.mark.parametrize("centre", [(40.7, -74.0), (0.0, 179.9995), (89.9999, 10.0), (-45.0, 0.0)])
+def test_the_nearest_panorama_is_the_nearest(centre):
+    generator = rng(1)
+    places = [
+        (float(np.clip(centre[0] + dx, -90, 90)), float((centre[1] + dy + 180) % 360 - 180))
+        for dx, dy in generator.normal(0, 3e-4, (400, 2))
+    ]
+    mapping = {place: str(index) for index, place in enumerate(places)}
+    index = PanoramaIndex(mapping)
+    hits = 0
+    for dx, dy in generator.normal(0, 4e-4, (300, 2)):
+        place = (float(np.clip(centre[0] + dx, -90, 90)), float((centre[1] + dy + 180) % 360 - 180))
+        best = min(mapping, key=lambda other: haversine(place, other))
+        expected = (best, mapping[best]) if haversine(place, best) <= 20.0 else None
+        found = index.nearest(place, 20.0)
+        if expected and found:  # two may be equally near
+            assert haversine(place, found[0]) == pytest.approx(haversine(place, best), abs=1e-6)
+        else:
+            assert found == expected
+        hits += found is not None
+    assert 0 < hits
+
+
+def test_the_fixture_walks_where_it_says():
+    places = list(street_places())
+    assert bearing(places[0], places[5]) == pytest.approx(0, abs=0.1)
+    assert haversine(places[0], MAP.to_latlng((0, 60))) == pytest.approx(60, rel=1e-3)
+
+
+# Pickles.
+
+
+class Attack:
+    def __reduce__(self):
+        return os.system, ("echo attacked",)
+
+
+class Chain:
+    def __reduce__(self):
+        return getattr, (collections.OrderedDict, "__init__")
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_plain_data_is_read_in_every_protocol(tmp_path, protocol):
+    data = {(1.5, -2.0): "a", "x": [1, 2.5, None, True, "é", b"z", {1, 2}, 10**30]}
+    path = tmp_path / "plain.pkl"
+    path.write_bytes(pickle.dumps(data, protocol))
+    if protocol < 2:  # sets are objects there
+        data["x"][-2] = [1, 2]
+        path.write_bytes(
+            pickle.dumps(
+                {**data, "x": [v for v in data["x"] if not isinstance(v, bytes)]}, protocol
+            )
+        )
+        assert load_plain_pickle(path)[1.5, -2.0] == "a"
+    elif protocol < 4:
+        data["x"] = [v for v in data["x"] if not isinstance(v, set | bytes)]
+        path.write_bytes(pickle.dumps(data, protocol))
+        assert load_plain_pickle(path) == data
+    else:
+        assert load_plain_pickle(path) == data
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        (pickle.dumps(Attack()), "system"),
+        (pickle.dumps(Chain()), "getattr"),
+        (pickle.dumps({(1.0, 2.0): Attack()}, 0), "system"),
+        (b"cbuiltins\neval\n(S'1'\ntR.", "builtins.eval"),
+        (b"Pid\n.", "outside itself"),
+        (b"\x80\x04\x8c", "not a readable pickle"),
+        (b"", "not a readable pickle"),
+        (b"\x80\x04]\x94r\xff\xff\xff\x7f.", "pickle"),  # a memo slot at two thousand million
+    ],
+)
+def test_pickles_that_are_not_plain_data_are_refused(tmp_path, content, word, capfd):
+    path = tmp_path / "bad.pkl"
+    path.write_bytes(content)
+    if word == "pickle":
+        assert load_plain_pickle(path) == []
+    else:
+        with pytest.raises(UnsafePickle, match=word) as error:
+            load_plain_pickle(path)
+        assert str(path) in str(error.value)
+    assert "attacked" not in capfd.readouterr().out
+
+
+def test_a_good_folder_warns_of_nothing(folder):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        PublishedData(folder)
