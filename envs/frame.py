@@ -8,7 +8,7 @@ nothing or turn the line around are left out.
 from __future__ import annotations
 
 import unicodedata
-from functools import cache
+from functools import cache, lru_cache
 from typing import Literal
 
 import numpy as np
@@ -28,8 +28,7 @@ TEXT_SIZES, SMALL_SIZE, VERDICT_SIZE = (20, 17, 14), 11, 17
 """A panel's text is as large as lets all of it be read, else of the smallest size and cut."""
 _SHARES = {"Shown": 0.56, "Agent": 0.44}
 """How the two panels of free text share the height that is left."""
-_LONGEST = 4_000
-_LONGEST_LINE = 400
+_LONGEST = 3_000
 Keep = Literal["start", "end"]
 
 
@@ -159,43 +158,57 @@ def wrap(
     lines = [
         line
         for paragraph in drawable(text).split("\n")
-        for line in _wrap_paragraph(paragraph.strip(), font, width)
+        for line in _wrap_paragraph(paragraph.rstrip(), font, width)
     ]
     while lines and not lines[-1]:
         lines.pop()
-    if len(lines) <= most_lines and not cut:
+    if not lines or (len(lines) <= most_lines and not cut):
         return lines
     if keep == "end":
         lines = lines[-most_lines:]
         return [_shorten("… " + lines[0], font, width), *lines[1:]]
     lines = lines[:most_lines]
-    return [*lines[:-1], _shorten(lines[-1], font, width - font.getlength(" …")) + " …"]
+    return [*lines[:-1], _shorten(lines[-1], font, width - _length(" …", font)) + " …"]
 
 
 def _wrap_paragraph(text: str, font: ImageFont.FreeTypeFont, width: float) -> list[str]:
-    lines, line = [], ""
+    if _length(text, font) <= width:
+        return [text]  # with its spaces: they may be part of a drawing
+    lines, line, used = [], "", 0.0
+    space = _advance(" ", font)
     for word in text.split():
-        longer = f"{line} {word}" if line else word
-        if font.getlength(longer) <= width:
-            line = longer
+        needed = _length(word, font)
+        if line and used + space + needed <= width:
+            line, used = f"{line} {word}", used + space + needed
             continue
         if line:
             lines.append(line)
-        while len(word) > _LONGEST_LINE or font.getlength(word) > width:
-            head = _shorten(word[:_LONGEST_LINE], font, width)
+        while needed > width:
+            head = _shorten(word, font, width)
             lines.append(head)
             word = word[len(head) :]
-        line = word
+            needed = _length(word, font)
+        line, used = word, needed
     return [*lines, line]
 
 
 def _shorten(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
     """The longest start of `text` that fits, but at least one character."""
-    low, high = 1, len(text)
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if font.getlength(text[:middle]) <= width else (low, middle - 1)
-    return text[:low]
+    used = 0.0
+    for count, char in enumerate(text):
+        used += _advance(char, font)
+        if used > width and count:
+            return text[:count]
+    return text
+
+
+def _length(text: str, font: ImageFont.FreeTypeFont) -> float:
+    return sum(_advance(char, font) for char in text)
+
+
+@lru_cache(maxsize=20_000)
+def _advance(char: str, font: ImageFont.FreeTypeFont) -> float:
+    return font.getlength(char)
 
 
 def drawable(text: str) -> str:

@@ -20,7 +20,7 @@ DATA_SPLITS = ("train", "id", "all")
 
 @dataclass(frozen=True)
 class Countdown:
-    """A task that has many right answers: any formula that uses all numbers once and makes the target."""
+    """A task with many right answers: formulas of all numbers, each once, that make the target."""
 
     numbers: tuple[int, ...]
     target: int
@@ -35,9 +35,16 @@ class Problem:
     solution: str = ""
     countdown: Countdown | None = None
 
+    @property
+    def zone(self) -> float:
+        """Where the question lies in the sharing-out of all questions among the splits."""
+        if self.countdown is None:
+            return zone_of(self.question)
+        return zone_of(f"{self.countdown.target}: {sorted(self.countdown.numbers)}")
+
 
 class Source(Protocol):
-    """Where problems come from. `len` problems; `problem(i)` is the same whenever it is asked for."""
+    """`len` problems; `problem(i)` is the same whenever it is asked for."""
 
     def __len__(self) -> int: ...
 

@@ -12,16 +12,18 @@ into its own zone, so that no question is in two splits.
 from __future__ import annotations
 
 import difflib
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
 
 from envs.contract import one_of
-from envs.math_tasks.problems import SPLITS, Countdown, Problem, zone_of
+from envs.math_tasks.formulas import makes
+from envs.math_tasks.problems import SPLITS, Countdown, Problem
 
 ZONES = {"train": (0.0, 0.5), "id": (0.5, 0.75), "ood_hard": (0.75, 1.0)}
 """Which part of all questions, by `zone_of`, each split may show."""
@@ -32,10 +34,31 @@ MANY_STEPS = 5
 _MOST_DRAWS = 10_000
 
 MANY_ANSWERS = frozenset(
-    "boxnet composite game_of_life_halting graph_color group_anagrams intermediate_integration jugs "
-    "kakurasu knight_swap n_queens palindrome_generation palindrome_partitioning "
-    "propositional_logic puzzle24 quantum_lock rubiks_cube rush_hour shortest_path "
-    "simple_integration sokoban survo tower_of_hanoi tsumego word_ladder".split()
+    [
+        "boxnet",
+        "composite",
+        "graph_color",
+        "group_anagrams",
+        "intermediate_integration",
+        "jugs",
+        "kakurasu",
+        "knight_swap",
+        "n_queens",
+        "palindrome_generation",
+        "palindrome_partitioning",
+        "propositional_logic",
+        "puzzle24",
+        "quantum_lock",
+        "rubiks_cube",
+        "rush_hour",
+        "shortest_path",
+        "simple_integration",
+        "sokoban",
+        "survo",
+        "tower_of_hanoi",
+        "tsumego",
+        "word_ladder",
+    ]
 )
 """Generators whose questions have several right answers, which only their own scorers can judge.
 Those run what the model wrote as code, so they are not offered."""
@@ -43,12 +66,12 @@ Those run what the model wrote as code, so they are not offered."""
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a generator is used: its settings per split, how an item becomes a problem, and which fit."""
+    """How a generator is used: settings, how an item becomes a problem, and which items fit."""
 
     easy: dict[str, int]
     hard: dict[str, int]
-    read: Callable[[dict[str, Any]], Problem]
-    fits: Callable[[dict[str, Any], bool], bool] = lambda item, hard: True
+    read: Callable[[dict[str, Any]], Problem | None]
+    fits: Callable[[dict[str, Any], bool], bool]
 
 
 def _read_chain_sum(item: dict[str, Any]) -> Problem:
@@ -63,9 +86,12 @@ def _read_chain_sum(item: dict[str, Any]) -> Problem:
     return Problem(f"{expression} = ?", answer, _solution(lines, answer))
 
 
-def _read_countdown(item: dict[str, Any]) -> Problem:
-    facts, formula = item["metadata"], item["answer"]
+def _read_countdown(item: dict[str, Any]) -> Problem | None:
+    facts = item["metadata"]
+    formula = re.sub(r"^-(\S+) \+ (.*)$", r"\2 - \1", item["answer"])
     numbers, target = tuple(facts["numbers"]), facts["target"]
+    if not makes(formula, numbers, target):
+        return None  # the generator rounds, and writes signs that the grammar does not know
     question = (
         f"Write a formula that equals {target}. Use each of the numbers "
         f"{', '.join(map(str, numbers))} exactly once, with + - * / and parentheses."
@@ -83,6 +109,10 @@ def _read_plain(item: dict[str, Any]) -> Problem:
     return Problem(item["question"].strip(), item["answer"].strip(), _solution([], item["answer"]))
 
 
+def _any_item(item: dict[str, Any], hard: bool) -> bool:
+    return True
+
+
 def _gsm_fits(item: dict[str, Any], hard: bool) -> bool:
     lines = [line for line in item["metadata"]["answer_cot"].splitlines() if line.strip()]
     return (len(lines) - 1 >= MANY_STEPS) == hard  # the last line is the answer
@@ -97,11 +127,13 @@ RECIPES = {
         {"min_terms": 2, "max_terms": 3, "min_digits": 1, "max_digits": 2},
         {"min_terms": 4, "max_terms": 5, "min_digits": 1, "max_digits": 2},
         _read_chain_sum,
+        _any_item,
     ),
     "countdown": Recipe(
         {"min_numbers": 3, "max_numbers": 4, "max_value": 20, "min_target": 10, "max_target": 100},
         {"min_numbers": 5, "max_numbers": 5, "max_value": 50, "min_target": 10, "max_target": 500},
         _read_countdown,
+        _any_item,
     ),
     "gsm_symbolic": Recipe({}, {}, _read_gsm, _gsm_fits),
 }
@@ -114,8 +146,9 @@ class ProceduralSource:
         recipe = RECIPES.get(name)
         hard = split == "ood_hard"
         self._read = recipe.read if recipe else _read_plain
-        self._fits = recipe.fits if recipe else lambda item, hard: True
+        self._fits = recipe.fits if recipe else _any_item
         self._name, self._hard, self._zone = name, hard, ZONES[split]
+        self._problem = lru_cache(maxsize=20_000)(self._make)
         settings = {"seed": SPLITS.index(split) * 10 * ITEMS, "size": ITEMS}
         if recipe:
             settings |= recipe.hard if hard else recipe.easy
@@ -127,21 +160,33 @@ class ProceduralSource:
     def __len__(self) -> int:
         return ITEMS
 
-    def problem(self, index: int) -> Problem:
-        return self._read(self._items[index])
-
     def draw(self, rng: np.random.Generator) -> int:
         low, high = self._zone
         for _ in range(_MOST_DRAWS):
             index = int(rng.integers(ITEMS))
-            item = self._items[index]
-            _check_item(self._name, item)
-            if self._fits(item, self._hard) and low <= zone_of(item["question"]) < high:
+            problem = self._problem(index)
+            if problem is not None and low <= problem.zone < high:
                 return index
         raise ValueError(
             f"source={self._name!r} has too few different questions for this split: "
             f"none in {_MOST_DRAWS} draws. Use another source or split."
         )
+
+    def problem(self, index: int) -> Problem:
+        problem = self._problem(index)
+        if problem is None:
+            raise ValueError(
+                f"index={index} of source={self._name!r} is not in this split: take one that a "
+                f"reset has dealt."
+            )
+        return problem
+
+    def _make(self, index: int) -> Problem | None:
+        """None where the item is of another difficulty or not sound."""
+        item = self._items[index]
+        if not isinstance(item["question"], str) or not isinstance(item["answer"], str):
+            raise ValueError(f"source={self._name!r} has questions without one answer in words.")
+        return self._read(item) if self._fits(item, self._hard) else None
 
 
 def procedural_source(name: str, split: str) -> ProceduralSource:
@@ -183,11 +228,6 @@ def _from_curriculum(name: str, *, level: int, settings: dict[str, int]) -> Any:
     curriculum = factory.create_curriculum(name)
     curriculum.set_global_level(level)
     return factory.DATASETS[name][0](curriculum.generate_configuration(settings))
-
-
-def _check_item(name: str, item: dict[str, Any]) -> None:
-    if not isinstance(item["question"], str) or not isinstance(item["answer"], str):
-        raise ValueError(f"source={name!r} has questions without one right answer in words.")
 
 
 @cache

@@ -1,0 +1,297 @@
+"""Questions from data sets: files of json, jsonl, csv or parquet, folders of them, or the hub.
+
+`data_source(path, split, columns)` reads a file or a folder as it is; `hf:owner/name` asks for a
+data set of the hub by name (`hf:owner/name:configuration` where it has several). Which column is
+the question, the answer, the expert's solution is said by `Columns`; a dot reaches into a column
+(`reward_model.ground_truth`), and a column of chat messages gives its last message.
+
+Splits: where files or the hub name them (train, test, validation ...), `train` is theirs and `id`
+all others; else a question's words decide, nine in ten for training. A question that also occurs
+in training is left out of `id`. `all` is everything.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from envs.contract import one_of
+from envs.math_tasks.problems import DATA_SPLITS, Problem
+
+HUB = "hf:"
+SUFFIXES = (".json", ".jsonl", ".csv", ".parquet")
+TRAINING_SHARE = 0.9
+_PART = re.compile(r"(train|test|validation|valid|val|dev|eval)", re.IGNORECASE)
+
+
+class DataError(ValueError):
+    """A data set that cannot be used as asked; says where and why."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Names of columns; case does not matter. a missing `solution` is "" unless it is required."""
+
+    question: str
+    answer: str
+    solution: str | None = None
+    solution_required: bool = False
+
+
+PRESETS = {
+    "openr1_math_46k": Columns("prompt", "reward_model.ground_truth", "target"),
+    "gsm8k": Columns("question", "answer", "answer"),  # "steps #### answer" in one column
+    "math_500": Columns("problem", "answer", "solution"),
+    "aime": Columns("problem", "answer", "solution"),
+}
+DEFAULT_COLUMNS = Columns("question", "answer", "solution")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a data set, and where it stands, for errors."""
+
+    fields: dict[str, Any]
+    where: str
+    part: str | None = None
+
+
+class DataSource:
+    """The problems of one split. See `Source` for the contract."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self._problems = problems
+
+    def __len__(self) -> int:
+        return len(self._problems)
+
+    def problem(self, index: int) -> Problem:
+        return self._problems[index]
+
+    def draw(self, rng: np.random.Generator) -> int:
+        return int(rng.integers(len(self)))
+
+
+@lru_cache(maxsize=16)
+def data_source(path: str, split: str, columns: Columns) -> DataSource:
+    """The problems of a file, a folder or a hub data set."""
+    one_of("split", split, DATA_SPLITS)
+    training, evaluation = _read_problems(path, columns)
+    if split == "all":
+        problems = training + evaluation
+    elif split == "train":
+        problems = training
+    else:
+        known = {problem.zone for problem in training}
+        problems = [problem for problem in evaluation if problem.zone not in known]
+    if not problems:
+        raise DataError(
+            f"{path} has no question for split={split!r}: use split='all' or more data."
+        )
+    return DataSource(problems)
+
+
+@lru_cache(maxsize=4)
+def _read_problems(path: str, columns: Columns) -> tuple[list[Problem], list[Problem]]:
+    """Those to train on and those to evaluate on."""
+    rows = _hub_rows(path) if path.startswith(HUB) else _local_rows(Path(path))
+    training: list[Problem] = []
+    evaluation: list[Problem] = []
+    for row in rows:
+        problem = _to_problem(row, columns)
+        if row.part is None:
+            trains = problem.zone < TRAINING_SHARE
+        else:
+            trains = row.part == "train"
+        (training if trains else evaluation).append(problem)
+    if not training and not evaluation:
+        raise DataError(f"{path} is empty: expected at least one row.")
+    return training, evaluation
+
+
+def _to_problem(row: Row, columns: Columns) -> Problem:
+    question = _text(row, "question", columns.question)
+    answer = _text(row, "answer", columns.answer)
+    solution = ""
+    if columns.solution is not None:
+        required = columns.solution_required
+        solution = _text(row, "solution", columns.solution, required=required)
+    if "####" in answer:
+        answer = answer.rsplit("####", 1)[1]
+    solution = re.sub(r"<<[^<>]{0,200}>>", "", solution).rsplit("####", 1)[0]
+    if not question.strip() or not answer.strip():
+        empty = "answer" if question.strip() else "question"
+        name = columns.answer if empty == "answer" else columns.question
+        raise DataError(f"{row.where}: the {empty} (column {name!r}) is empty.")
+    return Problem(question.strip(), answer.strip(), solution.strip())
+
+
+def _text(row: Row, role: str, column: str, *, required: bool = True) -> str:
+    value: Any = row.fields
+    for name in column.split("."):
+        matches = (
+            [key for key in value if str(key).casefold() == name.casefold()]
+            if isinstance(value, dict)
+            else []
+        )
+        if not matches:
+            if required:
+                raise DataError(_missing(row, role, column))
+            return ""
+        value = value[matches[0]]
+    value = _last_message(value)
+    if value is None:
+        if required:
+            raise DataError(f"{row.where}: the {role} (column {column!r}) is null.")
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise DataError(
+            f"{row.where}: the {role} (column {column!r}) is a {type(value).__name__}, "
+            f"expected a text or a number: {value!r:.80}"
+        )
+    return str(value)
+
+
+def _last_message(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, list) and value and isinstance(value[-1], dict) and "content" in value[-1]:
+        return value[-1]["content"]
+    return value
+
+
+def _missing(row: Row, role: str, column: str) -> str:
+    fitting = [name for name, preset in PRESETS.items() if _has(row, preset)]
+    hint = f" preset={fitting[0]!r} would fit." if fitting else ""
+    return (
+        f"{row.where}: there is no column {column!r} for the {role}; the columns are "
+        f"{', '.join(map(repr, row.fields))}. Name it with {role}=..., or use a preset "
+        f"({', '.join(PRESETS)}).{hint}"
+    )
+
+
+def _has(row: Row, columns: Columns) -> bool:
+    names = {str(name).casefold() for name in row.fields}
+    return {c.split(".")[0] for c in (columns.question, columns.answer)} <= names
+
+
+# Where rows come from.
+
+
+def _local_rows(path: Path) -> Iterator[Row]:
+    if path.is_file():
+        yield from _file_rows(path, None)
+        return
+    if not path.is_dir():
+        raise DataError(f"source={str(path)!r} does not exist: expected a file or a folder.")
+    if any((path / name).exists() for name in ("dataset_info.json", "dataset_dict.json")):
+        import datasets
+
+        yield from _dataset_rows(datasets.load_from_disk(str(path)), str(path))
+        return
+    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+    if not files:
+        raise DataError(f"{path} holds no file of {', '.join(SUFFIXES)}.")
+    parts = {file: _part_of(file.stem) for file in files}
+    if set(parts.values()) == {None}:
+        yield from (row for file in files for row in _file_rows(file, None))
+        return
+    for file, part in parts.items():
+        yield from _file_rows(file, part or "train")
+
+
+def _part_of(name: str) -> str | None:
+    match = _PART.search(name)
+    return match[1].lower() if match else None
+
+
+def _file_rows(path: Path, part: str | None) -> Iterator[Row]:
+    readers = {
+        ".json": _json_rows,
+        ".jsonl": _json_lines,
+        ".csv": _csv_rows,
+        ".parquet": _parquet_rows,
+    }
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise DataError(f"{path} is not of a known kind: expected one of {', '.join(SUFFIXES)}.")
+    try:
+        for number, fields in enumerate(reader(path), 1):
+            where = f"{path}, row {number}"
+            if not isinstance(fields, dict):
+                kind = type(fields).__name__
+                raise DataError(f"{where}: expected an object with named fields, found {kind}.")
+            yield Row(fields, where, part)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+
+
+def _json_rows(path: Path) -> Iterator[Any]:
+    """A list of rows, or an object with one such list; else what is really lines of JSON."""
+    try:
+        whole = json.loads(path.read_text(encoding="utf-8-sig"))
+    except json.JSONDecodeError:
+        yield from _json_lines(path)
+        return
+    if isinstance(whole, dict):
+        lists = [value for value in whole.values() if isinstance(value, list)]
+        whole = lists[0] if len(lists) == 1 else [whole]
+    yield from whole if isinstance(whole, list) else [whole]
+
+
+def _json_lines(path: Path) -> Iterator[Any]:
+    with path.open(encoding="utf-8-sig") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError as error:
+                raise DataError(f"{path}, line {number}: not valid JSON: {error}") from error
+
+
+def _csv_rows(path: Path) -> Iterator[Any]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        yield from csv.DictReader(file)
+
+
+def _parquet_rows(path: Path) -> Iterator[Any]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        for batch in pyarrow.parquet.ParquetFile(path).iter_batches():
+            yield from batch.to_pylist()
+    except pyarrow.ArrowException as error:
+        raise DataError(f"{path} cannot be read as parquet: {error}") from error
+
+
+def _hub_rows(path: str) -> Iterator[Row]:
+    import datasets
+
+    name, _, configuration = path.removeprefix(HUB).partition(":")
+    try:
+        loaded = datasets.load_dataset(name, configuration or None)
+    except Exception as error:
+        raise DataError(f"source={path!r} cannot be loaded from the hub: {error}") from error
+    yield from _dataset_rows(loaded, path)
+
+
+def _dataset_rows(loaded: Any, name: str) -> Iterator[Row]:
+    """The rows of a `datasets.Dataset`, or of a dict of them by part."""
+    parts = loaded if isinstance(loaded, dict) else {None: loaded}
+    for part, rows in parts.items():
+        named = part if len(parts) > 1 else None  # a single part says nothing about a split
+        for number, fields in enumerate(rows, 1):
+            where = f"{name}, row {number}" + (f" of {part}" if part else "")
+            yield Row(fields, where, named)

@@ -1,0 +1,230 @@
+"""`amft/Math-v0` with questions from files."""
+
+import csv
+import json
+
+import gymnasium
+import pytest
+
+from envs.math_tasks.data import DataError
+
+
+def make(source, **arguments):
+    return gymnasium.make("amft/Math-v0", source=str(source), **arguments)
+
+
+def write_lines(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def sums(count, start=0):
+    return [
+        {"question": f"What is {n} + 1?", "answer": n + 1, "solution": f"{n} + 1 is {n + 1}"}
+        for n in range(start, start + count)
+    ]
+
+
+def all_questions(env):
+    source = env.unwrapped._sources[0]
+    return {source.problem(index).question for index in range(len(source))}
+
+
+def plays(env, seeds=5):
+    """The expert is right about every question."""
+    for seed in range(seeds):
+        env.reset(seed=seed)
+        *_, info = env.step(env.unwrapped.expert())
+        assert info["success"], info
+    return True
+
+
+def write_json(path, rows):
+    path.write_text(json.dumps(rows), encoding="utf-8")
+
+
+def write_json_object(path, rows):
+    path.write_text(json.dumps({"version": 1, "data": rows}), encoding="utf-8")
+
+
+def write_csv(path, rows):
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write_parquet(path, rows):
+    import pyarrow
+    import pyarrow.parquet
+
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+
+
+def write_saved(path, rows):
+    import datasets
+
+    datasets.Dataset.from_list(rows).save_to_disk(str(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("a.jsonl", write_lines),
+        ("a.json", write_json),
+        ("a.json", write_json_object),
+        ("a.json", write_lines),
+        ("a.csv", write_csv),
+        ("a.parquet", write_parquet),
+        ("saved", write_saved),
+    ],
+)
+def test_every_kind_of_file(tmp_path, name, write):
+    write(tmp_path / name, sums(8))
+    env = make(tmp_path / name, split="all")
+    assert len(all_questions(env)) == 8
+    assert plays(env)
+    assert env.reset(seed=0)[0]["text"].startswith("What is ")
+
+
+def test_splits_are_disjoint_and_nothing_is_lost(tmp_path):
+    path = write_lines(tmp_path / "a.jsonl", sums(300) + sums(300))
+    train, evaluation = (all_questions(make(path, split=split)) for split in ("train", "id"))
+    assert not train & evaluation
+    assert len(train | evaluation) == 300
+    assert 10 < len(evaluation) < 60
+
+
+def test_files_named_train_and_test_are_the_splits(tmp_path):
+    write_lines(tmp_path / "train.jsonl", sums(20))
+    write_lines(tmp_path / "test.jsonl", sums(10, start=15))
+    train, evaluation = (all_questions(make(tmp_path, split=split)) for split in ("train", "id"))
+    assert len(train) == 20
+    assert evaluation == {f"What is {n} + 1?" for n in range(20, 25)}, "five occur in training"
+
+
+def test_a_folder_of_files_is_one_data_set(tmp_path):
+    write_lines(tmp_path / "part-1.jsonl", sums(5))
+    write_lines(tmp_path / "part-2.jsonl", sums(5, start=5))
+    assert len(all_questions(make(tmp_path, split="all"))) == 10
+
+
+PRESET_ROWS = {
+    "gsm8k": {
+        "question": "Two and two apples?",
+        "answer": "There are 2+2=<<2+2=4>>4 apples.\n#### 4",
+    },
+    "math_500": {
+        "problem": "Half of 1?",
+        "solution": r"It is $\boxed{\frac{1}{2}}$.",
+        "answer": r"\frac{1}{2}",
+        "subject": "Prealgebra",
+    },
+    "aime": {"ID": "2024-I-1", "Problem": "How many minutes?", "Answer": 204},
+    "openr1_math_46k": {
+        "prompt": [
+            {"role": "system", "content": "Think."},
+            {"role": "user", "content": "What is 6 * 7?"},
+        ],
+        "target": [{"role": "assistant", "content": r"6 * 7 = 42. \boxed{42}"}],
+        "reward_model": {"ground_truth": "42", "style": "rule"},
+    },
+}
+
+
+@pytest.mark.parametrize("preset", PRESET_ROWS)
+@pytest.mark.parametrize("write", [write_lines, write_parquet])
+def test_presets(tmp_path, preset, write):
+    path = tmp_path / ("a.jsonl" if write is write_lines else "a.parquet")
+    write(path, [PRESET_ROWS[preset]])
+    env = make(path, split="all", preset=preset)
+    assert plays(env, 1)
+    observation, info = env.reset()
+    assert "#" not in info["answer"] + env.unwrapped.expert()
+    assert "<<" not in env.unwrapped.expert()
+    assert "system" not in observation["text"]
+
+
+def test_columns_by_name(tmp_path):
+    path = write_lines(tmp_path / "a.jsonl", [{"q": "1 + 1?", "meta": {"a": 2}, "s": "It is 2."}])
+    env = make(path, split="all", question="q", answer="meta.a", solution="s")
+    env.reset(seed=0)
+    assert env.unwrapped.expert() == "It is 2.\nThe answer is \\boxed{2}."
+
+
+def test_a_solution_that_ends_wrong_is_put_right(tmp_path):
+    row = {"question": "1 + 1?", "answer": "2", "solution": r"It is \boxed{3}."}
+    assert plays(make(write_lines(tmp_path / "a.jsonl", [row]), split="all"), 1)
+
+
+@pytest.mark.parametrize(
+    ("rows", "arguments", "words"),
+    [
+        ([], {}, ["a.jsonl", "empty"]),
+        ([{"x": 1, "y": 2}], {}, ["row 1", "'question'", "'x', 'y'", "preset"]),
+        ([{"problem": "?", "answer": "1"}], {}, ["'question'", "preset='math_500' would fit"]),
+        ([*sums(2), {"question": "?"}], {}, ["row 3", "'answer'"]),
+        ([*sums(1), {"question": "?", "answer": None}], {}, ["row 2", "answer", "null"]),
+        ([{"question": " ", "answer": "1"}], {}, ["row 1", "question", "empty"]),
+        ([{"question": "?", "answer": {"a": 1}}], {}, ["row 1", "answer", "dict"]),
+        ([[1, 2]], {}, ["row 1", "expected an object", "list"]),
+        (sums(1), {"solution": "steps"}, ["row 1", "'steps'", "solution"]),
+        (sums(1), {"answer": "solution.text"}, ["'solution.text'"]),
+        (sums(1), {"split": "ood_hard"}, ["split='ood_hard'", "'all'"]),
+        ([{"question": "same", "answer": 1}], {"split": "id"}, ["split='id'"]),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path, rows, arguments, words):
+    path = write_lines(tmp_path / "a.jsonl", rows)
+    with pytest.raises(ValueError) as caught:
+        make(path, **({"split": "all"} | arguments))
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.jsonl", b'{"question": 1\n', ["line 1", "JSON"]),
+        ("a.jsonl", b"\xff\xfe\x00", ["a.jsonl", "cannot be read"]),
+        ("a.parquet", b"not parquet", ["a.parquet", "parquet"]),
+        ("a.txt", b"", ["a.txt", ".jsonl"]),
+    ],
+)
+def test_files_that_cannot_be_read(tmp_path, name, content, words):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        make(tmp_path / name, split="all")
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_data_set_of_the_hub_is_asked_for_by_name(monkeypatch):
+    import datasets
+
+    def load_dataset(name, configuration):
+        assert (name, configuration) == ("owner/sums", "main")
+        parts = {"train": sums(6), "test": sums(3, start=6)}
+        return datasets.DatasetDict({p: datasets.Dataset.from_list(r) for p, r in parts.items()})
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    train, evaluation = (
+        all_questions(make("hf:owner/sums:main", split=split)) for split in ("train", "id")
+    )
+    assert (len(train), len(evaluation)) == (6, 3)
+
+
+def test_a_hub_that_cannot_be_reached_is_named(monkeypatch):
+    import datasets
+
+    def load_dataset(name, configuration):
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    with pytest.raises(DataError, match=r"hf:owner/other.*no network"):
+        make("hf:owner/other")
+
+
+def test_an_empty_folder(tmp_path):
+    with pytest.raises(DataError, match="holds no file"):
+        make(tmp_path, split="all")

@@ -1,0 +1,217 @@
+"""`amft/Math-v0` through the public door, with the generators as sources."""
+
+import re
+from functools import cache
+
+import gymnasium
+import pytest
+from gymnasium.utils.env_checker import check_env
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from envs.contract import EndedBy
+from envs.math_tasks.env import REWARDS, MathEnv, MathVerdict
+
+GENERATORS = ("chain_sum", "countdown", "gsm_symbolic")
+SPLITS = ("train", "id", "ood_hard")
+
+
+def make(**arguments):
+    return gymnasium.make("amft/Math-v0", **arguments)
+
+
+def questions(env, count):
+    return [env.reset(seed=seed)[1]["question"] for seed in range(count)]
+
+
+@pytest.mark.parametrize("source", GENERATORS)
+def test_gymnasium_accepts_it(source):
+    check_env(make(source=source, render_mode="rgb_array").unwrapped)
+
+
+@pytest.mark.parametrize("source", GENERATORS)
+@pytest.mark.parametrize("split", SPLITS)
+def test_the_expert_is_right(source, split):
+    env = make(source=source, split=split)
+    for seed in range(12):
+        env.reset(seed=seed)
+        _, reward, terminated, truncated, info = env.step(env.unwrapped.expert())
+        assert (reward, terminated, truncated) == (1.0, True, False)
+        assert info["verdict"] is MathVerdict.CORRECT
+        assert info["success"] is True
+        assert info["ended_by"] is EndedBy.SUCCESS
+
+
+def test_chain_sums_are_solved_step_by_step():
+    env = make()
+    for seed in range(50):
+        _, info = env.reset(seed=seed)
+        *steps, last = env.unwrapped.expert().splitlines()
+        for step in steps:
+            left, sign, right, total = re.fullmatch(
+                r"(-?\d+) ([+-]) (\d+) = (-?\d+)", step
+            ).groups()
+            assert int(left) + int(sign + right) == int(total)
+        assert len(steps) == len(re.findall(r"[+-] ", info["question"]))
+        assert last == rf"The answer is \boxed{{{info['answer']}}}."
+
+
+@pytest.mark.parametrize("source", GENERATORS)
+def test_splits_share_no_question(source):
+    """Training instances and evaluation instances never overlap."""
+    count = 25 if source == "countdown" else 400
+    seen = {split: set(questions(make(source=source, split=split), count)) for split in SPLITS}
+    for split, others in (("train", ("id", "ood_hard")), ("id", ("ood_hard",))):
+        for other in others:
+            assert not seen[split] & seen[other]
+    assert len(seen["train"]) > count // 2
+
+
+def test_short_sums_are_shared_out_although_there_are_few():
+    """With one digit and two terms there are but 200 sums; each belongs to one split alone."""
+    few = re.compile(r"\d [+-] \d = \?")
+    seen = {
+        split: {q for q in questions(make(split=split), 2_000) if few.fullmatch(q)}
+        for split in ("train", "id")
+    }
+    assert len(seen["train"]) > 60
+    assert len(seen["id"]) > 30
+    assert not seen["train"] & seen["id"]
+
+
+def test_countdown_counts_the_order_of_numbers_as_the_same_question():
+    from envs.math_tasks.problems import Countdown, Problem
+
+    one = Problem("a", "", countdown=Countdown((1, 2, 3), 6))
+    other = Problem("b", "", countdown=Countdown((3, 1, 2), 6))
+    assert one.zone == other.zone
+    assert one.zone != Problem("c", "", countdown=Countdown((3, 1, 2), 7)).zone
+
+
+def test_harder_questions_are_harder():
+    terms = {
+        split: {len(re.findall(r"\d+", q)) for q in questions(make(split=split), 60)}
+        for split in SPLITS
+    }
+    assert terms == {"train": {2, 3}, "id": {2, 3}, "ood_hard": {4, 5}}
+
+
+def test_one_seed_decides_everything():
+    for arguments in ({"prompts": "varied"}, {"source": "chain_sum+gsm_symbolic"}):
+        first, second = make(**arguments), make(**arguments)
+        for seed in range(10):
+            assert first.reset(seed=seed) == second.reset(seed=seed)
+        assert first.reset() == second.reset(), "also without a seed of its own"
+    assert len({make(prompts="varied").reset(seed=s)[0]["text"] for s in range(20)}) > 15
+
+
+def test_a_mix_of_sources_shows_all_of_them():
+    env = make(source="chain_sum+gsm_symbolic")
+    assert {env.reset(seed=seed)[1]["source"] for seed in range(20)} == {
+        "chain_sum",
+        "gsm_symbolic",
+    }
+
+
+def test_any_other_generator_of_reasoning_gym():
+    easy, hard = make(source="lcm"), make(source="lcm", split="ood_hard")
+    for env in (easy, hard):
+        env.reset(seed=1)
+        assert env.step(env.unwrapped.expert())[1] == 1.0
+
+
+def test_attempts_are_counted_and_the_answer_is_not_given_away():
+    env = make(attempts=3)
+    _, info = env.reset(seed=4)
+    wrong = str(int(info["answer"]) + 1)
+    replies = [rf"\boxed{{{wrong}}}", "I give up", wrong]
+    seen = []
+    for reply in replies:
+        observation, reward, terminated, truncated, info = env.step(reply)
+        seen.append((info["verdict"], reward, terminated, truncated))
+        assert observation["text"] == info["feedback"]
+        assert info["answer"] not in re.findall(r"-?\d+", info["feedback"].replace(wrong, ""))
+    assert seen == [
+        (MathVerdict.WRONG_ANSWER, 0.0, False, False),
+        (MathVerdict.NO_ANSWER, -0.1, False, False),
+        (MathVerdict.WRONG_ANSWER, 0.0, True, False),
+    ]
+    assert info["ended_by"] is EndedBy.OUT_OF_ATTEMPTS
+    assert info["success"] is False
+
+
+def test_the_last_attempt_counts():
+    env = make(attempts=2)
+    env.reset(seed=0)
+    env.step("nothing")
+    _, reward, terminated, _, info = env.step(env.unwrapped.expert())
+    assert (reward, terminated, info["success"]) == (1.0, True, True)
+
+
+def test_feedback_is_safe_to_show():
+    env = make(source="countdown", attempts=2)
+    env.reset(seed=0)
+    info = env.step("\\boxed{\x1b[31m\u202e" + "9" * 1_500 + "}")[4]
+    assert len(info["feedback"]) < 160
+    assert info["feedback"].isprintable()
+    assert info["feedback"].endswith("1 attempt left.")
+
+
+def test_a_question_can_be_asked_for_by_its_index():
+    env = make()
+    _, info = env.reset(seed=11)
+    _, again = env.reset(seed=99, options={"index": info["index"]})
+    assert again["question"] == info["question"]
+
+
+def test_every_verdict_has_its_reward():
+    assert set(REWARDS) == set(MathVerdict)
+
+
+@settings(max_examples=800, deadline=None)
+@given(st.text(alphabet=st.characters(exclude_categories=()), max_size=200))
+def test_any_string_is_a_legal_action(text):
+    env = _fuzzed()
+    env.reset(seed=len(text))
+    _, reward, terminated, _, info = env.step(text)
+    assert terminated
+    assert reward == REWARDS[info["verdict"]]
+
+
+@cache
+def _fuzzed():
+    return make(source="countdown").unwrapped
+
+
+LATEX = [r"\boxed{", r"\frac", r"\sqrt", r"\text{", r"\pi", *"{}()[]$%^_=,./-12x& \n"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(LATEX), max_size=12).map("".join))
+def test_any_mathematics_is_a_legal_action(text):
+    env = make().unwrapped
+    _, info = env.reset(seed=1)
+    *_, info = env.step(rf"\boxed{{{text}}}")
+    assert info["verdict"] in MathVerdict
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"source": "chain_sun"}, ["chain_sun", "Did you mean 'chain_sum'"]),
+        ({"source": "n_queens"}, ["n_queens", "several right answers"]),
+        ({"source": ""}, ["generator"]),
+        ({"source": "nowhere/file.jsonl"}, ["nowhere/file.jsonl", "does not exist"]),
+        ({"split": "test"}, ["split='test'", "'train'", "'id'", "'ood_hard'"]),
+        ({"attempts": 0}, ["attempts=0", "1 to 1000"]),
+        ({"prompts": "many"}, ["prompts='many'", "'varied'"]),
+        ({"preset": "gsm8k"}, ["preset='gsm8k'", "data set"]),
+        ({"source": "x.jsonl", "preset": "gsm"}, ["preset='gsm'", "'gsm8k'"]),
+        ({"render_mode": "human"}, ["render_mode='human'"]),
+    ],
+)
+def test_bad_arguments_are_named(arguments, words):
+    with pytest.raises(ValueError) as caught:
+        MathEnv(**arguments)
+    for word in words:
+        assert word in str(caught.value)

@@ -1,0 +1,211 @@
+"""What the final answer of a text is, and whether it is right."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from envs.math_tasks import verifier
+from envs.math_tasks.grading import final_answer, is_right
+from envs.math_tasks.problems import Countdown, Problem
+
+
+def right(answer, reference):
+    return is_right(answer, Problem("?", reference))
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (r"The answer is \boxed{12}.", "12"),
+        (r"\boxed{3}, no, wait: \boxed{4}", "4"),
+        (r"\boxed{\frac{1}{2}}", r"\frac{1}{2}"),
+        (r"so \boxed{\frac{1}{2}", r"\frac{1}{2}"),
+        (r"\boxed 7 it is", "7"),
+        (r"\boxed{} but 8", "8"),
+        (r'{"answer": 3} and \boxed{5}', "5"),
+        ('{"answer": 5}', "5"),
+        ("{'answer': [1, 2],}", "1, 2"),
+        ('{"answer": null} 8', "8"),
+        ("<answer> 7 </answer>", "7"),
+        ("3 + 4 = 7\n#### 7", "7"),
+        ("**Answer:** 12", "12"),
+        ("The final answer is: $\\frac{1}{2}$. I hope it is correct.", r"$\frac{1}{2}$"),
+        ("The answer is 3.5.", "3.5"),
+        ("3 + 4 is 7, and 7 - 9 is -2, so", "-2"),
+        ("1,234", "1,234"),
+        ("x = 3/4", "3/4"),
+    ],
+)
+def test_the_final_answer(text, answer):
+    assert final_answer(text) == answer
+
+
+@pytest.mark.parametrize("text", ["", " \n", "I do not know.", r"\boxed{}", "{}", "\x00"])
+def test_no_final_answer(text):
+    assert final_answer(text) is None
+
+
+def test_words_are_answers_to_questions_that_ask_for_words():
+    assert final_answer("Let me think.\nTuesday", wordy=True) == "Tuesday"
+    assert final_answer("Let me think.\nTuesday") is None
+    assert right("tuesday.", "Tuesday")
+    assert not right("Monday", "Tuesday")
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference"),
+    [
+        ("6", "6"),
+        ("6.0", "6"),
+        ("+06", "6"),
+        ("−6", "-6"),
+        ("$6$", "6"),
+        ("1,234", "1234"),
+        ("$1,234", "1234"),
+        ("1/2", r"\frac{1}{2}"),
+        ("0.5", r"\frac12"),
+        ("3/6", "1/2"),
+        ("10%", "10"),
+        (r"10\%", "0.1"),
+        ("10", "10%"),
+        # from here on by algebra
+        ("0.333333", "1/3"),
+        (r"\sqrt{3}/2", r"\frac{\sqrt{3}}{2}"),
+        (r"2\sqrt{2}", r"\sqrt{8}"),
+        (r"\{2, 1\}", r"\{1, 2\}"),
+        ("x = 5", "5"),
+        ("(x+1)^2", "x^2 + 2x + 1"),
+        (r"12\text{ cm}", "12"),
+        ("100 apples", "100"),
+        ("[1,2)", "[1, 2)"),
+        (r"\text{(C)}", "C"),
+    ],
+)
+def test_right_answers_in_many_forms(answer, reference):
+    assert right(answer, reference)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference"),
+    [
+        ("7", "6"),
+        ("-6", "6"),
+        ("6.1", "6"),
+        ("1/3", "1/2"),
+        ("11%", "10%"),
+        ("(1, 2]", "[1, 2)"),
+        (r"\sqrt{2}", r"\sqrt{3}"),
+        ("6 7", "6"),
+        ("five", "5"),
+        ("", "5"),
+    ],
+)
+def test_wrong_answers(answer, reference):
+    assert not right(answer, reference)
+
+
+@given(st.integers(-(10**20), 10**20), st.integers(-(10**20), 10**20))
+def test_whole_numbers_are_compared_exactly(a, b):
+    assert right(str(a), str(b)) == (a == b)
+    assert right(f"{a:,}", str(a))
+
+
+@given(st.fractions(max_denominator=10**6), st.integers(1, 50))
+def test_fractions_are_compared_by_value(value, factor):
+    above, below = value.numerator * factor, value.denominator * factor
+    sign = "-" if above < 0 else ""
+    assert right(f"{above}/{below}", rf"{sign}\frac{{{abs(above)}}}{{{below}}}")
+    assert not right(f"{above + 1}/{below}", f"{above}/{below}")
+
+
+def countdown(answer):
+    return is_right(answer, Problem("?", "3*7 + 3", countdown=Countdown((7, 3, 3), 24)))
+
+
+@pytest.mark.parametrize(
+    "answer", ["3*7 + 3", "3+7×3", r"3 + 7 \times 3", "(3*7)+3 = 24", r"$3 \cdot 7 + 3$"]
+)
+def test_every_formula_of_the_numbers_that_makes_the_target_is_right(answer):
+    assert countdown(answer)
+
+
+@pytest.mark.parametrize(
+    "answer", ["24", "3*7*3", "3*7", "3*7+3+0", "3*7+3=25", "7**3", "3*(7+3)", "__import__('os')"]
+)
+def test_no_other_formula_is(answer):
+    assert not countdown(answer)
+
+
+@pytest.fixture
+def _short_limit(monkeypatch):
+    right(r"\sqrt{4}", "2")  # the worker has started
+    monkeypatch.setattr(verifier, "SECONDS", 0.5)
+
+
+HOSTILE = [
+    "(" * 900,
+    "\x00\ud800",
+    "__import__('os').system('true')",
+    "9**9**9**9",
+    "1" * 1_999,
+    "1" * 1_000_000,
+]
+
+
+@pytest.mark.usefixtures("_short_limit")
+@pytest.mark.parametrize("answer", HOSTILE, ids=range(len(HOSTILE)))
+def test_no_answer_hangs_the_grader(answer):
+    assert not right(answer, "42")
+    assert final_answer(rf"\boxed{{{answer}}}") is not None
+
+
+@pytest.mark.usefixtures("_short_limit")
+def test_the_grader_works_again_after_it_was_killed():
+    assert not right("9^{9^{9^{8}}}", "43")
+    verifier.SECONDS = 5.0
+    assert right(r"\sqrt{49}", "7")
+
+
+def test_an_answer_is_never_run_as_python(tmp_path):
+    trap = tmp_path / "trap"
+    for code in (f"open('{trap}','w')", rf"\text{{open('{trap}','w')}}"):
+        assert not right(code, "42")
+        assert not right("1", f"{code} + 1")
+        assert not countdown(code)
+    assert not trap.exists()
+
+
+def test_the_worker_ends_with_its_process():
+    code = (
+        "from envs.math_tasks import verifier\n"
+        "assert verifier.agree('2', r'\\sqrt{4}')\n"
+        "print(verifier._worker._process.pid)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    for _ in range(100):
+        if not _runs(int(done.stdout)):
+            return
+        time.sleep(0.05)
+    raise AssertionError("the worker outlives its process")
+
+
+def _runs(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.text(max_size=300))
+def test_every_text_has_an_answer_or_none(text):
+    for wordy in (False, True):
+        answer = final_answer(text, wordy=wordy)
+        assert answer is None or answer.strip()
+    countdown(text)
