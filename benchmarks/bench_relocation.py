@@ -36,7 +36,8 @@ def main() -> None:
     ]
     fast, slow = statistics.median(by_index), statistics.median(by_scan)
     print(
-        f"relocation among 20,000 panoramas: {fast:.1f} us, linear scan {slow:.0f} us: {slow / fast:.0f} times"
+        f"relocation among 20,000 panoramas: {fast:.1f} us, linear scan {slow:.0f} us: "
+        f"{slow / fast:.0f} times"
     )
 
 

@@ -94,7 +94,7 @@ class FreeText(spaces.Text):
 class World(gymnasium.Env[dict[str, Any], str]):
     """Base class of the suite's environments. See the module's docstring for what to write."""
 
-    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 1}
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 1}  # noqa: RUF012
     verdicts: ClassVar[type[StrEnum]]
 
     def __init__(
@@ -151,7 +151,7 @@ class World(gymnasium.Env[dict[str, Any], str]):
         info = self._info(new_image=outcome.scene.image is not before)
         return self._observation(outcome.scene), float(outcome.reward), terminated, truncated, info
 
-    def render(self) -> Image | None:  # type: ignore[override]
+    def render(self) -> Image | None:
         """The current scene as a person understands it: picture, text, last action, verdict."""
         if self.render_mode is None:
             return None

@@ -183,12 +183,10 @@ def _wrap_paragraph(text: str, font: ImageFont.FreeTypeFont, width: float) -> li
             continue
         if line:
             lines.append(line)
-        while needed > width:
-            head = _shorten(word, font, width)
+        while (head := _shorten(word, font, width)) != word:
             lines.append(head)
             word = word[len(head) :]
-            needed = _length(word, font)
-        line, used = word, needed
+        line, used = word, _length(word, font)
     return [*lines, line]
 
 

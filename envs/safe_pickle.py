@@ -19,7 +19,7 @@ class UnsafePickle(ValueError):
     """The file names something that is not plain data, or is no pickle."""
 
 
-class _PlainUnpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
+class _PlainUnpickler(pickle._Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):
             return OrderedDict

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -391,9 +391,10 @@ def nearest_spot(
 def hashed_emblem(name: str, kind: str) -> Emblem:
     """A colour and a shape that depend on the name alone."""
     digest = hashlib.sha256(name.encode()).digest()
-    pick: Callable[[tuple[str, ...], int], str] = lambda names, byte: names[
-        digest[byte] % len(names)
-    ]  # noqa: E731
+
+    def pick(names: tuple[str, ...], byte: int) -> str:
+        return names[digest[byte] % len(names)]
+
     assert kind in KINDS
     return Emblem(pick(tuple(COLOURS), 0), pick(SHAPES, 1), kind)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -202,7 +202,8 @@ class GeneralPointsEnv(World):
         """The hand that reset(options={"hand": ...}) names."""
         if not isinstance(names, list | tuple) or len(names) != self._num_cards:
             raise ValueError(
-                f"reset option 'hand'={names!r:.100} must list {self._num_cards} cards such as '3S', '10H', 'KD'."
+                f"reset option 'hand'={names!r:.100} must list {self._num_cards} cards "
+                "such as '3S', '10H', 'KD'."
             )
         cards = [read_card(name) for name in names]
         for name, card in zip(names, cards, strict=True):
@@ -216,7 +217,7 @@ class GeneralPointsEnv(World):
         return tuple(card for card in cards if card is not None)
 
 
-@lru_cache(maxsize=None)
+@cache
 def is_evaluation_hand(numbers: tuple[int, ...]) -> bool:
     """Whether hands of these numbers (sorted, faces counted as ten) are kept for evaluation."""
     digest = hashlib.sha256(repr(numbers).encode()).digest()

@@ -19,8 +19,10 @@ LISTED_UP_TO = 4
 
 TASKS = (
     "Use the number of each card exactly once with + - * / and parentheses to make {target}.",
-    "Combine the numbers of all cards, each once, by + - * / and parentheses so that the result is {target}.",
-    "Find a formula that equals {target}. It takes every card's number one time; + - * / and parentheses are allowed.",
+    "Combine the numbers of all cards, each once, by + - * / and parentheses so that the result "
+    "is {target}.",
+    "Find a formula that equals {target}. It takes every card's number one time; + - * / and "
+    "parentheses are allowed.",
 )
 FACES = {
     "ten": ("A counts as 1; J, Q and K count as 10.", "An ace is 1, and every J, Q or K is 10."),

@@ -26,7 +26,7 @@ KEYS = ("cards", "number", "formula", "thought")
 _MOST_ITEMS = 20
 # The last stretch of digits, operators and parentheses in a text that holds no answer object.
 _FORMULA_IN_TEXT = re.compile(
-    r"[\d(][\d\s+\-*/()xX×·∗÷−–:]{2,200}(?:=\s*-?\d{1,12}(?:\.\d{1,6})?)?"  # noqa: RUF001
+    r"[\d(][\d\s+\-*/()xX×·∗÷−–:]{2,200}(?:=\s*-?\d{1,12}(?:\.\d{1,6})?)?"
 )
 
 

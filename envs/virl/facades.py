@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,7 +44,7 @@ def build_walls(city: City) -> Walls:
                 continue
             line = u + right * side * street.width / 2
             marks = _plots(rng, first, last)
-            for start, end in zip(marks, marks[1:], strict=False):
+            for start, end in itertools.pairwise(marks):
                 corners = (line + ahead * start, line + ahead * end)
                 a.append(corners[0 if side > 0 else 1])
                 b.append(corners[1 if side > 0 else 0])

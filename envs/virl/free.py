@@ -25,7 +25,7 @@ import numpy as np
 from envs.contract import EndedBy
 from envs.virl.actions import FORWARD, STOP, Action, Style, directions, new_heading
 from envs.virl.answer import Answer
-from envs.virl.geo import XY, bearing_xy, turn_between
+from envs.virl.geo import XY, as_xy, bearing_xy, turn_between
 from envs.virl.rail import Judgement
 from envs.virl.route import Place, Route
 from envs.virl.street_map import StreetMap
@@ -53,7 +53,9 @@ AHEAD_DEGREES = 45.0
 """How far from straight ahead a street may lie and still be walked by `forward()`."""
 
 
-def ndtw(walked: Sequence[XY], reference: Sequence[XY], radius: float) -> float:
+def ndtw(
+    walked: Sequence[XY] | np.ndarray, reference: Sequence[XY] | np.ndarray, radius: float
+) -> float:
     """exp(-DTW / (|reference| * radius)): 1 for the reference itself, falling towards 0."""
     a, b = np.asarray(walked, float), np.asarray(reference, float)
     gaps = np.linalg.norm(a[:, None] - b[None], axis=-1)
@@ -107,7 +109,7 @@ class FreeJourney:
         return [self._map.place(point) for point in self._visited]
 
     def facts(self) -> dict[str, object]:
-        facts = {
+        facts: dict[str, object] = {
             "instruction_index": None,
             "distance_to_goal": float(self._to_goal[self._here]),
             "steps_left": self._max_steps - self._steps,
@@ -164,7 +166,7 @@ class FreeJourney:
         return point if abs(turn_between(heading, towards)) <= within else None
 
     def _walk_to(self, point: int) -> None:
-        arrival = bearing_xy(tuple(self._map.points[self._here]), tuple(self._map.points[point]))
+        arrival = bearing_xy(as_xy(self._map.points[self._here]), as_xy(self._map.points[point]))
         self._visited.append(point)
         # A walker follows a bend: it faces the street that goes on, if one does.
         self.heading = self._facing(arrival, AHEAD_DEGREES)
@@ -188,7 +190,7 @@ class FreeJourney:
         )
         if self._exit_towards(self.heading, AHEAD_DEGREES) == best:
             return FORWARD
-        target = bearing_xy(tuple(self._map.points[self._here]), tuple(self._map.points[best]))
+        target = bearing_xy(as_xy(self._map.points[self._here]), as_xy(self._map.points[best]))
         name = min(
             directions(self._style),
             key=lambda name: abs(turn_between(self._after_turn(name), target)),

@@ -8,6 +8,7 @@ takes them to metres east and north of an origin and back.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 LatLng = tuple[float, float]
@@ -17,6 +18,12 @@ EARTH_RADIUS_M = 6_371_008.8
 COMPASS = ("north", "northeast", "east", "southeast", "south", "southwest", "west", "northwest")
 RELATIVE = ("left", "right", "slightly left", "slightly right")
 VIEW_SIDES = ("front", "right", "back", "left")
+
+
+def as_xy(point: Iterable[float]) -> XY:
+    """A row of an array as a plain pair."""
+    x, y = point
+    return float(x), float(y)
 
 
 def wrap(degrees: float) -> float:

@@ -12,6 +12,7 @@ action is blamed on the first thing that the answer had wrong.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -102,7 +103,7 @@ def _headings(leg: Leg, start: Place) -> list[float]:
     walked = (start, *leg.path, leg.end)
     if start.panorama is not None:
         return [leg.turn_to] * (len(walked) - 1)
-    return [bearing(a.position, b.position) for a, b in zip(walked, walked[1:], strict=False)]
+    return [bearing(a.position, b.position) for a, b in itertools.pairwise(walked)]
 
 
 class RailJourney:

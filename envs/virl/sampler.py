@@ -184,7 +184,7 @@ def _as_route(
 ) -> Route:
     legs = []
     for leg in walk:
-        first, *path, end = map(street_map.place, leg.points)
+        *path, end = map(street_map.place, leg.points[1:])
         legs.append(
             Leg(
                 turn_to=_heading(street_map, *leg.points[:2]),

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -24,19 +23,6 @@ from envs.virl.streetview import StreetViews
 
 SPLITS = ("train", "id", "ood_rule", "ood_city")
 DATA_SPLITS = ("all", "train", "id", "ood_rule")
-
-
-class Source(Protocol):
-    """Routes by index, and what is seen from their places."""
-
-    city: City | None
-    street_map: StreetMap | None
-
-    def __len__(self) -> int: ...
-
-    def route(self, index: int, rng: np.random.Generator) -> Route: ...
-
-    def views(self, place: Place, heading: float, height: int, width: int) -> dict[str, Image]: ...
 
 
 class CitySource:
@@ -63,8 +49,8 @@ class CitySource:
 class DataSource:
     """Published routes and panoramas, read from a folder."""
 
-    city = None
-    street_map = None
+    city: City | None = None
+    street_map: StreetMap | None = None
 
     def __init__(self, data: PublishedData, split: str) -> None:
         """The splits other than `all` divide the routes by a stable hash of their names."""
@@ -99,6 +85,9 @@ class DataSource:
 def _street_views(city: City) -> StreetViews:
     """The views of a city, shared by all environments of a process."""
     return StreetViews(city)
+
+
+Source = CitySource | DataSource
 
 
 def other_city(name: str) -> str:

@@ -6,6 +6,7 @@ routes and both modes stand on the same points.
 
 from __future__ import annotations
 
+import itertools
 import math
 from functools import lru_cache
 
@@ -15,7 +16,7 @@ from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import cKDTree
 
 from envs.virl.city import City, Landmark
-from envs.virl.geo import LatLng, bearing_xy
+from envs.virl.geo import LatLng, as_xy, bearing_xy
 from envs.virl.route import Place, Sighting
 
 STEP_M = 20.0
@@ -54,9 +55,9 @@ class StreetMap:
     def place(self, point: int) -> Place:
         """The point as routes hold it, with what is seen there."""
         if point not in self._places:
-            x, y = map(float, self.points[point])
+            xy = as_xy(self.points[point])
             self._places[point] = Place(
-                position=self.city.projection.to_latlng((x, y)),
+                position=self.city.projection.to_latlng(xy),
                 at_intersection=self.at_intersection(point),
                 sightings=self._sightings(point),
             )
@@ -81,7 +82,7 @@ class StreetMap:
 
     def _sightings(self, point: int) -> tuple[Sighting, ...]:
         """Landmarks in sight: near, and on a street that the point stands on."""
-        here = tuple(map(float, self.points[point]))
+        here = as_xy(self.points[point])
         seen = []
         for index, mark in enumerate(self.city.landmarks):
             far = math.hypot(mark.x - here[0], mark.y - here[1])
@@ -95,7 +96,7 @@ def _stand(
     city: City, step: float
 ) -> tuple[np.ndarray, tuple[tuple[tuple[int, float], ...], ...], list[set[int]]]:
     """Points, their links, and the streets that each point stands on."""
-    points = [tuple(map(float, node)) for node in city.nodes]
+    points = [as_xy(node) for node in city.nodes]
     chains = []
     streets_at: list[set[int]] = [set() for _ in points]
     for index, street in enumerate(city.streets):
@@ -104,7 +105,7 @@ def _stand(
         chain = [street.u]
         for k in range(1, pieces):
             chain.append(len(points))
-            points.append(tuple(map(float, u + (v - u) * k / pieces)))
+            points.append(as_xy(u + (v - u) * k / pieces))
             streets_at.append(set())
         chain.append(street.v)
         chains.append(chain)
@@ -112,7 +113,7 @@ def _stand(
             streets_at[point].add(index)
     links: list[list[tuple[int, float]]] = [[] for _ in points]
     for chain in chains:
-        for a, b in zip(chain, chain[1:], strict=False):
+        for a, b in itertools.pairwise(chain):
             links[a].append((b, bearing_xy(points[a], points[b])))
             links[b].append((a, bearing_xy(points[b], points[a])))
     return np.array(points), tuple(map(tuple, links)), streets_at

@@ -19,8 +19,8 @@ from PIL import Image as PILImage
 from PIL import ImageDraw
 
 from envs.contract import Image
-from envs.virl.city import COLOURS, RGB, City
-from envs.virl.facades import STOREY_M, Walls, build_walls
+from envs.virl.city import RGB, City
+from envs.virl.facades import STOREY_M, build_walls
 from envs.virl.geo import VIEW_SIDES, XY
 from envs.virl.signs import emblem_image, name_image
 
@@ -344,11 +344,9 @@ def _paint_house(
     def panel(strip: tuple[float, ...], low: float, high: float, fill: tuple[int, ...]) -> None:
         a, b, foot_a, foot_b, top_a, top_b = strip
         up_a, up_b = top_a - foot_a, top_b - foot_b
-        draw.polygon(
-            (a, foot_a + up_a * low, b, foot_b + up_b * low)
-            + (b, foot_b + up_b * high, a, foot_a + up_a * high),
-            fill,
-        )
+        lower = [a, foot_a + up_a * low, b, foot_b + up_b * low]
+        upper = [b, foot_b + up_b * high, a, foot_a + up_a * high]
+        draw.polygon(lower + upper, fill)
 
     ground = tuple(int(part * 0.78) for part in colour)
     panel((x0, x1, foot0, foot1, top0, top1), 0.0, 0.92 / storeys, ground)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -54,7 +55,7 @@ def _stroke(
     """A line through the corners, closed if there are more than two, that wavers a little."""
     closed = [*corners, corners[0]] if len(corners) > 2 else corners
     points: list[Point] = []
-    for (x0, y0), (x1, y1) in zip(closed, closed[1:], strict=False):
+    for (x0, y0), (x1, y1) in itertools.pairwise(closed):
         pieces = max(1, round(math.dist((x0, y0), (x1, y1)) / 40))
         for k in range(pieces):
             dx, dy = rng.normal(0, waver, 2)

@@ -139,8 +139,8 @@ class PublishedData:
                 nearest = self._index.nearest(place, 1e8)
                 away = haversine(place, nearest[0]) if nearest else float("inf")
                 raise DataError(
-                    f"{self.folder / 'route_infos.json'}: route {info.name:.60}, field {field!r}: the nearest "
-                    f"panorama is {away:.0f} m away, allowed are {RELOCATED_WITHIN_M:.0f} m"
+                    f"{self.folder / 'route_infos.json'}: route {info.name:.60}, field {field!r}: "
+                    f"the nearest panorama is {away:.0f} m away, allowed are {RELOCATED_WITHIN_M:.0f} m"
                 )
         if self.panoramas is not None:
             for panorama in self._may_show(info):

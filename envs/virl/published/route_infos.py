@@ -72,9 +72,10 @@ def read_route(raw: Any, where: str) -> RouteInfo:
     )
     names = results.get("landmark_list") or []
     if not isinstance(names, list) or len(names) not in (0, len(places) - 1, len(places)):
+        found = f"{len(names)} entries" if isinstance(names, list) else repr(names)[:60]
         raise DataError(
-            f"{where}: field 'route_results.landmark_list' has {len(names) if isinstance(names, list) else names!r} "
-            f"entries, expected one for each of the {len(places) - 1} intersections"
+            f"{where}: field 'route_results.landmark_list' has {found}, expected one for each of "
+            f"the {len(places) - 1} intersections"
         )
     milestones = _milestones(raw, len(places), where)
     destination = _title(raw.get("dest_place"))

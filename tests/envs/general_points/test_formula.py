@@ -1,5 +1,6 @@
 """The grammar of formulas."""
 
+import contextlib
 from fractions import Fraction
 
 import pytest
@@ -43,8 +44,6 @@ def test_formulas_are_computed_exactly(text, value, numbers):
         "1//2",
         "3=3=3",
         "1+1=x",
-    ]
-    + [
         "(" * 50 + "1" + ")" * 50,
         "1" * 30,
         "1+" * 150 + "1",
@@ -98,9 +97,5 @@ def test_values_agree_with_pythons_own_arithmetic(text):
 @settings(max_examples=2000)
 @given(st.text(max_size=250) | st.text("0123456789+-*/()= x", max_size=60))
 def test_any_text_is_read_or_refused(text):
-    try:
-        formula = read_formula(text)
-    except FormulaError as error:
-        assert str(error)
-    else:
-        assert formula.numbers
+    with contextlib.suppress(FormulaError):
+        assert read_formula(text).numbers

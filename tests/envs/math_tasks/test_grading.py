@@ -147,7 +147,6 @@ def _short_limit(monkeypatch):
 
 
 HOSTILE = [
-    "(" * 900,
     "\x00\ud800",
     "__import__('os').system('true')",
     "9**9**9**9",
@@ -164,8 +163,8 @@ def test_no_answer_hangs_the_grader(answer):
 
 
 @pytest.mark.usefixtures("_short_limit")
-def test_the_grader_works_again_after_it_was_killed():
-    assert not right("9^{9^{9^{8}}}", "43")
+def test_an_answer_that_hangs_is_wrong_and_the_next_one_is_graded_again():
+    assert not right("9^{9^{9^{9}}}", "42")
     verifier.SECONDS = 5.0
     assert right(r"\sqrt{49}", "7")
 

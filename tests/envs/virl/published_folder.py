@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import pickle
 from pathlib import Path
@@ -30,7 +31,7 @@ def panorama(rotation: float, size: tuple[int, int] = (512, 256)) -> Image.Image
 def street_places() -> dict[tuple[float, float], str]:
     """A panorama every 5 m along the walk."""
     places: dict[tuple[float, float], str] = {}
-    for (x0, y0), (x1, y1) in zip(CORNERS, CORNERS[1:], strict=False):
+    for (x0, y0), (x1, y1) in itertools.pairwise(CORNERS):
         steps = round(max(abs(x1 - x0), abs(y1 - y0)) / 5)
         for k in range(steps + 1):
             xy = (x0 + (x1 - x0) * k / steps, y0 + (y1 - y0) * k / steps)

@@ -132,10 +132,8 @@ def test_what_is_seen_is_there(city):
         assert distances == sorted(distances)
         for sighting in place.sightings:
             mark = by_name[sighting.name]
-            assert (
-                math.dist(here, (mark.x, mark.y)) == pytest.approx(sighting.distance)
-                and sighting.distance <= SIGHT_M
-            )
+            assert math.dist(here, (mark.x, mark.y)) == pytest.approx(sighting.distance)
+            assert sighting.distance <= SIGHT_M
             assert sighting.bearing == pytest.approx(bearing_xy(here, (mark.x, mark.y)))
             seen += 1
     assert seen > len(places.points) / 8
@@ -154,7 +152,7 @@ def test_routes_can_be_followed(city, part):
         route = book[index]
         points = [places.nearest(place.position) for place in positions(route)]
         assert len(set(points)) == len(points) >= 4
-        for a, b in zip(points, points[1:], strict=False):
+        for a, b in itertools.pairwise(points):
             assert b in [other for other, _ in places.neighbours(a)]
         heading = None
         for number, leg in enumerate(route.legs):
@@ -164,13 +162,11 @@ def test_routes_can_be_followed(city, part):
                 *leg.path,
                 leg.end,
             ]
-            walked = [bearing(a.position, b.position) for a, b in zip(line, line[1:], strict=False)]
+            walked = [bearing(a.position, b.position) for a, b in itertools.pairwise(line)]
             assert abs(turn_between(leg.turn_to, walked[0])) < 0.5
             if heading is not None:
                 assert 29 <= abs(turn_between(heading, walked[0])) <= 151
-            assert all(
-                abs(turn_between(a, b)) < 30.5 for a, b in zip(walked, walked[1:], strict=False)
-            )
+            assert all(abs(turn_between(a, b)) < 30.5 for a, b in itertools.pairwise(walked))
             heading = walked[-1]
             assert leg.landmark in leg.end.sightings
             assert last or leg.end.at_intersection

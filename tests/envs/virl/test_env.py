@@ -74,10 +74,10 @@ def test_a_picture_belongs_to_its_place_even_after_the_last_attempt():
 def test_a_failed_stop_is_still_an_observation():
     """Published defect 10: it returned none, terminated and truncated at once."""
     env = make(modality="text", attempts=1)
-    observation, info = env.reset(seed=0)
+    env.reset(seed=0)
     while "stop" not in env.unwrapped.expert():
-        observation, _, _, _, info = env.step(env.unwrapped.expert())
-    observation, reward, terminated, truncated, info = env.step('{"action": "forward()"}')
+        env.step(env.unwrapped.expert())
+    observation, reward, terminated, truncated, _ = env.step('{"action": "forward()"}')
     assert "Observation:" in observation["text"]
     assert (reward, terminated, truncated) == (-1.0, True, False)
 

@@ -1,6 +1,7 @@
 """Published V-IRL data, read as it is, and the published defects it is free of."""
 
 import collections
+import itertools
 import json
 import os
 import pickle
@@ -59,7 +60,7 @@ def test_places_on_the_way_keep_their_order_and_distance(folder):
                 assert haversine(place.position, here.position) > 8
                 assert haversine(place.position, leg.end.position) > 8
             names = [place.panorama for place in line]
-            assert all(a != b for a, b in zip(names, names[1:], strict=False))
+            assert all(a != b for a, b in itertools.pairwise(names))
             lengths.add(len(leg.path))
             here = leg.end
     assert len(lengths) > 2  # the generator decides what is left out
@@ -295,7 +296,7 @@ def test_the_nearest_panorama_is_the_nearest(centre):
         else:
             assert found == expected
         hits += found is not None
-    assert 0 < hits
+    assert hits > 0
 
 
 def test_the_fixture_walks_where_it_says():
