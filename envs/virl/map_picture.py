@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image as PILImage
@@ -11,8 +11,9 @@ from PIL import ImageDraw, ImageFont
 
 from envs.contract import Image
 from envs.paths import asset
-from envs.virl.city import COLOURS, City
-from envs.virl.geo import XY
+from envs.virl.city import City
+from envs.virl.geo import XY, as_xy
+from envs.virl.signs import emblem_image
 
 PAPER, STREET, WAY, WALKED, AGENT, INK = (
     (236, 233, 226),
@@ -22,6 +23,8 @@ PAPER, STREET, WAY, WALKED, AGENT, INK = (
     (200, 30, 40),
     (60, 60, 66),
 )
+Pixel = Callable[[XY], XY]
+"""From metres east and north to columns and rows."""
 _SMOOTH = 2  # drawn at twice the size, then reduced
 
 
@@ -51,7 +54,8 @@ def draw_map(
         )
 
     if city is not None:
-        _draw_city(draw, city, pixel, scale)
+        _draw_streets(draw, city, pixel, scale)
+        _draw_landmarks(canvas, draw, city, pixel, scale)
     dot = max(3.0, 2.2 * scale)
     for line, colour, thickness in ((way, WAY, 1.0), (walked, WALKED, 0.55)):
         if len(line) > 1:
@@ -62,22 +66,37 @@ def draw_map(
     return np.asarray(canvas.resize((width, height), PILImage.Resampling.LANCZOS))
 
 
-def _draw_city(draw: ImageDraw.ImageDraw, city: City, pixel, scale: float) -> None:  # type: ignore[no-untyped-def]
+def _draw_streets(draw: ImageDraw.ImageDraw, city: City, pixel: Pixel, scale: float) -> None:
     for street in city.streets:
-        ends = [pixel(tuple(city.nodes[node])) for node in (street.u, street.v)]
+        ends = [pixel(as_xy(city.nodes[node])) for node in (street.u, street.v)]
         draw.line(ends, STREET, max(2, round(street.width * 0.7 * scale)))
         for end in ends:  # round joints
             radius = street.width * 0.35 * scale
             draw.ellipse(
                 (end[0] - radius, end[1] - radius, end[0] + radius, end[1] + radius), STREET
             )
-    font = ImageFont.truetype(asset("fonts", "DejaVuSans.ttf"), 9 * _SMOOTH)
-    half = max(3.0, 2.0 * scale)
+
+
+def _draw_landmarks(
+    canvas: PILImage.Image, draw: ImageDraw.ImageDraw, city: City, pixel: Pixel, scale: float
+) -> None:
+    """Emblems where the signs hang; their names where there is room for them."""
+    font = ImageFont.truetype(asset("fonts", "DejaVuSans.ttf"), 8 * _SMOOTH)
+    size = round(min(18 * _SMOOTH, max(5 * _SMOOTH, 5.0 * scale)))
+    written: list[tuple[float, float, float, float]] = []
     for landmark in city.landmarks:
         x, y = pixel((landmark.x, landmark.y))
-        draw.rectangle((x - half, y - half, x + half, y + half), COLOURS[landmark.emblem.colour])
-        if scale > 2.2 * _SMOOTH:
-            draw.text((x + half + 2, y), landmark.name, INK, font, anchor="lm")
+        if not (0 <= x < canvas.width and 0 <= y < canvas.height):
+            continue
+        emblem = emblem_image(landmark.emblem, size)
+        canvas.paste(emblem, (round(x - size / 2), round(y - size / 2)), emblem)
+        box = draw.textbbox((x, y + size * 0.9), landmark.name, font, anchor="mm")
+        free = all(
+            box[2] < b[0] or b[2] < box[0] or box[3] < b[1] or b[3] < box[1] for b in written
+        )
+        if size >= 12 * _SMOOTH and free and box[0] > 0 and box[2] < canvas.width:
+            draw.text((x, y + size * 0.9), landmark.name, INK, font, anchor="mm")
+            written.append(box)
 
 
 def _ring(draw: ImageDraw.ImageDraw, at: XY, radius: float, colour: tuple[int, int, int]) -> None:
