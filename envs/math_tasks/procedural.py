@@ -61,7 +61,7 @@ MANY_ANSWERS = frozenset(
     ]
 )
 """Generators whose questions have several right answers, which only their own scorers can judge.
-Those run what the model wrote as code, so they are not offered."""
+Some of those evaluate what the model wrote, so none of them is offered."""
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ the episode, well if within `success_radius` metres of the goal.
     blocked            -0.05             nothing to walk on to ahead
     not_an_action      -0.05
 
-At the end `facts()` holds SPL (success weighted by path length; Anderson et al. 2018) and nDTW
-(normalised dynamic time warping against the true route; Ilharco et al. 2019).
+At the end `facts()` holds SPL (success weighted by path length, against the shortest way; Anderson
+et al. 2018) and nDTW (normalised dynamic time warping against the instructed route, which need not be
+the shortest; Ilharco et al. 2019).
 """
 
 from __future__ import annotations
@@ -91,6 +92,7 @@ class FreeJourney:
         self._goal = self._reference[-1]
         self._to_goal = street_map.distances_to(self._goal)
         self._visited = [self._reference[0]]
+        self._progress = 0  # the farthest point of the route reached so far
         self._shortest = float(self._to_goal[self._visited[0]])
         self._success = self._ended = False
         self._steps = 0
@@ -168,6 +170,8 @@ class FreeJourney:
     def _walk_to(self, point: int) -> None:
         arrival = bearing_xy(as_xy(self._map.points[self._here]), as_xy(self._map.points[point]))
         self._visited.append(point)
+        if point in self._reference[self._progress :]:
+            self._progress = self._reference.index(point, self._progress)
         # A walker follows a bend: it faces the street that goes on, if one does.
         self.heading = self._facing(arrival, AHEAD_DEGREES)
 
@@ -181,16 +185,22 @@ class FreeJourney:
         return self._facing(new_heading(self.heading, direction), 22.5 + 1e-9)
 
     def expert_action(self) -> Action:
-        """Along a shortest way to the goal; at the goal, stop."""
+        """Along the instructed route; after going astray, first back to where it was left."""
         if self._here == self._goal:
             return STOP
-        best, _ = min(
-            self._map.neighbours(self._here),
-            key=lambda exit: self._to_goal[exit[0]] + self._map.gap(self._here, exit[0]),
-        )
-        if self._exit_towards(self.heading, AHEAD_DEGREES) == best:
+        left_at = self._reference[self._progress]
+        if self._here == left_at:
+            following = self._reference[self._progress + 1]
+        else:
+            to_there = self._map.distances_to(left_at)
+            following, _ = min(
+                self._map.neighbours(self._here),
+                key=lambda exit: to_there[exit[0]] + self._map.gap(self._here, exit[0]),
+            )
+        if self._exit_towards(self.heading, AHEAD_DEGREES) == following:
             return FORWARD
-        target = bearing_xy(as_xy(self._map.points[self._here]), as_xy(self._map.points[best]))
+        here = as_xy(self._map.points[self._here])
+        target = bearing_xy(here, as_xy(self._map.points[following]))
         name = min(
             directions(self._style),
             key=lambda name: abs(turn_between(self._after_turn(name), target)),
