@@ -1,0 +1,75 @@
+"""What the documents and configurations say is true."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import gymnasium
+import pytest
+from gymnasium.utils.env_checker import check_env
+from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parent.parent
+ENVS = sorted(path.stem for path in (ROOT / "configs" / "env").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", ENVS)
+def test_every_shipped_configuration_makes_its_environment(name):
+    with initialize_config_module("configs", version_base="1.3"):
+        config = compose("train", [f"env={name}"])
+    arguments = OmegaConf.to_container(config.env, resolve=True)
+    assert arguments.pop("name") == name
+    gymnasium.make(arguments.pop("id"), **arguments).reset(seed=0)
+
+
+def test_the_world_in_the_guide_works(tmp_path):
+    guide = (ROOT / "docs" / "environments.md").read_text(encoding="utf-8")
+    code = re.search(r"(?ms)^    from enum import StrEnum.*?(?=^\S)", guide)[0]
+    code = re.sub(r"(?m)^    ", "", code)
+    names = {}
+    exec(compile(code, "guide", "exec"), names)
+    env = names["DoubleIt"]()
+    check_env(env)
+    env.reset(seed=0)
+    assert env.step(env.expert())[1] == 1.0
+
+
+def test_the_examples_of_the_readme_run():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    code = re.search(r"(?ms)^    import gymnasium\n.*?(?=^\S)", readme)[0]
+    names = {}
+    exec(compile(re.sub(r"(?m)^    ", "", code), "readme", "exec"), names)
+    assert names["info"]["verdict"] in ("moved", "turned", "arrived")
+
+
+@pytest.mark.slow
+def test_the_gallery_can_be_drawn(tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-m", "envs.gallery", str(tmp_path / "gallery.png")],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=tmp_path,
+    )
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "gallery.png").stat().st_size > 100_000
+
+
+def test_constraints_fit_the_declared_ranges():
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[^ ]+( ; .*)?", line) for line in lines)
+    pins = {line.split("==")[0].lower(): line.split("==")[1].split(" ")[0] for line in lines}
+    for text in project["dependencies"]:
+        wanted = Requirement(text)
+        assert wanted.specifier.contains(pins[wanted.name.lower()]), text
+
+
+def test_nothing_large_is_in_the_repository():
+    for path in (ROOT / "assets").rglob("*"):
+        assert path.stat().st_size < 10_000_000
