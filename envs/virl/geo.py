@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 LatLng = tuple[float, float]
 XY = tuple[float, float]
@@ -18,6 +19,17 @@ EARTH_RADIUS_M = 6_371_008.8
 COMPASS = ("north", "northeast", "east", "southeast", "south", "southwest", "west", "northwest")
 RELATIVE = ("left", "right", "slightly left", "slightly right")
 VIEW_SIDES = ("front", "right", "back", "left")
+
+
+def as_latlng(value: Any) -> LatLng | None:
+    """What a file gives as a place: a pair of numbers within their ranges, else None."""
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        return None
+    if any(isinstance(part, bool) or not isinstance(part, int | float) for part in value):
+        return None
+    latitude, longitude = map(float, value)
+    # Comparisons with nan are false, so nan is out of range as well.
+    return (latitude, longitude) if abs(latitude) <= 90 and abs(longitude) <= 360 else None
 
 
 def as_xy(point: Iterable[float]) -> XY:

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from envs.safe_pickle import load_plain_pickle
-from envs.virl.geo import EARTH_RADIUS_M, LatLng, haversine
+from envs.virl.geo import EARTH_RADIUS_M, LatLng, as_latlng, haversine
 from envs.virl.published.errors import DataError
 
 
@@ -56,15 +56,10 @@ def read_mapping(path: Path) -> dict[LatLng, str]:
 
 
 def _place(path: Path, key: Any) -> LatLng:
-    if (
-        isinstance(key, tuple)
-        and len(key) == 2
-        and all(isinstance(part, int | float) and not isinstance(part, bool) for part in key)
-        and abs(key[0]) <= 90
-        and abs(key[1]) <= 360
-    ):
-        return float(key[0]), float(key[1])
-    raise DataError(f"{path}: key {key!r:.80} is not a pair (latitude, longitude)")
+    place = as_latlng(key)
+    if place is None:
+        raise DataError(f"{path}: key {key!r:.80} is not a pair (latitude, longitude)")
+    return place
 
 
 def _name(path: Path, value: Any) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from envs.virl.geo import LatLng, wrap
+from envs.virl.geo import LatLng, as_latlng, wrap
 from envs.virl.published.errors import DataError
 from envs.virl.published.milestones import Landmark, Milestone, read_milestones
 
@@ -117,15 +117,12 @@ def _object(raw: dict[str, Any], field: str, where: str) -> dict[str, Any]:
 def _place(value: Any, where: str, field: str) -> LatLng:
     if isinstance(value, dict):
         value = [value.get("lat"), value.get("lng", value.get("lon"))]
-    if (
-        isinstance(value, list | tuple)
-        and len(value) == 2
-        and all(isinstance(part, int | float) and not isinstance(part, bool) for part in value)
-        and abs(value[0]) <= 90
-        and abs(value[1]) <= 360
-    ):
-        return float(value[0]), float(value[1])
-    raise DataError(f"{where}: field {field!r} must be [latitude, longitude], got {value!r:.60}")
+    place = as_latlng(value)
+    if place is None:
+        raise DataError(
+            f"{where}: field {field!r} must be [latitude, longitude], got {value!r:.60}"
+        )
+    return place
 
 
 def _heading(value: Any, where: str) -> float | None:
