@@ -1,6 +1,7 @@
 """`amft/VIRL-v0` through the public door."""
 
 import json
+import re
 
 import gymnasium
 import numpy as np
@@ -137,6 +138,53 @@ def test_training_and_evaluation_routes_do_not_overlap():
         held_out = routes_of(make(modality="text", split=split))
         assert len(held_out) > 100
         assert not train & held_out
+
+
+def test_wordings_vary_by_the_seed_and_facts_do_not():
+    plain, varied = make(modality="text"), make(modality="text", prompts="varied")
+    texts = set()
+    for seed in range(30):
+        _, info = varied.reset(seed=seed, options={"route": 3})
+        texts.add(info["instructions"])
+        for said in info["instructions"]:
+            assert said.endswith(".")
+    assert len(texts) > 15
+    _, fixed = plain.reset(options={"route": 3})
+    names = [mark.name for mark in varied.unwrapped._source.city.landmarks]
+    for name in names:
+        named = [name in " ".join(text) for text in texts]
+        assert named == [name in " ".join(fixed["instructions"])] * len(named)
+
+
+def test_distances_are_said_where_asked_for():
+    for index in range(10):
+        env = make(modality="text", distances=True)
+        _, info = env.reset(options={"route": index})
+        route = env.unwrapped._route
+        said = [int(n) for n in re.findall(r"about (\d+) meters", " ".join(info["instructions"]))]
+        assert len(said) == len(route.legs)
+        for metres, leg in zip(said, route.legs, strict=True):
+            assert abs(metres - leg.length) <= 2.5
+    assert "meters" not in " ".join(make(modality="text").reset(seed=0)[1]["instructions"])
+
+
+def test_the_expert_names_the_instruction_by_number_or_in_words():
+    for way in ("number", "sentence"):
+        env = make(modality="text", instruction_as=way)
+        _, info = env.reset(seed=4)
+        said = json.loads(env.unwrapped.expert())["current instruction"]
+        assert said == ("1" if way == "number" else info["instructions"][0])
+
+
+def test_vectors_of_worlds_work():
+    vector = gymnasium.make_vec(
+        "amft/VIRL-v0", num_envs=3, vectorization_mode="sync", size=(56, 56)
+    )
+    observations, _ = vector.reset(seed=[1, 2, 3])
+    assert observations["image"].shape == (3, 56, 56, 3)
+    assert len(observations["text"]) == 3
+    _, rewards, *_ = vector.step(("forward()", "stop()", "nonsense"))
+    assert rewards.shape == (3,)
 
 
 def test_splits_change_what_they_say():
