@@ -41,11 +41,21 @@ from envs.contract import (
 
 Success = Callable[[float, bool], bool]
 """(the last reward, whether the game ended by itself and not by its time limit) -> success."""
-SUCCESSES: dict[str, Success] = {
-    "reward": lambda reward, by_itself: by_itself and reward > 0,
-    "end": lambda reward, by_itself: by_itself,
-    "last": lambda reward, by_itself: not by_itself,
-}
+
+
+def _rewarded(reward: float, by_itself: bool) -> bool:
+    return by_itself and reward > 0
+
+
+def _ended(reward: float, by_itself: bool) -> bool:
+    return by_itself
+
+
+def _lasted(reward: float, by_itself: bool) -> bool:
+    return not by_itself
+
+
+SUCCESSES: dict[str, Success] = {"reward": _rewarded, "end": _ended, "last": _lasted}
 
 
 @dataclass(frozen=True)

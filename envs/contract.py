@@ -29,6 +29,8 @@ from typing import Any, ClassVar, TypeVar
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+from gymnasium.error import CustomSpaceError
+from gymnasium.vector.utils import create_shared_memory
 
 T = TypeVar("T")
 Image = np.ndarray
@@ -89,6 +91,12 @@ class FreeText(spaces.Text):
 
     def __hash__(self) -> int:
         return hash(FreeText)
+
+
+@create_shared_memory.register(FreeText)
+def _no_shared_memory(space: FreeText, n: int = 1, ctx: Any = None) -> Any:
+    """Texts of any length fit no block of shared memory; AsyncVectorEnv then says what to do."""
+    raise CustomSpaceError(f"{space} has no fixed size: use shared_memory=False")
 
 
 class World(gymnasium.Env[dict[str, Any], str]):

@@ -147,7 +147,8 @@ class ProceduralSource:
         hard = split == "ood_hard"
         self._read = recipe.read if recipe else _read_plain
         self._fits = recipe.fits if recipe else _any_item
-        self._name, self._hard, self._zone = name, hard, ZONES[split]
+        self._name, self._split = name, split
+        self._hard, self._zone = hard, ZONES[split]
         self._problem = lru_cache(maxsize=20_000)(self._make)
         settings = {"seed": SPLITS.index(split) * 10 * ITEMS, "size": ITEMS}
         if recipe:
@@ -156,6 +157,9 @@ class ProceduralSource:
         else:
             self._items = _from_curriculum(name, level=2 if hard else 0, settings=settings)
         self.draw(np.random.default_rng(0))  # a generator that does not fit is found now
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _source, (self._name, self._split)  # a copy is made anew, with its own memory
 
     def __len__(self) -> int:
         return ITEMS

@@ -1,15 +1,15 @@
 """Decks: drawings of the 52 cards, by name, or any folder of card pictures.
 
 A drawn deck is one file with a `TABLE` colour and `draw_card(card, height) -> RGBA picture`; adding
-its module to `DRAWN_DECKS` is all that a new one needs.
+it to `DRAWN_DECKS` is all that a new one needs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 from PIL import Image as PILImage
@@ -19,11 +19,24 @@ from envs.general_points.cards import Card
 from envs.general_points.decks import chalk, classic, flat
 from envs.general_points.decks.folder import FolderDeck
 
-DRAWN_DECKS: dict[str, ModuleType] = {"classic": classic, "flat": flat, "chalk": chalk}
+
+@dataclass(frozen=True)
+class DrawnDeck:
+    """`draw_card(card, height)` draws a card, RGBA; `table` is the colour below the cards."""
+
+    table: tuple[int, int, int]
+    draw_card: Callable[[Card, int], PILImage.Image]
+
+
+DRAWN_DECKS = {
+    "classic": DrawnDeck(classic.TABLE, classic.draw_card),
+    "flat": DrawnDeck(flat.TABLE, flat.draw_card),
+    "chalk": DrawnDeck(chalk.TABLE, chalk.draw_card),
+}
 _DRAWN_HEIGHT = 420
 GAP_SHARE = 0.04  # of the picture, around and between the cards
 
-Deck = ModuleType | FolderDeck
+Deck = DrawnDeck | FolderDeck
 
 
 def find_deck(deck: str | Path) -> Deck:
@@ -48,7 +61,7 @@ def table_picture(deck: Deck, cards: Sequence[Card], size: tuple[int, int]) -> I
     rows, columns = _layout(len(cards), size)
     gap = max(1, round(min(size) * GAP_SHARE))
     cell = ((height - gap * (rows + 1)) // rows, (width - gap * (columns + 1)) // columns)
-    table = PILImage.new("RGB", (width, height), deck.TABLE)
+    table = PILImage.new("RGB", (width, height), deck.table)
     for index, card in enumerate(cards):
         row, column = divmod(index, columns)
         in_row = min(columns, len(cards) - row * columns)

@@ -22,7 +22,7 @@ _KEPT_HEIGHT = 840
 class FolderDeck:
     """The cards of a folder, read and checked when it is made."""
 
-    TABLE = (21, 102, 60)
+    table = (21, 102, 60)
 
     def __init__(self, folder: Path) -> None:
         self._pictures: dict[Card, PILImage.Image] = {}

@@ -30,7 +30,7 @@ def test_any_number_of_cards_fits_any_table(name, count, size):
     picture = table_picture(deck, EVERY[:count], size)
     assert picture.shape == (*size, 3)
     for edge in (picture[0], picture[-1], picture[:, 0], picture[:, -1]):
-        assert (edge == deck.TABLE).all()
+        assert (edge == deck.table).all()
 
 
 def test_red_and_black_can_be_told_apart():
