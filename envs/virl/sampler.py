@@ -148,8 +148,8 @@ def _clear_landmark(
         side = view_side(heading, sighting.bearing)
         if min(abs(abs(turn) - 45.0), abs(abs(turn) - 135.0)) < SIDE_MARGIN:
             continue
-        if (sighting.name, side) in seen or (last and side not in ("left", "right")):
-            continue
+        if (sighting.name, side) in seen or side == "back" or (last and side == "front"):
+            continue  # nobody is told to go until something is behind them
         return sighting
     return None
 

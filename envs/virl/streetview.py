@@ -34,6 +34,8 @@ SIGN_FAR_M = 45.0
 SIGN_M = 4.6
 SIGN_HEIGHT_M = 4.4
 ROAD_SHARE = 0.56  # of the distance between the facades
+WINDOWS_FROM, BANDS_FROM = 12.0, 4.0
+"""Pixels a storey must have to show single windows, and to show any."""
 _CACHED_BYTES = 64 * 2**20
 
 
@@ -166,11 +168,14 @@ class _Lens:
         return self.horizon - self.focal * (up - EYE_M) / ahead
 
 
+_QUARTERS = np.array(
+    [[[1, 0], [0, 1]], [[0, -1], [1, 0]], [[-1, 0], [0, -1]], [[0, 1], [-1, 0]]], float
+)
+
+
 def _turned(points: np.ndarray, quarter: int) -> np.ndarray:
     """Points (ahead, right) as seen after turning right by so many quarters."""
-    ahead, right = points[..., 0], points[..., 1]
-    pair = ((ahead, right), (right, -ahead), (-ahead, -right), (-right, ahead))[quarter]
-    return np.stack(pair, axis=-1)
+    return points @ _QUARTERS[quarter]
 
 
 def _free_sight(marks: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -286,15 +291,15 @@ def _paint_walls(draw: ImageDraw.ImageDraw, lens: _Lens, scene: _Scene, quarter:
         ],
         axis=1,
     )
-    colours = scene.wall_colour[chosen]
-    for k in range(len(chosen)):
-        _paint_house(
-            draw,
-            (float(left[k]), float(right[k])),
-            rows[k].tolist(),
-            tuple(colours[k].tolist()),
-            float(heights[k]),
-        )
+    houses = zip(
+        np.stack([left, right], axis=1).tolist(),
+        rows.tolist(),
+        scene.wall_colour[chosen].tolist(),
+        heights.tolist(),
+        strict=True,
+    )
+    for columns, feet_and_tops, colour, height in houses:
+        _paint_house(draw, columns, feet_and_tops, tuple(colour), height)
 
 
 def _cut_near(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -309,7 +314,7 @@ def _cut_near(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _paint_house(
     draw: ImageDraw.ImageDraw,
-    columns: tuple[float, float],
+    columns: list[float],
     rows: list[float],
     colour: tuple[int, ...],
     height: float,
@@ -321,7 +326,7 @@ def _paint_house(
     storeys = max(1, round(height / STOREY_M))
     storey_pixels = min(foot0 - top0, foot1 - top1) / storeys
     wide = abs(x1 - x0)
-    if storey_pixels < 3.5 or wide < 5:
+    if storey_pixels < BANDS_FROM or wide < BANDS_FROM:
         return
     glass = tuple(int(part * 0.45 + 40) for part in colour)
 
@@ -351,7 +356,7 @@ def _paint_house(
     ground = tuple(int(part * 0.78) for part in colour)
     panel((x0, x1, foot0, foot1, top0, top1), 0.0, 0.92 / storeys, ground)
     panel(edges(0.12, 0.88), 0.12 / storeys, 0.72 / storeys, glass)
-    if storey_pixels >= 9 and wide >= 24:
+    if storey_pixels >= WINDOWS_FROM and wide >= 2 * WINDOWS_FROM:
         strips = [edges((k + 0.25) / 4, (k + 0.75) / 4) for k in range(4)]
     else:
         strips = [edges(0.07, 0.93)]
