@@ -8,6 +8,7 @@ raises and looks at a bounded part of the text, so no answer can cost more than 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Mapping
 from functools import lru_cache
@@ -16,6 +17,8 @@ from typing import Any
 LONGEST = 20_000
 """Characters examined, counted from the end of the text."""
 DEEPEST = 16
+MOST_BRACKETS = 30
+"""Opening brackets in a text that is tried as JSON as it is; no reader's recursion minds so few."""
 _LONGEST_NUMBER = 30
 _MOST_STARTS = 40
 _MOST_STEPS = 25_000
@@ -35,6 +38,17 @@ _NEXT_KEY = re.compile(r"['\"“][\w -]{1,40}['\"”]\s*:")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 
 
+def _number(word: str) -> int | float | str:
+    """A number that is short and finite; any other stays the text that it is."""
+    if len(word) > _LONGEST_NUMBER:
+        return word
+    number = float(word) if re.search(r"[.eE]", word) else int(word)
+    return number if abs(number) != float("inf") else word
+
+
+_DECODER = json.JSONDecoder(parse_int=_number, parse_float=_number, parse_constant=str)
+
+
 class _Unreadable(Exception):
     """What starts here is not an object."""
 
@@ -43,6 +57,9 @@ def read_answer(text: str, keys: Collection[str]) -> dict[str, Any] | None:
     """The fields of the last object that holds any of `keys`; None if there is none."""
     canonical = _canonical(tuple(keys))
     text = text[-LONGEST:]
+    fields = _known_fields(_valid_json(text), canonical)
+    if fields:
+        return fields
     starts = [match.start() for match in re.finditer(r"\{", text)]
     steps = _Steps(_MOST_STEPS)
     end_of_last = -1
@@ -61,6 +78,17 @@ def read_answer(text: str, keys: Collection[str]) -> dict[str, Any] | None:
         if fields:
             found, end_of_last = fields, end
     return found
+
+
+def _valid_json(text: str) -> dict[str, Any]:
+    """The object that the whole text is, if it is valid JSON and not deep: most answers are."""
+    if text.count("{") + text.count("[") > MOST_BRACKETS:
+        return {}
+    try:
+        value = _DECODER.decode(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 @lru_cache(maxsize=64)
@@ -259,7 +287,4 @@ class _Reader:
             raise _Unreadable
         if word.lower() in _LITERALS:
             return _LITERALS[word.lower()]
-        if len(word) <= _LONGEST_NUMBER and _NUMBER.fullmatch(word):
-            number = float(word) if re.search(r"[.eE]", word) else int(word)
-            return number if abs(number) != float("inf") else word
-        return word
+        return _number(word) if _NUMBER.fullmatch(word) else word

@@ -26,7 +26,7 @@ from envs.virl.signs import emblem_image, name_image
 
 EYE_M = 2.2
 HORIZON = 0.56  # of the picture's height, from the top
-FAR_M = 120.0
+FAR_M = 100.0
 ROAD_FAR_M = 90.0
 DASH_FAR_M = 32.0
 NEAR_M = 0.6
