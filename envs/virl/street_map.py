@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -67,18 +67,12 @@ class StreetMap:
         """Metres to walk from every point to `goal`; infinite where there is no way."""
         return dijkstra(self._graph, directed=False, indices=goal)
 
-    @property
+    @cached_property
     def _graph(self) -> csr_matrix:
-        if not hasattr(self, "_matrix"):
-            rows, columns, gaps = [], [], []
-            for a, links in enumerate(self._links):
-                for b, _ in links:
-                    rows.append(a)
-                    columns.append(b)
-                    gaps.append(self.gap(a, b))
-            shape = (len(self.points), len(self.points))
-            self._matrix = csr_matrix((gaps, (rows, columns)), shape=shape)
-        return self._matrix
+        pairs = [(a, b) for a, links in enumerate(self._links) for b, _ in links]
+        gaps = [self.gap(a, b) for a, b in pairs]
+        shape = (len(self.points), len(self.points))
+        return csr_matrix((gaps, np.array(pairs).T), shape=shape)
 
     def _sightings(self, point: int) -> tuple[Sighting, ...]:
         """Landmarks in sight: near, and on a street that the point stands on."""

@@ -11,13 +11,14 @@ a free line of sight, and shrinks with distance. Same place, same pixels.
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from PIL import Image as PILImage
 from PIL import ImageDraw
 
+from envs.bounded_cache import BoundedCache
 from envs.contract import Image
 from envs.virl.city import RGB, City
 from envs.virl.facades import STOREY_M, build_walls
@@ -31,6 +32,7 @@ ROAD_FAR_M = 90.0
 DASH_FAR_M = 32.0
 NEAR_M = 0.6
 SIGN_FAR_M = 45.0
+SIGN_NEAR_M = 2.5  # from here on a sign grows no more
 SIGN_M = 4.6
 SIGN_HEIGHT_M = 4.4
 ROAD_SHARE = 0.56  # of the distance between the facades
@@ -51,23 +53,20 @@ class StreetViews:
         self._road_reach = np.linalg.norm(self._roads[:, 0] - self._road_middle, axis=1)
         marks = city.landmarks
         self._marks = np.array([[m.x, m.y] for m in marks]).reshape(-1, 2)
-        self._painted: OrderedDict[tuple[XY, float, int, int], dict[str, Image]] = OrderedDict()
+        self._painted: BoundedCache[dict[str, Image]] = BoundedCache(_CACHED_BYTES)
 
     def views(self, position: XY, heading: float, height: int, width: int) -> dict[str, Image]:
         """The four views by side, read-only."""
+
+        def paint() -> dict[str, Image]:
+            scene = self._look_around(position, heading)
+            return {
+                side: self._paint(scene, quarter, height, width)
+                for quarter, side in enumerate(VIEW_SIDES)
+            }
+
         key = (position, heading, height, width)
-        if key in self._painted:
-            self._painted.move_to_end(key)
-            return self._painted[key]
-        scene = self._look_around(position, heading)
-        views = {
-            side: self._paint(scene, quarter, height, width)
-            for quarter, side in enumerate(VIEW_SIDES)
-        }
-        self._painted[key] = views
-        if len(self._painted) * 12 * height * width > _CACHED_BYTES:
-            self._painted.popitem(last=False)
-        return views
+        return self._painted.get(key, paint, size=lambda views: 12 * height * width)
 
     def view(self, position: XY, heading: float, height: int, width: int) -> Image:
         """What lies straight ahead."""
@@ -130,7 +129,7 @@ class StreetViews:
     ) -> None:
         mark = self._city.landmarks[index]
         away = float(np.hypot(*place))
-        size = max(3, round(lens.focal * SIGN_M / away))
+        size = max(3, round(lens.focal * SIGN_M / max(away, SIGN_NEAR_M)))
         column = lens.column(place[0], place[1])
         row = lens.row(place[0], SIGN_HEIGHT_M)
         emblem = emblem_image(mark.emblem, size)
@@ -143,14 +142,18 @@ class StreetViews:
             canvas.paste(board, below)
 
 
+@dataclass(frozen=True, eq=False)
 class _Scene:
     """What surrounds a place, in the axes of the camera that looks forward; far things first."""
 
-    def __init__(self, **arrays: np.ndarray) -> None:
-        self.a, self.b = arrays["a"], arrays["b"]
-        self.wall_height, self.wall_colour = arrays["wall_height"], arrays["wall_colour"]
-        self.roads, self.dashes = arrays["roads"], arrays["dashes"]
-        self.marks, self.mark_index = arrays["marks"], arrays["mark_index"]
+    a: np.ndarray
+    b: np.ndarray
+    wall_height: np.ndarray
+    wall_colour: np.ndarray
+    roads: np.ndarray
+    dashes: np.ndarray
+    marks: np.ndarray
+    mark_index: np.ndarray
 
 
 class _Lens:

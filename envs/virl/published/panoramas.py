@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections import OrderedDict
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from PIL import Image as PILImage
 
+from envs.bounded_cache import BoundedCache
 from envs.contract import Image
 from envs.virl.published.errors import DataError
 
@@ -41,9 +41,7 @@ class Panoramas:
             for name in listed
             if name.endswith(".metadata.json")
         }
-        self._cache_bytes = cache_bytes
-        self._kept: OrderedDict[str, tuple[np.ndarray, float]] = OrderedDict()
-        self._kept_bytes = 0
+        self.kept: BoundedCache[tuple[np.ndarray, float]] = BoundedCache(cache_bytes)
         self.decoded = 0
 
     def problem(self, name: str) -> str | None:
@@ -62,19 +60,15 @@ class Panoramas:
         return _sample(pixels, row, column + (rotation + heading) / 360.0 * columns)
 
     def _panorama(self, name: str) -> tuple[np.ndarray, float]:
-        if name in self._kept:
-            self._kept.move_to_end(name)
-            return self._kept[name]
+        """Its pixels, and the rotation of north."""
+        return self.kept.get(name, lambda: self._read(name), size=lambda kept: kept[0].nbytes)
+
+    def _read(self, name: str) -> tuple[np.ndarray, float]:
         if problem := self.problem(name):
             raise DataError(problem)
         pixels = _decode(self._folder / self._files[name])
         rotation = _read_rotation(self._folder / f"{name}.metadata.json")
         self.decoded += 1
-        self._kept[name] = pixels, rotation
-        self._kept_bytes += pixels.nbytes
-        while self._kept_bytes > self._cache_bytes and len(self._kept) > 1:
-            _, (gone, _) = self._kept.popitem(last=False)
-            self._kept_bytes -= gone.nbytes
         return pixels, rotation
 
 

@@ -134,7 +134,7 @@ def test_each_panorama_is_decoded_once_while_there_is_room(folder):
     small = Panoramas(folder / "street_views", cache_bytes=3 * 512 * 256 * 3)
     for k in range(12):
         small.view(f"pano_{k:03d}", 0, 32, 32)
-        assert small._kept_bytes <= 3 * 512 * 256 * 3
+        assert small.kept.bytes <= 3 * 512 * 256 * 3
     small.view("pano_011", 90, 32, 32)
     assert small.decoded == 12
 

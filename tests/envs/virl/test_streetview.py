@@ -1,10 +1,12 @@
 """Street views show what the map says, where it says."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
+from envs.bounded_cache import BoundedCache
 from envs.virl.city import COLOURS, City, Emblem, Landmark, Look, Street
 from envs.virl.city_files import CITIES, load_city
 from envs.virl.geo import VIEW_SIDES, bearing_xy, view_side
@@ -133,3 +135,22 @@ def test_cities_look_different():
         colours.append(np.mean([view.mean(axis=(0, 1)) for view in views.values()], axis=0))
     for k in range(3):
         assert np.abs(colours[k] - colours[k - 1]).max() > 12
+
+
+def test_a_sign_before_ones_nose_is_no_larger_than_the_picture_can_bear():
+    views = StreetViews(crossing(sign(8.0, 40.0))).views((7.99, 40.0), 90.0, 64, 64)
+    assert views["front"].shape == (64, 64, 3)
+
+
+def test_threads_may_share_the_views_of_a_city():
+    views = StreetViews(load_city("gridtown"))
+    views._painted = BoundedCache(10 * 12 * 32 * 32)  # so small that all threads evict all the time
+    places = [tuple(map(float, xy)) for xy in views._city.nodes[:24]]
+    expected = [StreetViews(views._city).views(xy, 0.0, 32, 32)["front"] for xy in places]
+
+    def look(k):
+        return np.array_equal(views.views(places[k % 24], 0.0, 32, 32)["front"], expected[k % 24])
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(look, range(480)))
+    assert views._painted.bytes <= 10 * 12 * 32 * 32
