@@ -76,7 +76,7 @@ class PublishedData:
         start = self._stand(info.start)
         legs, here = [], start
         for i, stop in enumerate(info.stops):
-            end_at = self._stand(stop)
+            end_at = self._stand(stop, after=here)
             given = info.headings[i]
             heading = wrap(given if given is not None else bearing(here.position, end_at.position))
             landmark, seen = _sighting(info.landmarks[i], heading)
@@ -124,10 +124,13 @@ class PublishedData:
                 path.append(last)
         return tuple(path)
 
-    def _stand(self, place: LatLng) -> Place:
-        found = self._index.nearest(place, RELOCATED_WITHIN_M)
-        assert found is not None  # checked when the data was read
-        return Place(found[0], panorama=found[1])
+    def _stand(self, place: LatLng, after: Place | None = None) -> Place:
+        """The panorama of a place; not the same one twice in a row if there is another in reach."""
+        nearest = self._index.nearest(place, RELOCATED_WITHIN_M)
+        assert nearest is not None  # checked when the data was read
+        if after is not None and nearest[1] == after.panorama:
+            nearest = self._index.nearest(place, RELOCATED_WITHIN_M, nearest[1]) or nearest
+        return Place(nearest[0], panorama=nearest[1])
 
     def _checked(self, info: RouteInfo) -> RouteInfo:
         """The route, if every stop has a panorama near it and every picture it may show is there."""

@@ -18,6 +18,8 @@ from envs.safe_pickle import load_plain_pickle
 from envs.virl.geo import EARTH_RADIUS_M, LatLng, as_latlng, haversine
 from envs.virl.published.errors import DataError
 
+_LOOKED_AT = 8  # panoramas that are considered where one is not wanted
+
 
 class PanoramaIndex:
     """Panoramas by place."""
@@ -33,16 +35,24 @@ class PanoramaIndex:
     def __len__(self) -> int:
         return len(self._places)
 
-    def nearest(self, place: LatLng, within: float) -> tuple[LatLng, str] | None:
+    def nearest(
+        self, place: LatLng, within: float, other_than: str | None = None
+    ) -> tuple[LatLng, str] | None:
         """The (place, panorama) nearest to a place, None if none is `within` metres."""
         latitude, longitude = math.radians(place[0]), math.radians(place[1])
         flat = math.cos(latitude)
         point = (flat * math.cos(longitude), flat * math.sin(longitude), math.sin(latitude))
         reach = 1.001 * within / EARTH_RADIUS_M + 1e-12  # a chord is shorter than its arc
-        _, index = self._tree.query(point, distance_upper_bound=reach)
-        if index == len(self._places) or haversine(place, self._places[index]) > within:
-            return None
-        return self._places[index], self._names[index]
+        if other_than is None:
+            indices = [self._tree.query(point, distance_upper_bound=reach)[1]]
+        else:
+            indices = self._tree.query(point, k=_LOOKED_AT, distance_upper_bound=reach)[1].tolist()
+        for index in indices:
+            if index == len(self._places) or haversine(place, self._places[index]) > within:
+                return None
+            if self._names[index] != other_than:
+                return self._places[index], self._names[index]
+        return None
 
 
 def read_mapping(path: Path) -> dict[LatLng, str]:

@@ -66,6 +66,16 @@ def test_places_on_the_way_keep_their_order_and_distance(folder):
     assert len(lengths) > 2  # the generator decides what is left out
 
 
+def test_stops_that_share_a_panorama_get_two(tmp_path):
+    """Published defect 13, at stops: the nearest panorama of two near stops is the same one."""
+    start, first, *rest = route()["route_results"]["geocode_list"]
+    close = [first[0] + 5e-6, first[1]]
+    raw = route(route_results={"geocode_list": [start, first, close, *rest], "landmark_list": []})
+    walk = PublishedData(write_folder(tmp_path / "data", [raw])).route(0, rng())
+    names = [walk.start.panorama, *(leg.end.panorama for leg in walk.legs)]
+    assert all(a != b for a, b in itertools.pairwise(names))
+
+
 def test_a_missing_heading_is_a_choice_of_the_seed(folder):
     data = PublishedData(folder)
     headings = {data.route(1, rng(seed)).start_heading for seed in range(40)}
