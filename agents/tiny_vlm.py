@@ -67,8 +67,7 @@ def build_tiny_vlm(folder: Path, seed: int = 0) -> None:
         torch.manual_seed(seed)
         model = Qwen2_5_VLForConditionalGeneration(tiny_config(tokenizer))
     model.generation_config.update(
-        eos_token_id=model.config.text_config.eos_token_id,
-        pad_token_id=model.config.text_config.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
     )
     model.save_pretrained(folder)
     tiny_processor(tokenizer).save_pretrained(folder)
