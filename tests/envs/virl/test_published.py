@@ -20,7 +20,14 @@ from envs.virl.published import DataError, PublishedData
 from envs.virl.published.milestones import read_milestones
 from envs.virl.published.panoramas import Panoramas
 from envs.virl.published.relocation import PanoramaIndex
-from tests.envs.virl.published_folder import MAP, panorama, route, street_places, write_folder
+from tests.envs.virl.published_folder import (
+    MAP,
+    MILESTONES,
+    panorama,
+    route,
+    street_places,
+    write_folder,
+)
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +71,24 @@ def test_places_on_the_way_keep_their_order_and_distance(folder):
             lengths.add(len(leg.path))
             here = leg.end
     assert len(lengths) > 2  # the generator decides what is left out
+
+
+@pytest.mark.parametrize(
+    "milestones",
+    [
+        None,
+        "",
+        MILESTONES.replace("to_next_intersection_heading", "x"),
+        MILESTONES.split("}", 2)[0],
+    ],
+    ids=["none", "empty", "no headings", "too few"],
+)
+def test_missing_headings_come_from_the_streets(tmp_path, milestones):
+    """Published defect 15: missing headings and counts that differ raised."""
+    raw = route(milestone_info=milestones)
+    walk = PublishedData(write_folder(tmp_path / "data", [raw])).route(0, rng())
+    for leg, heading in zip(walk.legs, (0, 90, 0), strict=True):
+        assert abs((leg.turn_to - heading + 180) % 360 - 180) < 1
 
 
 def test_stops_that_share_a_panorama_get_two(tmp_path):
@@ -176,6 +201,7 @@ BROKEN = {
     "no start": (routes_of(route(start_place={})), ["route 0", "start_place.relocated_geocode"]),
     "no results": (routes_of(route(route_results=None)), ["route 0", "route_results"]),
     "no stops": (routes_of(route(route_results={"geocode_list": []})), ["geocode_list"]),
+    # Published defect 15, where there is no way to tell which count is right.
     "counts": (
         routes_of(route(route_results=route()["route_results"] | {"landmark_list": ["a"] * 9})),
         ["landmark_list", "9", "2"],
