@@ -35,6 +35,14 @@ class BoundedCache(Generic[Value]):
                 self.bytes -= gone
         return value
 
+    def peek(self, key: Hashable) -> Value | None:
+        """The value of a key if it is kept."""
+        with self._lock:
+            if key not in self._kept:
+                return None
+            self._kept.move_to_end(key)
+            return self._kept[key][0]
+
     def clear(self) -> None:
         with self._lock:
             self._kept.clear()

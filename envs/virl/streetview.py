@@ -38,13 +38,14 @@ SIGN_HEIGHT_M = 4.4
 ROAD_SHARE = 0.56  # of the distance between the facades
 WINDOWS_FROM, BANDS_FROM = 12.0, 4.0
 """Pixels a storey must have to show single windows, and to show any."""
-_CACHED_BYTES = 64 * 2**20
+CACHED_BYTES = 64 * 2**20
 
 
 class StreetViews:
     """The street views of one city."""
 
-    def __init__(self, city: City) -> None:
+    def __init__(self, city: City, cached_bytes: int = CACHED_BYTES) -> None:
+        """`cached_bytes` bounds the pictures that are kept for being asked for again."""
         self._city = city
         self._walls = build_walls(city)
         self._wall_centre = (self._walls.a + self._walls.b) / 2
@@ -53,7 +54,7 @@ class StreetViews:
         self._road_reach = np.linalg.norm(self._roads[:, 0] - self._road_middle, axis=1)
         marks = city.landmarks
         self._marks = np.array([[m.x, m.y] for m in marks]).reshape(-1, 2)
-        self._painted: BoundedCache[dict[str, Image]] = BoundedCache(_CACHED_BYTES)
+        self._painted: BoundedCache[dict[str, Image]] = BoundedCache(cached_bytes)
 
     def views(self, position: XY, heading: float, height: int, width: int) -> dict[str, Image]:
         """The four views by side, read-only."""

@@ -1,0 +1,88 @@
+"""Conversations as tensors: padded on the right, with every token's position given.
+
+Positions are computed here, once, from the ids and the pictures' grids: a picture's tokens share one
+time step and count by row and column, as the Qwen-VL models are trained to have it; text counts on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+from agents.conversation import Conversation
+from agents.pictures import Grid, PictureReader
+
+
+@dataclass
+class Batch:
+    """What the model reads (B conversations, S tokens), and which tokens were chosen by the agent."""
+
+    input_ids: torch.Tensor  # B x S
+    attention_mask: torch.Tensor  # B x S
+    position_ids: torch.Tensor  # 3 x B x S
+    chosen: torch.Tensor  # B x S, bool
+    pixel_values: torch.Tensor | None
+    image_grid_thw: torch.Tensor | None
+
+    def to(self, device: torch.device | str) -> Self:
+        moved: dict[str, Any] = {}
+        for part in fields(self):
+            value = getattr(self, part.name)
+            moved[part.name] = value if value is None else value.to(device, non_blocking=True)
+        return type(self)(**moved)
+
+
+def make_batch(
+    conversations: Sequence[Conversation], reader: PictureReader | None, pad_id: int
+) -> Batch:
+    count, length = len(conversations), max(len(c.ids) for c in conversations)
+    ids = np.full((count, length), pad_id, np.int64)
+    mask = np.zeros((count, length), np.int64)
+    chosen = np.zeros((count, length), bool)
+    positions = np.zeros((3, count, length), np.int64)
+    for row, conversation in enumerate(conversations):
+        size = len(conversation.ids)
+        ids[row, :size] = conversation.ids
+        mask[row, :size] = 1
+        chosen[row, :size] = conversation.chosen()
+        positions[:, row, :size] = token_positions(
+            conversation.ids, conversation.grids, conversation.image_id
+        )
+    images = [image for c in conversations for image in c.images]
+    pixels, grids = reader.pixels(images) if reader and images else (None, None)
+    return Batch(
+        torch.from_numpy(ids),
+        torch.from_numpy(mask),
+        torch.from_numpy(positions),
+        torch.from_numpy(chosen),
+        pixels,
+        grids,
+    )
+
+
+def token_positions(
+    ids: Sequence[int], grids: Sequence[Grid], image_id: int | None, start: int = 0
+) -> np.ndarray:
+    """The (time, row, column) positions of ids that begin at position `start`: 3 x len(ids)."""
+    array = np.asarray(ids, np.int64)
+    if not grids:
+        return np.broadcast_to(np.arange(start, start + len(array)), (3, len(array)))
+    positions = np.empty((3, len(array)), np.int64)
+    at, position = 0, start
+    starts = np.flatnonzero(array == image_id)
+    taken = 0
+    for grid in grids:
+        first = int(starts[taken])
+        text = first - at
+        positions[:, at:first] = np.arange(position, position + text)
+        position += text
+        rows, columns = np.divmod(np.arange(grid.tokens), grid.token_columns)
+        positions[:, first : first + grid.tokens] = position + np.stack([0 * rows, rows, columns])
+        position += max(grid.token_rows, grid.token_columns)
+        at, taken = first + grid.tokens, taken + grid.tokens
+    positions[:, at:] = np.arange(position, position + len(array) - at)
+    return positions

@@ -1,0 +1,155 @@
+"""A conversation as the model has it: token ids that only ever grow, and the pictures among them.
+
+    observe(text, image)  appends a message and says whether there is room for an answer
+    act(ids)              appends the ids that were sampled: what was sampled is what is kept
+    say(text)             appends an answer that somebody else wrote (an expert's)
+
+Nothing is ever decoded and encoded again, and no picture is ever cut: where the next message would
+not fit, it is left out whole and `stopped` names the reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from agents.dialect import Dialect
+from agents.pictures import Grid, PictureReader
+
+
+class Tongue(Protocol):
+    """What a conversation needs of its model."""
+
+    @property
+    def dialect(self) -> Dialect: ...
+
+    @property
+    def pictures(self) -> PictureReader | None: ...
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of one episode."""
+
+    max_tokens: int = 4096
+    """Of the whole conversation, pictures included."""
+    max_new_tokens: int = 256
+    """Of one answer."""
+    max_turns: int = 64
+
+    def __post_init__(self) -> None:
+        for name in ("max_tokens", "max_new_tokens", "max_turns"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"limits: {name}={getattr(self, name)} must be at least 1")
+
+
+OUT_OF_TOKENS, OUT_OF_TURNS = "out_of_tokens", "out_of_turns"
+
+
+@dataclass
+class Answer:
+    """The ids `start:stop` of a conversation, which the agent chose. `cut` if it found no end.
+
+    Log-probabilities are under the plain model and under the distribution that was sampled from;
+    empty for what an expert wrote.
+    """
+
+    start: int
+    stop: int
+    text: str
+    cut: bool = False
+    log_probs: list[float] = field(default_factory=list)
+    sampled_log_probs: list[float] = field(default_factory=list)
+
+
+class Conversation:
+    """One episode's tokens and pictures."""
+
+    def __init__(self, tongue: Tongue, limits: Limits | None = None) -> None:
+        self._dialect, self._reader = tongue.dialect, tongue.pictures
+        self.limits = limits or Limits()
+        self.ids: list[int] = []
+        self.images: list[np.ndarray] = []
+        self.grids: list[Grid] = []
+        self.answers: list[Answer] = []
+        self.stopped: str | None = None
+        self._guard = 0
+        self._guarded = 0
+
+    @property
+    def stop_id(self) -> int:
+        return self._dialect.stop_id
+
+    @property
+    def image_id(self) -> int | None:
+        return self._dialect.image_id
+
+    def observe(self, text: str, image: np.ndarray | None = None) -> bool:
+        """Appends what the world shows. False, with nothing appended, where it has no room."""
+        grid = self._measure(image)
+        if not self.ids:
+            new = self._dialect.opening(text, grid)
+        else:
+            new = self._dialect.following(text, grid)
+            if self.ids[-1] != self._dialect.stop_id:  # an answer that found no end
+                new = [self._dialect.stop_id, *new]
+        if len(self.answers) >= self.limits.max_turns:
+            self.stopped = OUT_OF_TURNS
+        elif len(self.ids) + len(new) + self.limits.max_new_tokens > self.limits.max_tokens:
+            self.stopped = OUT_OF_TOKENS
+        if self.stopped:
+            return False
+        self._append(new)
+        if image is not None and grid is not None:
+            self.images.append(image)
+            self.grids.append(grid)
+        return True
+
+    def act(
+        self,
+        ids: list[int],
+        log_probs: list[float] | None = None,
+        sampled_log_probs: list[float] | None = None,
+    ) -> str:
+        """Appends sampled ids, the stop token included where there is one; returns what they say."""
+        if self.image_id is not None and self.image_id in ids:
+            raise ValueError(
+                "an answer holds a picture's placeholder: engines must never sample it"
+            )
+        start = len(self.ids)
+        self._append(ids)
+        text = self._dialect.text(ids)
+        cut = not ids or ids[-1] != self._dialect.stop_id
+        self.answers.append(
+            Answer(start, len(self.ids), text, cut, log_probs or [], sampled_log_probs or [])
+        )
+        return text
+
+    def say(self, text: str) -> str:
+        """Appends an answer written by another, as this model would have to write it."""
+        return self.act(self._dialect.answer(text))
+
+    def chosen(self) -> np.ndarray:
+        """For every id, whether the agent chose it."""
+        mask = np.zeros(len(self.ids), bool)
+        for answer in self.answers:
+            mask[answer.start : answer.stop] = True
+        return mask
+
+    def _measure(self, image: np.ndarray | None) -> Grid | None:
+        if image is None:
+            return None
+        if self._reader is None:
+            raise ValueError(
+                "this model reads text alone, but the world shows pictures: use modality='text' "
+                "or a model that sees"
+            )
+        return self._reader.measure(image)
+
+    def _append(self, new: list[int]) -> None:
+        if hash(tuple(self.ids)) != self._guard and self._guarded:
+            raise AssertionError("a conversation's ids were changed: they only ever grow")
+        self.ids.extend(new)
+        self._guard, self._guarded = hash(tuple(self.ids)), len(self.ids)

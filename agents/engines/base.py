@@ -1,0 +1,78 @@
+"""The contract of engines: conversations in, one sampled answer each out.
+
+    engine.generate(requests, sampling, max_new_tokens) -> a Sample for each request, in order
+    engine.release(conversation)   the episode is over: whatever is kept for it may go
+    engine.refresh()               the weights have changed: nothing computed before holds
+
+A sample depends on its conversation and its seed, not on what else is in the batch. An answer that
+could not be had is a Sample with `error`, not an exception: a bad episode is data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from agents.conversation import Conversation
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is chosen. Temperature 0 takes the likeliest; top_k 0 is all."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature <= 100:
+            raise ValueError(f"sampling: temperature={self.temperature} must be from 0 to 100")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"sampling: top_p={self.top_p} must be above 0 and at most 1")
+        if self.top_k < 0:
+            raise ValueError(f"sampling: top_k={self.top_k} must be 0 (all) or more")
+
+
+GREEDY = Sampling(temperature=0.0)
+
+
+@dataclass(frozen=True)
+class Request:
+    """A conversation that waits for an answer, and the seed of its luck."""
+
+    conversation: Conversation
+    seed: int
+
+    def turn_seed(self) -> list[int]:
+        """Differs from turn to turn; the same whatever the engine has done before."""
+        return [self.seed, len(self.conversation.answers)]
+
+    def luck(self, count: int) -> np.ndarray:
+        """Uniform numbers, one for each token of this answer."""
+        return np.random.default_rng(self.turn_seed()).random(count)
+
+
+@dataclass
+class Sample:
+    """An answer's ids, its stop token included, with log-probabilities under the plain model and
+    under the distribution that was sampled from (none from engines that do not tell)."""
+
+    ids: list[int] = field(default_factory=list)
+    log_probs: list[float] = field(default_factory=list)
+    sampled_log_probs: list[float] = field(default_factory=list)
+    text: str | None = None
+    """Of engines that give words alone."""
+    error: str | None = None
+
+
+class Engine(Protocol):
+    def generate(
+        self, requests: Sequence[Request], sampling: Sampling, max_new_tokens: int
+    ) -> list[Sample]: ...
+
+    def release(self, conversation: Conversation) -> None: ...
+
+    def refresh(self) -> None: ...

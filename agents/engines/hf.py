@@ -1,0 +1,322 @@
+"""engine=hf: batched sampling on the training model itself.
+
+Each conversation keeps its row of the cache from turn to turn, so a turn reads its new tokens alone.
+Equal beginnings (the members of a group) are read once, equal pictures are looked at once. A row
+whose answer is complete leaves the batch at once; the others go on without it.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+
+from agents.batches import token_positions
+from agents.conversation import Conversation
+from agents.engines.base import Request, Sample, Sampling
+from agents.engines.picture_memory import PictureMemory
+from agents.engines.row_cache import RowCache
+from agents.engines.sampling import choose
+from agents.policy import Policy
+
+
+@dataclass
+class _Row:
+    """What the cache holds of a conversation: so many ids and pictures; the next token's position."""
+
+    index: int
+    ids: int = 0
+    images: int = 0
+    position: int = 0
+
+
+@dataclass
+class _Writing:
+    """An answer on its way."""
+
+    request: Request
+    row: _Row
+    luck: torch.Tensor
+    sample: Sample = field(default_factory=Sample)
+
+
+class HFEngine:
+    """See the module's docstring."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        prefill_tokens: int = 8192,
+        max_rows: int = 256,
+        picture_bytes: int = 256 * 2**20,
+    ) -> None:
+        """
+        prefill_tokens  read in one pass at most; a longer single conversation is read whole
+        max_rows        conversations answered at once; more wait for their turn
+        picture_bytes   bound of the remembered picture features
+        """
+        self._policy = policy
+        self._prefill_tokens, self._max_rows = prefill_tokens, max_rows
+        self._cache = RowCache()
+        self._rows: weakref.WeakKeyDictionary[Conversation, _Row] = weakref.WeakKeyDictionary()
+        self._memory = PictureMemory(policy, picture_bytes)
+        dialect = policy.dialect
+        banned = sorted(dialect.special_ids - {dialect.stop_id})
+        vocabulary = policy.plain_model.lm_head.out_features
+        beyond = range(len(dialect.tokenizer), vocabulary)  # rows that pad the vocabulary
+        self._banned = torch.tensor([*banned, *beyond], dtype=torch.long, device=policy.device)
+        self._stop = dialect.stop_id
+        self.tokens_read = self.tokens_written = 0
+
+    def generate(
+        self, requests: Sequence[Request], sampling: Sampling, max_new_tokens: int
+    ) -> list[Sample]:
+        for request in requests:
+            if not request.conversation.ids:
+                raise ValueError("a conversation without any message has nothing to answer")
+        samples: list[Sample] = []
+        with self._answering():
+            for start in range(0, len(requests), self._max_rows):
+                part = requests[start : start + self._max_rows]
+                samples += self._generate(part, sampling, max_new_tokens)
+        return samples
+
+    def release(self, conversation: Conversation) -> None:
+        self._rows.pop(conversation, None)
+
+    def refresh(self) -> None:
+        self._rows.clear()
+        self._memory.clear()
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        model = self._policy.model
+        was_training = model.training
+        model.eval()
+        try:
+            with torch.inference_mode():
+                yield
+        finally:
+            model.train(was_training)
+
+    def _generate(
+        self, requests: Sequence[Request], sampling: Sampling, limit: int
+    ) -> list[Sample]:
+        longest = max(len(r.conversation.ids) for r in requests)
+        highest = max((row.index for row in self._rows.values()), default=-1) + 1
+        self._cache.reserve(max(highest, len(self._rows) + len(requests)), longest + limit)
+        writing = self._seat(requests, limit)
+        logits = self._read(writing)
+        self._write(writing, logits, sampling, limit)
+        return [w.sample for w in writing]
+
+    # Rows.
+
+    def _seat(self, requests: Sequence[Request], limit: int) -> list[_Writing]:
+        """Gives the conversations rows side by side, in order, moving as few as need be."""
+        wanted = [request.conversation for request in requests]
+        if len(set(map(id, wanted))) < len(wanted):
+            raise ValueError("a conversation was given twice: it can have one answer at a time")
+        seated = {row.index: conversation for conversation, row in self._rows.items()}
+        known = [self._rows[c].index for c in wanted if c in self._rows]
+        base = min(known, default=self._free_block(seated, len(wanted)))
+        base = max(0, min(base, self._cache.rows - len(wanted)))
+        block = range(base, base + len(wanted))
+        ours = set(map(id, wanted))
+        free = [i for i in block if i not in seated or id(seated[i]) not in ours]
+        for conversation in wanted:
+            row = self._rows.get(conversation)
+            if row is not None and row.index in block:
+                continue
+            target = free.pop()
+            other = seated.get(target)
+            if row is None:
+                if other is not None:  # moved out of the way
+                    self._move(other, self._empty_row(seated, block), seated)
+                self._rows[conversation] = _Row(target)
+                seated[target] = conversation
+            elif other is None:
+                self._move(conversation, target, seated)
+            else:
+                self._exchange(conversation, other, seated)
+        device = self._policy.device
+        return [
+            _Writing(
+                request,
+                self._rows[request.conversation],
+                torch.from_numpy(request.luck(limit)).to(device),
+            )
+            for request in requests
+        ]
+
+    def _free_block(self, seated: dict[int, Conversation], count: int) -> int:
+        """The first of `count` free rows side by side, else where the last seated row ends."""
+        run = 0
+        for index in range(self._cache.rows):
+            run = 0 if index in seated else run + 1
+            if run == count:
+                return index - count + 1
+        return max(seated, default=-1) + 1
+
+    def _empty_row(self, seated: dict[int, Conversation], block: range) -> int:
+        return next(i for i in range(self._cache.rows) if i not in seated and i not in block)
+
+    def _move(self, conversation: Conversation, to: int, seated: dict[int, Conversation]) -> None:
+        row = self._rows[conversation]
+        self._cache.copy(row.index, [to], row.ids)
+        del seated[row.index]
+        row.index, seated[to] = to, conversation
+
+    def _exchange(
+        self, one: Conversation, other: Conversation, seated: dict[int, Conversation]
+    ) -> None:
+        a, b = self._rows[one], self._rows[other]
+        self._cache.swap(a.index, b.index, max(a.ids, b.ids))
+        a.index, b.index = b.index, a.index
+        seated[a.index], seated[b.index] = one, other
+
+    # Reading what is new.
+
+    def _read(self, writing: list[_Writing]) -> torch.Tensor:
+        """Logits of every conversation's first new token."""
+        logits: dict[int, torch.Tensor] = {}
+        groups: dict[object, list[_Writing]] = {}
+        for number, w in enumerate(writing):
+            groups.setdefault(self._beginning(w, number), []).append(w)
+        for part in self._by_size([members[0] for members in groups.values()]):
+            for w, row in zip(part, self._prefill(part), strict=True):
+                logits[w.row.index] = row
+        for first, *others in groups.values():
+            if others:
+                copies = [w.row.index for w in others]
+                self._cache.copy(first.row.index, copies, first.row.ids)
+                for w in others:
+                    w.row.ids, w.row.images = first.row.ids, first.row.images
+                    w.row.position = first.row.position
+                    logits[w.row.index] = logits[first.row.index]
+        return torch.stack([logits[w.row.index] for w in writing])
+
+    def _beginning(self, w: _Writing, number: int) -> object:
+        """The same for conversations that are the same so far; others are on their own."""
+        if w.row.ids:
+            return number
+        conversation = w.request.conversation
+        pictures = tuple(image.tobytes() for image in conversation.images)
+        return (tuple(conversation.ids), pictures)
+
+    def _by_size(self, writing: list[_Writing]) -> Iterator[list[_Writing]]:
+        """Parts of similar numbers of new tokens, bounded with their padding."""
+        part: list[_Writing] = []
+        for w in sorted(writing, key=lambda w: len(w.request.conversation.ids) - w.row.ids):
+            new = len(w.request.conversation.ids) - w.row.ids
+            if part and new * (len(part) + 1) > self._prefill_tokens:
+                yield part
+                part = []
+            part.append(w)
+        if part:
+            yield part
+
+    def _prefill(self, part: list[_Writing]) -> torch.Tensor:
+        device = self._policy.device
+        news = [w.request.conversation.ids[w.row.ids :] for w in part]
+        longest = max(map(len, news))
+        ids = torch.full((len(part), longest), self._policy.pad_id)
+        positions = torch.zeros(3, len(part), longest, dtype=torch.long)
+        images = []
+        for i, (w, new) in enumerate(zip(part, news, strict=True)):
+            conversation = w.request.conversation
+            grids = conversation.grids[w.row.images :]
+            where = token_positions(new, grids, conversation.image_id, w.row.position)
+            ids[i, : len(new)] = torch.tensor(new)
+            positions[:, i, : len(new)] = torch.from_numpy(where.copy())
+            images += conversation.images[w.row.images :]
+            w.row.images, w.row.position = len(conversation.images), int(where[:, -1].max()) + 1
+        starts = torch.tensor([w.row.ids for w in part], device=device)
+        last = torch.tensor([len(new) - 1 for new in news], device=device)
+        hidden = self._forward(
+            part, ids.to(device), positions.to(device), starts, self._memory.look(images)
+        )
+        for w, new in zip(part, news, strict=True):
+            w.row.ids += len(new)
+            self.tokens_read += len(new)
+        return self._logits(hidden[torch.arange(len(part), device=device), last])
+
+    # Writing the answers.
+
+    def _write(
+        self, writing: list[_Writing], logits: torch.Tensor, sampling: Sampling, limit: int
+    ) -> None:
+        active = sorted(writing, key=lambda w: w.row.index)
+        order = {id(w): i for i, w in enumerate(writing)}
+        logits = logits[[order[id(w)] for w in active]]
+        owners = {row.index: row for row in self._rows.values()}
+        for count in range(limit):
+            luck = torch.stack([w.luck[count] for w in active])
+            ids, plain, sampled = choose(logits, luck, sampling, self._banned)
+            chosen = list(zip(ids.tolist(), plain.tolist(), sampled.tolist(), strict=True))
+            for w, (token, log_prob, sampled_log_prob) in zip(active, chosen, strict=True):
+                w.sample.ids.append(token)
+                w.sample.log_probs.append(log_prob)
+                w.sample.sampled_log_probs.append(sampled_log_prob)
+            self.tokens_written += len(active)
+            on = [w for w in active if w.sample.ids[-1] != self._stop]
+            if not on or count + 1 == limit:
+                return
+            if len(on) < len(active):
+                active = self._leave(active, on, owners)
+            logits = self._next(active)
+
+    def _leave(
+        self, active: list[_Writing], on: list[_Writing], owners: dict[int, _Row]
+    ) -> list[_Writing]:
+        """Those that go on, their rows side by side: the last ones take the places of the gone."""
+        base = active[0].row.index
+        staying = {w.row.index for w in on}
+        gaps = [i for i in range(base, base + len(on)) if i not in staying]
+        movers = [w for w in on if w.row.index >= base + len(on)]
+        for gap, w in zip(gaps, movers, strict=True):
+            mine, other = w.row, owners[gap]
+            self._cache.swap(mine.index, gap, max(mine.ids, other.ids))
+            mine.index, other.index = gap, mine.index
+            owners[mine.index], owners[other.index] = mine, other
+        return sorted(on, key=lambda w: w.row.index)
+
+    def _next(self, active: list[_Writing]) -> torch.Tensor:
+        device = self._policy.device
+        ids = torch.tensor([[w.sample.ids[-1]] for w in active], device=device)
+        positions = torch.tensor([[w.row.position] for w in active], device=device)
+        starts = torch.tensor([w.row.ids for w in active], device=device)
+        hidden = self._forward(active, ids, positions.expand(3, -1, -1), starts, {})
+        for w in active:
+            w.row.ids += 1
+            w.row.position += 1
+        return self._logits(hidden[:, 0])
+
+    def _forward(
+        self,
+        part: list[_Writing],
+        ids: torch.Tensor,
+        positions: torch.Tensor,
+        starts: torch.Tensor,
+        pictures: dict[str, object],
+    ) -> torch.Tensor:
+        self._cache.reserve(self._cache.rows, int(starts.max()) + ids.shape[1])
+        self._cache.select([w.row.index for w in part], starts, ids.shape[1])
+        columns = starts[:, None] + torch.arange(ids.shape[1], device=ids.device)
+        reach = torch.arange(int(columns.max()) + 1, device=ids.device)
+        out = self._policy.plain_model.model(
+            input_ids=ids,
+            attention_mask=(reach <= columns[:, None, :, None]),
+            past_key_values=self._cache,
+            use_cache=True,
+            **self._policy.seen(positions, None, None),
+            **pictures,
+        )
+        return out.last_hidden_state
+
+    def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        return self._policy.plain_model.lm_head(hidden).float()

@@ -1,0 +1,200 @@
+"""A vision-language agent's model: loaded, scored and saved; with LoRA or whole; text-only too.
+
+    policy = Policy.load("tiny")                      the model in the box
+    policy = Policy.load("Qwen/Qwen2.5-VL-7B-Instruct", lora={"r": 16})
+    log_probs, entropies = policy.score(conversations)   of the tokens that the agent chose
+
+`score` never holds log-probabilities of a whole batch: hidden states of chosen tokens alone meet the
+vocabulary, a chunk at a time, and again in the backward pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    AutoTokenizer,
+)
+
+from agents.batches import Batch, make_batch
+from agents.conversation import Conversation
+from agents.dialect import Dialect
+from agents.locate import locate_model
+from agents.pictures import PictureReader
+
+SEEING = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
+READING = ("qwen2", "qwen3")
+CHUNK = 1024
+"""Tokens whose scores over the whole vocabulary are in memory at once."""
+
+
+class ModelError(ValueError):
+    """A model that cannot be used, with what to do about it."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Of the chosen tokens of all conversations, one after the other; `lengths` says whose."""
+
+    log_probs: torch.Tensor
+    entropies: torch.Tensor
+    lengths: list[int]
+
+
+class Policy:
+    """A model with its processor. `pictures` is None for models of text alone."""
+
+    def __init__(self, model: Any, processor: Any, pictures: PictureReader | None, source: str):
+        self.model, self.processor, self.pictures, self.source = model, processor, pictures, source
+        self.dialect = Dialect(processor)
+        tokenizer = self.dialect.tokenizer
+        self.pad_id = int(
+            tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self.dialect.stop_id
+        )
+
+    @classmethod
+    def load(
+        cls,
+        name: str = "tiny",
+        *,
+        device: str | None = None,
+        dtype: torch.dtype | None = None,
+        lora: dict[str, Any] | None = None,
+        gradient_checkpointing: bool = False,
+        min_pixels: int | None = None,
+        max_pixels: int | None = None,
+        attention: str = "sdpa",
+    ) -> Policy:
+        """`name`: tiny, tiny-random, a folder in the Hugging Face layout, or a hub id."""
+        folder = locate_model(name)
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        dtype = dtype or (torch.float32 if device == "cpu" else torch.bfloat16)
+        family = model_family(folder)
+        auto = AutoModelForImageTextToText if family in SEEING else AutoModelForCausalLM
+        model: Any = auto.from_pretrained(folder, dtype=dtype, attn_implementation=attention)
+        processor = load_processor(folder, family)
+        pictures = None
+        if family in SEEING:
+            pictures = PictureReader(processor.image_processor, min_pixels, max_pixels)
+        if gradient_checkpointing:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+        if lora is not None:
+            model = add_lora(model, lora)
+        return cls(model.to(device), processor, pictures, name)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    @property
+    def plain_model(self) -> Any:
+        """The transformers model, also where LoRA's wrapper is around it."""
+        return self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+
+    def batch(self, conversations: Sequence[Conversation]) -> Batch:
+        return make_batch(conversations, self.pictures, self.pad_id).to(self.device)
+
+    def score(self, conversations: Sequence[Conversation]) -> Scores:
+        """Log-probabilities and entropies of what the agent chose, differentiable."""
+        batch = self.batch(conversations)
+        hidden = self.hidden_states(batch)[:, :-1][batch.chosen[:, 1:]]
+        targets = batch.input_ids[:, 1:][batch.chosen[:, 1:]]
+        log_probs, entropies = chunked_scores(hidden, targets, self.plain_model.lm_head)
+        return Scores(log_probs, entropies, batch.chosen[:, 1:].sum(1).tolist())
+
+    def hidden_states(self, batch: Batch) -> torch.Tensor:
+        """The last layer's states, B x S x width."""
+        out = self.plain_model.model(
+            input_ids=batch.input_ids,
+            attention_mask=batch.attention_mask,
+            use_cache=False,
+            **self.seen(batch.position_ids, batch.pixel_values, batch.image_grid_thw),
+        )
+        return out.last_hidden_state
+
+    def seen(
+        self,
+        positions: torch.Tensor,
+        pixels: torch.Tensor | None,
+        grids: torch.Tensor | None,
+    ) -> dict[str, Any]:
+        """Positions and pictures as the model's family takes them."""
+        if self.pictures is None:
+            return {"position_ids": positions[0]}
+        given: dict[str, Any] = {"position_ids": positions}
+        if pixels is not None:
+            given |= {"pixel_values": pixels, "image_grid_thw": grids}
+        return given
+
+    def save(self, folder: str | Path) -> None:
+        """In the Hugging Face layout; with LoRA, the adapter alone."""
+        self.model.save_pretrained(folder)
+        self.processor.save_pretrained(folder)
+
+
+def chunked_scores(
+    hidden: torch.Tensor, targets: torch.Tensor, head: Any, chunk: int = CHUNK
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probability of each target and entropy of each distribution, in fp32."""
+
+    def scores(states: torch.Tensor, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        log_probs = F.log_softmax(head(states).float(), dim=-1)
+        entropy = -(log_probs.exp() * log_probs).sum(-1)
+        return log_probs.gather(-1, chosen[:, None])[:, 0], entropy
+
+    parts = [
+        checkpoint(scores, hidden[i : i + chunk], targets[i : i + chunk], use_reentrant=False)
+        if hidden.requires_grad and len(hidden) > chunk
+        else scores(hidden[i : i + chunk], targets[i : i + chunk])
+        for i in range(0, max(len(hidden), 1), chunk)
+    ]
+    return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
+
+
+def model_family(folder: str) -> str:
+    """The model's type, if it is one that is supported."""
+    family = str(AutoConfig.from_pretrained(folder).model_type)
+    if family not in (*SEEING, *READING):
+        raise ModelError(
+            f"model={folder!r} is of the family {family!r}; supported are "
+            f"{', '.join(SEEING)} (text and pictures) and {', '.join(READING)} (text)."
+        )
+    return family
+
+
+def load_processor(folder: str, family: str) -> Any:
+    if family in READING:
+        return AutoTokenizer.from_pretrained(folder)
+    try:
+        processor = AutoProcessor.from_pretrained(folder)
+        processor.image_processor, processor.tokenizer  # noqa: B018 - both must be there
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"model={folder!r} has no processor that loads: the folder needs the files of tokenizer "
+            f"and picture processor (tokenizer.json, preprocessor_config.json or processor_config."
+            f"json) beside the weights. transformers says: {error!s:.300}"
+        ) from error
+    return processor
+
+
+def add_lora(model: Any, options: dict[str, Any]) -> Any:
+    """LoRA on the language model's projections, unless `target_modules` says otherwise."""
+    from peft import LoraConfig, get_peft_model
+
+    chosen = {
+        "r": 16,
+        "lora_alpha": 32,
+        "target_modules": r"(?!.*visual).*\.(q|k|v|o|gate|up|down)_proj",
+        **options,
+    }
+    return get_peft_model(model, LoraConfig(**chosen))

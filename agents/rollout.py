@@ -1,0 +1,154 @@
+"""Episodes, many at once: `play(worlds, policy, engine, plan)` gives the trajectories in order.
+
+Slots are divided into two waves: while the engine answers for one, the environments of the other
+step. Everything is decided by (seed, step): which task instances are played, and with what luck each
+member of a group; neither the number of slots nor of workers changes it.
+
+A failed episode is replaced by another try with other luck, and after `replacements` tries it stays
+as it is, with stop reason `error`, to be masked: a group never gets shorter.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from agents.conversation import Conversation, Limits, Tongue
+from agents.engines.base import Engine, Request, Sample, Sampling
+from agents.trajectory import ERROR, Trajectory, Turn
+from agents.worlds import Seen, Worlds, settled
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is played: `tasks` task instances, `group` episodes of each."""
+
+    seed: int = 0
+    step: int = 0
+    tasks: int = 1
+    group: int = 1
+    sampling: Sampling = field(default_factory=Sampling)
+    limits: Limits = field(default_factory=Limits)
+    replacements: int = 2
+    """Tries after a failure; 0 masks at once."""
+
+    def task_seed(self, task: int) -> int:
+        """The environment's seed: the same for all members of a group."""
+        return _mixed(self.seed, self.step, task)
+
+    def luck_seed(self, task: int, member: int, attempt: int) -> int:
+        return _mixed(self.seed, self.step, task, member, attempt, 1)
+
+
+def _mixed(*parts: int) -> int:
+    return int(np.random.SeedSequence(parts).generate_state(1)[0] >> 1)
+
+
+@dataclass
+class _Seat:
+    """A slot with the episode that is being played there."""
+
+    slot: int
+    trajectory: Trajectory
+    luck: int
+    seen: Future[Seen]
+    now: Seen | None = None
+
+
+def play(worlds: Worlds, tongue: Tongue, engine: Engine, plan: Plan) -> list[Trajectory]:
+    """The trajectories by task, then member."""
+    waiting = deque((task, member, 0) for task in range(plan.tasks) for member in range(plan.group))
+    done: dict[tuple[int, int], Trajectory] = {}
+    waves: tuple[list[_Seat], list[_Seat]] = ([], [])
+    free = deque(range(min(worlds.slots, len(waiting))))
+    halves = {slot: slot * 2 // max(1, len(free)) for slot in free}
+
+    def begin(slot: int) -> None:
+        task, member, attempt = waiting.popleft()
+        conversation = Conversation(tongue, plan.limits)
+        seed = plan.task_seed(task)
+        trajectory = Trajectory(conversation, worlds.id, task, member, seed, tries=attempt + 1)
+        luck = plan.luck_seed(task, member, attempt)
+        waves[halves[slot]].append(_Seat(slot, trajectory, luck, worlds.reset(slot, seed)))
+
+    while waiting or any(waves):
+        for wave in waves:
+            while free and waiting:
+                begin(free.popleft())
+            asking = [seat for seat in wave if _look(seat)]
+            requests = [Request(seat.trajectory.conversation, seat.luck) for seat in asking]
+            samples = (
+                engine.generate(requests, plan.sampling, plan.limits.max_new_tokens)
+                if requests
+                else []
+            )
+            for seat, sample in zip(asking, samples, strict=True):
+                _answer(worlds, seat, sample)
+            for seat in [seat for seat in wave if seat.trajectory.stop]:
+                wave.remove(seat)
+                free.append(seat.slot)
+                trajectory = seat.trajectory
+                engine.release(trajectory.conversation)
+                key = (trajectory.task, trajectory.member)
+                if trajectory.failed and trajectory.tries <= plan.replacements:
+                    waiting.append((*key, trajectory.tries))
+                else:
+                    done[key] = trajectory
+    return [done[key] for key in sorted(done)]
+
+
+def _look(seat: _Seat) -> bool:
+    """Takes in what the world shows; whether the agent is to answer."""
+    trajectory, before, seen = seat.trajectory, seat.now, settled(seat.seen)
+    if before is not None and not seen.error:
+        trajectory.turns.append(
+            Turn(seen.reward, seen.verdict, seen.feedback, before.facts, before.expert)
+        )
+    seat.now = seen
+    if seen.error:
+        trajectory.stop, trajectory.error = ERROR, seen.error
+    elif seen.ended_by:
+        trajectory.stop, trajectory.success = seen.ended_by, seen.success
+    else:
+        try:
+            if not trajectory.conversation.observe(seen.text, seen.image):
+                trajectory.stop = trajectory.conversation.stopped or ERROR
+        except ValueError as error:  # a picture that cannot be read
+            trajectory.stop = ERROR
+            trajectory.error = {"kind": "observation", "where": "observe", "message": str(error)}
+    return not trajectory.stop
+
+
+def _answer(worlds: Worlds, seat: _Seat, sample: Sample) -> None:
+    conversation = seat.trajectory.conversation
+    if sample.error is not None:
+        seat.trajectory.stop = ERROR
+        seat.trajectory.error = {"kind": "engine", "where": "generate", "message": sample.error}
+        return
+    if sample.text is not None:
+        text = conversation.say(sample.text)
+    else:
+        text = conversation.act(sample.ids, sample.log_probs, sample.sampled_log_probs)
+    seat.seen = worlds.step(seat.slot, text)
+
+
+def summary(trajectories: Sequence[Trajectory]) -> dict[str, float]:
+    """Counts that a run logs: success, reward, turns, stop reasons, verdicts, failures by kind."""
+    everyone, played = trajectories, [t for t in trajectories if not t.failed]
+    row: dict[str, float] = {"episodes": len(everyone), "failed": len(everyone) - len(played)}
+    if played:
+        row["success"] = float(np.mean([t.success for t in played]))
+        row["return"] = float(np.mean([t.total_reward for t in played]))
+        row["turns"] = float(np.mean([len(t.turns) for t in played]))
+    for stop, count in sorted(Counter(t.stop for t in everyone).items()):
+        row[f"stop/{stop}"] = count / len(everyone)
+    verdicts = Counter(turn.verdict for t in played for turn in t.turns if turn.verdict)
+    for verdict, count in sorted(verdicts.items()):
+        row[f"verdict/{verdict}"] = count / sum(verdicts.values())
+    for kind, count in sorted(Counter(t.error["kind"] for t in everyone if t.error).items()):
+        row[f"failure/{kind}"] = count
+    return row

@@ -1,0 +1,59 @@
+"""An episode that was played: a demonstration, a rollout and an evaluation are all of this type."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from agents.conversation import Conversation
+
+ERROR = "error"
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one answer led to."""
+
+    reward: float
+    verdict: str | None
+    feedback: str
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What the world knew when the answer was given."""
+    expert: str | None = None
+    """What an expert would have answered, where that was asked for."""
+
+
+@dataclass
+class Trajectory:
+    """`conversation.answers[i]` is what the agent chose at turn i, `turns[i]` what came of it.
+
+    `stop` says why it ended: the world's reason (`success`, `out_of_attempts`, ...), the
+    conversation's (`out_of_tokens`, `out_of_turns`), or `error`, with `error` saying what happened.
+    """
+
+    conversation: Conversation
+    world: str
+    task: int
+    """Number of the task instance among those played together; members of a group share it."""
+    member: int
+    seed: int
+    """Of the environment's reset."""
+    turns: list[Turn] = field(default_factory=list)
+    success: bool = False
+    stop: str = ""
+    error: dict[str, Any] | None = None
+    tries: int = 1
+    """How often it was begun: more than once where earlier tries failed."""
+
+    @property
+    def rewards(self) -> list[float]:
+        return [turn.reward for turn in self.turns]
+
+    @property
+    def total_reward(self) -> float:
+        return sum(self.rewards)
+
+    @property
+    def failed(self) -> bool:
+        """Whether it has to be kept out of every loss."""
+        return self.stop == ERROR

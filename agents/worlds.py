@@ -1,0 +1,211 @@
+"""Many environments at once, in threads or processes, none of which can take the run with it.
+
+    worlds = Worlds(World("amft/VIRL-v0", {"modality": "visual"}), slots=16, workers=2)
+    future = worlds.reset(slot, seed)     -> Seen
+    future = worlds.step(slot, text)      -> Seen
+
+A slot is one environment. It always lives in the same worker, and what it answers depends on its own
+calls alone, so the number of workers changes nothing but the time. An environment that raises, hangs
+or answers nonsense gives a Seen with `error`; so does a worker process that dies, which is replaced.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from envs.contract import one_of, whole_number
+from envs.guard import GuardedEnv
+
+KINDS = ("threads", "processes")
+
+
+@dataclass(frozen=True)
+class World:
+    """An environment by its id and the keyword arguments of `gymnasium.make`."""
+
+    id: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def make(self) -> gymnasium.Env[Any, Any]:
+        import envs  # noqa: F401 - makes the suite's own worlds known
+
+        return gymnasium.make(self.id, disable_env_checker=True, **self.options)
+
+
+@dataclass
+class Seen:
+    """What came of a reset or a step: plain data that travels between processes."""
+
+    text: str
+    image: np.ndarray | None = None
+    """None also where the picture is the one of before."""
+    reward: float = 0.0
+    verdict: str | None = None
+    feedback: str = ""
+    success: bool = False
+    ended_by: str | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+    expert: str | None = None
+    error: dict[str, Any] | None = None
+
+
+class Worlds:
+    """See the module's docstring."""
+
+    _numbers = count()
+
+    def __init__(
+        self,
+        world: World,
+        slots: int,
+        *,
+        workers: int = 1,
+        kind: str = "threads",
+        seconds: float | None = 60.0,
+        experts: bool = False,
+    ) -> None:
+        """
+        workers   threads or processes that the slots are divided among
+        seconds   a call that takes longer costs its episode; None is no limit
+        experts   Seen.expert tells what an expert would do now, where the world has one
+        """
+        self.slots = whole_number("slots", slots, 1, 100_000)
+        self._workers = min(whole_number("workers", workers, 1, 1024), slots)
+        self._kind = one_of("kind", kind, KINDS)
+        self.id = world.id
+        self._world, self._seconds, self._experts = world, seconds, experts
+        self._name = next(self._numbers)  # tells this object's environments from another's
+        world.make().close()  # what cannot be built is a mistake in the set-up: said at once
+        self._executors = [self._executor() for _ in range(self._workers)]
+
+    def reset(self, slot: int, seed: int, options: dict[str, Any] | None = None) -> Future[Seen]:
+        return self._submit(slot, "reset", (seed, options))
+
+    def step(self, slot: int, text: str) -> Future[Seen]:
+        return self._submit(slot, "step", (text,))
+
+    def close(self) -> None:
+        for executor in self._executors:
+            executor.submit(_forget, self._name)
+            executor.shutdown(wait=False, cancel_futures=False)
+
+    def _submit(self, slot: int, call: str, arguments: tuple[Any, ...]) -> Future[Seen]:
+        number = slot % self._workers
+        setting = (self._world, self._seconds, self._experts)
+        job = ((self._name, slot), setting, call, arguments)
+        try:
+            return self._executors[number].submit(_serve, *job)
+        except BrokenProcessPool:  # it died before: this call goes to its successor
+            self._executors[number] = self._executor()
+            return self._executors[number].submit(_serve, *job)
+
+    def _executor(self) -> Executor:
+        if self._kind == "threads":
+            return ThreadPoolExecutor(1, thread_name_prefix="world")
+        # Fresh interpreters: forking a process that has torch's threads can hang.
+        return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+
+
+def settled(future: Future[Seen]) -> Seen:
+    """What a call came to; a worker that died is an error of the episode."""
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        message = "the worker process died (killed, or out of memory)"
+        return Seen("", error={"kind": "worker", "where": "worker", "message": message})
+
+
+# What runs in a worker.
+
+_environments: dict[tuple[int, int], GuardedEnv] = {}
+
+
+def _serve(
+    name: tuple[int, int],
+    setting: tuple[World, float | None, bool],
+    call: str,
+    arguments: tuple[Any, ...],
+) -> Seen:
+    world, seconds, experts = setting
+    if name not in _environments:
+        if call == "step":
+            message = "the environment was lost with its worker process"
+            return Seen("", error={"kind": "worker", "where": "step", "message": message})
+        _environments[name] = GuardedEnv(world.make, seconds=seconds)
+    env = _environments[name]
+    if call == "reset":
+        observation, info = env.reset(seed=arguments[0], options=arguments[1])
+        return _seen(env, observation, 0.0, _ended(info), info, experts)
+    observation, reward, terminated, truncated, info = env.step(arguments[0])
+    ended = _ended(info) or ("terminated" if terminated else "truncated" if truncated else None)
+    return _seen(env, observation, float(reward), ended, info, experts)
+
+
+def _forget(name: int) -> None:
+    for key in [key for key in _environments if key[0] == name]:
+        _environments.pop(key).close()
+
+
+def _ended(info: dict[str, Any]) -> str | None:
+    ended = info.get("ended_by")
+    return str(ended) if ended else None
+
+
+def _seen(
+    env: GuardedEnv,
+    observation: Any,
+    reward: float,
+    ended: str | None,
+    info: dict[str, Any],
+    experts: bool,
+) -> Seen:
+    if info.get("error"):
+        return Seen("", error=plain(info["error"]), ended_by="error")
+    image = observation.get("image") if info.get("new_image", True) else None
+    verdict = info.get("verdict")
+    return Seen(
+        text=observation["text"],
+        image=image,
+        reward=reward,
+        verdict=None if verdict is None else str(verdict),
+        feedback=str(info.get("feedback", "")),
+        success=bool(info.get("success", False)),
+        ended_by=ended,
+        facts={k: v for k, v in map(_fact, info.items()) if v is not None and k not in _KNOWN},
+        expert=_expert(env) if experts and not ended else None,
+    )
+
+
+_KNOWN = ("verdict", "success", "feedback", "ended_by", "new_image", "error")
+
+
+def _expert(env: GuardedEnv) -> str | None:
+    try:
+        return str(env.unwrapped.expert())  # type: ignore[attr-defined]
+    except (AttributeError, NotImplementedError):
+        return None
+
+
+def _fact(item: tuple[str, Any]) -> tuple[str, Any]:
+    return item[0], plain(item[1])
+
+
+def plain(value: Any) -> Any:
+    """What JSON can hold of a value; None for what it cannot."""
+    if isinstance(value, bool | int | float | str) or value is None:
+        return value if type(value) in (bool, int, float, str) else str(value)
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, tuple | list):
+        return [plain(part) for part in value]
+    if isinstance(value, dict):
+        return {str(key): plain(part) for key, part in value.items()}
+    return None

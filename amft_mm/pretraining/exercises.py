@@ -1,0 +1,424 @@
+"""What a base model is taught: one exercise is a short conversation with right (or random) answers.
+
+`EXERCISES` maps a kind to a function of a random generator. Perception (cards, signs, sides), small
+skills with text (sums, lists, lines, compass), and the form of the worlds' answers: there, what is
+seen is answered rightly and what is to be done is drawn at random, so that no task's policy is taught.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+import envs  # noqa: F401 - makes the worlds known
+from envs.contract import Image
+from envs.general_points.cards import RANKS, Card
+from envs.general_points.decks import find_deck, table_picture
+from envs.general_points.prompts import FACES
+from envs.virl import grid
+from envs.virl.actions import directions
+from envs.virl.city import City, Emblem, Landmark, Look
+from envs.virl.city_files import load_city
+from envs.virl.geo import VIEW_SIDES, as_xy
+from envs.virl.language import SIDES, observation_words, sighting_words
+from envs.virl.route import Place
+from envs.virl.street_map import StreetMap
+from envs.virl.streetview import StreetViews
+
+Rng = np.random.Generator
+
+DECKS = ("classic", "flat", "chalk")
+SUIT_NAMES = {"S": "spades", "C": "clubs", "H": "hearts", "D": "diamonds"}
+CARD_SIZES = (56, 70, 84, 112)
+TABLE_SIZES = (112, 112, 112, 140, 168)
+STREET_SIZES = (168, 168, 224)
+"""Sides of the pictures; the most frequent are those of the tiny model's configuration."""
+TOWNS = 60
+"""How many towns there are to look around in."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What is shown and said, and what the model shall answer."""
+
+    text: str
+    image: Image | None
+    answer: str
+
+
+Exercise = list[Turn]
+
+
+def pick(rng: Rng, options: Any) -> Any:
+    return options[int(rng.integers(len(options)))]
+
+
+# Cards.
+
+
+def one_card(rng: Rng) -> Exercise:
+    card, side = _cards(rng, 1)[0], pick(rng, CARD_SIZES)
+    picture = table_picture(find_deck(pick(rng, DECKS)), [card], (side, side))
+    name = f"{RANKS[card.rank - 1]} of {SUIT_NAMES[card.suit]}"
+    return [Turn("Which card is this?", picture, name)]
+
+
+def table_of_cards(rng: Rng) -> Exercise:
+    """Four cards (at times three or five), by rank, as the agent has to list them."""
+    cards = _cards(rng, pick(rng, (4, 4, 4, 4, 3, 5)))
+    picture = _table(rng, cards)
+    return [Turn("Which cards are these?", picture, json.dumps(_ranks(cards)))]
+
+
+def cards_by_a_rule(rng: Rng) -> Exercise:
+    """What cards count, by the rule that is told: with a picture, or with the cards named."""
+    rule = pick(rng, tuple(FACES))
+    cards = _cards(rng, 4)
+    counts = {"cards": _ranks(cards), "number": [card.number(rule) for card in cards]}
+    told = f"{pick(rng, FACES[rule])} What do the cards count?"
+    if rng.random() < 0.5:
+        return [Turn(told, _table(rng, cards), json.dumps(counts))]
+    return [Turn(f"Cards: {', '.join(_ranks(cards))}. {told}", None, json.dumps(counts))]
+
+
+def _cards(rng: Rng, count: int) -> list[Card]:
+    """Faces come half of the time, as they are harder to tell apart."""
+    suits = pick(rng, ("SC", "HD", "SCHD"))
+    pack = [Card(rank, suit) for rank in range(1, 14) for suit in suits]
+    weights = np.array([2.0 if card.rank > 9 else 1.0 for card in pack])
+    chosen = rng.choice(len(pack), size=count, replace=False, p=weights / weights.sum())
+    return [pack[i] for i in chosen]
+
+
+def _ranks(cards: list[Card]) -> list[str]:
+    return [RANKS[card.rank - 1] for card in cards]
+
+
+def _table(rng: Rng, cards: list[Card]) -> Image:
+    side = pick(rng, TABLE_SIZES)
+    return table_picture(find_deck(pick(rng, DECKS)), cards, (side, side))
+
+
+# Streets. Towns have gridtown's streets, but other shops in other places, and another day's colours,
+# so that what is learnt is reading signs and not one town by heart.
+
+
+class Town:
+    """A place to look around in: gridtown's streets, other shops, another look."""
+
+    def __init__(self, rng: Rng) -> None:
+        city = load_city("gridtown")
+        emblems = sorted(
+            {mark.emblem for mark in city.landmarks}, key=lambda e: (e.colour, e.shape, e.kind)
+        )
+        landmarks = tuple(_other_shop(mark, pick(rng, emblems)) for mark in city.landmarks)
+        look = city.look if rng.random() < 0.3 else _other_look(rng)
+        self.city: City = replace(city, name="a town", landmarks=landmarks, look=look)
+        self.map, self.views = StreetMap(self.city), StreetViews(self.city, cached_bytes=0)
+
+    def stand(self, rng: Rng) -> tuple[Place, float]:
+        """A place and a heading along one of its streets; places with shops are likelier."""
+        for _ in range(4):
+            point = int(rng.integers(len(self.map.points)))
+            if self.map.place(point).sightings:
+                break
+        _, heading = pick(rng, self.map.neighbours(point))
+        return self.map.place(point), heading
+
+    def look(self, place: Place, heading: float, tile: int) -> dict[str, Image]:
+        position = as_xy(self.city.projection.to_xy(place.position))
+        return self.views.views(position, heading, tile, tile)
+
+
+def _other_shop(mark: Landmark, emblem: Emblem) -> Landmark:
+    name = f"{emblem.colour} {emblem.shape} {emblem.kind}".title()
+    return replace(mark, name=name, emblem=emblem)
+
+
+def _other_look(rng: Rng) -> Look:
+    def colour(low: int, high: int) -> tuple[int, int, int]:
+        return tuple(int(c) for c in rng.integers(low, high, 3))  # type: ignore[return-value]
+
+    def grey(low: int, high: int) -> tuple[int, int, int]:
+        return (int(rng.integers(low, high)),) * 3
+
+    lowest = float(rng.uniform(6, 18))
+    return Look(
+        sky=(colour(90, 230), colour(180, 255)),
+        road=grey(50, 125),
+        pavement=grey(130, 210),
+        facades=tuple(colour(60, 245) for _ in range(5)),
+        heights=(lowest, lowest + float(rng.uniform(4, 25))),
+    )
+
+
+@lru_cache(maxsize=TOWNS)
+def _town(number: int) -> Town:
+    return Town(np.random.default_rng([number, 1]))
+
+
+def _some_town(rng: Rng) -> Town:
+    return _town(int(rng.integers(TOWNS)))
+
+
+def street_corner(rng: Rng) -> Exercise:
+    """The whole observation of four joined views, as the agent has to write it."""
+    town = _some_town(rng)
+    place, heading = town.stand(rng)
+    picture = grid.join(town.look(place, heading, pick(rng, STREET_SIZES) // 2), VIEW_SIDES)
+    return [Turn("What do you observe?", picture, observation_words(place, heading))]
+
+
+def one_side(rng: Rng) -> Exercise:
+    """What is on one side, of four joined views."""
+    town = _some_town(rng)
+    place, heading = town.stand(rng)
+    picture = grid.join(town.look(place, heading, pick(rng, STREET_SIZES) // 2), VIEW_SIDES)
+    side = pick(rng, tuple(SIDES.values()))
+    words = [sighting_words(sighting, heading) for sighting in place.sightings]
+    there = [said.removesuffix(f" is {side}") for said in words if said.endswith(side)]
+    return [Turn(f"What is {side}?", picture, "; ".join(there) + "." if there else "Nothing.")]
+
+
+def one_view(rng: Rng) -> Exercise:
+    """A single view: the landmarks in it."""
+    town = _some_town(rng)
+    place, heading = town.stand(rng)
+    words = [sighting_words(sighting, heading) for sighting in place.sightings]
+    said = [said for said in words if said.endswith(tuple(SIDES.values()))]
+    side = pick(rng, VIEW_SIDES)
+    if said and rng.random() < 0.8:
+        shown = pick(rng, said)
+        side = next(s for s, name in SIDES.items() if shown.endswith(name))
+    picture = town.look(place, heading, pick(rng, (56, 84, 112)))[side]
+    there = [s.removesuffix(f" is {SIDES[side]}") for s in said if s.endswith(SIDES[side])]
+    answer = "; ".join(there) + "." if there else "No landmarks nearby."
+    return [Turn("Which landmarks are in this view?", picture, answer)]
+
+
+# Text.
+
+SIGNS: dict[str, Callable[[int, int], int]] = {
+    "+": lambda a, b: a + b,
+    "-": lambda a, b: a - b,
+    "*": lambda a, b: a * b,
+}
+
+
+def sums(rng: Rng) -> Exercise:
+    """A few sums of two terms, small ones often."""
+    return [Turn(*sum_of_two(rng)) for _ in range(6)]
+
+
+def sum_of_two(rng: Rng) -> tuple[str, None, str]:
+    sign = pick(rng, ("+", "-", "+", "-", "*"))
+    if sign == "*":
+        a, b = int(rng.integers(1, 14)), int(rng.integers(1, 14))
+    else:
+        a = int(rng.integers(-99, 199)) if rng.random() < 0.6 else int(rng.integers(-20, 31))
+        b = int(rng.integers(0, 100)) if rng.random() < 0.6 else int(rng.integers(0, 14))
+    return f"{a} {sign} {b} = ?", None, str(SIGNS[sign](a, b))
+
+
+def lines(rng: Rng) -> Exercise:
+    """Questions about a numbered list: line k, the one after, the line that names something."""
+    said = [_sentence(rng) for _ in range(int(rng.integers(2, 9)))]
+    if rng.random() < 0.5:
+        said[-1] = "Stop."
+    text = "\n".join(f"{number}. {sentence}" for number, sentence in enumerate(said, 1))
+    turns = []
+    for index in range(3):
+        at = int(rng.integers(len(said)))
+        kind = pick(rng, ("recite", "after", "number", "count"))
+        if kind == "recite":
+            question, answer = f"Recite line {at + 1}.", said[at]
+        elif kind == "after":
+            nxt = said[at + 1] if at + 1 < len(said) else "The end."
+            question, answer = f"What comes after line {at + 1}?", nxt
+        elif kind == "number":
+            question, answer = f"Which line says: {said[at]}", str(said.index(said[at]) + 1)
+        else:
+            question, answer = "How many lines are there?", str(len(said))
+        turns.append(Turn(f"{text}\n{question}" if index == 0 else question, None, answer))
+    return turns
+
+
+def same_or_not(rng: Rng) -> Exercise:
+    """Whether a name is told in a sentence, and where."""
+    names = [_shop(rng) for _ in range(2)]
+    where = [pick(rng, tuple(SIDES.values())) for _ in range(2)]
+    text = "; ".join(f"{n} is {w}" for n, w in zip(names, where, strict=True)) + "."
+    other = [part for name in names for part in name.split()]
+    asked = pick(rng, (names[0], names[1], " ".join((other[0], other[4], other[2])), _shop(rng)))
+    found = f"Yes, {where[names.index(asked)]}." if asked in names else "No."
+    return [Turn(f"{text}\nIs {asked} there?", None, found)]
+
+
+def compass(rng: Rng) -> Exercise:
+    """Headings after turns."""
+    names, turns = (
+        directions("absolute"),
+        {"right": 2, "left": -2, "slightly right": 1, "around": 4},
+    )
+    turns |= {"slightly left": -1}
+    at = int(rng.integers(8))
+    turn = pick(rng, tuple(turns))
+    facing = names[(at + turns[turn]) % 8]
+    text = f"You face {names[at]} and turn {turn}. Which way do you face?"
+    return [Turn(text, None, facing)]
+
+
+def _shop(rng: Rng) -> str:
+    mark = pick(rng, load_city("gridtown").landmarks)
+    return str(mark.name)
+
+
+def _sentence(rng: Rng) -> str:
+    facing = pick(rng, directions("absolute"))
+    where = pick(rng, ("the intersection", "the next intersection", "your destination"))
+    side = pick(rng, tuple(SIDES.values()))
+    return str(
+        pick(
+            rng,
+            (
+                f"Move forward until you reach {where}, where {_shop(rng)} is {side}.",
+                f"Turn {pick(rng, ('left', 'right', 'slightly left', 'slightly right'))} "
+                f"to face {facing}.",
+            ),
+        )
+    )
+
+
+# The worlds' own prompts and forms. What is to be done is drawn at random.
+
+
+def cards_form(rng: Rng) -> Exercise:
+    """General Points: the cards are read rightly, the formula is any formula of their numbers."""
+    visual = rng.random() < 0.7
+    env = _world(
+        "amft/GeneralPoints-v0",
+        modality="visual" if visual else "text",
+        deck=pick(rng, DECKS[:2]),
+        colors=pick(rng, ("black", "red")),
+        face_rule=pick(rng, tuple(FACES)),
+        size=(112, 112),
+        prompts=pick(rng, ("fixed", "varied")),
+        split="train",
+    )
+
+    def answer(facts: dict[str, Any]) -> str:
+        ranks, numbers = [name[:-1] for name in facts["cards"]], facts["numbers"]
+        fields = {"cards": ranks, "number": numbers, "formula": f"{any_formula(rng, numbers)}=24"}
+        return json.dumps(fields)
+
+    return _played(env, rng, answer, most=int(rng.integers(1, 4)))
+
+
+def any_formula(rng: Rng, numbers: list[int]) -> str:
+    """A formula of all numbers in any order with any signs and any one pair of parentheses."""
+    parts = [str(numbers[i]) for i in rng.permutation(len(numbers))]
+    signs = [pick(rng, "+-*/" if rng.random() < 0.2 else "+-*") for _ in parts[1:]]
+    if rng.random() < 0.6:
+        first = int(rng.integers(0, len(parts) - 1))
+        last = first + (2 if first + 2 < len(parts) and rng.random() < 0.3 else 1)
+        parts[first], parts[last] = f"({parts[first]}", f"{parts[last]})"
+    return "".join(part + sign for part, sign in zip(parts, [*signs, ""], strict=True))
+
+
+def street_form(rng: Rng) -> Exercise:
+    """V-IRL: the observation is right; instruction and action are any that there are."""
+    visual, style = rng.random() < 0.7, pick(rng, ("absolute", "absolute", "relative"))
+    side = STREET_SIZES[0]
+    env = _world(
+        "amft/VIRL-v0",
+        modality="visual" if visual else "text",
+        actions=style,
+        size=(side, side),
+        prompts=pick(rng, ("fixed", "fixed", "varied")),
+        out_of_attempts="move_on",
+        attempts=1,
+    )
+
+    def answer(facts: dict[str, Any]) -> str:
+        action = pick(rng, ("forward()", "stop()", "turn", "turn"))
+        if action == "turn":
+            action = f"turn_direction({pick(rng, directions(style))})"
+        fields = {
+            "current observation": facts["observation"],
+            "current instruction": str(int(rng.integers(len(facts["instructions"]))) + 1),
+            "action": action,
+        }
+        return json.dumps(fields)
+
+    return _played(env, rng, answer, most=int(rng.integers(1, 9)))
+
+
+def math_form(rng: Rng) -> Exercise:
+    r"""Math: an answer in its box, which is any small number."""
+    env = _world(
+        "amft/Math-v0",
+        source="chain_sum",
+        split="train",
+        prompts=pick(rng, ("fixed", "fixed", "varied")),
+    )
+
+    def answer(facts: dict[str, Any]) -> str:
+        return rf"The answer is \boxed{{{int(rng.integers(-20, 31))}}}."
+
+    return _played(env, rng, answer, most=1)
+
+
+@lru_cache(maxsize=64)
+def _made(name: str, options: tuple[tuple[str, Any], ...]) -> Any:
+    return gymnasium.make(name, disable_env_checker=True, **dict(options)).unwrapped
+
+
+def _world(name: str, **options: Any) -> Any:
+    return _made(name, tuple(sorted(options.items())))
+
+
+def _played(env: Any, rng: Rng, answer: Callable[[dict[str, Any]], str], most: int) -> Exercise:
+    """A few turns of an episode in which `answer` writes what the agent says."""
+    observation, info = env.reset(seed=int(rng.integers(2**31)))
+    turns: Exercise = []
+    while len(turns) < most and not info["ended_by"]:
+        image = observation.get("image") if info["new_image"] else None
+        turns.append(Turn(observation["text"], image, answer(info)))
+        observation, _, _, _, info = env.step(turns[-1].answer)
+    return turns
+
+
+SHORT_SIGHT: dict[str, tuple[Callable[[Rng], Exercise], float]] = {
+    "one_card": (one_card, 0.12),
+    "table_of_cards": (table_of_cards, 0.18),
+    "one_view": (one_view, 0.25),
+    "one_side": (one_side, 0.10),
+    "street_corner": (street_corner, 0.35),
+}
+SHORT_TEXT: dict[str, tuple[Callable[[Rng], Exercise], float]] = {
+    "sums": (sums, 0.4),
+    "lines": (lines, 0.25),
+    "cards_by_a_rule": (cards_by_a_rule, 0.12),
+    "same_or_not": (same_or_not, 0.13),
+    "compass": (compass, 0.1),
+}
+FORMS: dict[str, tuple[Callable[[Rng], Exercise], float]] = {
+    "cards_form": (cards_form, 0.4),
+    "street_form": (street_form, 0.4),
+    "math_form": (math_form, 0.2),
+}
+
+
+def draw(
+    rng: Rng, kinds: dict[str, tuple[Callable[[Rng], Exercise], float]], count: int
+) -> list[Exercise]:
+    """So many exercises, each of a kind drawn by its share."""
+    makers, shares = zip(*kinds.values(), strict=True)
+    weights = np.array(shares) / sum(shares)
+    return [makers[int(rng.choice(len(makers), p=weights))](rng) for _ in range(count)]

@@ -1,0 +1,250 @@
+"""engine=hf against transformers itself: cached turns, shared beginnings and all."""
+
+import gc
+
+import numpy as np
+import pytest
+import torch
+
+from agents.conversation import Conversation, Limits
+from agents.engines import Request, Sampling, make_engine
+from agents.engines.base import GREEDY
+from agents.engines.hf import HFEngine
+from tests.agents.families import FAMILIES, SEEING
+from tests.agents.test_conversation import picture
+
+SAMPLED = Sampling()
+LIMITS = Limits(max_tokens=2000, max_new_tokens=12)
+
+
+def played(policy, engine, sampling=SAMPLED, turns=3, seeds=range(4), rooms=None, together=True):
+    """Conversations over several turns with pictures; `rooms` says which share a beginning."""
+    rooms = rooms or list(seeds)
+    conversations = [Conversation(policy, LIMITS) for _ in seeds]
+    for turn in range(turns):
+        for conversation, room in zip(conversations, rooms, strict=True):
+            image = picture(100 * room + turn) if policy.pictures else None
+            conversation.observe(f"Room {room}. " * (1 + turn * (room % 3)), image)
+        requests = [Request(c, s) for c, s in zip(conversations, seeds, strict=True)]
+        batches = [requests] if together else [[request] for request in requests]
+        samples = [s for batch in batches for s in engine.generate(batch, sampling, 12)]
+        for conversation, sample in zip(conversations, samples, strict=True):
+            conversation.act(sample.ids, sample.log_probs, sample.sampled_log_probs)
+    return conversations
+
+
+def naive_greedy(policy, conversation, answer, banned):
+    """The likeliest tokens by a forward pass over the whole history for every token."""
+    before = Conversation(policy, LIMITS)
+    before.ids = conversation.ids[: answer.start]
+    pictures = 0
+    if policy.pictures:
+        image_tokens = before.ids.count(conversation.image_id)
+        while image_tokens > 0:
+            image_tokens -= conversation.grids[pictures].tokens
+            pictures += 1
+    ids = []
+    for _ in range(answer.stop - answer.start):
+        given = {"input_ids": torch.tensor([before.ids + ids])}
+        if pictures:
+            pixels, grids = policy.pictures.pixels(conversation.images[:pictures])
+            types = (given["input_ids"] == conversation.image_id).int()
+            given |= {"pixel_values": pixels, "image_grid_thw": grids, "mm_token_type_ids": types}
+        policy.plain_model.model.rope_deltas = None
+        with torch.no_grad():
+            logits = policy.model(**given).logits[0, -1]
+        logits[banned] = -torch.inf
+        ids.append(int(logits.argmax()))
+    return ids
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_greedy_equals_reading_everything_anew_for_every_token(policies, family):
+    policy = policies[family]
+    policy.model.eval()
+    engine = HFEngine(policy)
+    banned = engine._banned
+    for conversation in played(policy, engine, GREEDY, turns=2, seeds=range(2)):
+        for answer in conversation.answers:
+            ids = conversation.ids[answer.start : answer.stop]
+            assert ids == naive_greedy(policy, conversation, answer, banned)
+
+
+def test_greedy_equals_transformers_generate(tiny):
+    tiny.model.eval()
+    engine = HFEngine(tiny)
+    conversation = Conversation(tiny, LIMITS)
+    conversation.observe("Which cards are these?", picture(3))
+    [sample] = engine.generate([Request(conversation, 0)], GREEDY, 12)
+    pixels, grids = tiny.pictures.pixels(conversation.images)
+    ids = torch.tensor([conversation.ids])
+    banned = [[i] for i in engine._banned.tolist()]
+    tiny.plain_model.model.rope_deltas = None
+    out = tiny.model.generate(
+        input_ids=ids,
+        attention_mask=torch.ones_like(ids),
+        pixel_values=pixels,
+        image_grid_thw=grids,
+        mm_token_type_ids=(ids == conversation.image_id).int(),
+        max_new_tokens=12,
+        do_sample=False,
+        bad_words_ids=banned,
+    )
+    assert out[0, ids.shape[1] :].tolist() == sample.ids
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_the_engine_sampled_is_what_the_learner_scores(policies, family):
+    """The importance ratio of fresh rollouts is 1 within 1e-4."""
+    policy = policies[family]
+    policy.model.eval()
+    conversations = played(policy, HFEngine(policy), turns=4)
+    with torch.no_grad():
+        scores = policy.score(conversations).log_probs
+    told = torch.tensor([p for c in conversations for a in c.answers for p in a.log_probs])
+    assert len(told) == len(scores)
+    assert (told - scores).exp().sub(1).abs().max() < 1e-4
+
+
+def test_a_sample_does_not_depend_on_what_else_is_in_the_batch(tiny):
+    together = played(tiny, HFEngine(tiny), seeds=range(6))
+    alone = played(tiny, HFEngine(tiny), seeds=range(6), together=False)
+    few = played(tiny, HFEngine(tiny, max_rows=4, prefill_tokens=100), seeds=range(6))
+    assert [c.ids for c in together] == [c.ids for c in alone] == [c.ids for c in few]
+
+
+def test_seeds_decide(tiny):
+    rooms = [7, 7, 7]
+    first, again, other = played(tiny, HFEngine(tiny), seeds=[1, 1, 2], rooms=rooms)
+    assert first.ids == again.ids
+    assert first.ids != other.ids
+
+
+def test_turns_of_one_conversation_have_luck_of_their_own(tiny):
+    conversation = Conversation(tiny, LIMITS)
+    conversation.observe("Hi.")
+    request = Request(conversation, 3)
+    first = request.luck(5)
+    conversation.say("Hi.")
+    assert not np.array_equal(first, request.luck(5))
+
+
+def test_a_group_shares_its_beginning_and_a_turn_reads_only_what_is_new(tiny):
+    engine = HFEngine(tiny)
+    rooms = [5] * 8
+    conversations = played(tiny, engine, seeds=range(8), rooms=rooms, turns=1)
+    first = len(conversations[0].ids) - len(conversations[0].answers[0].text) * 0
+    prompt = conversations[0].answers[0].start
+    assert engine.tokens_read == prompt < first
+    before = engine.tokens_read
+    for conversation in conversations:
+        conversation.observe("And now?")
+    engine.generate([Request(c, 0) for c in conversations], Sampling(), 12)
+    answers = [c.ids[c.answers[0].stop - 1 :] for c in conversations]
+    assert engine.tokens_read - before == sum(map(len, answers))
+
+
+def test_equal_pictures_are_looked_at_once(tiny, monkeypatch):
+    engine, looked = HFEngine(tiny), []
+    see = engine._memory._see
+    monkeypatch.setattr(
+        engine._memory, "_see", lambda images: looked.append(len(images)) or see(images)
+    )
+    played(tiny, engine, seeds=range(8), rooms=[5] * 4 + [6] * 4, turns=2)
+    assert looked == [2, 2]
+
+
+@pytest.mark.parametrize("family", SEEING)
+def test_new_weights_are_used_at_once_after_refresh(family_folders, family):
+    from agents.policy import Policy
+
+    policy = Policy.load(str(family_folders[family]), device="cpu")
+    policy.model.eval()
+    engine = HFEngine(policy)
+    conversation = Conversation(policy, LIMITS)
+    conversation.observe("Look.", picture(1))
+    [before] = engine.generate([Request(conversation, 0)], GREEDY, 12)
+    with torch.no_grad():
+        for parameter in policy.model.parameters():
+            parameter.mul_(1.5).add_(0.02)
+    engine.refresh()
+    [after] = engine.generate([Request(conversation, 0)], GREEDY, 12)
+    [fresh] = HFEngine(policy).generate([Request(conversation, 0)], GREEDY, 12)
+    assert after.log_probs == pytest.approx(fresh.log_probs, abs=1e-5)
+    assert after.ids == fresh.ids
+    assert after.log_probs != pytest.approx(before.log_probs, abs=1e-3)
+
+
+def test_rows_are_given_back(tiny):
+    """A run of many episodes does not grow: released and forgotten conversations free their rows."""
+    engine = HFEngine(tiny)
+    for round_ in range(6):
+        conversations = played(tiny, engine, seeds=range(4), turns=2)
+        if round_ % 2:
+            for conversation in conversations:
+                engine.release(conversation)
+        del conversations
+        gc.collect()
+    assert len(engine._rows) == 0
+    assert engine._cache.rows <= 8
+
+
+def test_rows_move_and_swap_without_mixing_up(tiny):
+    """Conversations that come and go in any order, against each played alone."""
+    rng = np.random.default_rng(0)
+    engine = HFEngine(tiny)
+    live, finished = {}, {}
+    for turn in range(12):
+        for name in rng.permutation(9)[:4].tolist():
+            live.setdefault(name, Conversation(tiny, LIMITS))
+        chosen = [name for name in live if rng.random() < 0.7]
+        for name in chosen:
+            live[name].observe(f"Turn {turn} for {name}.", picture(name))
+        samples = (
+            engine.generate([Request(live[n], n) for n in chosen], Sampling(), 6) if chosen else []
+        )
+        for name, sample in zip(chosen, samples, strict=True):
+            live[name].act(sample.ids, sample.log_probs, sample.sampled_log_probs)
+        for name in [n for n in live if rng.random() < 0.2]:
+            conversation = live.pop(name)
+            engine.release(conversation)
+            finished[name, turn] = conversation
+    kept = [c for c in (*finished.values(), *live.values()) if c.answers]
+    assert len(kept) > 8
+    tiny.model.eval()
+    with torch.no_grad():
+        scores = tiny.score(kept).log_probs
+    told = torch.tensor([p for c in kept for a in c.answers for p in a.log_probs])
+    assert (told - scores).abs().max() < 1e-4
+
+
+def test_the_models_mode_is_left_as_it_was(tiny):
+    for training in (True, False):
+        tiny.model.train(training)
+        played(tiny, HFEngine(tiny), turns=1)
+        assert tiny.model.training is training
+
+
+def test_stop_is_the_only_special_token_that_can_be_sampled(policies):
+    for policy in policies.values():
+        conversations = played(policy, HFEngine(policy), Sampling(temperature=3.0), turns=3)
+        for conversation in conversations:
+            for answer in conversation.answers:
+                ids = conversation.ids[answer.start : answer.stop]
+                assert policy.dialect.special_ids.isdisjoint(ids[:-1])
+                assert max(ids) < len(policy.dialect.tokenizer)
+
+
+def test_an_empty_conversation_or_one_twice_is_a_mistake(tiny):
+    engine = HFEngine(tiny)
+    with pytest.raises(ValueError, match="without any message"):
+        engine.generate([Request(Conversation(tiny), 0)], Sampling(), 4)
+    conversation = Conversation(tiny)
+    conversation.observe("Hi.")
+    with pytest.raises(ValueError, match="twice"):
+        engine.generate([Request(conversation, 0), Request(conversation, 1)], Sampling(), 4)
+
+
+def test_a_wrong_engine_is_answered_with_the_nearest():
+    with pytest.raises(ValueError, match="Did you mean 'vllm'"):
+        make_engine("vlm", None)

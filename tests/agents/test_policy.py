@@ -1,0 +1,192 @@
+"""The policy: exact scores for padded batches with pictures, LoRA, saving, and clear errors."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from agents.conversation import Conversation
+from agents.policy import ModelError, Policy, chunked_scores
+from tests.agents.families import FAMILIES, SEEING
+from tests.agents.test_conversation import picture
+
+
+def some_conversations(policy, count=3):
+    """Of different lengths and numbers of pictures, one with none."""
+    made = []
+    for number in range(count):
+        conversation = Conversation(policy)
+        for turn in range(number + 1):
+            sees = policy.pictures is not None and (number + turn) % 3 != 1
+            image = picture(10 * number + turn, 56 + 28 * turn, 84) if sees else None
+            conversation.observe(f"Turn {turn} of {number}.", image)
+            conversation.say("forward() " * (1 + (number + turn) % 3))
+        made.append(conversation)
+    return made
+
+
+def plainly(policy, conversation):
+    """Log-probabilities by the model's own forward pass over one conversation, positions and all."""
+    ids = torch.tensor([conversation.ids])
+    given = {"input_ids": ids}
+    if conversation.images:
+        pixels, grids = policy.pictures.pixels(conversation.images)
+        types = (ids == conversation.image_id).int()
+        given |= {"pixel_values": pixels, "image_grid_thw": grids, "mm_token_type_ids": types}
+    policy.plain_model.model.rope_deltas = None
+    with torch.no_grad():
+        scores = torch.log_softmax(policy.model(**given).logits[0, :-1], -1)
+    chosen = torch.from_numpy(conversation.chosen())[1:]
+    log_probs = scores.gather(-1, ids[0, 1:, None])[:, 0][chosen]
+    entropies = -(scores.exp() * scores).sum(-1)[chosen]
+    return log_probs, entropies
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_scores_equal_the_models_own_one_by_one(policies, family):
+    """Padding, several pictures a conversation, and positions computed by us change nothing."""
+    policy = policies[family]
+    policy.model.eval()
+    conversations = some_conversations(policy)
+    with torch.no_grad():
+        scores = policy.score(conversations)
+    expected = [plainly(policy, conversation) for conversation in conversations]
+    assert scores.lengths == [len(log_probs) for log_probs, _ in expected]
+    assert torch.allclose(scores.log_probs, torch.cat([e[0] for e in expected]), atol=2e-5)
+    assert torch.allclose(scores.entropies, torch.cat([e[1] for e in expected]), atol=2e-5)
+
+
+@pytest.mark.parametrize("family", SEEING)
+def test_pictures_matter(policies, family):
+    policy = policies[family]
+    one, two = Conversation(policy), Conversation(policy)
+    for conversation, seed in ((one, 1), (two, 2)):
+        conversation.observe("Look.", picture(seed))
+        conversation.say("forward()")
+    scores = policy.score([one, two]).log_probs.detach().reshape(2, -1)
+    assert (scores[0] - scores[1]).abs().max() > 1e-4
+
+
+def test_chunks_change_neither_scores_nor_gradients():
+    generator = torch.Generator().manual_seed(0)
+    head = torch.nn.Linear(8, 50, bias=False)
+    targets = torch.randint(50, (23,), generator=generator)
+    found = []
+    for chunk in (4, 7, 1000):
+        hidden = torch.randn(23, 8, generator=torch.Generator().manual_seed(1), requires_grad=True)
+        head.zero_grad()
+        log_probs, entropies = chunked_scores(hidden, targets, head, chunk)
+        (log_probs.sum() + 0.3 * entropies.sum()).backward()
+        found.append((log_probs, entropies, hidden.grad, head.weight.grad.clone()))
+    for other in found[1:]:
+        for a, b in zip(found[0], other, strict=True):
+            assert torch.allclose(a, b, atol=1e-6)
+
+
+def test_the_whole_vocabulary_is_held_for_a_chunk_alone():
+    """The largest tensor that scoring 4,096 tokens keeps for the backward pass is one chunk's."""
+    head, hidden = torch.nn.Linear(8, 500), torch.randn(4096, 8, requires_grad=True)
+    sizes = []
+
+    def pack(tensor):
+        sizes.append(tensor.numel())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        log_probs, _ = chunked_scores(hidden, torch.zeros(4096, dtype=torch.long), head, chunk=256)
+    assert max(sizes) <= 256 * 500
+    log_probs.sum().backward()
+
+
+def test_nothing_chosen_scores_nothing(tiny):
+    conversation = Conversation(tiny)
+    conversation.observe("Go.")
+    scores = tiny.score([conversation])
+    assert scores.lengths == [0]
+    assert scores.log_probs.numel() == scores.entropies.numel() == 0
+
+
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl", "qwen3"])
+def test_a_saved_policy_loads_bit_equal(policies, family, tmp_path):
+    policy = policies[family]
+    policy.save(tmp_path)
+    again = Policy.load(str(tmp_path), device="cpu")
+    mine, theirs = policy.model.state_dict(), again.model.state_dict()
+    assert mine.keys() == theirs.keys()
+    assert all(torch.equal(mine[key], theirs[key]) for key in mine)
+    mine_c, theirs_c = some_conversations(policy), some_conversations(again)
+    assert [c.ids for c in mine_c] == [c.ids for c in theirs_c]
+
+
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl", "qwen2"])
+def test_lora_trains_the_adapter_alone_and_begins_as_the_model(family_folders, family, tmp_path):
+    plain = Policy.load(str(family_folders[family]), device="cpu")
+    policy = Policy.load(str(family_folders[family]), device="cpu", lora={"r": 4})
+    plain.model.eval(), policy.model.eval()
+    conversations = some_conversations(plain)
+    assert torch.equal(plain.score(conversations).log_probs, policy.score(conversations).log_probs)
+    policy.score(conversations).log_probs.sum().backward()
+    trained = [name for name, p in policy.model.named_parameters() if p.grad is not None]
+    assert trained
+    assert all("lora_" in name and "visual" not in name for name in trained)
+    policy.save(tmp_path)
+    assert (tmp_path / "adapter_model.safetensors").exists()
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_gradient_checkpointing_changes_no_gradient(family_folders):
+    folder = str(family_folders["qwen2_5_vl"])
+    found = []
+    for checkpointing in (False, True):
+        policy = Policy.load(folder, device="cpu", gradient_checkpointing=checkpointing)
+        policy.model.train()
+        policy.score(some_conversations(policy)).log_probs.sum().backward()
+        found.append([p.grad for p in policy.model.parameters()])
+    for a, b in zip(*found, strict=True):
+        assert (a is None and b is None) or torch.allclose(a, b, atol=1e-5)
+
+
+def test_the_pixel_budget_is_kept(family_folders):
+    folder = str(family_folders["qwen2_5_vl"])
+    policy = Policy.load(folder, device="cpu", max_pixels=8 * 28 * 28)
+    conversation = Conversation(policy)
+    conversation.observe("Look.", picture(0, 500, 700))
+    assert conversation.grids[0].tokens <= 8
+    assert policy.score([conversation]).lengths == [0]
+
+
+def test_a_budget_below_one_token_is_refused(family_folders):
+    with pytest.raises(ValueError, match="pixel budget"):
+        Policy.load(str(family_folders["qwen2_5_vl"]), device="cpu", max_pixels=100)
+
+
+def test_a_folder_without_a_processor_says_what_is_missing(family_folders, tmp_path):
+    shutil.copytree(family_folders["qwen2_5_vl"], tmp_path / "bare")
+    for path in (tmp_path / "bare").iterdir():
+        if path.name not in ("config.json", "model.safetensors"):
+            path.unlink()
+    with pytest.raises(ModelError, match="processor"):
+        Policy.load(str(tmp_path / "bare"), device="cpu")
+
+
+def test_an_unsupported_family_is_named_with_the_supported_ones(tmp_path):
+    config = {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"]}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match=r"gpt2.*qwen3_vl"):
+        Policy.load(str(tmp_path), device="cpu")
+
+
+def test_a_folder_that_is_no_model_is_said_so(tmp_path):
+    with pytest.raises(FileNotFoundError, match="tiny-random"):
+        Policy.load(str(tmp_path))
+
+
+def test_pictures_are_scaled_as_the_model_was_trained_to_have_them(tiny):
+    """A picture that fits is passed on as it is: same numbers as the processor's own."""
+    image = picture(5, 112, 84)
+    pixels, grid = tiny.pictures.pixels([image])
+    own = tiny.processor.image_processor(images=[image], return_tensors="pt")
+    assert torch.equal(grid, own["image_grid_thw"])
+    assert np.allclose(pixels, own["pixel_values"], atol=1e-5)
