@@ -63,11 +63,12 @@ class PictureReader:
     def pixels(self, images: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
         """`pixel_values` (patches x values) and `image_grid_thw` of the pictures in order."""
         batch = self._processor(
-            images=[self._scaled(image) for image in images], do_resize=False, return_tensors="pt"
+            images=[self.scaled(image) for image in images], do_resize=False, return_tensors="pt"
         )
         return batch["pixel_values"], batch["image_grid_thw"]
 
-    def _scaled(self, image: np.ndarray) -> PILImage.Image:
+    def scaled(self, image: np.ndarray) -> PILImage.Image:
+        """The picture in the size in which the model gets it."""
         height, width = self._size(image)
         picture = PILImage.fromarray(image)
         if picture.size == (width, height):

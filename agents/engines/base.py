@@ -28,8 +28,8 @@ class Sampling:
     top_k: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.temperature <= 100:
-            raise ValueError(f"sampling: temperature={self.temperature} must be from 0 to 100")
+        if not 0 <= self.temperature <= 2:
+            raise ValueError(f"sampling: temperature={self.temperature} must be from 0 to 2")
         if not 0 < self.top_p <= 1:
             raise ValueError(f"sampling: top_p={self.top_p} must be above 0 and at most 1")
         if self.top_k < 0:

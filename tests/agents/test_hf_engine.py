@@ -227,7 +227,7 @@ def test_the_models_mode_is_left_as_it_was(tiny):
 
 def test_stop_is_the_only_special_token_that_can_be_sampled(policies):
     for policy in policies.values():
-        conversations = played(policy, HFEngine(policy), Sampling(temperature=3.0), turns=3)
+        conversations = played(policy, HFEngine(policy), Sampling(temperature=2.0), turns=3)
         for conversation in conversations:
             for answer in conversation.answers:
                 ids = conversation.ids[answer.start : answer.stop]

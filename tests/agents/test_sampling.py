@@ -63,7 +63,7 @@ def test_temperature_zero_takes_the_likeliest():
     assert sampled.tolist() == [0.0] * 9
 
 
-@pytest.mark.parametrize("temperature", [0.0, 1.0, 100.0])
+@pytest.mark.parametrize("temperature", [0.0, 1.0, 2.0])
 def test_banned_tokens_are_never_chosen(temperature):
     logits = torch.tensor([[50.0, 1.0, 0.0]]).expand(200, -1)
     ids, plain, _ = choose(logits, torch.rand(200), Sampling(temperature), torch.tensor([0]))
@@ -91,7 +91,7 @@ def test_truncation_keeps_at_least_one():
 
 @pytest.mark.parametrize(
     "given",
-    [{"temperature": -1}, {"temperature": 1e9}, {"top_p": 0}, {"top_p": 1.1}, {"top_k": -1}],
+    [{"temperature": -1}, {"temperature": 2.5}, {"top_p": 0}, {"top_p": 1.1}, {"top_k": -1}],
 )
 def test_settings_that_make_no_sense_are_refused(given):
     with pytest.raises(ValueError, match=next(iter(given))):

@@ -1,0 +1,53 @@
+"""The policy's weights under their own names, LoRA's changes added in: what another engine loads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from agents.policy import Policy
+
+SHARD_BYTES = 4 * 2**30
+
+
+@torch.no_grad()
+def named_weights(policy: Policy) -> Iterator[tuple[str, torch.Tensor]]:
+    """One tensor at a time. The policy itself is not touched: merging and unmerging would round."""
+    model = policy.plain_model
+    changes = {
+        name: module for name, module in model.named_modules() if hasattr(module, "get_delta_weight")
+    }
+    for name, tensor in model.state_dict().items():
+        if "lora_" in name:
+            continue
+        owner, _, leaf = name.partition(".base_layer.")
+        if leaf == "weight" and owner in changes:
+            layer = changes[owner]
+            for adapter in layer.active_adapters:
+                tensor = tensor + layer.get_delta_weight(adapter).to(tensor.dtype)
+        yield name.replace(".base_layer.", "."), tensor
+
+
+def save_weights(policy: Policy, folder: Path) -> None:
+    """As safetensors in `folder`, in shards."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.safetensors"):
+        old.unlink()
+    shard: dict[str, torch.Tensor] = {}
+    size = number = 0
+    seen: set[int] = set()
+    for name, tensor in named_weights(policy):
+        if tensor.data_ptr() in seen:
+            continue  # tied: loaded once
+        seen.add(tensor.data_ptr())
+        shard[name] = tensor.contiguous()
+        size += tensor.numel() * tensor.element_size()
+        if size > SHARD_BYTES:
+            save_file(shard, folder / f"model-{number:05d}.safetensors")
+            shard, size, number = {}, 0, number + 1
+    if shard:
+        save_file(shard, folder / f"model-{number:05d}.safetensors")
