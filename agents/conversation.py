@@ -73,6 +73,7 @@ class Conversation:
         self.ids: list[int] = []
         self.images: list[np.ndarray] = []
         self.grids: list[Grid] = []
+        self.messages: list[tuple[str, np.ndarray | None]] = []
         self.answers: list[Answer] = []
         self.stopped: str | None = None
         self._guard = 0
@@ -102,6 +103,7 @@ class Conversation:
         if self.stopped:
             return False
         self._append(new)
+        self.messages.append((text, image))
         if image is not None and grid is not None:
             self.images.append(image)
             self.grids.append(grid)

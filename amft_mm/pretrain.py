@@ -22,7 +22,7 @@ from omegaconf import DictConfig
 from agents.conversation import Conversation, Limits
 from agents.policy import Policy
 from agents.tiny_vlm import build_tiny_vlm
-from amft_mm.pretraining.exercises import FORMS, SHORT_SIGHT, SHORT_TEXT, Exercise, draw
+from amft_mm.pretraining.exercises import FIRST_SIGHT, FORMS, SHORT_SIGHT, SHORT_TEXT, Exercise, draw
 
 
 @hydra.main(version_base="1.3", config_path="pkg://configs", config_name="pretrain")
@@ -62,11 +62,14 @@ def teach(policy: Policy, config: DictConfig) -> Iterator[dict[str, float]]:
         for group in optimizer.param_groups:
             group["lr"] = config.lr * rate(step, config.steps, config.warmup)
         rng = np.random.default_rng([config.seed, step])
-        exercises = [
-            *draw(rng, SHORT_SIGHT, config.batch.sight),
-            *draw(rng, SHORT_TEXT, config.batch.text),
-            *draw(rng, FORMS, config.batch.forms if step > config.forms_from else 0),
-        ]
+        if step <= config.first_steps:
+            exercises = draw(rng, FIRST_SIGHT, config.batch.first)
+        else:
+            exercises = [
+                *draw(rng, SHORT_SIGHT, config.batch.sight),
+                *draw(rng, SHORT_TEXT, config.batch.text),
+                *draw(rng, FORMS, config.batch.forms if step > config.forms_from else 0),
+            ]
         loss, taught = train_step(policy, optimizer, exercises, config.clip)
         losses.append(loss)
         tokens += taught

@@ -15,6 +15,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from PIL import Image as PILImage
 
 import envs  # noqa: F401 - makes the worlds known
 from envs.contract import Image
@@ -28,17 +29,18 @@ from envs.virl.city_files import load_city
 from envs.virl.geo import VIEW_SIDES, as_xy
 from envs.virl.language import SIDES, observation_words, sighting_words
 from envs.virl.route import Place
+from envs.virl.signs import emblem_image
 from envs.virl.street_map import StreetMap
 from envs.virl.streetview import StreetViews
 
 Rng = np.random.Generator
 
-DECKS = ("classic", "flat", "chalk")
+DECKS = ("classic", "classic", "flat", "flat", "chalk")
 SUIT_NAMES = {"S": "spades", "C": "clubs", "H": "hearts", "D": "diamonds"}
-CARD_SIZES = (56, 70, 84, 112)
+CARD_SIZES = (56, 56, 84, 112)
 TABLE_SIZES = (112, 112, 112, 140, 168)
-STREET_SIZES = (168, 168, 224)
-"""Sides of the pictures; the most frequent are those of the tiny model's configuration."""
+STREET_SIZES = (168, 168, 168, 224)
+"""Sides of the pictures in pixels; the most frequent are those of the tiny model's configuration."""
 TOWNS = 60
 """How many towns there are to look around in."""
 
@@ -59,12 +61,34 @@ def pick(rng: Rng, options: Any) -> Any:
     return options[int(rng.integers(len(options)))]
 
 
+# First sights: the smallest pictures, of one thing.
+
+
+def small_card(rng: Rng) -> Exercise:
+    return _named_card(_cards(rng, 1)[0], pick(rng, DECKS), 56)
+
+
+def one_sign(rng: Rng) -> Exercise:
+    """A shop's sign somewhere in a plain picture, small or large."""
+    mark = pick(rng, load_city("gridtown").landmarks)
+    size = int(rng.integers(9, 44))
+    colour = tuple(int(c) for c in rng.integers(40, 240, 3))
+    picture = PILImage.new("RGB", (56, 56), colour)
+    sign = emblem_image(mark.emblem, size)
+    corner = (int(rng.integers(57 - size)), int(rng.integers(57 - size)))
+    picture.paste(sign, corner, sign)
+    return [Turn("Which sign is this?", np.asarray(picture), mark.name)]
+
+
 # Cards.
 
 
 def one_card(rng: Rng) -> Exercise:
-    card, side = _cards(rng, 1)[0], pick(rng, CARD_SIZES)
-    picture = table_picture(find_deck(pick(rng, DECKS)), [card], (side, side))
+    return _named_card(_cards(rng, 1)[0], pick(rng, DECKS), pick(rng, CARD_SIZES))
+
+
+def _named_card(card: Card, deck: str, side: int) -> Exercise:
+    picture = table_picture(find_deck(deck), [card], (side, side))
     name = f"{RANKS[card.rank - 1]} of {SUIT_NAMES[card.suit]}"
     return [Turn("Which card is this?", picture, name)]
 
@@ -304,7 +328,7 @@ def cards_form(rng: Rng) -> Exercise:
     env = _world(
         "amft/GeneralPoints-v0",
         modality="visual" if visual else "text",
-        deck=pick(rng, DECKS[:2]),
+        deck=pick(rng, DECKS[1:3]),
         colors=pick(rng, ("black", "red")),
         face_rule=pick(rng, tuple(FACES)),
         size=(112, 112),
@@ -394,12 +418,17 @@ def _played(env: Any, rng: Rng, answer: Callable[[dict[str, Any]], str], most: i
     return turns
 
 
+FIRST_SIGHT: dict[str, tuple[Callable[[Rng], Exercise], float]] = {
+    "small_card": (small_card, 0.4),
+    "one_sign": (one_sign, 0.6),
+}
 SHORT_SIGHT: dict[str, tuple[Callable[[Rng], Exercise], float]] = {
-    "one_card": (one_card, 0.12),
+    "one_card": (one_card, 0.06),
+    "one_sign": (one_sign, 0.12),
     "table_of_cards": (table_of_cards, 0.18),
-    "one_view": (one_view, 0.25),
-    "one_side": (one_side, 0.10),
-    "street_corner": (street_corner, 0.35),
+    "one_view": (one_view, 0.24),
+    "one_side": (one_side, 0.08),
+    "street_corner": (street_corner, 0.32),
 }
 SHORT_TEXT: dict[str, tuple[Callable[[Rng], Exercise], float]] = {
     "sums": (sums, 0.4),

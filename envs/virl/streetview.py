@@ -33,8 +33,8 @@ DASH_FAR_M = 32.0
 NEAR_M = 0.6
 SIGN_FAR_M = 45.0
 SIGN_NEAR_M = 2.5  # from here on a sign grows no more
-SIGN_M = 4.6
-SIGN_HEIGHT_M = 4.4
+SIGN_M = 6.5
+SIGN_HEIGHT_M = 5.0
 ROAD_SHARE = 0.56  # of the distance between the facades
 WINDOWS_FROM, BANDS_FROM = 12.0, 4.0
 """Pixels a storey must have to show single windows, and to show any."""

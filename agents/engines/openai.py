@@ -1,0 +1,164 @@
+"""engine=openai: any OpenAI-compatible endpoint as a player, for evaluation and demonstrations.
+
+Words and pictures go out, words come back: no token ids, no log-probabilities, so nothing can be
+trained on what it samples by importance ratios. The key comes from the environment alone and is never
+shown or saved. What the endpoint counts is counted here: `usage` in tokens, `cost()` in money.
+
+Where no model of one's own is at hand, `words()` gives conversations something to count with.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import numpy as np
+from PIL import Image as PILImage
+
+from agents.conversation import Conversation
+from agents.engines.base import Request, Sample, Sampling
+from agents.engines.web import ServerError, data_url, post
+from agents.pictures import Grid
+
+KEY = "OPENAI_API_KEY"
+
+
+class OpenAIEngine:
+    """See the module's docstring."""
+
+    def __init__(
+        self,
+        model: str,
+        base_url: str = "https://api.openai.com/v1",
+        *,
+        key_variable: str = KEY,
+        system: str | None = None,
+        at_once: int = 8,
+        seconds: float = 120.0,
+        retries: int = 4,
+        price_per_million: tuple[float, float] = (0.0, 0.0),
+        extra: dict[str, Any] | None = None,
+    ) -> None:
+        """
+        key_variable       the environment variable that holds the key; unset, none is sent
+        price_per_million  what a million tokens cost, (read, written), for `cost()`
+        extra              more fields of the request, such as {"reasoning_effort": "low"}
+        """
+        self._model, self._url = model, f"{base_url.rstrip('/')}/chat/completions"
+        self._system, self._at_once, self._retries = system, at_once, retries
+        self._price, self._extra = price_per_million, dict(extra or {})
+        key = os.environ.get(key_variable, "")
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._client = httpx.Client(timeout=httpx.Timeout(seconds, connect=10.0), headers=headers)
+        self._lock = threading.Lock()
+        self.usage: Counter[str] = Counter()
+
+    def generate(
+        self, requests: Sequence[Request], sampling: Sampling, max_new_tokens: int
+    ) -> list[Sample]:
+        with ThreadPoolExecutor(self._at_once) as pool:
+            return list(pool.map(lambda r: self._ask(r, sampling, max_new_tokens), requests))
+
+    def release(self, conversation: Conversation) -> None:
+        """Nothing is kept."""
+
+    def refresh(self) -> None:
+        """The endpoint's weights are its own."""
+
+    def cost(self) -> float:
+        read, written = self._price
+        return (self.usage["read"] * read + self.usage["written"] * written) / 1e6
+
+    def _ask(self, request: Request, sampling: Sampling, max_new_tokens: int) -> Sample:
+        body = {
+            "model": self._model,
+            "messages": self._messages(request.conversation),
+            "max_tokens": max_new_tokens,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "seed": int(np.random.SeedSequence(request.turn_seed()).generate_state(1)[0] >> 1),
+            **self._extra,
+        }
+        try:
+            reply = post(self._client, self._url, body, retries=self._retries)
+            text = reply["choices"][0]["message"]["content"]
+        except ServerError as error:
+            return Sample(error=str(error))
+        except (KeyError, IndexError, TypeError):
+            return Sample(error=f"{self._url} replied without choices[0].message.content")
+        self._count(reply.get("usage"))
+        return Sample(text=text if isinstance(text, str) else "")
+
+    def _count(self, usage: Any) -> None:
+        if not isinstance(usage, dict):
+            usage = {}
+        with self._lock:
+            self.usage["answers"] += 1
+            for name, field in (("read", "prompt_tokens"), ("written", "completion_tokens")):
+                count = usage.get(field, 0)
+                self.usage[name] += count if isinstance(count, int) else 0
+
+    def _messages(self, conversation: Conversation) -> list[dict[str, Any]]:
+        messages: list[dict[str, Any]] = []
+        if self._system is not None:
+            messages.append({"role": "system", "content": self._system})
+        answers = iter(conversation.answers)
+        for text, image in conversation.messages:
+            content: Any = text
+            if image is not None:
+                address = data_url(PILImage.fromarray(image))
+                content = [
+                    {"type": "image_url", "image_url": {"url": address}},
+                    {"type": "text", "text": text},
+                ]
+            messages.append({"role": "user", "content": content})
+            answer = next(answers, None)
+            if answer is not None:
+                messages.append({"role": "assistant", "content": answer.text})
+        return messages
+
+
+class words:  # noqa: N801 - used like a function: play(worlds, words(), engine, plan)
+    """Stands in for a model of one's own: a token is four bytes, a picture as many as its area says.
+
+    Conversations over it can be played, shown and saved as words; they cannot be trained on.
+    """
+
+    stop_id, image_id = -1, -2
+    special_ids = frozenset([stop_id, image_id])
+
+    @property
+    def dialect(self) -> Any:
+        return self
+
+    @property
+    def pictures(self) -> Any:
+        return self
+
+    def opening(self, text: str, grid: Grid | None = None) -> list[int]:
+        return [self.image_id] * (grid.tokens if grid else 0) + self._counted(text)
+
+    following = opening
+
+    def answer(self, text: str) -> list[int]:
+        return [*self._counted(text), self.stop_id]
+
+    def text(self, ids: list[int]) -> str:
+        blocks = [i.to_bytes(5, "big") for i in ids if i >= 0]
+        return b"".join(block[5 - block[0] :] for block in blocks).decode("utf-8", "replace")
+
+    def measure(self, image: np.ndarray) -> Grid:
+        rows, columns = (max(1, round(side / 28)) for side in image.shape[:2])
+        return Grid(rows, columns, rows, columns)
+
+    @staticmethod
+    def _counted(text: str) -> list[int]:
+        """Four bytes an id, with their number before them."""
+        data = text.encode("utf-8", "surrogatepass")
+        blocks = [data[i : i + 4] for i in range(0, len(data), 4)]
+        return [int.from_bytes(bytes([len(b)]) + b.rjust(4, b"\0"), "big") for b in blocks]

@@ -1,0 +1,80 @@
+"""Asking a server, politely: time limits, retries that wait longer each time, errors in words."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+MOST_BYTES = 64 * 2**20
+"""Of one reply; more is a mistake or an attack."""
+WORTH_RETRYING = frozenset([408, 409, 425, 429, 500, 502, 503, 504])
+LONGEST_WAIT = 60.0
+
+
+class ServerError(RuntimeError):
+    """A server that did not answer, or not as it should have."""
+
+
+def post(
+    client: httpx.Client,
+    url: str,
+    body: dict[str, Any],
+    *,
+    retries: int = 4,
+    first_wait: float = 0.5,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Any:
+    """The JSON that `url` replies. Tries again where that can help, then raises ServerError."""
+    said = "no try was made"
+    for attempt in range(retries + 1):
+        wait = first_wait * 2**attempt * random.uniform(0.5, 1.0)
+        try:
+            with client.stream("POST", url, json=body) as reply:
+                content = _bounded(reply)
+            if reply.status_code < 300:
+                return _json(content, url)
+            said = f"HTTP {reply.status_code}: {content[:300].decode('utf-8', 'replace')}"
+            if reply.status_code not in WORTH_RETRYING:
+                break
+            asked = reply.headers.get("retry-after", "")
+            wait = float(asked) if asked.replace(".", "", 1).isdigit() else wait
+        except httpx.HTTPError as error:
+            said = f"{type(error).__name__}: {error}"
+        if attempt < retries:
+            sleep(min(wait, LONGEST_WAIT))
+    raise ServerError(f"{url} gave no answer after {attempt + 1} tries; the last: {said}")
+
+
+def _bounded(reply: httpx.Response) -> bytes:
+    parts, size = [], 0
+    for part in reply.iter_bytes():
+        size += len(part)
+        if size > MOST_BYTES:
+            raise ServerError(f"{reply.url} sent more than {MOST_BYTES} bytes")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _json(content: bytes, url: str) -> Any:
+    import json
+
+    if not content:
+        return None
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise ServerError(f"{url} replied with something that is not JSON: {error}") from None
+
+
+def data_url(picture: Any) -> str:
+    """A PIL picture as the address that chat endpoints take: PNG, so that no pixel changes."""
+    import base64
+    import io
+
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

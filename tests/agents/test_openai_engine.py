@@ -1,0 +1,181 @@
+"""engine=openai and its manners, against a real HTTP server on this machine."""
+
+import base64
+import io
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import httpx
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from agents.conversation import Conversation, Limits
+from agents.engines import Request, Sampling, make_engine
+from agents.engines.openai import words
+from agents.engines.web import ServerError, post
+from agents.rollout import Plan, play
+from agents.worlds import World, Worlds
+from tests.agents.test_conversation import picture
+
+
+class Endpoint:
+    """Replies as it is told: a list of (status, body), the last one for ever."""
+
+    def __init__(self, *replies):
+        self.replies, self.asked, self.headers = list(replies), [], []
+        endpoint = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["content-length"]))
+                endpoint.asked.append(json.loads(body))
+                endpoint.headers.append(dict(self.headers))
+                status, reply = endpoint.replies[0]
+                if len(endpoint.replies) > 1:
+                    endpoint.replies.pop(0)
+                data = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
+                self.send_response(status)
+                self.send_header("content-length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+
+@pytest.fixture
+def endpoint(request):
+    made = []
+
+    def make(*replies):
+        made.append(Endpoint(*replies))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.server.shutdown()
+
+
+def said(text):
+    usage = {"prompt_tokens": 100, "completion_tokens": 7}
+    return 200, {"choices": [{"message": {"content": text}}], "usage": usage}
+
+
+def ask(engine, conversation):
+    [sample] = engine.generate([Request(conversation, 5)], Sampling(0.5, 0.9), 32)
+    return sample
+
+
+def test_the_conversation_arrives_with_its_pictures_as_they_are(endpoint):
+    server = endpoint(said("forward()"))
+    engine = make_engine("openai", None, model="m", base_url=server.url, system="Be brief.")
+    conversation = Conversation(words())
+    conversation.observe("Look.", picture(1))
+    conversation.say("left")
+    conversation.observe("Right.")
+    assert ask(engine, conversation).text == "forward()"
+    [body] = server.asked
+    assert [m["role"] for m in body["messages"]] == ["system", "user", "assistant", "user"]
+    assert body["temperature"] == 0.5
+    assert body["top_p"] == 0.9
+    assert body["max_tokens"] == 32
+    address = body["messages"][1]["content"][0]["image_url"]["url"]
+    sent = Image.open(io.BytesIO(base64.b64decode(address.removeprefix("data:image/png;base64,"))))
+    assert np.array_equal(np.asarray(sent), picture(1))
+    assert body["messages"][2]["content"] == "left"
+
+
+def test_the_key_comes_from_the_environment_and_shows_nowhere(endpoint, monkeypatch):
+    monkeypatch.setenv("MY_KEY", "secret-123")
+    server = endpoint((401, {"error": "no"}))
+    engine = make_engine("openai", None, model="m", base_url=server.url, key_variable="MY_KEY")
+    conversation = Conversation(words())
+    conversation.observe("Hi.")
+    sample = ask(engine, conversation)
+    assert server.headers[0]["Authorization"] == "Bearer secret-123"
+    assert "401" in sample.error
+    assert "secret" not in sample.error + repr(vars(engine))
+    assert len(server.asked) == 1  # a wrong key is not tried again
+
+
+def test_tokens_and_money_are_counted(endpoint):
+    server = endpoint(said("a"))
+    engine = make_engine(
+        "openai", None, model="m", base_url=server.url, price_per_million=(2.0, 10.0)
+    )
+    for _ in range(3):
+        conversation = Conversation(words())
+        conversation.observe("Hi.")
+        ask(engine, conversation)
+    assert engine.usage == {"answers": 3, "read": 300, "written": 21}
+    assert engine.cost() == pytest.approx((300 * 2 + 21 * 10) / 1e6)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        (200, b"<html>"),
+        (200, {"choices": []}),
+        (200, []),
+        (400, {"error": "bad request"}),
+        (200, {"choices": [{"message": None}]}),
+    ],
+)
+def test_nonsense_is_an_error_of_the_sample_not_a_crash(endpoint, reply):
+    engine = make_engine("openai", None, model="m", base_url=endpoint(reply).url, retries=0)
+    conversation = Conversation(words())
+    conversation.observe("Hi.")
+    assert ask(engine, conversation).error
+
+
+def test_a_busy_server_is_asked_again_after_longer_and_longer_waits(endpoint):
+    server = endpoint((503, {}), (429, {}), (200, {"ok": 1}))
+    waits = []
+    with httpx.Client() as client:
+        assert post(client, server.url, {"a": 1}, sleep=waits.append) == {"ok": 1}
+    assert len(waits) == 2
+    assert server.asked == [{"a": 1}] * 3
+
+
+def test_a_server_that_is_down_is_named():
+    with httpx.Client() as client, pytest.raises(ServerError, match=r"127\.0\.0\.1:9.*3 tries"):
+        post(client, "http://127.0.0.1:9/x", {}, retries=2, sleep=lambda _: None)
+
+
+def test_whole_episodes_are_played_by_an_endpoint(endpoint):
+    server = endpoint(said(r"The answer is \boxed{3}."))
+    engine = make_engine("openai", None, model="m", base_url=server.url)
+    worlds = Worlds(World("amft/Math-v0"), slots=3)
+    trajectories = play(worlds, words(), engine, Plan(tasks=5))
+    worlds.close()
+    assert [t.stop for t in trajectories].count("error") == 0
+    assert {turn.verdict for t in trajectories for turn in t.turns} <= {"correct", "wrong_answer"}
+    assert all(t.conversation.answers[0].text == r"The answer is \boxed{3}." for t in trajectories)
+
+
+def test_a_server_that_dies_costs_the_episodes_and_is_counted(endpoint):
+    server = endpoint(said("1"), said("1"), (400, {"error": "gone"}))
+    engine = make_engine("openai", None, model="m", base_url=server.url, retries=0)
+    worlds = Worlds(World("amft/Math-v0", {"attempts": 3}), slots=1)
+    trajectories = play(worlds, words(), engine, Plan(tasks=3, replacements=1))
+    worlds.close()
+    assert len(trajectories) == 3
+    assert trajectories[-1].failed
+    assert trajectories[-1].tries == 2
+    assert trajectories[-1].error["kind"] == "engine"
+    assert "gone" in trajectories[-1].error["message"]
+
+
+@given(st.text(st.characters(exclude_categories=("Cs",)), max_size=50))
+def test_words_come_back_as_they_were_said(text):
+    conversation = Conversation(words(), Limits())
+    conversation.observe(text)
+    assert conversation.say(text) == text
