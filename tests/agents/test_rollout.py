@@ -1,0 +1,266 @@
+"""Rollouts: decided by (seed, step) alone, groups whole, failures recorded and isolated."""
+
+import os
+import signal
+import time
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+import pytest
+
+from agents.conversation import Limits
+from agents.engines.base import Sample
+from agents.engines.hf import HFEngine
+from agents.rollout import Plan, play, summary
+from agents.worlds import World, Worlds
+from envs.contract import EndedBy, Outcome, Scene
+from envs.contract import World as WorldBase
+
+LIMITS = Limits(max_new_tokens=16)
+VIRL = World("amft/VIRL-v0", {"size": (112, 112), "attempts": 3})
+
+
+class Scripted:
+    """An engine that says what it is told by a function of the conversation."""
+
+    def __init__(self, policy, answer):
+        self._policy, self._answer = policy, answer
+        self.released = 0
+
+    def generate(self, requests, sampling, max_new_tokens):
+        samples = []
+        for request in requests:
+            text = self._answer(request)
+            if isinstance(text, Sample):
+                samples.append(text)
+                continue
+            ids = self._policy.dialect.answer(text)
+            samples.append(Sample(ids, [-1.0] * len(ids), [-1.0] * len(ids)))
+        return samples
+
+    def release(self, conversation):
+        self.released += 1
+
+    def refresh(self):
+        pass
+
+
+class Counting(WorldBase):
+    """Ends after three answers. What it does wrong is a question of what it is told."""
+
+    import enum
+
+    verdicts: ClassVar[Any] = enum.StrEnum("Verdict", ["noted"])
+
+    def __init__(self, fails: str = "", **_: Any) -> None:
+        super().__init__()
+        self.fails = fails
+
+    def begin(self, rng, options):
+        self.number, self.steps = int(rng.integers(1000)), 0
+        if "odd" in self.fails and self.number % 2:
+            raise RuntimeError(f"dealt the odd {self.number}")
+        return Scene(f"Number {self.number}.")
+
+    def respond(self, text):
+        self.steps += 1
+        if "raise" in text:
+            raise RuntimeError("broken on request")
+        if "hang" in text:
+            time.sleep(60)
+        if "die" in text:
+            os.kill(os.getpid(), signal.SIGKILL)
+        done = EndedBy.SUCCESS if self.steps == 3 else None
+        return Outcome(self.verdicts.noted, 1.0, Scene(f"Noted {self.steps}."), "", done)
+
+    def expert(self):
+        return f"expert at {self.steps}"
+
+
+gymnasium.register("tests/Counting-v0", entry_point=Counting)
+COUNTING = World("tests.agents.test_rollout:tests/Counting-v0")
+
+
+def ids_of(trajectories):
+    return [t.conversation.ids for t in trajectories]
+
+
+def played(policy, plan, slots, workers=1, world=VIRL, kind="threads"):
+    worlds = Worlds(world, slots, workers=workers, kind=kind)
+    try:
+        return play(worlds, policy, HFEngine(policy), plan)
+    finally:
+        worlds.close()
+
+
+def test_neither_slots_nor_workers_change_what_is_played(tiny):
+    plan = Plan(seed=3, step=5, tasks=3, group=4, limits=LIMITS)
+    one = played(tiny, plan, slots=12)
+    for slots, workers in ((5, 2), (1, 1), (64, 3)):
+        assert ids_of(played(tiny, plan, slots, workers)) == ids_of(one)
+    assert [(t.task, t.member) for t in one] == [(i, j) for i in range(3) for j in range(4)]
+
+
+@pytest.mark.slow
+def test_processes_play_as_threads_do(tiny):
+    plan = Plan(seed=3, step=5, tasks=2, group=3, limits=LIMITS)
+    threads = played(tiny, plan, slots=6)
+    assert ids_of(played(tiny, plan, 6, 2, kind="processes")) == ids_of(threads)
+
+
+def test_seed_and_step_decide_the_tasks_and_the_luck(tiny):
+    first = played(tiny, Plan(seed=0, step=0, tasks=2, group=2, limits=LIMITS), 4)
+    again = played(tiny, Plan(seed=0, step=0, tasks=2, group=2, limits=LIMITS), 4)
+    assert ids_of(first) == ids_of(again)
+    for other in (Plan(seed=1, tasks=2, group=2), Plan(step=1, tasks=2, group=2)):
+        seeds = [other.task_seed(task) for task in range(2)]
+        assert seeds != [first[0].seed, first[2].seed]
+    prompts = [t.conversation.ids[: t.conversation.answers[0].start] for t in first]
+    assert prompts[0] == prompts[1] != prompts[2]
+    assert first[0].conversation.ids != first[1].conversation.ids
+
+
+def test_an_episode_is_recorded_turn_by_turn(tiny):
+    worlds = Worlds(COUNTING, 2, experts=True)
+    engine = Scripted(tiny, lambda request: f"turn {len(request.conversation.answers)}")
+    trajectories = play(worlds, tiny, engine, Plan(tasks=3, limits=LIMITS))
+    worlds.close()
+    for trajectory in trajectories:
+        assert trajectory.success
+        assert trajectory.stop == "success"
+        assert trajectory.rewards == [1.0, 1.0, 1.0]
+        assert [a.text for a in trajectory.conversation.answers] == ["turn 0", "turn 1", "turn 2"]
+        assert [t.expert for t in trajectory.turns] == [f"expert at {i}" for i in range(3)]
+        assert [t.verdict for t in trajectory.turns] == ["noted"] * 3
+    assert engine.released == 3
+    row = summary(trajectories)
+    assert row["success"] == 1
+    assert row["return"] == 3
+    assert row["stop/success"] == 1
+
+
+def test_a_picture_that_has_not_changed_is_not_shown_again(tiny):
+    worlds = Worlds(World("amft/GeneralPoints-v0", {"size": (112, 112)}), 2)
+    engine = Scripted(tiny, lambda request: "I do not know.")
+    trajectories = play(worlds, tiny, engine, Plan(tasks=2, limits=LIMITS))
+    worlds.close()
+    assert [len(t.conversation.images) for t in trajectories] == [1, 1]
+    assert [len(t.turns) for t in trajectories] == [5, 5]
+    assert {t.stop for t in trajectories} == {"out_of_attempts"}
+
+
+@pytest.mark.parametrize(
+    ("limits", "stop"),
+    [
+        (Limits(max_turns=2, max_new_tokens=16), "out_of_turns"),
+        (Limits(max_tokens=70, max_new_tokens=16), "out_of_tokens"),
+    ],
+)
+def test_limits_end_an_episode_with_their_name(tiny, limits, stop):
+    worlds = Worlds(COUNTING, 1)
+    engine = Scripted(tiny, lambda request: "a few words that take room")
+    [trajectory] = play(worlds, tiny, engine, Plan(limits=limits))
+    worlds.close()
+    assert trajectory.stop == stop
+    assert not trajectory.success
+    assert not trajectory.failed
+    assert len(trajectory.turns) == len(trajectory.conversation.answers) < 3
+
+
+def test_a_failed_episode_is_replaced_and_its_group_stays_whole(tiny):
+    """The first try of one member raises; the second, with other luck, does not."""
+    plan = Plan(tasks=2, group=3, limits=LIMITS)
+    unlucky = plan.luck_seed(1, 2, 0)
+    engine = Scripted(tiny, lambda request: "raise" if request.seed == unlucky else "fine")
+    worlds = Worlds(COUNTING, 4)
+    trajectories = play(worlds, tiny, engine, plan)
+    worlds.close()
+    assert [(t.task, t.member) for t in trajectories] == [(i, j) for i in range(2) for j in range(3)]
+    assert [t.tries for t in trajectories] == [1, 1, 1, 1, 1, 2]
+    assert all(t.success for t in trajectories)
+
+
+def test_what_fails_again_and_again_is_masked_and_counted(tiny):
+    plan = Plan(tasks=1, group=3, limits=LIMITS, replacements=1)
+    bad = {plan.luck_seed(0, 1, attempt) for attempt in range(2)}
+    engine = Scripted(tiny, lambda request: "raise" if request.seed in bad else "fine")
+    worlds = Worlds(COUNTING, 3)
+    trajectories = play(worlds, tiny, engine, plan)
+    worlds.close()
+    assert [t.failed for t in trajectories] == [False, True, False]
+    assert trajectories[1].error["kind"] == "exception"
+    assert "broken on request" in trajectories[1].error["message"]
+    row = summary(trajectories)
+    assert row["failed"] == 1
+    assert row["failure/exception"] == 1
+    assert row["success"] == 1  # of those that were played
+
+
+def test_a_task_that_can_not_be_dealt_is_recorded(tiny):
+    world = World(COUNTING.id, {"fails": "odd"})
+    worlds = Worlds(world, 4)
+    trajectories = play(worlds, tiny, Scripted(tiny, lambda _: "fine"), Plan(tasks=8, limits=LIMITS))
+    worlds.close()
+    assert len(trajectories) == 8
+    failed = [t for t in trajectories if t.failed]
+    assert 0 < len(failed) < 8
+    assert all(t.error["where"] == "reset" and t.tries == 3 for t in failed)
+
+
+def test_a_hang_costs_its_own_episode(tiny):
+    plan = Plan(tasks=3, limits=LIMITS, replacements=0)
+    stuck = plan.luck_seed(1, 0, 0)
+    worlds = Worlds(COUNTING, 3, seconds=0.5)
+    engine = Scripted(tiny, lambda request: "hang" if request.seed == stuck else "fine")
+    begun = time.monotonic()
+    trajectories = play(worlds, tiny, engine, plan)
+    worlds.close()
+    assert time.monotonic() - begun < 30
+    assert [t.failed for t in trajectories] == [False, True, False]
+    assert trajectories[1].error["kind"] == "hang"
+
+
+@pytest.mark.slow
+def test_a_worker_process_that_dies_is_replaced(tiny):
+    plan = Plan(tasks=4, limits=LIMITS, replacements=2)
+    deadly = plan.luck_seed(1, 0, 0)
+    worlds = Worlds(COUNTING, 2, workers=2, kind="processes")
+    engine = Scripted(tiny, lambda request: "die" if request.seed == deadly else "fine")
+    trajectories = play(worlds, tiny, engine, plan)
+    worlds.close()
+    assert [t.success for t in trajectories] == [True] * 4
+    assert trajectories[1].tries == 2
+
+
+def test_an_engine_that_fails_costs_the_episode_not_the_run(tiny):
+    calls = []
+
+    def answer(request):
+        calls.append(request)
+        return Sample(error="the server is down") if len(calls) == 2 else "fine"
+
+    worlds = Worlds(COUNTING, 2)
+    trajectories = play(worlds, tiny, Scripted(tiny, answer), Plan(tasks=3, limits=LIMITS))
+    worlds.close()
+    assert all(t.success for t in trajectories)
+    assert sorted(t.tries for t in trajectories) == [1, 1, 2]
+
+
+def test_a_world_that_can_not_be_built_is_said_at_once():
+    with pytest.raises(ValueError, match="modality"):
+        Worlds(World("amft/VIRL-v0", {"modality": "smell"}), 4)
+    with pytest.raises(ValueError, match="Did you mean 'threads'"):
+        Worlds(COUNTING, 4, kind="thread")
+
+
+def test_facts_are_plain_data(tiny):
+    import json
+
+    worlds = Worlds(VIRL, 1)
+    [trajectory] = play(worlds, tiny, Scripted(tiny, lambda _: "x"), Plan(limits=LIMITS))
+    worlds.close()
+    facts = [turn.facts for turn in trajectory.turns]
+    assert json.loads(json.dumps(facts)) == facts
+    assert {"heading", "position", "instruction_index", "instructions"} <= facts[0].keys()
+    assert all(np.isfinite(f["heading"]) for f in facts)
