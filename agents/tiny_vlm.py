@@ -1,4 +1,4 @@
-"""The tiny VLM: Qwen2.5-VL's architecture with about 1.4 million parameters, built from nothing.
+"""The tiny VLM: Qwen2.5-VL's architecture with about 2.3 million parameters, built from nothing.
 
 `build_tiny_vlm(folder, seed)` writes a folder in the Hugging Face layout: random weights, a tokenizer
 trained on the suite's own texts, processor and chat template. Everything that loads
@@ -31,7 +31,9 @@ VISION_START, VISION_END = "<|vision_start|>", "<|vision_end|>"
 IMAGE, VIDEO = "<|image_pad|>", "<|video_pad|>"
 SPECIAL = (PAD, TURN, END, VISION_START, VISION_END, "<|vision_pad|>", IMAGE, VIDEO)
 
-PATCH, MERGE = 14, 2
+PATCH, MERGE = 7, 4
+"""A token is 28 x 28 pixels, as in the large models, but of 16 small patches: a sign 12 pixels wide
+is then seen by several, whatever its place."""
 PIXELS = (4 * (PATCH * MERGE) ** 2, 64 * (PATCH * MERGE) ** 2)
 """The fewest and the most pixels of a picture: 4 to 64 tokens."""
 
@@ -133,16 +135,16 @@ def tiny_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
         },
     }
     vision = {
-        "depth": 2,
-        "hidden_size": 96,
-        "intermediate_size": 256,
-        "num_heads": 4,
+        "depth": 3,
+        "hidden_size": 64,
+        "intermediate_size": 192,
+        "num_heads": 2,
         "out_hidden_size": text["hidden_size"],
         "patch_size": PATCH,
         "spatial_merge_size": MERGE,
         "temporal_patch_size": 2,
         "window_size": 8 * PATCH * MERGE,  # as large as the pictures: one attention call each
-        "fullatt_block_indexes": [1],
+        "fullatt_block_indexes": [2],
     }
     return Qwen2_5_VLConfig(
         text_config=text,
@@ -157,7 +159,9 @@ def tiny_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
 
 def tiny_processor(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLProcessor:
     return Qwen2_5_VLProcessor(
-        image_processor=Qwen2VLImageProcessor(min_pixels=PIXELS[0], max_pixels=PIXELS[1]),
+        image_processor=Qwen2VLImageProcessor(
+            min_pixels=PIXELS[0], max_pixels=PIXELS[1], patch_size=PATCH, merge_size=MERGE
+        ),
         tokenizer=tokenizer,
         video_processor=Qwen2VLVideoProcessor(),
         chat_template=CHAT_TEMPLATE,

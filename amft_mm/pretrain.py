@@ -132,7 +132,7 @@ def quick_exam(policy: Policy, count: int) -> dict[str, float]:
     """By kind, how many answers the model would give to the letter: every token the likeliest."""
     policy.model.eval()
     found = {}
-    for kinds in (SHORT_SIGHT, SHORT_TEXT):
+    for kinds in (FIRST_SIGHT, SHORT_SIGHT, SHORT_TEXT):
         for name, (make, _) in kinds.items():
             rng = np.random.default_rng([2**31, len(name)])
             conversations = [as_conversation(policy, make(rng)) for _ in range(count)]

@@ -133,6 +133,11 @@ class World(gymnasium.Env[dict[str, Any], str]):
         """The text that an expert would write now."""
         raise NotImplementedError(f"{type(self).__name__} has no expert")
 
+    def mistake(self, rng: np.random.Generator) -> str:
+        """What the expert would write now, but for the part that decides, which is wrong. For
+        studies of bad demonstrations."""
+        raise NotImplementedError(f"{type(self).__name__} has no mistakes to offer")
+
     def facts(self) -> dict[str, Any]:
         """What `info` says beyond the contract's own keys."""
         return {}

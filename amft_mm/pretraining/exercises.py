@@ -71,7 +71,7 @@ def small_card(rng: Rng) -> Exercise:
 def one_sign(rng: Rng) -> Exercise:
     """A shop's sign somewhere in a plain picture, small or large."""
     mark = pick(rng, load_city("gridtown").landmarks)
-    size = int(rng.integers(9, 44))
+    size = int(rng.integers(34, 55) if rng.random() < 0.5 else rng.integers(9, 34))
     colour = tuple(int(c) for c in rng.integers(40, 240, 3))
     picture = PILImage.new("RGB", (56, 56), colour)
     sign = emblem_image(mark.emblem, size)
@@ -419,8 +419,8 @@ def _played(env: Any, rng: Rng, answer: Callable[[dict[str, Any]], str], most: i
 
 
 FIRST_SIGHT: dict[str, tuple[Callable[[Rng], Exercise], float]] = {
-    "small_card": (small_card, 0.4),
-    "one_sign": (one_sign, 0.6),
+    "small_card": (small_card, 0.25),
+    "one_sign": (one_sign, 0.75),
 }
 SHORT_SIGHT: dict[str, tuple[Callable[[Rng], Exercise], float]] = {
     "one_card": (one_card, 0.06),

@@ -28,6 +28,7 @@ from envs.contract import (
 )
 from envs.general_points.cards import RANKS, SUITS_OF, Card, read_card
 from envs.general_points.decks import find_deck, other_deck, table_picture
+from envs.general_points.formula import read_formula
 from envs.general_points.prompts import Task, answer, best_solution, prompt
 from envs.general_points.solver import solutions, solvable
 from envs.general_points.verdict import REWARDS, GeneralPointsVerdict, judge
@@ -170,6 +171,16 @@ class GeneralPointsEnv(World):
             raise ValueError(f"no formula over {self._numbers} makes {self._target}: no expert can")
         names = [RANKS[card.rank - 1] for card in self._cards]
         return answer(names, self._numbers, formula, self._target, self._thought)
+
+    def mistake(self, rng: np.random.Generator) -> str:
+        """A formula of the right numbers that does not make the target."""
+        names = [RANKS[card.rank - 1] for card in self._cards]
+        while True:
+            numbers = [str(self._numbers[i]) for i in rng.permutation(len(self._numbers))]
+            signs = ["+-*"[i] for i in rng.integers(3, size=len(numbers) - 1)]
+            formula = "".join(a + b for a, b in zip(numbers, [*signs, ""], strict=True))
+            if read_formula(formula).value != self._target:
+                return answer(names, self._numbers, formula, self._target, self._thought)
 
     def facts(self) -> dict[str, Any]:
         return {

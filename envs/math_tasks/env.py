@@ -12,6 +12,7 @@ harder ones. Splits of data sets: `train` and `id` are disjoint, `all` is everyt
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,17 @@ class MathEnv(World):
         if answer is not None and is_right(answer, self._problem):
             return solution
         return f"{solution}\nThe answer is \\boxed{{{self._problem.answer}}}.".lstrip()
+
+    def mistake(self, rng: np.random.Generator) -> str:
+        """The solution with a number beside the right one in its last box."""
+        right = self._problem.answer
+        wrong = "0"
+        if re.fullmatch(r"-?\d{1,15}", right):
+            wrong = str(int(right) + int(rng.choice([-3, -2, -1, 1, 2, 3])))
+        elif is_right(wrong, self._problem):
+            wrong = "1"
+        solution, box, rest = self.expert().rpartition(r"\boxed{")
+        return f"{solution}{box}{wrong}{rest[len(right) :] if rest.startswith(right) else '}'}"
 
     def facts(self) -> dict[str, Any]:
         which, index = self._origin

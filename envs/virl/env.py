@@ -29,7 +29,7 @@ from envs.contract import (
     whole_number,
 )
 from envs.virl import grid
-from envs.virl.actions import Style
+from envs.virl.actions import FORWARD, STOP, Action, Style, directions
 from envs.virl.answer import read
 from envs.virl.free import FreeJourney, FreeVerdict
 from envs.virl.geo import VIEW_SIDES, Projection
@@ -176,13 +176,24 @@ class VIRLEnv(World):
         )
 
     def expert(self) -> str:
+        return self._answer(self._on_the_way.expert_action())
+
+    def mistake(self, rng: np.random.Generator) -> str:
+        """Any other action. (Where several are right, any that none of them is.)"""
+        journey = self._on_the_way
+        right = journey.right_actions()
+        turns = [Action("turn_direction", name) for name in directions(self._style)]
+        wrong = [action for action in (FORWARD, STOP, *turns) if action not in right]
+        return self._answer(wrong[int(rng.integers(len(wrong)))])
+
+    def _answer(self, action: Action) -> str:
         journey = self._on_the_way
         answer = {"current observation": observation_words(journey.place, journey.heading)}
         index = journey.facts()["instruction_index"]
         if isinstance(index, int):
             sentence = journey.sentences[index]
             answer["current instruction"] = str(index + 1) if self._by_number else sentence
-        answer["action"] = str(journey.expert_action())
+        answer["action"] = str(action)
         return json.dumps(answer, ensure_ascii=False)
 
     def facts(self) -> dict[str, Any]:

@@ -184,6 +184,9 @@ class FreeJourney:
         """A turn faces the street nearest to what it says, within half the gap to the next name."""
         return self._facing(new_heading(self.heading, direction), 22.5 + 1e-9)
 
+    def right_actions(self) -> tuple[Action, ...]:
+        return (self.expert_action(),)
+
     def expert_action(self) -> Action:
         """Along the instructed route; after going astray, first back to where it was left."""
         if self._here == self._goal:

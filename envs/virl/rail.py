@@ -151,6 +151,9 @@ class RailJourney:
     def expert_action(self) -> Action:
         return self.position.right[0]
 
+    def right_actions(self) -> tuple[Action, ...]:
+        return tuple(self.position.right)
+
     def respond(self, answer: Answer) -> Judgement:
         if answer.action in self.position.right:
             return self._advance(RailVerdict.CORRECT_ACTION, "Right.")

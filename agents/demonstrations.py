@@ -1,0 +1,195 @@
+"""Demonstrations as a `datasets` folder: what experts did, pictures inside, and how to read it.
+
+A folder holds `data/*.parquet` and a README.md that says what the columns are, so that
+`datasets.load_dataset(FOLDER)` opens it, and `Demonstrations(FOLDER)` gives its rows as they are
+needed. Files are written whole or not at all: an interrupted run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as parquet
+from PIL import Image as PILImage
+
+from agents.conversation import Conversation, Limits, Tongue
+
+LARGEST_PICTURE = 50_000_000
+"""Pixels; a file that claims more is not opened."""
+
+COLUMNS = {
+    "name": "unique name of the demonstration",
+    "world": "id of the environment (empty for imported chats)",
+    "options": "JSON: the keyword arguments the environment was made with",
+    "seed": "of the environment's reset",
+    "messages": "what the environment (or user) said, turn by turn",
+    "pictures": "the pictures, as PNG",
+    "picture_of": "for each message the number of its picture in `pictures`, -1 for none",
+    "answers": "what the expert answered, one for each message",
+    "rewards": "the reward of each answer",
+    "verdicts": "the environment's verdict on each answer",
+    "success": "whether the episode succeeded",
+    "stop": "why it ended",
+    "corrupted": "how it was corrupted on purpose; empty if it was not",
+}
+
+
+@dataclass
+class Demonstration:
+    """One row; see `COLUMNS`. Pictures are arrays in memory, PNG in the file."""
+
+    name: str
+    messages: list[str]
+    answers: list[str]
+    pictures: list[np.ndarray] = field(default_factory=list)
+    picture_of: list[int] = field(default_factory=list)
+    world: str = ""
+    options: str = "{}"
+    seed: int = 0
+    rewards: list[float] = field(default_factory=list)
+    verdicts: list[str] = field(default_factory=list)
+    success: bool = True
+    stop: str = ""
+    corrupted: str = ""
+
+    def turns(self) -> Iterator[tuple[str, np.ndarray | None, str]]:
+        """Message, its picture, answer."""
+        for number, (message, answer) in enumerate(zip(self.messages, self.answers, strict=True)):
+            at = self.picture_of[number] if self.picture_of else -1
+            yield message, self.pictures[at] if at >= 0 else None, answer
+
+    def conversation(self, tongue: Tongue, limits: Limits | None = None) -> Conversation:
+        """As the model of `tongue` would have it. Cut at a turn where it is too long;
+        `conversation.stopped` says so."""
+        conversation = Conversation(tongue, limits)
+        for message, picture, answer in self.turns():
+            if not conversation.observe(message, picture):
+                break
+            conversation.say(answer)
+        return conversation
+
+
+class Demonstrations(Sequence[Demonstration]):
+    """The rows of a folder, read when asked for."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        files = sorted(self.folder.glob("data/*.parquet")) or sorted(self.folder.glob("*.parquet"))
+        if not files:
+            raise FileNotFoundError(
+                f"{self.folder} holds no demonstrations: expected data/*.parquet, as written by "
+                f"`python -m amft_mm.demos env=... out={self.folder}`"
+            )
+        self._files = [parquet.ParquetFile(path) for path in files]
+        self._check(files)
+        # (file, row group, row) of every row; row groups are small, so that reading one is cheap.
+        self._places = [
+            (file, group, row)
+            for file, opened in enumerate(self._files)
+            for group in range(opened.num_row_groups)
+            for row in range(opened.metadata.row_group(group).num_rows)
+        ]
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        file, group, row = self._places[index]
+        table = self._files[file].read_row_group(group, columns=list(COLUMNS))
+        return from_row(table.slice(row, 1).to_pylist()[0])
+
+    def batch(self, seed: int, step: int, count: int) -> list[Demonstration]:
+        """The demonstrations of a training step: a function of (seed, step) alone. Every one is
+        shown once before any is shown again, in an order that changes each time."""
+        first = step * count
+        return [self[self._shuffled(seed, position)] for position in range(first, first + count)]
+
+    def _shuffled(self, seed: int, position: int) -> int:
+        round_, place = divmod(position, len(self))
+        return int(np.random.default_rng([seed, round_]).permutation(len(self))[place])
+
+    def _check(self, files: list[Path]) -> None:
+        for path, opened in zip(files, self._files, strict=True):
+            missing = sorted(set(COLUMNS) - set(opened.schema_arrow.names))
+            if missing:
+                raise ValueError(f"{path} lacks the columns {', '.join(missing)}; see its README.md")
+
+
+def from_row(row: dict[str, Any]) -> Demonstration:
+    pictures = [decoded(picture["bytes"]) for picture in row["pictures"]]
+    return Demonstration(**{**row, "pictures": pictures})
+
+
+def decoded(data: bytes) -> np.ndarray:
+    """A picture file's pixels, RGB."""
+    with PILImage.open(io.BytesIO(data)) as picture:
+        if picture.width * picture.height > LARGEST_PICTURE:
+            raise ValueError(f"a picture of {picture.width} x {picture.height} is too large")
+        return np.asarray(picture.convert("RGB"))
+
+
+def encoded(picture: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    PILImage.fromarray(picture).save(buffer, format="PNG", compress_level=3)
+    return buffer.getvalue()
+
+
+def write_part(folder: Path, number: int, rows: Iterable[Demonstration]) -> Path:
+    """Writes one file of rows, atomically."""
+    from datasets import Dataset, Features, Image, List, Value, disable_progress_bars
+
+    disable_progress_bars()
+    features = Features(
+        {
+            "name": Value("string"),
+            "world": Value("string"),
+            "options": Value("string"),
+            "seed": Value("int64"),
+            "messages": List(Value("string")),
+            "pictures": List(Image()),
+            "picture_of": List(Value("int32")),
+            "answers": List(Value("string")),
+            "rewards": List(Value("float64")),
+            "verdicts": List(Value("string")),
+            "success": Value("bool"),
+            "stop": Value("string"),
+            "corrupted": Value("string"),
+        }
+    )
+    table = []
+    for row in rows:
+        pictures = [{"bytes": encoded(picture), "path": None} for picture in row.pictures]
+        table.append({**{k: getattr(row, k) for k in COLUMNS}, "pictures": pictures})
+    path = part_path(folder, number)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    Dataset.from_list(table, features=features).to_parquet(str(unfinished), batch_size=8)
+    os.replace(unfinished, path)
+    return path
+
+
+def part_path(folder: Path, number: int) -> Path:
+    return folder / "data" / f"part-{number:05d}.parquet"
+
+
+def write_card(folder: Path, settings: dict[str, Any], counts: dict[str, Any]) -> None:
+    """The README.md: what is inside, how it was made."""
+    columns = "\n".join(f"| `{name}` | {words} |" for name, words in COLUMNS.items())
+    text = (
+        "---\nconfigs:\n- config_name: default\n  data_files: data/*.parquet\n---\n"
+        "# Demonstrations\n\nWritten by `python -m amft_mm.demos` with these settings:\n\n"
+        f"```json\n{json.dumps(settings, indent=2)}\n```\n\nWhat came out:\n\n"
+        f"```json\n{json.dumps(counts, indent=2)}\n```\n\n| column | holds |\n|---|---|\n{columns}\n"
+    )
+    unfinished = folder / "README.md.unfinished"
+    unfinished.write_text(text, encoding="utf-8")
+    os.replace(unfinished, folder / "README.md")

@@ -1,0 +1,54 @@
+"""What the forms of chats have in common: alternating turns become a demonstration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from agents.demonstrations import Demonstration
+
+MOST_TURNS = 1000
+LONGEST_TEXT = 1_000_000
+
+
+class BadRow(ValueError):
+    """A row that can not be taken: `kind` in a few words, to be counted, and what it was."""
+
+    def __init__(self, kind: str, detail: str) -> None:
+        super().__init__(f"{kind}: {detail[:300]}")
+        self.kind = kind
+
+
+Said = tuple[str, str, list[np.ndarray]]
+"""Who ("user", "assistant", "system"), the words, the pictures shown with them."""
+
+
+def as_demonstration(name: str, said: Sequence[Said]) -> Demonstration:
+    """User and assistant by turns. A system prompt is put before the first words of the user, as
+    the model's template writes its own."""
+    if len(said) > 2 * MOST_TURNS:
+        raise BadRow("too many turns", str(len(said)))
+    system = [words for who, words, _ in said if who == "system"]
+    turns = [entry for entry in said if entry[0] != "system"]
+    if not turns:
+        raise BadRow("no turns", "nothing is said")
+    for number, (who, words, _) in enumerate(turns):
+        expected = ("user", "assistant")[number % 2]
+        if who != expected:
+            raise BadRow("turns do not alternate", f"turn {number} is by {who}, not by {expected}")
+        if len(words) > LONGEST_TEXT:
+            raise BadRow("too long a text", f"turn {number} has {len(words)} characters")
+    if len(turns) % 2:
+        raise BadRow("no last answer", "the last turn is the user's")
+    row = Demonstration(name=name, messages=[], answers=[], stop="imported")
+    for (_, words, pictures), (_, answer, _) in zip(turns[::2], turns[1::2], strict=True):
+        if not answer.strip():
+            raise BadRow("empty answer", f"turn {2 * len(row.answers) + 1}")
+        if len(pictures) > 1:
+            raise BadRow("several pictures in one turn", str(len(pictures)))
+        row.messages.append("\n\n".join([*system, words]) if not row.messages else words)
+        row.picture_of.append(len(row.pictures) if pictures else -1)
+        row.pictures += pictures
+        row.answers.append(answer)
+    return row

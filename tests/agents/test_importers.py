@@ -1,0 +1,166 @@
+"""Chats from JSON: both forms, and every broken row told by its number and reason."""
+
+import base64
+import io
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from agents.importers import import_chats
+from tests.agents.test_conversation import picture
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, seed in (("a.png", 1), ("b.png", 2)):
+        Image.fromarray(picture(seed)).save(tmp_path / name)
+    (tmp_path / "broken.png").write_bytes(b"not a picture")
+    return tmp_path
+
+
+def taken(folder, rows, lines=False):
+    path = folder / "chats.json"
+    text = "\n".join(map(json.dumps, rows)) if lines else json.dumps(rows)
+    path.write_text(text, encoding="utf-8")
+    report = import_chats(path)
+    return list(report.rows()), report
+
+
+LLAVA = {
+    "id": "one",
+    "image": ["a.png", "b.png"],
+    "conversations": [
+        {"from": "system", "value": "Be brief."},
+        {"from": "human", "value": "<image>\nWhat now?"},
+        {"from": "gpt", "value": "forward()"},
+        {"from": "human", "value": "Right.<image>"},
+        {"from": "gpt", "value": "stop()"},
+    ],
+}
+MESSAGES = {
+    "messages": [
+        {"role": "user", "content": [{"type": "image", "image": "a.png"}, {"type": "text", "text": "What?"}]},
+        {"role": "assistant", "content": "A card."},
+        {"role": "user", "content": "Which?"},
+        {"role": "assistant", "content": [{"type": "text", "text": "8 of clubs"}]},
+    ]
+}
+
+
+@pytest.mark.parametrize("lines", [False, True])
+def test_llava_chats(folder, lines):
+    [row], report = taken(folder, [LLAVA], lines)
+    assert row.name == "one"
+    assert row.messages == ["Be brief.\n\nWhat now?", "Right."]
+    assert row.answers == ["forward()", "stop()"]
+    assert row.picture_of == [0, 1]
+    assert np.array_equal(row.pictures[1], picture(2))
+    assert report.left_out == []
+
+
+def test_messages(folder):
+    [row], _ = taken(folder, [MESSAGES])
+    assert row.messages == ["What?", "Which?"]
+    assert row.answers == ["A card.", "8 of clubs"]
+    assert row.picture_of == [0, -1]
+    assert np.array_equal(row.pictures[0], picture(1))
+
+
+def test_pictures_inside_the_row(folder):
+    buffer = io.BytesIO()
+    Image.fromarray(picture(3)).save(buffer, "PNG")
+    address = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    content = [{"type": "image_url", "image_url": {"url": address}}]
+    said = [{"role": "user", "content": content}, {"role": "assistant", "content": "x"}]
+    [row], _ = taken(folder, [{"messages": said}])
+    assert np.array_equal(row.pictures[0], picture(3))
+
+
+def test_unmarked_pictures_belong_to_the_first_question(folder):
+    chat = [{"from": "human", "value": "What?"}, {"from": "gpt", "value": "This."}]
+    [row], _ = taken(folder, [{"image": "a.png", "conversations": chat}])
+    assert row.picture_of == [0]
+
+
+def said(*turns):
+    names = ("human", "gpt")
+    return {"conversations": [{"from": names[i % 2], "value": t} for i, t in enumerate(turns)]}
+
+
+BROKEN = [
+    (7, "not an object"),
+    ({"text": "hello"}, "unknown form"),
+    ({"conversations": "hello"}, "conversations is no list"),
+    ({"messages": {}}, "messages is no list"),
+    (said(), "no turns"),
+    (said("a"), "no last answer"),
+    (said("a", " "), "empty answer"),
+    ({"conversations": [{"from": "gpt", "value": "a"}]}, "turns do not alternate"),
+    ({"conversations": [{"from": "cat", "value": "a"}]}, "unknown speaker"),
+    ({"conversations": [{"from": "human"}]}, "entry not understood"),
+    ({"image": "a.png", **said("<image> <image>", "b")}, "pictures and markers differ"),
+    ({"image": "nowhere.png", **said("a", "b")}, "picture missing"),
+    ({"image": "../../etc/passwd", **said("a", "b")}, "picture outside the folder"),
+    ({"image": "/etc/passwd", **said("a", "b")}, "picture outside the folder"),
+    ({"image": "broken.png", **said("a", "b")}, "picture can not be read"),
+    ({"image": "https://example.org/a.png", **said("a", "b")}, "picture on the network"),
+    ({"image": "data:image/png;base64,%%%", **said("a", "b")}, "picture can not be read"),
+    ({"image": ["a.png", "b.png"], **said("a", "b")}, "several pictures in one turn"),
+    ({"image": 5, **said("a", "b")}, "picture not understood"),
+    ({"messages": [{"role": "tool", "content": "x"}]}, "entry not understood"),
+    ({"messages": [{"role": "user", "content": 5}]}, "content not understood"),
+    ({"messages": [{"role": "user", "content": [{"type": "audio"}]}]}, "content not understood"),
+    ({"messages": [{"role": "user", "content": [{"type": "image"}]}]}, "picture not named"),
+    ({"images": ["a.png"], **MESSAGES}, "pictures left over"),
+]
+
+
+def test_every_broken_row_is_told_and_the_good_ones_are_taken(folder):
+    rows = [row for row, _ in BROKEN]
+    good, report = taken(folder, [LLAVA, *rows, MESSAGES])
+    assert len(good) == 2
+    assert [number for number, _ in report.left_out] == list(range(1, len(BROKEN) + 1))
+    for (_, why), (number, reason) in zip(BROKEN, report.left_out, strict=True):
+        assert reason.startswith(why), (number, reason)
+    assert sum(report.reasons.values()) == len(BROKEN)
+
+
+def test_a_broken_line_is_one_row(folder):
+    path = folder / "chats.jsonl"
+    path.write_text(f"{json.dumps(LLAVA)}\n{{nonsense\n\n{json.dumps(MESSAGES)}\n")
+    report = import_chats(path)
+    assert len(list(report.rows())) == 2
+    assert report.left_out[0][0] == 1
+    assert report.reasons == {"not JSON": 1}
+
+
+def test_a_file_that_is_no_list_is_said_so(folder):
+    (folder / "bad.json").write_text("[1, 2")
+    with pytest.raises(ValueError, match="begins as a JSON list"):
+        list(import_chats(folder / "bad.json").rows())
+    with pytest.raises(FileNotFoundError):
+        import_chats(folder / "none.json")
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=10),
+    lambda inner: st.lists(inner, max_size=4)
+    | st.dictionaries(
+        st.sampled_from(["messages", "conversations", "from", "value", "role", "content", "type", "image"])
+        | st.text(max_size=5),
+        inner,
+        max_size=5,
+    ),
+    max_leaves=20,
+)
+
+
+@given(rows=st.lists(json_values, max_size=5))
+def test_no_json_raises(rows, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("json")
+    good, report = taken(folder, rows)
+    assert len(good) + len(report.left_out) == len(rows)

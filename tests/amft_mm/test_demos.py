@@ -1,0 +1,211 @@
+"""`python -m amft_mm.demos`: what is written, going on after a stop, filters, spoiling on purpose."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+
+from agents.demonstrations import Demonstrations
+from agents.worlds import World
+from amft_mm.demos import make_demos
+
+GP = {"name": "gp", "id": "amft/GeneralPoints-v0", "size": [112, 112], "split": "train"}
+VIRL = {"name": "virl", "id": "amft/VIRL-v0", "size": [112, 112]}
+MATH = {"name": "math", "id": "amft/Math-v0"}
+
+
+def settings(env, out, **changes):
+    base = {
+        "env": env,
+        "n": 6,
+        "seed": 0,
+        "out": str(out),
+        "part": 4,
+        "seconds": 60,
+        "keep": {"success": True, "min_return": None, "max_turns": None},
+        "corrupt": {"share": 0.0, "kind": "wrong_actions"},
+        "import_from": None,
+        "pictures": None,
+    }
+    return OmegaConf.merge(base, changes)
+
+
+def made(env, out, **changes):
+    counts = make_demos(settings(env, out, **changes))
+    return counts, Demonstrations(out)
+
+
+def same(a, b):
+    keys = ("messages", "answers", "picture_of", "seed", "corrupted")
+    return all(getattr(a, key) == getattr(b, key) for key in keys) and all(
+        np.array_equal(x, y) for x, y in zip(a.pictures, b.pictures, strict=True)
+    )
+
+
+def test_what_is_written_replays_in_the_world_to_the_pixel(tmp_path):
+    counts, rows = made(VIRL, tmp_path / "d")
+    assert counts["kept"] == len(rows) == 6
+    row = rows[3]
+    env = World(row.world, json.loads(row.options)).make()
+    observation, info = env.reset(seed=row.seed)
+    for (message, picture, answer), reward, verdict in zip(
+        row.turns(), row.rewards, row.verdicts, strict=True
+    ):
+        assert observation["text"] == message
+        assert (picture is not None) == info["new_image"]
+        if picture is not None:
+            assert np.array_equal(observation["image"], picture)
+        observation, given, *_, info = env.step(answer)
+        assert given == reward
+        assert info["verdict"] == verdict
+    assert info["success"] is row.success is True
+    assert info["ended_by"] == row.stop
+
+
+def test_datasets_opens_the_folder_with_its_pictures(tmp_path):
+    from datasets import load_dataset
+
+    _, rows = made(GP, tmp_path / "d")
+    opened = load_dataset(str(tmp_path / "d"), split="train", cache_dir=str(tmp_path / "cache"))
+    assert len(opened) == 6
+    assert np.array_equal(np.asarray(opened[2]["pictures"][0]), rows[2].pictures[0])
+    assert opened[2]["answers"] == rows[2].answers
+    card = (tmp_path / "d" / "README.md").read_text()
+    assert all(f"`{column}`" in card for column in opened.column_names)
+
+
+def test_an_interrupted_run_goes_on_and_comes_to_the_same(tmp_path, monkeypatch):
+    import amft_mm.demos as module
+
+    _, whole = made(GP, tmp_path / "whole", n=10)
+    write, calls = module.write_part, []
+
+    def dies_at_the_second(folder, number, rows):
+        calls.append(number)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return write(folder, number, rows)
+
+    monkeypatch.setattr(module, "write_part", dies_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        made(GP, tmp_path / "parts", n=10)
+    monkeypatch.setattr(module, "write_part", write)
+    counts, parts = made(GP, tmp_path / "parts", n=10)
+    assert counts["kept"] == len(parts) == 10
+    assert all(same(a, b) for a, b in zip(whole, parts, strict=True))
+
+
+def test_a_folder_of_other_settings_is_not_mixed_up(tmp_path):
+    made(GP, tmp_path / "d")
+    with pytest.raises(FileExistsError, match="seed differ"):
+        made(GP, tmp_path / "d", seed=1)
+    counts, rows = made(GP, tmp_path / "d", n=9)  # more of the same is welcome
+    assert counts["kept"] == len(rows) == 9
+    assert len({row.name for row in rows}) == 9
+
+
+@pytest.mark.parametrize("env", [GP, VIRL, MATH], ids=lambda env: env["name"])
+def test_wrong_actions_are_wrong_and_all_else_is_kept(tmp_path, env):
+    _, clean = made(env, tmp_path / "clean")
+    counts, bad = made(env, tmp_path / "bad", corrupt={"share": 1.0, "kind": "wrong_actions"})
+    assert counts["corrupted"] == {"wrong_actions": 6}
+    for a, b in zip(clean, bad, strict=True):
+        assert a.messages == b.messages
+        assert len(a.answers) == len(b.answers)
+        assert all(x != y for x, y in zip(a.answers, b.answers, strict=True))
+        world = World(a.world, json.loads(a.options)).make()
+        world.reset(seed=a.seed)
+        assert world.step(b.answers[0])[4]["verdict"] in ("wrong_action", "wrong_value", "wrong_answer")
+    if env is VIRL:
+        for a, b in zip(clean, bad, strict=True):
+            right, wrong = json.loads(a.answers[0]), json.loads(b.answers[0])
+            assert right.pop("action") != wrong.pop("action")
+            assert right == wrong
+
+
+def test_other_ways_to_spoil(tmp_path):
+    _, clean = made(VIRL, tmp_path / "clean")
+    _, said = made(VIRL, tmp_path / "said", corrupt={"share": 1.0, "kind": "wrong_answers"})
+    _, seen = made(VIRL, tmp_path / "seen", corrupt={"share": 1.0, "kind": "shuffled_pictures"})
+    for a, b, c in zip(clean, said, seen, strict=True):
+        assert a.messages == b.messages == c.messages
+        assert a.answers == c.answers != b.answers
+        assert len(a.pictures) == len(c.pictures)
+        assert any(not np.array_equal(x, y) for x, y in zip(a.pictures, c.pictures, strict=True))
+
+
+def test_shares_are_nested_and_about_right(tmp_path):
+    spoilt = {}
+    for share in (0.25, 0.5):
+        corrupt = {"share": share, "kind": "wrong_actions"}
+        _, rows = made(MATH, tmp_path / str(share), n=80, part=80, corrupt=corrupt)
+        spoilt[share] = {row.seed for row in rows if row.corrupted}
+    assert spoilt[0.25] < spoilt[0.5]
+    assert 10 <= len(spoilt[0.25]) <= 32
+    assert 26 <= len(spoilt[0.5]) <= 54
+
+
+def test_filters_count_what_they_leave_out(tmp_path):
+    counts, rows = made(VIRL, tmp_path / "d", keep={"max_turns": 8})
+    assert all(len(row.answers) <= 8 for row in rows)
+    assert counts["left_out"]["more than 8 turns"] == counts["tried"] - 6 > 0
+
+
+def test_a_filter_that_keeps_nothing_ends_with_a_reason(tmp_path):
+    with pytest.raises(ValueError, match="return below 99"):
+        made(MATH, tmp_path / "d", keep={"min_return": 99})
+
+
+def test_mistakes_without_pictures_can_not_be_of_pictures(tmp_path):
+    with pytest.raises(ValueError, match="shows none"):
+        made(MATH, tmp_path / "d", corrupt={"share": 1.0, "kind": "shuffled_pictures"})
+
+
+def test_a_world_without_an_expert_is_said_so(tmp_path):
+    env = {"name": "cart", "id": "CartPole-v1"}
+    with pytest.raises(ValueError, match=r"no expert"):
+        made(env, tmp_path / "d")
+
+
+def test_batches_show_each_once_before_any_twice_and_depend_on_seed_and_step(tmp_path):
+    _, rows = made(MATH, tmp_path / "d", n=7, part=3)
+    first_round = [row.seed for step in range(2) for row in rows.batch(0, step, 4)][:7]
+    assert len(set(first_round)) == 7
+    again = [row.seed for row in rows.batch(0, 1, 4)]
+    assert again == [row.seed for row in Demonstrations(tmp_path / "d").batch(0, 1, 4)]
+    assert [r.seed for r in rows.batch(0, 0, 7)] != [r.seed for r in rows.batch(0, 1, 7)]
+    assert [r.seed for r in rows.batch(0, 0, 7)] != [r.seed for r in rows.batch(1, 0, 7)]
+
+
+def test_a_demonstration_becomes_the_models_conversation(tmp_path, tiny):
+    from agents.conversation import Limits
+
+    _, rows = made(VIRL, tmp_path / "d", n=2)
+    conversation = rows[0].conversation(tiny)
+    assert [a.text for a in conversation.answers] == rows[0].answers
+    assert len(conversation.images) == len(rows[0].pictures)
+    short = rows[0].conversation(tiny, Limits(max_tokens=400, max_new_tokens=1))
+    assert short.stopped == "out_of_tokens"
+    assert 0 < len(short.answers) < len(conversation.answers)
+    assert short.ids == conversation.ids[: len(short.ids)]
+
+
+def test_an_empty_folder_says_how_to_fill_it(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"amft_mm\.demos"):
+        Demonstrations(tmp_path)
+
+
+@pytest.mark.slow
+def test_the_command(tmp_path):
+    command = [sys.executable, "-m", "amft_mm.demos"]
+    chosen = ["env=math", "n=5", f"out={tmp_path}/d"]
+    done = subprocess.run([*command, *chosen], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["kept"] == 5
+    refused = subprocess.run([*command, *chosen, "corrupt.kind=wrong_action"], capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert "Did you mean 'wrong_actions'" in refused.stderr
+    assert "Traceback" not in refused.stderr
