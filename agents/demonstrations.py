@@ -121,7 +121,9 @@ class Demonstrations(Sequence[Demonstration]):
         for path, opened in zip(files, self._files, strict=True):
             missing = sorted(set(COLUMNS) - set(opened.schema_arrow.names))
             if missing:
-                raise ValueError(f"{path} lacks the columns {', '.join(missing)}; see its README.md")
+                raise ValueError(
+                    f"{path} lacks the columns {', '.join(missing)}; see its README.md"
+                )
 
 
 def from_row(row: dict[str, Any]) -> Demonstration:

@@ -1,7 +1,7 @@
 """Episodes, many at once: `play(worlds, policy, engine, plan)` gives the trajectories in order.
 
-Slots are divided into two waves: while the engine answers for one, the environments of the other
-step. Everything is decided by (seed, step): which task instances are played, and with what luck each
+An environment steps as soon as its answer is written, while the engine goes on with the answers of
+the others. Everything is decided by (seed, step): which task instances are played, and with what luck each
 member of a group; neither the number of slots nor of workers changes it.
 
 A failed episode is replaced by another try with other luck, and after `replacements` tries it stays
@@ -14,6 +14,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -63,9 +64,8 @@ def play(worlds: Worlds, tongue: Tongue, engine: Engine, plan: Plan) -> list[Tra
     """The trajectories by task, then member."""
     waiting = deque((task, member, 0) for task in range(plan.tasks) for member in range(plan.group))
     done: dict[tuple[int, int], Trajectory] = {}
-    waves: tuple[list[_Seat], list[_Seat]] = ([], [])
+    seats: list[_Seat] = []
     free = deque(range(min(worlds.slots, len(waiting))))
-    halves = {slot: slot * 2 // max(1, len(free)) for slot in free}
 
     def begin(slot: int) -> None:
         task, member, attempt = waiting.popleft()
@@ -73,31 +73,26 @@ def play(worlds: Worlds, tongue: Tongue, engine: Engine, plan: Plan) -> list[Tra
         seed = plan.task_seed(task)
         trajectory = Trajectory(conversation, worlds.id, task, member, seed, tries=attempt + 1)
         luck = plan.luck_seed(task, member, attempt)
-        waves[halves[slot]].append(_Seat(slot, trajectory, luck, worlds.reset(slot, seed)))
+        seats.append(_Seat(slot, trajectory, luck, worlds.reset(slot, seed)))
 
-    while waiting or any(waves):
-        for wave in waves:
-            while free and waiting:
-                begin(free.popleft())
-            asking = [seat for seat in wave if _look(seat)]
+    while waiting or seats:
+        while free and waiting:
+            begin(free.popleft())
+        asking = [seat for seat in seats if _look(seat)]
+        if asking:
             requests = [Request(seat.trajectory.conversation, seat.luck) for seat in asking]
-            samples = (
-                engine.generate(requests, plan.sampling, plan.limits.max_new_tokens)
-                if requests
-                else []
-            )
-            for seat, sample in zip(asking, samples, strict=True):
-                _answer(worlds, seat, sample)
-            for seat in [seat for seat in wave if seat.trajectory.stop]:
-                wave.remove(seat)
-                free.append(seat.slot)
-                trajectory = seat.trajectory
-                engine.release(trajectory.conversation)
-                key = (trajectory.task, trajectory.member)
-                if trajectory.failed and trajectory.tries <= plan.replacements:
-                    waiting.append((*key, trajectory.tries))
-                else:
-                    done[key] = trajectory
+            answer = partial(_answer, worlds, asking)
+            engine.generate(requests, plan.sampling, plan.limits.max_new_tokens, answer)
+        for seat in [seat for seat in seats if seat.trajectory.stop]:
+            seats.remove(seat)
+            free.append(seat.slot)
+            trajectory = seat.trajectory
+            engine.release(trajectory.conversation)
+            key = (trajectory.task, trajectory.member)
+            if trajectory.failed and trajectory.tries <= plan.replacements:
+                waiting.append((*key, trajectory.tries))
+            else:
+                done[key] = trajectory
     return [done[key] for key in sorted(done)]
 
 
@@ -123,7 +118,9 @@ def _look(seat: _Seat) -> bool:
     return not trajectory.stop
 
 
-def _answer(worlds: Worlds, seat: _Seat, sample: Sample) -> None:
+def _answer(worlds: Worlds, asking: list[_Seat], number: int, sample: Sample) -> None:
+    """Takes in an answer that has just been written and lets its environment step."""
+    seat = asking[number]
     conversation = seat.trajectory.conversation
     if sample.error is not None:
         seat.trajectory.stop = ERROR

@@ -43,7 +43,10 @@ def main(config: DictConfig) -> None:
 def make_demos(config: DictConfig) -> dict[str, Any]:
     """Plays until `n` demonstrations are kept; returns what came out."""
     world = world_of(config.env)
-    total, rows_each = whole_number("n", config.n, 1, 10**7), whole_number("part", config.part, 1, 10**5)
+    total, rows_each = (
+        whole_number("n", config.n, 1, 10**7),
+        whole_number("part", config.part, 1, 10**5),
+    )
     one_of("corrupt.kind", config.corrupt.kind, KINDS)
     if not 0 <= config.corrupt.share <= 1:
         raise ValueError(f"corrupt.share={config.corrupt.share} must be from 0 to 1")

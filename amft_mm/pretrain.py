@@ -22,7 +22,14 @@ from omegaconf import DictConfig
 from agents.conversation import Conversation, Limits
 from agents.policy import Policy
 from agents.tiny_vlm import build_tiny_vlm
-from amft_mm.pretraining.exercises import FIRST_SIGHT, FORMS, SHORT_SIGHT, SHORT_TEXT, Exercise, draw
+from amft_mm.pretraining.exercises import (
+    FIRST_SIGHT,
+    FORMS,
+    SHORT_SIGHT,
+    SHORT_TEXT,
+    Exercise,
+    draw,
+)
 
 
 @hydra.main(version_base="1.3", config_path="pkg://configs", config_name="pretrain")

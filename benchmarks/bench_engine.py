@@ -25,7 +25,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import torch
 
 from agents.conversation import Conversation, Limits
-from agents.engines.base import Request, Sample, Sampling
+from agents.engines.base import Finished, Request, Sample, Sampling, nobody_waits
 from agents.engines.hf import HFEngine
 from agents.policy import Policy
 from agents.rollout import Plan, play
@@ -50,7 +50,11 @@ class GenerateEngine:
         self._banned = [[i] for i in sorted(special)]
 
     def generate(
-        self, requests: list[Request], sampling: Sampling, max_new_tokens: int
+        self,
+        requests: list[Request],
+        sampling: Sampling,
+        max_new_tokens: int,
+        finished: Finished = nobody_waits,
     ) -> list[Sample]:
         policy = self._policy
         conversations = [request.conversation for request in requests]
@@ -81,7 +85,10 @@ class GenerateEngine:
             )[:, longest:].tolist()
         stop = policy.dialect.stop_id
         answers = [a[: a.index(stop) + 1] if stop in a else a for a in out]
-        return [Sample(a, [0.0] * len(a), [0.0] * len(a)) for a in answers]
+        samples = [Sample(a, [0.0] * len(a), [0.0] * len(a)) for a in answers]
+        for number, sample in enumerate(samples):
+            finished(number, sample)
+        return samples
 
     def release(self, conversation: Conversation) -> None: ...
 

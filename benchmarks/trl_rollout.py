@@ -9,6 +9,7 @@ hold a picture's placeholder are told apart and counted, see `held_pictures`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import time
@@ -143,10 +144,8 @@ def trl_player(
 
     def play(step: int) -> tuple[float, int]:
         inputs = rows(step)
-        try:
+        with contextlib.suppress(StopIteration):
             trainer._generate_and_score_completions(inputs)
-        except StopIteration:
-            pass
         return found["seconds"], int(found["tokens"])
 
     return play

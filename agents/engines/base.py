@@ -1,6 +1,7 @@
 """The contract of engines: conversations in, one sampled answer each out.
 
-    engine.generate(requests, sampling, max_new_tokens) -> a Sample for each request, in order
+    engine.generate(requests, sampling, max_new_tokens) -> a Sample for each request, in order;
+        finished(i, sample) is called for each as soon as it is there, while others are written
     engine.release(conversation)   the episode is over: whatever is kept for it may go
     engine.refresh()               the weights have changed: nothing computed before holds
 
@@ -10,7 +11,7 @@ could not be had is a Sample with `error`, not an exception: a bad episode is da
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -68,9 +69,20 @@ class Sample:
     error: str | None = None
 
 
+Finished = Callable[[int, Sample], None]
+
+
+def nobody_waits(number: int, sample: Sample) -> None:
+    """For callers that want the samples all at once."""
+
+
 class Engine(Protocol):
     def generate(
-        self, requests: Sequence[Request], sampling: Sampling, max_new_tokens: int
+        self,
+        requests: Sequence[Request],
+        sampling: Sampling,
+        max_new_tokens: int,
+        finished: Finished = nobody_waits,
     ) -> list[Sample]: ...
 
     def release(self, conversation: Conversation) -> None: ...

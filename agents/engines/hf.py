@@ -11,12 +11,13 @@ import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 
 from agents.batches import token_positions
 from agents.conversation import Conversation
-from agents.engines.base import Request, Sample, Sampling
+from agents.engines.base import Finished, Request, Sample, Sampling, nobody_waits
 from agents.engines.picture_memory import PictureMemory
 from agents.engines.row_cache import RowCache
 from agents.engines.sampling import choose
@@ -41,6 +42,10 @@ class _Writing:
     row: _Row
     luck: torch.Tensor
     sample: Sample = field(default_factory=Sample)
+
+
+def _told(finished: Finished, offset: int, number: int, sample: Sample) -> None:
+    finished(offset + number, sample)
 
 
 class HFEngine:
@@ -73,7 +78,11 @@ class HFEngine:
         self.tokens_read = self.tokens_written = 0
 
     def generate(
-        self, requests: Sequence[Request], sampling: Sampling, max_new_tokens: int
+        self,
+        requests: Sequence[Request],
+        sampling: Sampling,
+        max_new_tokens: int,
+        finished: Finished = nobody_waits,
     ) -> list[Sample]:
         for request in requests:
             if not request.conversation.ids:
@@ -82,7 +91,8 @@ class HFEngine:
         with self._answering():
             for start in range(0, len(requests), self._max_rows):
                 part = requests[start : start + self._max_rows]
-                samples += self._generate(part, sampling, max_new_tokens)
+                told = partial(_told, finished, start)
+                samples += self._generate(part, sampling, max_new_tokens, told)
         return samples
 
     def release(self, conversation: Conversation) -> None:
@@ -104,14 +114,14 @@ class HFEngine:
             model.train(was_training)
 
     def _generate(
-        self, requests: Sequence[Request], sampling: Sampling, limit: int
+        self, requests: Sequence[Request], sampling: Sampling, limit: int, finished: Finished
     ) -> list[Sample]:
         longest = max(len(r.conversation.ids) for r in requests)
         highest = max((row.index for row in self._rows.values()), default=-1) + 1
         self._cache.reserve(max(highest, len(self._rows) + len(requests)), longest + limit)
         writing = self._seat(requests, limit)
         logits = self._read(writing)
-        self._write(writing, logits, sampling, limit)
+        self._write(writing, logits, sampling, limit, finished)
         return [w.sample for w in writing]
 
     # Rows.
@@ -248,7 +258,12 @@ class HFEngine:
     # Writing the answers.
 
     def _write(
-        self, writing: list[_Writing], logits: torch.Tensor, sampling: Sampling, limit: int
+        self,
+        writing: list[_Writing],
+        logits: torch.Tensor,
+        sampling: Sampling,
+        limit: int,
+        finished: Finished,
     ) -> None:
         active = sorted(writing, key=lambda w: w.row.index)
         order = {id(w): i for i, w in enumerate(writing)}
@@ -263,8 +278,12 @@ class HFEngine:
                 w.sample.log_probs.append(log_prob)
                 w.sample.sampled_log_probs.append(sampled_log_prob)
             self.tokens_written += len(active)
-            on = [w for w in active if w.sample.ids[-1] != self._stop]
-            if not on or count + 1 == limit:
+            last = count + 1 == limit
+            on = [w for w in active if w.sample.ids[-1] != self._stop and not last]
+            for w in active:
+                if last or w.sample.ids[-1] == self._stop:
+                    finished(order[id(w)], w.sample)
+            if not on:
                 return
             if len(on) < len(active):
                 active = self._leave(active, on, owners)

@@ -13,7 +13,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
 import httpx
@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image as PILImage
 
 from agents.conversation import Conversation
-from agents.engines.base import Request, Sample, Sampling
+from agents.engines.base import Finished, Request, Sample, Sampling, nobody_waits
 from agents.engines.web import ServerError, data_url, post
 from agents.pictures import Grid
 
@@ -59,10 +59,22 @@ class OpenAIEngine:
         self.usage: Counter[str] = Counter()
 
     def generate(
-        self, requests: Sequence[Request], sampling: Sampling, max_new_tokens: int
+        self,
+        requests: Sequence[Request],
+        sampling: Sampling,
+        max_new_tokens: int,
+        finished: Finished = nobody_waits,
     ) -> list[Sample]:
+        samples = [Sample()] * len(requests)
         with ThreadPoolExecutor(self._at_once) as pool:
-            return list(pool.map(lambda r: self._ask(r, sampling, max_new_tokens), requests))
+            asked = {
+                pool.submit(self._ask, request, sampling, max_new_tokens): number
+                for number, request in enumerate(requests)
+            }
+            for done in as_completed(asked):
+                samples[asked[done]] = done.result()
+                finished(asked[done], done.result())
+        return samples
 
     def release(self, conversation: Conversation) -> None:
         """Nothing is kept."""
@@ -123,7 +135,7 @@ class OpenAIEngine:
         return messages
 
 
-class words:  # noqa: N801 - used like a function: play(worlds, words(), engine, plan)
+class words:
     """Stands in for a model of one's own: a token is four bytes, a picture as many as its area says.
 
     Conversations over it can be played, shown and saved as words; they cannot be trained on.

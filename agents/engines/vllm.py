@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from agents.conversation import Conversation
-from agents.engines.base import Request, Sample, Sampling
+from agents.engines.base import Finished, Request, Sample, Sampling, nobody_waits
 from agents.policy import Policy
 
 
@@ -45,10 +45,16 @@ class Completion:
     log_probs: list[float]
 
 
+Arrived = Callable[[int, Completion | str], None]
+"""Told the number of a prompt and what came of it; in the caller's own thread."""
+
+
 class Backend(Protocol):
     """vLLM, wherever it runs. A prompt that failed gives the reason in words."""
 
-    def complete(self, prompts: list[Prompt], settings: dict[str, Any]) -> list[Completion | str]: ...
+    def complete(
+        self, prompts: list[Prompt], settings: dict[str, Any], arrived: Arrived
+    ) -> None: ...
 
     def update(self, policy: Policy) -> None: ...
 
@@ -64,7 +70,11 @@ class VLLMEngine:
         self._never = dict.fromkeys(sorted(banned), -100.0)
 
     def generate(
-        self, requests: Sequence[Request], sampling: Sampling, max_new_tokens: int
+        self,
+        requests: Sequence[Request],
+        sampling: Sampling,
+        max_new_tokens: int,
+        finished: Finished = nobody_waits,
     ) -> list[Sample]:
         settings = {
             "temperature": sampling.temperature,
@@ -77,12 +87,16 @@ class VLLMEngine:
             "detokenize": False,
         }
         prompts = [self._prompt(request) for request in requests]
-        completions = self._backend.complete(prompts, settings)
         as_sampled = sampling == Sampling()
-        return [
-            self._sample(request.conversation, completion, as_sampled)
-            for request, completion in zip(requests, completions, strict=True)
-        ]
+        samples: list[Sample] = [Sample(error="vLLM gave no answer")] * len(requests)
+
+        def arrived(number: int, completion: Completion | str) -> None:
+            conversation = requests[number].conversation
+            samples[number] = self._sample(conversation, completion, as_sampled)
+            finished(number, samples[number])
+
+        self._backend.complete(prompts, settings, arrived)
+        return samples
 
     def release(self, conversation: Conversation) -> None:
         """vLLM keeps and drops its caches by itself."""
@@ -160,7 +174,7 @@ class LocalVLLM:
             },
         )
 
-    def complete(self, prompts: list[Prompt], settings: dict[str, Any]) -> list[Completion | str]:
+    def complete(self, prompts: list[Prompt], settings: dict[str, Any], arrived: Arrived) -> None:
         from vllm import SamplingParams
 
         asked: list[Any] = []
@@ -171,19 +185,12 @@ class LocalVLLM:
             asked.append(one)
         params = [SamplingParams(seed=prompt.seed, **settings) for prompt in prompts]
         outputs = self._llm.generate(asked, params, use_tqdm=False)
-        return [
-            Completion(
-                list(output.prompt_token_ids or []),
-                list(output.outputs[0].token_ids),
-                [
-                    found[token].logprob
-                    for token, found in zip(
-                        output.outputs[0].token_ids, output.outputs[0].logprobs or [], strict=True
-                    )
-                ],
-            )
-            for output in outputs
-        ]
+        for number, output in enumerate(outputs):
+            best = output.outputs[0]
+            pairs = zip(best.token_ids, best.logprobs or [], strict=True)
+            log_probs = [found[token].logprob for token, found in pairs]
+            ids = list(best.token_ids)
+            arrived(number, Completion(list(output.prompt_token_ids or []), ids, log_probs))
 
     def update(self, policy: Policy) -> None:
         from agents.engines import vllm_worker
@@ -212,9 +219,7 @@ def merged_copy(policy: Policy, folder: Path) -> None:
     save_weights(policy, folder)
 
 
-def make_vllm_engine(
-    policy: Policy, *, servers: Sequence[str] = (), **options: Any
-) -> VLLMEngine:
+def make_vllm_engine(policy: Policy, *, servers: Sequence[str] = (), **options: Any) -> VLLMEngine:
     """`servers` are addresses of running `vllm serve`s; without any, vLLM runs in this process."""
     if servers:
         from agents.engines.vllm_server import ServedVLLM

@@ -8,13 +8,13 @@ loopback or a private network only. Weights travel through a folder that learner
 from __future__ import annotations
 
 import itertools
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from agents.engines.vllm import Completion, Prompt
+from agents.engines.vllm import Arrived, Completion, Prompt
 from agents.engines.web import ServerError, data_url, post
 from agents.policy import Policy
 
@@ -43,9 +43,11 @@ class ServedVLLM:
         self._client = httpx.Client(timeout=httpx.Timeout(seconds, connect=10.0), limits=limits)
         self._next = itertools.count()
 
-    def complete(self, prompts: list[Prompt], settings: dict[str, Any]) -> list[Completion | str]:
+    def complete(self, prompts: list[Prompt], settings: dict[str, Any], arrived: Arrived) -> None:
         with ThreadPoolExecutor(self._at_once) as pool:
-            return list(pool.map(lambda prompt: self._ask(prompt, settings), prompts))
+            asked = {pool.submit(self._ask, p, settings): i for i, p in enumerate(prompts)}
+            for done in as_completed(asked):
+                arrived(asked[done], done.result())
 
     def update(self, policy: Policy) -> None:
         from agents.engines.weights import save_weights

@@ -17,7 +17,9 @@ def named_weights(policy: Policy) -> Iterator[tuple[str, torch.Tensor]]:
     """One tensor at a time. The policy itself is not touched: merging and unmerging would round."""
     model = policy.plain_model
     changes = {
-        name: module for name, module in model.named_modules() if hasattr(module, "get_delta_weight")
+        name: module
+        for name, module in model.named_modules()
+        if hasattr(module, "get_delta_weight")
     }
     for name, tensor in model.state_dict().items():
         if "lora_" in name:

@@ -33,7 +33,9 @@ def read_row(row: dict[str, Any], name: str, pictures: PictureFolder) -> Demonst
         words, shown = _content(entry.get("content"), number, waiting, pictures)
         said.append((entry["role"], words, shown))
     if waiting:
-        raise BadRow("pictures left over", f"{len(waiting)} of `images` are not placed in a message")
+        raise BadRow(
+            "pictures left over", f"{len(waiting)} of `images` are not placed in a message"
+        )
     return as_demonstration(name, said)
 
 
@@ -51,7 +53,9 @@ def _content(
         if kind == "text" and isinstance(part.get("text"), str):
             words.append(part["text"])
         elif kind in ("image", "image_url"):
-            named = next((part[k] for k in ("image", "image_url", "path", "url") if part.get(k)), None)
+            named = next(
+                (part[k] for k in ("image", "image_url", "path", "url") if part.get(k)), None
+            )
             if named is None:
                 if not waiting:
                     raise BadRow("picture not named", f"entry {number}, and `images` has no more")

@@ -126,7 +126,8 @@ def build_family(family: str, folder: Path, seed: int = 0) -> None:
             config = Qwen2VLConfig(text_config=text, vision_config=vision, **pictures)
             model = Qwen2VLForConditionalGeneration(config)
         elif family == "qwen2_5_vl":
-            config = tiny_config(tokenizer)
+            config = tiny_config(tokenizer)  # but with the patches of the large models
+            config.vision_config.patch_size, config.vision_config.spatial_merge_size = 14, 2
             model = Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig(**config.to_dict()))
         else:
             vision = {

@@ -43,7 +43,10 @@ LLAVA = {
 }
 MESSAGES = {
     "messages": [
-        {"role": "user", "content": [{"type": "image", "image": "a.png"}, {"type": "text", "text": "What?"}]},
+        {
+            "role": "user",
+            "content": [{"type": "image", "image": "a.png"}, {"type": "text", "text": "What?"}],
+        },
         {"role": "assistant", "content": "A card."},
         {"role": "user", "content": "Which?"},
         {"role": "assistant", "content": [{"type": "text", "text": "8 of clubs"}]},
@@ -148,12 +151,16 @@ def test_a_file_that_is_no_list_is_said_so(folder):
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=10),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(
-        st.sampled_from(["messages", "conversations", "from", "value", "role", "content", "type", "image"])
-        | st.text(max_size=5),
-        inner,
-        max_size=5,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                ["messages", "conversations", "from", "value", "role", "content", "type", "image"]
+            )
+            | st.text(max_size=5),
+            inner,
+            max_size=5,
+        )
     ),
     max_leaves=20,
 )

@@ -28,16 +28,13 @@ class Scripted:
         self._policy, self._answer = policy, answer
         self.released = 0
 
-    def generate(self, requests, sampling, max_new_tokens):
-        samples = []
-        for request in requests:
-            text = self._answer(request)
-            if isinstance(text, Sample):
-                samples.append(text)
-                continue
-            ids = self._policy.dialect.answer(text)
-            samples.append(Sample(ids, [-1.0] * len(ids), [-1.0] * len(ids)))
-        return samples
+    def generate(self, requests, sampling, max_new_tokens, finished):
+        for number, request in enumerate(requests):
+            answer = self._answer(request)
+            if not isinstance(answer, Sample):
+                ids = self._policy.dialect.answer(answer)
+                answer = Sample(ids, [-1.0] * len(ids), [-1.0] * len(ids))
+            finished(number, answer)
 
     def release(self, conversation):
         self.released += 1
@@ -176,7 +173,9 @@ def test_a_failed_episode_is_replaced_and_its_group_stays_whole(tiny):
     worlds = Worlds(COUNTING, 4)
     trajectories = play(worlds, tiny, engine, plan)
     worlds.close()
-    assert [(t.task, t.member) for t in trajectories] == [(i, j) for i in range(2) for j in range(3)]
+    assert [(t.task, t.member) for t in trajectories] == [
+        (i, j) for i in range(2) for j in range(3)
+    ]
     assert [t.tries for t in trajectories] == [1, 1, 1, 1, 1, 2]
     assert all(t.success for t in trajectories)
 
@@ -200,7 +199,9 @@ def test_what_fails_again_and_again_is_masked_and_counted(tiny):
 def test_a_task_that_can_not_be_dealt_is_recorded(tiny):
     world = World(COUNTING.id, {"fails": "odd"})
     worlds = Worlds(world, 4)
-    trajectories = play(worlds, tiny, Scripted(tiny, lambda _: "fine"), Plan(tasks=8, limits=LIMITS))
+    trajectories = play(
+        worlds, tiny, Scripted(tiny, lambda _: "fine"), Plan(tasks=8, limits=LIMITS)
+    )
     worlds.close()
     assert len(trajectories) == 8
     failed = [t for t in trajectories if t.failed]

@@ -118,7 +118,11 @@ def test_wrong_actions_are_wrong_and_all_else_is_kept(tmp_path, env):
         assert all(x != y for x, y in zip(a.answers, b.answers, strict=True))
         world = World(a.world, json.loads(a.options)).make()
         world.reset(seed=a.seed)
-        assert world.step(b.answers[0])[4]["verdict"] in ("wrong_action", "wrong_value", "wrong_answer")
+        assert world.step(b.answers[0])[4]["verdict"] in (
+            "wrong_action",
+            "wrong_value",
+            "wrong_answer",
+        )
     if env is VIRL:
         for a, b in zip(clean, bad, strict=True):
             right, wrong = json.loads(a.answers[0]), json.loads(b.answers[0])
@@ -205,7 +209,9 @@ def test_the_command(tmp_path):
     done = subprocess.run([*command, *chosen], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["kept"] == 5
-    refused = subprocess.run([*command, *chosen, "corrupt.kind=wrong_action"], capture_output=True, text=True)
+    refused = subprocess.run(
+        [*command, *chosen, "corrupt.kind=wrong_action"], capture_output=True, text=True
+    )
     assert refused.returncode == 1
     assert "Did you mean 'wrong_actions'" in refused.stderr
     assert "Traceback" not in refused.stderr
