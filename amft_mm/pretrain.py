@@ -22,6 +22,8 @@ from omegaconf import DictConfig
 from agents.conversation import Conversation, Limits
 from agents.policy import Policy
 from agents.tiny_vlm import build_tiny_vlm
+from amft_mm.pretraining.card import model_card
+from amft_mm.pretraining.exam import examine
 from amft_mm.pretraining.exercises import (
     FIRST_SIGHT,
     FORMS,
@@ -46,7 +48,32 @@ def main(config: DictConfig) -> None:
             print("  ".join(f"{k} {v:.4g}" for k, v in row.items()), flush=True)
             if row["step"] % config.save_every == 0:
                 policy.save(folder)
+    finish(policy, folder, config)
+
+
+def finish(policy: Policy, folder: Path, config: DictConfig) -> None:
+    """Rounds the weights to what is stored, saves them, measures them, writes the card (last)."""
+    store(policy, folder)
+    policy = Policy.load(str(folder.resolve()), device="cpu")
+    found = examine(policy, config.exam_at_the_end)
+    settings = {"steps": config.steps, "seed": config.seed}
+    parameters = sum(p.numel() for p in policy.model.parameters())
+    (folder / "exam.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    card = model_card(parameters, settings, found, config.exam_at_the_end)
+    (folder / "README.md").write_text(card, encoding="utf-8")
+    print(card)
+
+
+def store(policy: Policy, folder: Path) -> None:
+    """bfloat16 in the file, float32 in the configuration: loaded, the weights are the same float32
+    numbers everywhere, and no CPU computes in bfloat16 by accident."""
+    policy.model.to(torch.bfloat16)
     policy.save(folder)
+    path = folder / "config.json"
+    path.write_text(
+        path.read_text(encoding="utf-8").replace('"bfloat16"', '"float32"'), encoding="utf-8"
+    )
+    policy.model.to(torch.float32)
 
 
 def untrained(folder: Path, seed: int) -> Policy:
@@ -70,7 +97,10 @@ def teach(policy: Policy, config: DictConfig) -> Iterator[dict[str, float]]:
             group["lr"] = config.lr * rate(step, config.steps, config.warmup)
         rng = np.random.default_rng([config.seed, step])
         if step <= config.first_steps:
-            exercises = draw(rng, FIRST_SIGHT, config.batch.first)
+            exercises = [
+                *draw(rng, FIRST_SIGHT, config.batch.first),
+                *draw(rng, SHORT_TEXT, config.batch.first_text),
+            ]
         else:
             exercises = [
                 *draw(rng, SHORT_SIGHT, config.batch.sight),

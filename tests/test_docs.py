@@ -45,6 +45,29 @@ def test_the_examples_of_the_readme_run():
     assert names["info"]["verdict"] in ("moved", "turned", "arrived")
 
 
+def test_the_players_guide_plays(capsys):
+    guide = (ROOT / "docs" / "players.md").read_text(encoding="utf-8")
+    code = re.search(r"(?ms)^    from agents.policy import.*?(?=^\S)", guide)[0]
+    exec(compile(re.sub(r"(?m)^    ", "", code), "guide", "exec"), {})
+    assert "'episodes': 8" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_players_guide_run(tmp_path):
+    guide = (ROOT / "docs" / "players.md").read_text(encoding="utf-8")
+    [command] = re.findall(r"(?m)^    python -m (amft_mm\.demos env=.*)$", guide)
+    command = command.replace("n=1000", "n=2").replace("demos/virl", str(tmp_path / "virl"))
+    done = subprocess.run([sys.executable, "-m", *command.split()], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rows = re.search(r"(?ms)^    from agents.demonstrations import.*?(?=^\S)", guide)[0]
+    code = re.sub(r"(?m)^    ", "", rows).replace("demos/virl", str(tmp_path / "virl"))
+    policy = "from agents.policy import Policy\npolicy = Policy.load('tiny')\n"
+    names = {}
+    exec(compile(policy + code.replace("count=16", "count=2"), "guide", "exec"), names)
+    assert len(names["batch"]) == 2
+    assert names["conversation"].images
+
+
 @pytest.mark.slow
 def test_the_gallery_can_be_drawn(tmp_path):
     result = subprocess.run(

@@ -245,8 +245,9 @@ def sum_of_two(rng: Rng) -> tuple[str, None, str]:
     if sign == "*":
         a, b = int(rng.integers(1, 14)), int(rng.integers(1, 14))
     else:
-        a = int(rng.integers(-99, 199)) if rng.random() < 0.6 else int(rng.integers(-20, 31))
-        b = int(rng.integers(0, 100)) if rng.random() < 0.6 else int(rng.integers(0, 14))
+        large = rng.random() < 0.6
+        a = int(rng.integers(0, 100) if large else rng.integers(-20, 31))
+        b = int(rng.integers(0, 100) if large else rng.integers(0, 14))
     return f"{a} {sign} {b} = ?", None, str(SIGNS[sign](a, b))
 
 

@@ -1,4 +1,4 @@
-"""Shop signs: an emblem (shape, colour, pictogram of the kind) and the name below it.
+"""Shop signs: an emblem (shape, colour, pictogram and board of the kind) and the name below it.
 
 Everything is drawn large, reduced once per size and kept, so pasting a sign costs next to nothing.
 """
@@ -16,6 +16,18 @@ from envs.paths import asset
 from envs.virl.city import COLOURS, Emblem
 
 BOARD = (252, 252, 248, 255)
+# Each kind of shop has boards of its own tint: the kind can be told from afar, where its pictogram
+# is a few pixels wide.
+BOARDS = {
+    "cafe": (252, 252, 248),
+    "bakery": (250, 220, 150),
+    "bank": (170, 184, 200),
+    "bookshop": (150, 224, 156),
+    "pharmacy": (150, 232, 242),
+    "hotel": (204, 176, 242),
+    "florist": (255, 186, 204),
+    "theatre": (206, 226, 84),
+}
 INK = (24, 24, 28, 255)
 _DRAWN = 256  # pixels at which an emblem is drawn before it is reduced
 
@@ -24,7 +36,7 @@ Point = tuple[float, float]
 
 @lru_cache(maxsize=8192)
 def emblem_image(emblem: Emblem, size: int) -> PILImage.Image:
-    """The emblem on its white board, `size` x `size`, RGBA, transparent corners."""
+    """The emblem on its board, `size` x `size`, RGBA, transparent corners."""
     large = _half_emblem(emblem) if size <= _DRAWN // 4 else _large_emblem(emblem)
     return large.resize((size, size), PILImage.Resampling.BOX)
 
@@ -49,7 +61,8 @@ def name_image(name: str, height: int) -> PILImage.Image:
 def _large_emblem(emblem: Emblem) -> PILImage.Image:
     image = PILImage.new("RGBA", (_DRAWN, _DRAWN), (0, 0, 0, 0))
     draw = ImageDraw.Draw(image)
-    draw.rounded_rectangle((2, 2, _DRAWN - 3, _DRAWN - 3), 30, BOARD, INK, 7)
+    board = (*BOARDS[emblem.kind], 255)
+    draw.rounded_rectangle((2, 2, _DRAWN - 3, _DRAWN - 3), 30, board, INK, 7)
     colour = (*COLOURS[emblem.colour], 255)
     _polygon(draw, SHAPE_POINTS[emblem.shape], colour, outline=INK)
     luminance = 0.3 * colour[0] + 0.59 * colour[1] + 0.11 * colour[2]
