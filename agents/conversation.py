@@ -50,7 +50,8 @@ OUT_OF_TOKENS, OUT_OF_TURNS = "out_of_tokens", "out_of_turns"
 
 @dataclass
 class Answer:
-    """The ids `start:stop` of a conversation, which the agent chose. `cut` if it found no end.
+    """The ids `start:stop` of a conversation, which the agent chose. `cut` if they do not end with
+    the model's stop token.
 
     Log-probabilities are under the plain model and under the distribution that was sampled from;
     empty for what an expert wrote.

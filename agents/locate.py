@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import atexit
+import shutil
 import tempfile
 from functools import lru_cache
 from pathlib import Path
@@ -37,6 +38,7 @@ def _untrained() -> Path:
     """The tiny model before its pretraining, built once for this process."""
     from agents.tiny_vlm import build_tiny_vlm
 
-    folder = Path(tempfile.mkdtemp(prefix=f"amft-mm-tiny-random-{os.getpid()}-"))
+    folder = Path(tempfile.mkdtemp(prefix="amft-mm-tiny-random-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     build_tiny_vlm(folder, seed=0)
     return folder

@@ -10,6 +10,7 @@ vocabulary, a chunk at a time, and again in the backward pass.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,8 +55,9 @@ class Scores:
 class Policy:
     """A model with its processor. `pictures` is None for models of text alone."""
 
-    def __init__(self, model: Any, processor: Any, pictures: PictureReader | None, source: str):
-        self.model, self.processor, self.pictures, self.source = model, processor, pictures, source
+    def __init__(self, model: Any, processor: Any, pictures: PictureReader | None, below: str):
+        """`below` names the model that was loaded, as an adapter on it has to remember it."""
+        self.model, self.processor, self.pictures, self.below = model, processor, pictures, below
         self.dialect = Dialect(processor)
         tokenizer = self.dialect.tokenizer
         self.pad_id = int(
@@ -76,13 +78,17 @@ class Policy:
         attention: str = "sdpa",
     ) -> Policy:
         """`name`: tiny, tiny-random, a folder in the Hugging Face layout, or a hub id."""
-        folder = locate_model(name)
+        folder, adapter = base_of(locate_model(name))
+        if adapter is not None and lora is not None:
+            raise ModelError(f"model={name!r} is a LoRA adapter already: leave out lora=")
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         dtype = dtype or (torch.float32 if device == "cpu" else torch.bfloat16)
         family = model_family(folder)
         auto = AutoModelForImageTextToText if family in SEEING else AutoModelForCausalLM
         model: Any = auto.from_pretrained(folder, dtype=dtype, attn_implementation=attention)
         processor = load_processor(folder, family)
+        if adapter is not None:
+            model = load_adapter(model, adapter)
         pictures = None
         if family in SEEING:
             pictures = PictureReader(processor.image_processor, min_pixels, max_pixels)
@@ -90,7 +96,8 @@ class Policy:
             model.gradient_checkpointing_enable({"use_reentrant": False})
         if lora is not None:
             model = add_lora(model, lora)
-        return cls(model.to(device), processor, pictures, name)
+        below = name if adapter is None else adapter_base(adapter)
+        return cls(model.to(device), processor, pictures, below)
 
     @property
     def device(self) -> torch.device:
@@ -137,7 +144,10 @@ class Policy:
         return given
 
     def save(self, folder: str | Path) -> None:
-        """In the Hugging Face layout; with LoRA, the adapter alone."""
+        """In the Hugging Face layout; with LoRA, the adapter alone, naming the model below it."""
+        if hasattr(self.model, "peft_config"):
+            for adapter in self.model.peft_config.values():
+                adapter.base_model_name_or_path = self.below
         self.model.save_pretrained(folder)
         self.processor.save_pretrained(folder)
 
@@ -185,6 +195,27 @@ def load_processor(folder: str, family: str) -> Any:
             f"json) beside the weights. transformers says: {error!s:.300}"
         ) from error
     return processor
+
+
+def base_of(folder: str) -> tuple[str, str | None]:
+    """The model that a folder holds, or the model below the LoRA adapter that it holds."""
+    if not (Path(folder) / "adapter_config.json").is_file():
+        return folder, None
+    return locate_model(adapter_base(folder)), folder
+
+
+def adapter_base(folder: str) -> str:
+    path = Path(folder) / "adapter_config.json"
+    base = json.loads(path.read_text(encoding="utf-8")).get("base_model_name_or_path")
+    if not base:
+        raise ModelError(f"{path} does not name the model below the adapter")
+    return str(base)
+
+
+def load_adapter(model: Any, folder: str) -> Any:
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(model, folder, is_trainable=True)
 
 
 def add_lora(model: Any, options: dict[str, Any]) -> Any:

@@ -150,8 +150,9 @@ def _serve(
 
 
 def _forget(name: int) -> None:
-    for key in [key for key in _environments if key[0] == name]:
-        _environments.pop(key).close()
+    for key in list(_environments):  # other threads may be adding theirs
+        if key[0] == name:
+            _environments.pop(key).close()
 
 
 def _ended(info: dict[str, Any]) -> str | None:

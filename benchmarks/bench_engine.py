@@ -95,9 +95,11 @@ class GenerateEngine:
     def refresh(self) -> None: ...
 
 
-def played(engine: Any, policy: Policy, worlds: Worlds, tasks: int, step: int) -> tuple[float, int]:
+def played(
+    engine: Any, policy: Policy, worlds: Worlds, tasks: int, step: int, turns: int = TURNS
+) -> tuple[float, int]:
     """Seconds, and tokens written."""
-    limits = Limits(max_tokens=4000, max_new_tokens=64, max_turns=TURNS)
+    limits = Limits(max_tokens=4000, max_new_tokens=64, max_turns=turns)
     plan = Plan(seed=1, step=step, tasks=tasks, group=8, limits=limits)
     begun = time.perf_counter()
     trajectories = play(worlds, policy, engine, plan)
@@ -152,7 +154,7 @@ def watch_growth(engine: HFEngine, policy: Policy, worlds: Worlds, rollouts: int
     """Resident memory over many rollouts, each after a refresh as in training."""
     for step in range(rollouts):
         engine.refresh()
-        played(engine, policy, worlds, 1, 1000 + step)
+        played(engine, policy, worlds, 1, 1000 + step, turns=3)
         if step % max(1, rollouts // 10) == 0 or step == rollouts - 1:
             print(f"after {step + 1:4d} rollouts: {resident():6.0f} MiB", flush=True)
 

@@ -24,4 +24,8 @@ from hydra import compose, initialize_config_module  # noqa: E402
 
 with initialize_config_module("configs", version_base="1.3"):
     assert compose("train", ["env=general_points"]).env.id == "amft/GeneralPoints-v0"
+from agents.policy import Policy  # noqa: E402
+
+policy = Policy.load("tiny", device="cpu")
+assert policy.dialect.text(policy.dialect.answer("forward()")) == "forward()"
 print("the wheel works outside the checkout")

@@ -45,6 +45,14 @@ def test_the_examples_of_the_readme_run():
     assert names["info"]["verdict"] in ("moved", "turned", "arrived")
 
 
+def test_the_player_of_the_readme_plays(capsys):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    code = re.search(r"(?ms)^    from agents.engines import.*?(?=^\S)", readme)[0]
+    code = re.sub(r"(?m)^    ", "", code).replace("tasks=4, group=4", "tasks=1, group=2")
+    exec(compile(code, "readme", "exec"), {})
+    assert "'episodes': 2" in capsys.readouterr().out
+
+
 def test_the_players_guide_plays(capsys):
     guide = (ROOT / "docs" / "players.md").read_text(encoding="utf-8")
     code = re.search(r"(?ms)^    from agents.policy import.*?(?=^\S)", guide)[0]

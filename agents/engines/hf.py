@@ -26,12 +26,36 @@ from agents.policy import Policy
 
 @dataclass
 class _Row:
-    """What the cache holds of a conversation: so many ids and pictures; the next token's position."""
+    """What the cache holds of a conversation: ids and pictures so far, the next token's position."""
 
     index: int
-    ids: int = 0
+    known: list[int] = field(default_factory=list)
     images: int = 0
     position: int = 0
+
+    @property
+    def ids(self) -> int:
+        return len(self.known)
+
+    def rewind(self, conversation: Conversation) -> None:
+        """Forgets what the conversation did not become: an answer that was dropped or cut. The last
+        id is always read again, as its successor is what is asked for."""
+        ids, images = conversation.ids, conversation.images
+        keep = min(len(self.known), len(ids) - 1)
+        if self.known == ids[:keep]:
+            return
+        pairs = zip(self.known[:keep], ids[:keep], strict=True)
+        keep = next((at for at, (mine, theirs) in enumerate(pairs) if mine != theirs), keep)
+        tokens = sum(number == conversation.image_id for number in ids[:keep]) if images else 0
+        whole = 0
+        while tokens > 0:
+            tokens -= conversation.grids[whole].tokens
+            whole += 1
+        if tokens < 0:  # within a picture: read anew
+            keep = whole = 0
+        self.known, self.images = ids[:keep], whole
+        where = token_positions(self.known, conversation.grids[:whole], conversation.image_id)
+        self.position = int(where[:, -1].max()) + 1 if keep else 0
 
 
 @dataclass
@@ -153,6 +177,8 @@ class HFEngine:
                 self._move(conversation, target, seated)
             else:
                 self._exchange(conversation, other, seated)
+        for conversation in wanted:
+            self._rows[conversation].rewind(conversation)
         device = self._policy.device
         return [
             _Writing(
@@ -205,7 +231,7 @@ class HFEngine:
                 copies = [w.row.index for w in others]
                 self._cache.copy(first.row.index, copies, first.row.ids)
                 for w in others:
-                    w.row.ids, w.row.images = first.row.ids, first.row.images
+                    w.row.known, w.row.images = list(first.row.known), first.row.images
                     w.row.position = first.row.position
                     logits[w.row.index] = logits[first.row.index]
         return torch.stack([logits[w.row.index] for w in writing])
@@ -251,7 +277,7 @@ class HFEngine:
             part, ids.to(device), positions.to(device), starts, self._memory.look(images)
         )
         for w, new in zip(part, news, strict=True):
-            w.row.ids += len(new)
+            w.row.known += new
             self.tokens_read += len(new)
         return self._logits(hidden[torch.arange(len(part), device=device), last])
 
@@ -265,6 +291,7 @@ class HFEngine:
         limit: int,
         finished: Finished,
     ) -> None:
+        stops = {self._stop, *sampling.stop_ids}
         active = sorted(writing, key=lambda w: w.row.index)
         order = {id(w): i for i, w in enumerate(writing)}
         logits = logits[[order[id(w)] for w in active]]
@@ -279,9 +306,9 @@ class HFEngine:
                 w.sample.sampled_log_probs.append(sampled_log_prob)
             self.tokens_written += len(active)
             last = count + 1 == limit
-            on = [w for w in active if w.sample.ids[-1] != self._stop and not last]
+            on = [w for w in active if w.sample.ids[-1] not in stops and not last]
             for w in active:
-                if last or w.sample.ids[-1] == self._stop:
+                if last or w.sample.ids[-1] in stops:
                     finished(order[id(w)], w.sample)
             if not on:
                 return
@@ -311,7 +338,7 @@ class HFEngine:
         starts = torch.tensor([w.row.ids for w in active], device=device)
         hidden = self._forward(active, ids, positions.expand(3, -1, -1), starts, {})
         for w in active:
-            w.row.ids += 1
+            w.row.known.append(w.sample.ids[-1])
             w.row.position += 1
         return self._logits(hidden[:, 0])
 

@@ -82,12 +82,12 @@ class VLLMEngine:
             "top_k": sampling.top_k,
             "max_tokens": max_new_tokens,
             "logprobs": 0,
-            "stop_token_ids": [self._policy.dialect.stop_id],
+            "stop_token_ids": [self._policy.dialect.stop_id, *sampling.stop_ids],
             "logit_bias": self._never,
             "detokenize": False,
         }
         prompts = [self._prompt(request) for request in requests]
-        as_sampled = sampling == Sampling()
+        as_sampled = (sampling.temperature, sampling.top_p, sampling.top_k) == (1.0, 1.0, 0)
         samples: list[Sample] = [Sample(error="vLLM gave no answer")] * len(requests)
 
         def arrived(number: int, completion: Completion | str) -> None:

@@ -1,6 +1,7 @@
 """engine=hf against transformers itself: cached turns, shared beginnings and all."""
 
 import gc
+import importlib.util
 
 import numpy as np
 import pytest
@@ -235,6 +236,35 @@ def test_stop_is_the_only_special_token_that_can_be_sampled(policies):
                 assert max(ids) < len(policy.dialect.tokenizer)
 
 
+@pytest.mark.parametrize("kept", [0, 1, 5])
+def test_an_answer_that_was_dropped_or_cut_is_forgotten(tiny, kept):
+    """The cache holds what was sampled; the conversation is what counts."""
+    engine = HFEngine(tiny)
+    conversation = Conversation(tiny, LIMITS)
+    conversation.observe("Look.", picture(2))
+    [first] = engine.generate([Request(conversation, 1)], SAMPLED, 12)
+    if kept:
+        conversation.act(first.ids[:kept])
+        conversation.observe("And here?", picture(3))
+    [again] = engine.generate([Request(conversation, 1)], SAMPLED, 12)
+    [fresh] = HFEngine(tiny).generate([Request(conversation, 1)], SAMPLED, 12)
+    assert again.ids == fresh.ids
+    assert again.log_probs == pytest.approx(fresh.log_probs, abs=1e-5)
+
+
+def test_other_stop_tokens_end_an_answer_too(tiny):
+    engine = HFEngine(tiny)
+    conversation = Conversation(tiny, LIMITS)
+    conversation.observe("Hi.")
+    [long] = engine.generate([Request(conversation, 1)], SAMPLED, 12)
+    stop = long.ids[4]
+    [short] = engine.generate([Request(conversation, 1)], Sampling(stop_ids=(stop,)), 12)
+    assert short.ids == long.ids[: long.ids.index(stop) + 1]
+    conversation.act(short.ids)
+    conversation.observe("And now?")
+    assert conversation.ids[conversation.answers[0].stop] == tiny.dialect.stop_id
+
+
 def test_an_empty_conversation_or_one_twice_is_a_mistake(tiny):
     engine = HFEngine(tiny)
     with pytest.raises(ValueError, match="without any message"):
@@ -248,3 +278,10 @@ def test_an_empty_conversation_or_one_twice_is_a_mistake(tiny):
 def test_a_wrong_engine_is_answered_with_the_nearest():
     with pytest.raises(ValueError, match="Did you mean 'vllm'"):
         make_engine("vlm", None)
+
+
+def test_an_engine_that_is_not_installed_says_what_to_install(tiny):
+    if importlib.util.find_spec("vllm"):
+        pytest.skip("vLLM is installed here")
+    with pytest.raises(ImportError, match=r"amft-mm\[vllm\].*vllm_cpu_env"):
+        make_engine("vllm", tiny)

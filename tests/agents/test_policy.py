@@ -134,6 +134,19 @@ def test_lora_trains_the_adapter_alone_and_begins_as_the_model(family_folders, f
     policy.save(tmp_path)
     assert (tmp_path / "adapter_model.safetensors").exists()
     assert not (tmp_path / "model.safetensors").exists()
+    with torch.no_grad():
+        for name, parameter in policy.model.named_parameters():
+            if "lora_B" in name:
+                parameter.fill_(0.01)
+    policy.save(tmp_path)
+    again = Policy.load(str(tmp_path), device="cpu")
+    again.model.eval()
+    mine, theirs = policy.model.state_dict(), again.model.state_dict()
+    assert all(torch.equal(mine[key], theirs[key]) for key in mine)
+    assert any(p.requires_grad for p in again.model.parameters())
+    assert torch.equal(policy.score(conversations).log_probs, again.score(conversations).log_probs)
+    with pytest.raises(ModelError, match="adapter already"):
+        Policy.load(str(tmp_path), device="cpu", lora={"r": 4})
 
 
 def test_gradient_checkpointing_changes_no_gradient(family_folders):
