@@ -1,8 +1,10 @@
 """`python -m amft_mm.pretrain` remakes the tiny VLM from nothing.
 
-Random weights, then exercises in seeing, reading and keeping to a form (amft_mm/pretraining), drawn
-anew at every step by (seed, step): same settings, same weights. What it can do is measured at the end
-and written into its model card.
+Random weights, then exercises in seeing, reading and keeping to a form (amft_mm/pretraining). Exercise
+j of a step is a function of (seed, step, j): same settings, same weights, and under
+`torchrun --nproc_per_node 2 -m amft_mm.pretrain` the processes share a step's exercises.
+An interrupted run goes on from its last checkpoint. What the model can do is measured at the end and
+written into its card.
 """
 
 from __future__ import annotations
@@ -10,13 +12,16 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hydra
 import numpy as np
 import torch
+from accelerate import PartialState
 from omegaconf import DictConfig
 
 from agents.conversation import Conversation, Limits
@@ -33,22 +38,30 @@ from amft_mm.pretraining.exercises import (
     draw,
 )
 
+PASS_TOKENS = 1500
+"""Read in one pass, padding included: small, so that what is padded together is of a length."""
+
 
 @hydra.main(version_base="1.3", config_path="pkg://configs", config_name="pretrain")
 def main(config: DictConfig) -> None:
     torch.set_num_threads(config.threads)
     folder = Path(config.out)
-    if (folder / "README.md").exists() and not config.overwrite:
-        raise SystemExit(f"{folder} holds a finished model: choose another out=, or overwrite=true")
-    folder.mkdir(parents=True, exist_ok=True)
-    policy = untrained(folder, config.seed)
-    with open(folder / "pretraining.jsonl", "w", encoding="utf-8") as log:
-        for row in teach(policy, config):
-            print(json.dumps(row), file=log, flush=True)
+    if (folder / "README.md").exists():
+        raise SystemExit(f"{folder} holds a finished model: choose another folder by out=")
+    team = PartialState(cpu=True)
+    if team.is_main_process:
+        build_tiny_vlm(folder / "start", config.seed)
+    team.wait_for_everyone()
+    policy = Policy.load(str((folder / "start").resolve()), device="cpu")
+    for row in teach(policy, config, folder / "checkpoint.pt", team):
+        if team.is_main_process:
             print("  ".join(f"{k} {v:.4g}" for k, v in row.items()), flush=True)
-            if row["step"] % config.save_every == 0:
-                policy.save(folder)
-    finish(policy, folder, config)
+    if team.is_main_process:
+        finish(policy, folder, config)
+    team.wait_for_everyone()
+    if team.is_main_process:
+        shutil.rmtree(folder / "start")
+        (folder / "checkpoint.pt").unlink()
 
 
 def finish(policy: Policy, folder: Path, config: DictConfig) -> None:
@@ -76,45 +89,77 @@ def store(policy: Policy, folder: Path) -> None:
     policy.model.to(torch.float32)
 
 
-def untrained(folder: Path, seed: int) -> Policy:
-    build_tiny_vlm(folder, seed)
-    return Policy.load(str(folder.resolve()), device="cpu")
-
-
-def teach(policy: Policy, config: DictConfig) -> Iterator[dict[str, float]]:
-    """Trains in place; yields what a step came to, every `log_every` steps."""
-    parameters = [p for p in policy.model.parameters() if p.requires_grad]
-    decayed = [p for p in parameters if p.ndim > 1]
+def teach(
+    policy: Policy, config: DictConfig, checkpoint: Path, team: PartialState
+) -> Iterator[dict[str, float]]:
+    """Trains in place, going on from the checkpoint if there is one; yields what the steps came to,
+    every `log_every` of them."""
+    parameters = list(policy.model.parameters())
     groups = [
-        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.98))
-    started = time.monotonic()
-    tokens, losses = 0, []
-    for step in range(1, config.steps + 1):
+    done, tokens, before = load_checkpoint(checkpoint, policy, optimizer)
+    started, losses = time.monotonic(), []
+    for step in range(done + 1, config.steps + 1):
         for group in optimizer.param_groups:
             group["lr"] = config.lr * rate(step, config.steps, config.warmup)
-        rng = np.random.default_rng([config.seed, step])
-        if step <= config.first_steps:
-            exercises = [
-                *draw(rng, FIRST_SIGHT, config.batch.first),
-                *draw(rng, SHORT_TEXT, config.batch.first_text),
-            ]
-        else:
-            exercises = [
-                *draw(rng, SHORT_SIGHT, config.batch.sight),
-                *draw(rng, SHORT_TEXT, config.batch.text),
-                *draw(rng, FORMS, config.batch.forms if step > config.forms_from else 0),
-            ]
-        loss, taught = train_step(policy, optimizer, exercises, config.clip)
+        mine = slice(team.process_index, None, team.num_processes)
+        exercises = [draw(kinds, seed) for kinds, seed in lesson(config, step)[mine]]
+        loss, read = train_step(policy, optimizer, exercises, config.clip, team)
         losses.append(loss)
-        tokens += taught
+        tokens += read
         if step % config.log_every == 0 or step == config.steps:
-            seconds = time.monotonic() - started
+            seconds = before + time.monotonic() - started
             row = {"step": step, "loss": float(np.mean(losses)), "tokens": tokens, "time": seconds}
-            yield row | quick_exam(policy, config.exam)
+            if team.is_main_process:
+                row |= quick_exam(policy, config.exam)
+                save_checkpoint(checkpoint, policy, optimizer, (step, tokens, seconds))
+            yield row
             losses = []
+
+
+def lesson(config: DictConfig, step: int) -> list[tuple[Any, list[int]]]:
+    """The kinds of a step's exercises and their seeds."""
+    if step <= config.first_steps:
+        parts = [(FIRST_SIGHT, config.batch.first), (SHORT_TEXT, config.batch.first_text)]
+    else:
+        forms = config.batch.forms if step > config.forms_from else 0
+        parts = [
+            (SHORT_SIGHT, config.batch.sight),
+            (SHORT_TEXT, config.batch.text),
+            (FORMS, forms),
+        ]
+    return [
+        (kinds, [config.seed, step, part, number])
+        for part, (kinds, count) in enumerate(parts)
+        for number in range(count)
+    ]
+
+
+def save_checkpoint(
+    path: Path, policy: Policy, optimizer: torch.optim.Optimizer, done: tuple[int, int, float]
+) -> None:
+    """Whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    state = {"model": policy.model.state_dict(), "optimizer": optimizer.state_dict(), "done": done}
+    torch.save(state, unfinished)
+    os.replace(unfinished, path)
+
+
+def load_checkpoint(
+    path: Path, policy: Policy, optimizer: torch.optim.Optimizer
+) -> tuple[int, int, float]:
+    """Steps, tokens and seconds that are behind."""
+    if not path.exists():
+        return 0, 0, 0.0
+    state = torch.load(path, weights_only=True)
+    policy.model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    step, tokens, seconds = state["done"]
+    return step, tokens, seconds
 
 
 def rate(step: int, steps: int, warmup: int) -> float:
@@ -126,21 +171,52 @@ def rate(step: int, steps: int, warmup: int) -> float:
 
 
 def train_step(
-    policy: Policy, optimizer: torch.optim.Optimizer, exercises: list[Exercise], clip: float
+    policy: Policy,
+    optimizer: torch.optim.Optimizer,
+    exercises: list[Exercise],
+    clip: float,
+    team: PartialState,
 ) -> tuple[float, int]:
-    """One update by the mean over all answer tokens; returns the loss and the tokens read."""
+    """One update by the mean over all answer tokens of all processes; the loss, the tokens read."""
     policy.model.train()
     conversations = [as_conversation(policy, exercise) for exercise in exercises]
-    targets = sum(int(c.chosen().sum()) for c in conversations)
+    targets, tokens = team_sum(
+        team,
+        sum(int(c.chosen().sum()) for c in conversations),
+        sum(len(c.ids) for c in conversations),
+    )
     total = 0.0
-    for part in by_length(conversations, tokens=4096):
+    for part in by_length(conversations, PASS_TOKENS):
         loss = -policy.score(part).log_probs.sum() / targets
         loss.backward()
         total += loss.item()
+    share_gradients(team, policy)
     torch.nn.utils.clip_grad_norm_(policy.model.parameters(), clip)
     optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    return total, sum(len(c.ids) for c in conversations)
+    optimizer.zero_grad(set_to_none=False)
+    (total,) = team_sum(team, total)
+    return total, int(tokens)
+
+
+def team_sum(team: PartialState, *numbers: float) -> list[float]:
+    if team.num_processes == 1:
+        return list(numbers)
+    tensor = torch.tensor(numbers, dtype=torch.float64)
+    torch.distributed.all_reduce(tensor)
+    return tensor.tolist()
+
+
+def share_gradients(team: PartialState, policy: Policy) -> None:
+    """The sum over all processes, in one message."""
+    if team.num_processes == 1:
+        return
+    parameters = list(policy.model.parameters())
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+    together = torch.cat([gradient.flatten() for gradient in gradients])
+    torch.distributed.all_reduce(together)
+    parts = together.split([p.numel() for p in parameters])
+    for parameter, gradient in zip(parameters, parts, strict=True):
+        parameter.grad = gradient.view_as(parameter)
 
 
 def as_conversation(policy: Policy, exercise: Exercise) -> Conversation:
@@ -174,7 +250,7 @@ def quick_exam(policy: Policy, count: int) -> dict[str, float]:
             rng = np.random.default_rng([2**31, len(name)])
             conversations = [as_conversation(policy, make(rng)) for _ in range(count)]
             right = answers = 0
-            for part in by_length(conversations, tokens=4096):
+            for part in by_length(conversations, PASS_TOKENS):
                 batch = policy.batch(part)
                 logits = policy.plain_model.lm_head(policy.hidden_states(batch))
                 agrees = (logits[:, :-1].argmax(-1) == batch.input_ids[:, 1:]).cpu().numpy()

@@ -445,10 +445,8 @@ FORMS: dict[str, tuple[Callable[[Rng], Exercise], float]] = {
 }
 
 
-def draw(
-    rng: Rng, kinds: dict[str, tuple[Callable[[Rng], Exercise], float]], count: int
-) -> list[Exercise]:
-    """So many exercises, each of a kind drawn by its share."""
+def draw(kinds: dict[str, tuple[Callable[[Rng], Exercise], float]], seed: list[int]) -> Exercise:
+    """The exercise of a seed, of a kind drawn by its share."""
+    rng = np.random.default_rng(seed)
     makers, shares = zip(*kinds.values(), strict=True)
-    weights = np.array(shares) / sum(shares)
-    return [makers[int(rng.choice(len(makers), p=weights))](rng) for _ in range(count)]
+    return makers[int(rng.choice(len(makers), p=np.array(shares) / sum(shares)))](rng)

@@ -1,6 +1,8 @@
 """engine=vllm against a running server: token ids both ways with pictures, new weights, its death."""
 
+import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -22,6 +24,12 @@ from tests.agents.test_conversation import picture
 from tests.agents.test_hf_engine import played
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
+
+
+def kill(process):
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(30)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +59,10 @@ def server(policy, tmp_path_factory):
         "OMP_NUM_THREADS": "1",
     }
     log = open(folder / "server.log", "w")  # noqa: SIM115 - outlives this function
-    process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    # In a group of its own: its workers live on when it alone is killed.
+    process = subprocess.Popen(
+        command, env=environment, stdout=log, stderr=log, start_new_session=True
+    )
     url = f"http://127.0.0.1:{port}"
     for _ in range(300):
         if process.poll() is not None:
@@ -63,8 +74,7 @@ def server(policy, tmp_path_factory):
             pass
         time.sleep(1)
     yield url, process
-    process.terminate()
-    process.wait(30)
+    kill(process)
 
 
 def test_a_server_answers_as_the_training_model_and_takes_new_weights(policy, server, tmp_path):
@@ -96,8 +106,7 @@ def test_a_server_answers_as_the_training_model_and_takes_new_weights(policy, se
     # A second server that is down is passed over; one that died is an error in words.
     both = make_engine("vllm", policy, servers=["http://127.0.0.1:9", url], retries=0)
     assert [sample.error for sample in both.generate([request], GREEDY, 4)] == [None]
-    process.kill()
-    process.wait(30)
+    kill(process)
     [dead] = make_engine("vllm", policy, servers=[url], retries=1).generate([request], GREEDY, 4)
     assert "gave no answer after 2 tries" in dead.error
 
