@@ -1,0 +1,209 @@
+"""The derivative of an optimizer step by the mix, against finite differences of the real step."""
+
+import copy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from amft_mm.balance.mixed_step import MixedStep
+
+DOUBLE = torch.float64
+
+
+def parameters(generator, sizes=((3, 4), (5,))):
+    return [torch.nn.Parameter(torch.randn(s, generator=generator, dtype=DOUBLE)) for s in sizes]
+
+
+def adamw(params, **changes):
+    settings = {"lr": 0.01, "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.1, **changes}
+    return torch.optim.AdamW(params, **settings)
+
+
+def give(params, gradients):
+    for parameter, gradient in zip(params, gradients, strict=True):
+        parameter.grad = gradient.clone()
+
+
+def one_step(params, state, g_r, g_s, mu, max_norm, rho=0.0, scale=1.0, **changes):
+    """A step of a copy; its parameters, its z, and what it was made of."""
+    mine = [torch.nn.Parameter(p.detach().clone()) for p in params]
+    optimizer = adamw(mine, **changes)
+    if state is not None:
+        optimizer.load_state_dict(copy.deepcopy(state))
+    mixed = MixedStep(optimizer, max_norm, rho)
+    give(mine, g_r)
+    mixed.take_exploration()
+    give(mine, g_s)
+    report = mixed.step(mu, scale)
+    return mine, mixed, report
+
+
+def after(steps, generator, **changes):
+    """Parameters and optimizer state that have a history."""
+    params = parameters(generator)
+    optimizer = adamw(params, **changes)
+    for _ in range(steps):
+        give(params, [torch.randn(p.shape, generator=generator, dtype=DOUBLE) for p in params])
+        optimizer.step()
+    return params, optimizer.state_dict() if steps else None
+
+
+@pytest.mark.parametrize("max_norm", [None, 1.0, 1e6])
+@pytest.mark.parametrize("steps", [0, 1, 49])
+@pytest.mark.parametrize("mu", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("eps", [1e-8, 1e-3])
+def test_z_equals_finite_differences_of_the_real_step(max_norm, steps, mu, eps):
+    generator = torch.Generator().manual_seed(steps)
+    params, state = after(steps, generator, eps=eps)
+    g_r, g_s = (
+        [torch.randn(p.shape, generator=generator, dtype=DOUBLE) for p in params] for _ in range(2)
+    )
+    scale, h = 0.7, 1e-6
+    _, mixed, _ = one_step(params, state, g_r, g_s, mu, max_norm, scale=scale, eps=eps)
+    up, _, _ = one_step(params, state, g_r, g_s, mu + h, max_norm, scale=scale, eps=eps)
+    down, _, _ = one_step(params, state, g_r, g_s, mu - h, max_norm, scale=scale, eps=eps)
+    for z, high, low in zip(mixed.z.values(), up, down, strict=True):
+        finite = (high - low) / (2 * h)
+        assert torch.allclose(z, finite, rtol=1e-5, atol=1e-8)
+
+
+def test_at_the_first_step_of_a_fresh_optimizer_the_mix_hardly_matters():
+    generator = torch.Generator().manual_seed(0)
+    params = parameters(generator)
+    g_r, g_s = (
+        [torch.rand(p.shape, generator=generator, dtype=DOUBLE) + 1 for p in params] for _ in "rs"
+    )
+    fresh = one_step(params, None, g_r, g_s, 0.5, None)[1]
+    params, state = after(30, generator)
+    used = one_step(params, state, g_r, g_s, 0.5, None)[1]
+    size = [max(float(z.abs().max()) for z in mixed.z.values()) for mixed in (fresh, used)]
+    assert size[0] < 1e-6 < 1e-4 < size[1]
+
+
+@pytest.mark.parametrize("max_norm", [None, 0.5])
+def test_pure_mixes_are_pure_to_the_bit(max_norm):
+    """mu = 0 and mu = 1 step as AdamW does on one gradient, whatever the other holds."""
+    generator = torch.Generator().manual_seed(1)
+    params, state = after(3, generator)
+    g_r, g_s = (
+        [torch.randn(p.shape, generator=generator, dtype=DOUBLE) for p in params] for _ in "rs"
+    )
+    for mu, pure in ((0.0, g_r), (1.0, g_s)):
+        mine = one_step(params, state, g_r, g_s, mu, max_norm)[0]
+        plain = [torch.nn.Parameter(p.detach().clone()) for p in params]
+        optimizer = adamw(plain)
+        optimizer.load_state_dict(copy.deepcopy(state))
+        give(plain, pure)
+        if max_norm is not None:
+            norm = float(sum((g.double() ** 2).sum() for g in pure)) ** 0.5
+            for parameter in plain:
+                parameter.grad.mul_(max_norm / norm)
+        optimizer.step()
+        assert all(
+            torch.allclose(a, b, rtol=0, atol=1e-15) for a, b in zip(mine, plain, strict=True)
+        )
+    without = one_step(
+        params, state, g_r, [torch.full_like(g, torch.nan) for g in g_s], 0.0, max_norm
+    )
+    assert without[2].finite
+    assert all(torch.isfinite(p).all() for p in without[0])
+
+
+def test_a_gradient_that_is_not_finite_leaves_everything_as_it_was():
+    generator = torch.Generator().manual_seed(2)
+    params, state = after(3, generator)
+    g_r = [torch.randn(p.shape, generator=generator, dtype=DOUBLE) for p in params]
+    g_s = [torch.full_like(g, torch.inf) for g in g_r]
+    mine, mixed, report = one_step(params, state, g_r, g_s, 0.5, 1.0)
+    assert not report.finite
+    assert all(torch.equal(a, b) for a, b in zip(mine, params, strict=True))
+    assert all(p.grad is None for p in mine)
+    assert mixed.z == {}
+
+
+def test_the_report_says_what_was_mixed():
+    generator = torch.Generator().manual_seed(3)
+    params, state = after(2, generator)
+    g_r = [torch.randn(p.shape, generator=generator, dtype=DOUBLE) for p in params]
+    g_s = [-2 * g for g in g_r]
+    _, _, report = one_step(params, state, g_r, g_s, 0.25, None)
+    norm = float(sum((g**2).sum() for g in g_r)) ** 0.5
+    assert report.exploration_norm == pytest.approx(norm)
+    assert report.imitation_norm == pytest.approx(2 * norm)
+    assert report.cosine == pytest.approx(-1)
+    assert report.norm == pytest.approx(abs(0.75 - 0.5) * norm)
+    assert report.effective_ratio(0.25) == pytest.approx(0.25 * 2 / 0.75)
+
+
+def test_missing_gradients_count_as_zero():
+    """LoRA, frozen parts, a batch without demonstrations."""
+    generator = torch.Generator().manual_seed(4)
+    params, _ = after(0, generator)
+    optimizer = adamw(params)
+    mixed = MixedStep(optimizer, 1.0)
+    params[0].grad = torch.ones_like(params[0])
+    mixed.take_exploration()
+    params[1].grad = torch.ones_like(params[1])
+    report = mixed.step(0.5)
+    assert report.finite
+    assert report.cosine == 0.0
+    assert set(mixed.z) == set(params)
+    mixed.take_exploration()
+    assert MixedStep(adamw(params)).step(0.5).norm == 0.0
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(0, 0.95), st.integers(1, 5))
+def test_the_horizon_is_a_discounted_sum(rho, count):
+    generator = torch.Generator().manual_seed(5)
+    params = parameters(generator)
+    optimizer = adamw(params)
+    mixed, expected = MixedStep(optimizer, None, rho), None
+    for _ in range(count):
+        g_r, g_s = (
+            [torch.randn(p.shape, generator=generator, dtype=DOUBLE) for p in params] for _ in "rs"
+        )
+        state = copy.deepcopy(optimizer.state_dict()) if optimizer.state else None
+        single = one_step(params, state, g_r, g_s, 0.4, None)[1]
+        now = list(single.z.values())
+        expected = (
+            now if expected is None else [rho * e + n for e, n in zip(expected, now, strict=True)]
+        )
+        give(params, g_r)
+        mixed.take_exploration()
+        give(params, g_s)
+        mixed.step(0.4)
+    for z, e in zip(mixed.z.values(), expected, strict=True):
+        assert torch.allclose(z, e, rtol=1e-9, atol=1e-14)
+
+
+def test_along_is_the_product_with_the_next_gradient_and_survives_saving():
+    generator = torch.Generator().manual_seed(6)
+    params, state = after(5, generator)
+    g_r, g_s = (
+        [torch.randn(p.shape, generator=generator, dtype=DOUBLE) for p in params] for _ in "rs"
+    )
+    mine, mixed, _ = one_step(params, state, g_r, g_s, 0.4, 1.0)
+    nxt = [torch.randn(p.shape, generator=generator, dtype=DOUBLE) for p in mine]
+    give(mine, nxt)
+    expected = float(sum((a * b).sum() for a, b in zip(nxt, mixed.z.values(), strict=True)))
+    assert mixed.along() == pytest.approx(expected)
+    other = MixedStep(adamw(mine), 1.0)
+    other.load_state_dict(copy.deepcopy(mixed.state_dict()))
+    assert other.along() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda p: MixedStep(torch.optim.SGD(p, lr=0.1)), "SGD"),
+        (lambda p: MixedStep(adamw(p, amsgrad=True)), "amsgrad"),
+        (lambda p: MixedStep(adamw(p), max_norm=0.0), "max_norm"),
+        (lambda p: MixedStep(adamw(p), rho=1.0), "rho"),
+    ],
+)
+def test_what_has_another_derivative_is_refused(make, words):
+    with pytest.raises((TypeError, ValueError), match=words):
+        make(parameters(torch.Generator()))
