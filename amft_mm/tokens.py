@@ -1,0 +1,83 @@
+"""The tokens that an agent chose, of many conversations one after the other: what losses are made of.
+
+Losses are sums of token terms over numbers of the whole batch (`Totals`): a micro-batch, a process or
+padding more or less changes nothing, and a batch without a single demonstration is 0, not a NaN.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Of the whole batch, over all micro-batches and processes."""
+
+    tokens: int
+    sequences: int
+
+    @property
+    def per_token(self) -> float:
+        return 1.0 / max(self.tokens, 1)
+
+    @property
+    def per_sequence(self) -> float:
+        return 1.0 / max(self.sequences, 1)
+
+
+@dataclass
+class Tokens:
+    """T chosen tokens of some conversations. Only `log_probs` and `entropies` carry gradients."""
+
+    log_probs: torch.Tensor
+    entropies: torch.Tensor
+    lengths: list[int]
+    """How many of the T belong to each conversation, in order."""
+    old_log_probs: torch.Tensor | None = None
+    """When they were sampled; None says: under the present weights."""
+    advantages: torch.Tensor | None = None
+    reference_log_probs: torch.Tensor | None = None
+
+    def __post_init__(self) -> None:
+        count = len(self.log_probs)
+        if sum(self.lengths) != count:
+            raise ValueError(f"lengths add up to {sum(self.lengths)}, but there are {count} tokens")
+        for name in ("entropies", "old_log_probs", "advantages", "reference_log_probs"):
+            part = getattr(self, name)
+            if part is not None and len(part) != count:
+                raise ValueError(f"{name} has {len(part)} entries for {count} tokens")
+
+    @property
+    def sequence(self) -> torch.Tensor:
+        """For each token the number of its conversation."""
+        lengths = torch.tensor(self.lengths, dtype=torch.long, device=self.log_probs.device)
+        return torch.repeat_interleave(torch.arange(len(lengths), device=lengths.device), lengths)
+
+    def sums(self, values: torch.Tensor) -> torch.Tensor:
+        """Sums of token values by conversation."""
+        out = torch.zeros(len(self.lengths), dtype=values.dtype, device=values.device)
+        return out.index_add(0, self.sequence, values)
+
+    def spread(self, values: torch.Tensor) -> torch.Tensor:
+        """Values of conversations, for each of their tokens."""
+        return values[self.sequence]
+
+    @property
+    def own_length(self) -> torch.Tensor:
+        """For each token the number of tokens of its conversation."""
+        return self.spread(
+            torch.tensor(self.lengths, dtype=torch.long, device=self.log_probs.device)
+        ).to(self.log_probs.dtype)
+
+    @property
+    def log_ratios(self) -> torch.Tensor:
+        """log pi / pi_old; 0 in value, with pi's gradient, where sampling was under present weights."""
+        old = self.log_probs.detach() if self.old_log_probs is None else self.old_log_probs
+        return self.log_probs - old
+
+
+def scatter_mean(values: torch.Tensor, tokens: Tokens, totals: Totals) -> torch.Tensor:
+    """The mean over all conversations of their tokens' means."""
+    return (values / tokens.own_length).sum() * totals.per_sequence
