@@ -1,10 +1,11 @@
 """`python -m amft_mm.pretrain` remakes the tiny VLM from nothing.
 
-Random weights, then exercises in seeing, reading and keeping to a form (amft_mm/pretraining). Exercise
-j of a step is a function of (seed, step, j): same settings, same weights, and under
-`torchrun --nproc_per_node 2 -m amft_mm.pretrain` the processes share a step's exercises.
-An interrupted run goes on from its last checkpoint. What the model can do is measured at the end and
-written into its card.
+Three stages (amft_mm/pretraining): the vision tower learns to see by itself, the language model to read
+and reckon by itself, then both learn together to say what is seen and to keep to the worlds' forms.
+What a step learns from is a function of (seed, stage, step): same settings, same weights, and under
+`torchrun --nproc_per_node 2 -m amft_mm.pretrain` the processes share a step's examples. An interrupted
+run goes on from its last checkpoint. What the model can do is measured at the end and written into its
+card.
 """
 
 from __future__ import annotations
@@ -16,30 +17,17 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import hydra
-import numpy as np
 import torch
 from accelerate import PartialState
 from omegaconf import DictConfig
 
-from agents.conversation import Conversation, Limits
 from agents.policy import Policy
 from agents.tiny_vlm import build_tiny_vlm
 from amft_mm.pretraining.card import model_card
 from amft_mm.pretraining.exam import examine
-from amft_mm.pretraining.exercises import (
-    FIRST_SIGHT,
-    FORMS,
-    SHORT_SIGHT,
-    SHORT_TEXT,
-    Exercise,
-    draw,
-)
-
-PASS_TOKENS = 1500
-"""Read in one pass, padding included: small, so that what is padded together is of a length."""
+from amft_mm.pretraining.stages import STAGES, Stage
 
 
 @hydra.main(version_base="1.3", config_path="pkg://configs", config_name="pretrain")
@@ -48,20 +36,29 @@ def main(config: DictConfig) -> None:
     folder = Path(config.out)
     if (folder / "README.md").exists():
         raise SystemExit(f"{folder} holds a finished model: choose another folder by out=")
+    if config.only not in (None, *STAGES):
+        raise SystemExit(f"only={config.only!r}: the stages are {', '.join(STAGES)}")
     team = PartialState(cpu=True)
-    if team.is_main_process:
-        build_tiny_vlm(folder / "start", config.seed)
-    team.wait_for_everyone()
-    policy = Policy.load(str((folder / "start").resolve()), device="cpu")
-    for row in teach(policy, config, folder / "checkpoint.pt", team):
-        if team.is_main_process:
-            print("  ".join(f"{k} {v:.4g}" for k, v in row.items()), flush=True)
+    policy = untrained(folder, config.seed)
+    for name in STAGES if config.only is None else [config.only]:
+        for row in teach(policy, name, config, folder, team):
+            if team.is_main_process:
+                print(name, "  ".join(f"{k} {v:.4g}" for k, v in row.items()), flush=True)
+    if config.only is not None:
+        return
     if team.is_main_process:
         finish(policy, folder, config)
-    team.wait_for_everyone()
-    if team.is_main_process:
-        shutil.rmtree(folder / "start")
-        (folder / "checkpoint.pt").unlink()
+        for name in STAGES:
+            checkpoint(folder, name).unlink()
+
+
+def untrained(folder: Path, seed: int) -> Policy:
+    """Random weights: the same for every process, and for stages that run at the same time."""
+    start = folder / f"start-{os.getpid()}"
+    build_tiny_vlm(start, seed)
+    policy = Policy.load(str(start.resolve()), device="cpu")
+    shutil.rmtree(start)
+    return policy
 
 
 def finish(policy: Policy, folder: Path, config: DictConfig) -> None:
@@ -69,7 +66,7 @@ def finish(policy: Policy, folder: Path, config: DictConfig) -> None:
     store(policy, folder)
     policy = Policy.load(str(folder.resolve()), device="cpu")
     found = examine(policy, config.exam_at_the_end)
-    settings = {"steps": config.steps, "seed": config.seed}
+    settings = {"seed": config.seed} | {f"{name}.steps": config[name].steps for name in STAGES}
     parameters = sum(p.numel() for p in policy.model.parameters())
     (folder / "exam.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     card = model_card(parameters, settings, found, config.exam_at_the_end)
@@ -90,76 +87,84 @@ def store(policy: Policy, folder: Path) -> None:
 
 
 def teach(
-    policy: Policy, config: DictConfig, checkpoint: Path, team: PartialState
+    policy: Policy, name: str, config: DictConfig, folder: Path, team: PartialState
 ) -> Iterator[dict[str, float]]:
-    """Trains in place, going on from the checkpoint if there is one; yields what the steps came to,
-    every `log_every` of them."""
-    parameters = list(policy.model.parameters())
+    """One stage, in place, from its checkpoint if there is one, else from the stages before it;
+    yields what the steps came to, every `log_every` of them."""
+    stage: Stage = STAGES[name](policy)
+    settings = config[name]
+    parameters = list(stage.module.parameters())
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.98))
-    done, tokens, before = load_checkpoint(checkpoint, policy, optimizer)
+    optimizer = torch.optim.AdamW(groups, lr=settings.lr, betas=(0.9, 0.98))
+    done, tokens, before = begin(stage, name, optimizer, config, folder)
     started, losses = time.monotonic(), []
-    for step in range(done + 1, config.steps + 1):
+    for step in range(done + 1, settings.steps + 1):
         for group in optimizer.param_groups:
-            group["lr"] = config.lr * rate(step, config.steps, config.warmup)
-        mine = slice(team.process_index, None, team.num_processes)
-        exercises = [draw(kinds, seed) for kinds, seed in lesson(config, step)[mine]]
-        loss, read = train_step(policy, optimizer, exercises, config.clip, team)
+            group["lr"] = settings.lr * rate(step, settings.steps, config.warmup)
+        lesson = stage.lesson(settings.batch, [config.seed, stage.number, step])
+        loss, read = stage.learn(lesson[team.process_index :: team.num_processes], team)
+        share_gradients(team, parameters)
+        torch.nn.utils.clip_grad_norm_(parameters, config.clip)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=False)
         losses.append(loss)
         tokens += read
-        if step % config.log_every == 0 or step == config.steps:
+        if step % config.log_every == 0 or step == settings.steps:
             seconds = before + time.monotonic() - started
-            row = {"step": step, "loss": float(np.mean(losses)), "tokens": tokens, "time": seconds}
+            loss = sum(losses) / len(losses)
+            row = {"step": step, "loss": loss, "tokens": tokens, "time": seconds}
             if team.is_main_process:
-                row |= quick_exam(policy, config.exam)
-                save_checkpoint(checkpoint, policy, optimizer, (step, tokens, seconds))
+                row |= stage.exam(config.exam)
+                save_checkpoint(
+                    checkpoint(folder, name), stage.module, optimizer, (step, tokens, seconds)
+                )
             yield row
             losses = []
 
 
-def lesson(config: DictConfig, step: int) -> list[tuple[Any, list[int]]]:
-    """The kinds of a step's exercises and their seeds."""
-    if step <= config.first_steps:
-        parts = [(FIRST_SIGHT, config.batch.first), (SHORT_TEXT, config.batch.first_text)]
-    else:
-        forms = config.batch.forms if step > config.forms_from else 0
-        parts = [
-            (SHORT_SIGHT, config.batch.sight),
-            (SHORT_TEXT, config.batch.text),
-            (FORMS, forms),
-        ]
-    return [
-        (kinds, [config.seed, step, part, number])
-        for part, (kinds, count) in enumerate(parts)
-        for number in range(count)
-    ]
+def begin(
+    stage: Stage,
+    name: str,
+    optimizer: torch.optim.Optimizer,
+    config: DictConfig,
+    folder: Path,
+) -> tuple[int, int, float]:
+    """Puts in what was learnt before; steps, tokens and seconds of this stage that are behind."""
+    own = checkpoint(folder, name)
+    if own.exists():
+        state = torch.load(own, weights_only=True)
+        stage.module.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        step, tokens, seconds = state["done"]
+        return step, tokens, seconds
+    for earlier, part in stage.after.items():
+        path = checkpoint(folder, earlier)
+        state = torch.load(path, weights_only=True) if path.exists() else {"done": (0,)}
+        if state["done"][0] < config[earlier].steps:
+            raise SystemExit(f"{name} comes after {earlier}, which has not finished in {folder}")
+        part.load_state_dict(state["model"])
+    return 0, 0, 0.0
+
+
+def checkpoint(folder: Path, name: str) -> Path:
+    return folder / f"{name}.checkpoint.pt"
 
 
 def save_checkpoint(
-    path: Path, policy: Policy, optimizer: torch.optim.Optimizer, done: tuple[int, int, float]
+    path: Path,
+    module: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    done: tuple[int, int, float],
 ) -> None:
     """Whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".unfinished")
-    state = {"model": policy.model.state_dict(), "optimizer": optimizer.state_dict(), "done": done}
+    state = {"model": module.state_dict(), "optimizer": optimizer.state_dict(), "done": done}
     torch.save(state, unfinished)
     os.replace(unfinished, path)
-
-
-def load_checkpoint(
-    path: Path, policy: Policy, optimizer: torch.optim.Optimizer
-) -> tuple[int, int, float]:
-    """Steps, tokens and seconds that are behind."""
-    if not path.exists():
-        return 0, 0, 0.0
-    state = torch.load(path, weights_only=True)
-    policy.model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    step, tokens, seconds = state["done"]
-    return step, tokens, seconds
 
 
 def rate(step: int, steps: int, warmup: int) -> float:
@@ -170,96 +175,16 @@ def rate(step: int, steps: int, warmup: int) -> float:
     return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def train_step(
-    policy: Policy,
-    optimizer: torch.optim.Optimizer,
-    exercises: list[Exercise],
-    clip: float,
-    team: PartialState,
-) -> tuple[float, int]:
-    """One update by the mean over all answer tokens of all processes; the loss, the tokens read."""
-    policy.model.train()
-    conversations = [as_conversation(policy, exercise) for exercise in exercises]
-    targets, tokens = team_sum(
-        team,
-        sum(int(c.chosen().sum()) for c in conversations),
-        sum(len(c.ids) for c in conversations),
-    )
-    total = 0.0
-    for part in by_length(conversations, PASS_TOKENS):
-        loss = -policy.score(part).log_probs.sum() / targets
-        loss.backward()
-        total += loss.item()
-    share_gradients(team, policy)
-    torch.nn.utils.clip_grad_norm_(policy.model.parameters(), clip)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=False)
-    (total,) = team_sum(team, total)
-    return total, int(tokens)
-
-
-def team_sum(team: PartialState, *numbers: float) -> list[float]:
-    if team.num_processes == 1:
-        return list(numbers)
-    tensor = torch.tensor(numbers, dtype=torch.float64)
-    torch.distributed.all_reduce(tensor)
-    return tensor.tolist()
-
-
-def share_gradients(team: PartialState, policy: Policy) -> None:
+def share_gradients(team: PartialState, parameters: list[torch.nn.Parameter]) -> None:
     """The sum over all processes, in one message."""
     if team.num_processes == 1:
         return
-    parameters = list(policy.model.parameters())
     gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
     together = torch.cat([gradient.flatten() for gradient in gradients])
     torch.distributed.all_reduce(together)
     parts = together.split([p.numel() for p in parameters])
     for parameter, gradient in zip(parameters, parts, strict=True):
         parameter.grad = gradient.view_as(parameter)
-
-
-def as_conversation(policy: Policy, exercise: Exercise) -> Conversation:
-    conversation = Conversation(policy, Limits(max_tokens=4096, max_new_tokens=1))
-    for turn in exercise:
-        if not conversation.observe(turn.text, turn.image):
-            break
-        conversation.say(turn.answer)
-    return conversation
-
-
-def by_length(conversations: list[Conversation], tokens: int) -> Iterator[list[Conversation]]:
-    """Groups of similar length, each of about so many tokens with its padding."""
-    group: list[Conversation] = []
-    for conversation in sorted(conversations, key=lambda c: len(c.ids)):
-        if group and len(conversation.ids) * (len(group) + 1) > tokens:
-            yield group
-            group = []
-        group.append(conversation)
-    if group:
-        yield group
-
-
-@torch.no_grad()
-def quick_exam(policy: Policy, count: int) -> dict[str, float]:
-    """By kind, how many answers the model would give to the letter: every token the likeliest."""
-    policy.model.eval()
-    found = {}
-    for kinds in (FIRST_SIGHT, SHORT_SIGHT, SHORT_TEXT):
-        for name, (make, _) in kinds.items():
-            rng = np.random.default_rng([2**31, len(name)])
-            conversations = [as_conversation(policy, make(rng)) for _ in range(count)]
-            right = answers = 0
-            for part in by_length(conversations, PASS_TOKENS):
-                batch = policy.batch(part)
-                logits = policy.plain_model.lm_head(policy.hidden_states(batch))
-                agrees = (logits[:, :-1].argmax(-1) == batch.input_ids[:, 1:]).cpu().numpy()
-                for row, conversation in enumerate(part):
-                    for answer in conversation.answers:
-                        answers += 1
-                        right += bool(agrees[row, answer.start - 1 : answer.stop - 1].all())
-            found[name] = right / answers
-    return found
 
 
 if __name__ == "__main__":

@@ -136,10 +136,8 @@ def _street_questions(city: str, whole: bool) -> Callable[[np.random.Generator],
 
 
 def _rule_question(rng: np.random.Generator) -> Question:
-    exercise = taught.cards_by_a_rule(rng)
-    while exercise[0].image is not None:
-        exercise = taught.cards_by_a_rule(rng)
-    return exercise[0].text, None, exactly(exercise[0].answer)
+    [turn] = taught.cards_by_a_rule(rng)
+    return turn.text, None, exactly(turn.answer)
 
 
 def _sum_question(rng: np.random.Generator) -> Question:

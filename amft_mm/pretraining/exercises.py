@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import gymnasium
@@ -31,7 +31,7 @@ from envs.virl.language import SIDES, observation_words, sighting_words
 from envs.virl.route import Place
 from envs.virl.signs import emblem_image
 from envs.virl.street_map import StreetMap
-from envs.virl.streetview import StreetViews
+from envs.virl.streetview import SignBox, StreetViews
 
 Rng = np.random.Generator
 
@@ -61,11 +61,7 @@ def pick(rng: Rng, options: Any) -> Any:
     return options[int(rng.integers(len(options)))]
 
 
-# First sights: the smallest pictures, of one thing.
-
-
-def small_card(rng: Rng) -> Exercise:
-    return _named_card(_cards(rng, 1)[0], pick(rng, DECKS), 56)
+# One thing.
 
 
 def one_sign(rng: Rng) -> Exercise:
@@ -80,38 +76,44 @@ def one_sign(rng: Rng) -> Exercise:
     return [Turn("Which sign is this?", np.asarray(picture), mark.name)]
 
 
-# Cards.
-
-
 def one_card(rng: Rng) -> Exercise:
-    return _named_card(_cards(rng, 1)[0], pick(rng, DECKS), pick(rng, CARD_SIZES))
-
-
-def _named_card(card: Card, deck: str, side: int) -> Exercise:
-    picture = table_picture(find_deck(deck), [card], (side, side))
+    [card], side = some_cards(rng, 1), pick(rng, CARD_SIZES)
+    picture = table_picture(find_deck(pick(rng, DECKS)), [card], (side, side))
     name = f"{RANKS[card.rank - 1]} of {SUIT_NAMES[card.suit]}"
     return [Turn("Which card is this?", picture, name)]
 
 
+# Cards.
+
+
 def table_of_cards(rng: Rng) -> Exercise:
     """Four cards (at times three or five), by rank, as the agent has to list them."""
-    cards = _cards(rng, pick(rng, (4, 4, 4, 4, 3, 5)))
+    cards = some_cards(rng, pick(rng, (4, 4, 4, 4, 3, 5)))
     picture = _table(rng, cards)
     return [Turn("Which cards are these?", picture, json.dumps(_ranks(cards)))]
 
 
+def table_by_a_rule(rng: Rng) -> Exercise:
+    """What the cards of a picture count, by the rule that is told."""
+    cards = some_cards(rng, 4)
+    told, counts = _count_by_a_rule(rng, cards)
+    return [Turn(told, _table(rng, cards), counts)]
+
+
 def cards_by_a_rule(rng: Rng) -> Exercise:
-    """What cards count, by the rule that is told: with a picture, or with the cards named."""
+    """The same with the cards named."""
+    cards = some_cards(rng, 4)
+    told, counts = _count_by_a_rule(rng, cards)
+    return [Turn(f"Cards: {', '.join(_ranks(cards))}. {told}", None, counts)]
+
+
+def _count_by_a_rule(rng: Rng, cards: list[Card]) -> tuple[str, str]:
     rule = pick(rng, tuple(FACES))
-    cards = _cards(rng, 4)
     counts = {"cards": _ranks(cards), "number": [card.number(rule) for card in cards]}
-    told = f"{pick(rng, FACES[rule])} What do the cards count?"
-    if rng.random() < 0.5:
-        return [Turn(told, _table(rng, cards), json.dumps(counts))]
-    return [Turn(f"Cards: {', '.join(_ranks(cards))}. {told}", None, json.dumps(counts))]
+    return f"{pick(rng, FACES[rule])} What do the cards count?", json.dumps(counts)
 
 
-def _cards(rng: Rng, count: int) -> list[Card]:
+def some_cards(rng: Rng, count: int) -> list[Card]:
     """Faces come half of the time, as they are harder to tell apart."""
     suits = pick(rng, ("SC", "HD", "SCHD"))
     pack = [Card(rank, suit) for rank in range(1, 14) for suit in suits]
@@ -159,6 +161,10 @@ class Town:
         position = as_xy(self.city.projection.to_xy(place.position))
         return self.views.views(position, heading, tile, tile)
 
+    def signs(self, place: Place, heading: float, tile: int) -> dict[str, tuple[SignBox, ...]]:
+        position = as_xy(self.city.projection.to_xy(place.position))
+        return self.views.signs(position, heading, tile, tile)
+
 
 def _other_shop(mark: Landmark, emblem: Emblem) -> Landmark:
     name = f"{emblem.colour} {emblem.shape} {emblem.kind}".title()
@@ -187,22 +193,21 @@ def _town(number: int) -> Town:
     return Town(np.random.default_rng([number, 1]))
 
 
-def _some_town(rng: Rng) -> Town:
-    return _town(int(rng.integers(TOWNS)))
+def a_place_in_town(rng: Rng) -> tuple[Town, Place, float]:
+    town = _town(int(rng.integers(TOWNS)))
+    return (town, *town.stand(rng))
 
 
 def street_corner(rng: Rng) -> Exercise:
     """The whole observation of four joined views, as the agent has to write it."""
-    town = _some_town(rng)
-    place, heading = town.stand(rng)
+    town, place, heading = a_place_in_town(rng)
     picture = grid.join(town.look(place, heading, pick(rng, STREET_SIZES) // 2), VIEW_SIDES)
     return [Turn("What do you observe?", picture, observation_words(place, heading))]
 
 
 def one_side(rng: Rng) -> Exercise:
     """What is on one side, of four joined views."""
-    town = _some_town(rng)
-    place, heading = town.stand(rng)
+    town, place, heading = a_place_in_town(rng)
     picture = grid.join(town.look(place, heading, pick(rng, STREET_SIZES) // 2), VIEW_SIDES)
     side = pick(rng, tuple(SIDES.values()))
     words = [sighting_words(sighting, heading) for sighting in place.sightings]
@@ -212,8 +217,7 @@ def one_side(rng: Rng) -> Exercise:
 
 def one_view(rng: Rng) -> Exercise:
     """A single view: the landmarks in it."""
-    town = _some_town(rng)
-    place, heading = town.stand(rng)
+    town, place, heading = a_place_in_town(rng)
     words = [sighting_words(sighting, heading) for sighting in place.sightings]
     said = [said for said in words if said.endswith(tuple(SIDES.values()))]
     side = pick(rng, VIEW_SIDES)
@@ -249,6 +253,12 @@ def sum_of_two(rng: Rng) -> tuple[str, None, str]:
         a = int(rng.integers(0, 100) if large else rng.integers(-20, 31))
         b = int(rng.integers(0, 100) if large else rng.integers(0, 14))
     return f"{a} {sign} {b} = ?", None, str(SIGNS[sign](a, b))
+
+
+def echo(rng: Rng) -> Exercise:
+    """Saying again what was said: to copy is the first thing to learn of a text."""
+    said = _sentence(rng) if rng.random() < 0.5 else " ".join(_shop(rng) for _ in range(2))
+    return [Turn(f"Say: {said}", None, said)]
 
 
 def lines(rng: Rng) -> Exercise:
@@ -323,9 +333,8 @@ def _sentence(rng: Rng) -> str:
 # The worlds' own prompts and forms. What is to be done is drawn at random.
 
 
-def cards_form(rng: Rng) -> Exercise:
+def cards_form(rng: Rng, visual: bool = True) -> Exercise:
     """General Points: the cards are read rightly, the formula is any formula of their numbers."""
-    visual = rng.random() < 0.7
     env = _world(
         "amft/GeneralPoints-v0",
         modality="visual" if visual else "text",
@@ -356,9 +365,9 @@ def any_formula(rng: Rng, numbers: list[int]) -> str:
     return "".join(part + sign for part, sign in zip(parts, [*signs, ""], strict=True))
 
 
-def street_form(rng: Rng) -> Exercise:
+def street_form(rng: Rng, visual: bool = True) -> Exercise:
     """V-IRL: the observation is right; instruction and action are any that there are."""
-    visual, style = rng.random() < 0.7, pick(rng, ("absolute", "absolute", "relative"))
+    style = pick(rng, ("absolute", "absolute", "relative"))
     side = STREET_SIZES[0]
     env = _world(
         "amft/VIRL-v0",
@@ -419,33 +428,39 @@ def _played(env: Any, rng: Rng, answer: Callable[[dict[str, Any]], str], most: i
     return turns
 
 
-FIRST_SIGHT: dict[str, tuple[Callable[[Rng], Exercise], float]] = {
-    "small_card": (small_card, 0.25),
-    "one_sign": (one_sign, 0.75),
+Kinds = dict[str, tuple[Callable[[Rng], Exercise], float]]
+"""What there is to draw from, each with its share."""
+
+SHORT_SIGHT: Kinds = {
+    "one_sign": (one_sign, 0.1),
+    "one_card": (one_card, 0.08),
+    "table_of_cards": (table_of_cards, 0.16),
+    "table_by_a_rule": (table_by_a_rule, 0.1),
+    "one_view": (one_view, 0.16),
+    "one_side": (one_side, 0.1),
+    "street_corner": (street_corner, 0.3),
 }
-SHORT_SIGHT: dict[str, tuple[Callable[[Rng], Exercise], float]] = {
-    "one_card": (one_card, 0.06),
-    "one_sign": (one_sign, 0.12),
-    "table_of_cards": (table_of_cards, 0.18),
-    "one_view": (one_view, 0.24),
-    "one_side": (one_side, 0.08),
-    "street_corner": (street_corner, 0.32),
+SHORT_TEXT: Kinds = {
+    "sums": (sums, 0.42),
+    "echo": (echo, 0.1),
+    "lines": (lines, 0.2),
+    "cards_by_a_rule": (cards_by_a_rule, 0.1),
+    "same_or_not": (same_or_not, 0.1),
+    "compass": (compass, 0.08),
 }
-SHORT_TEXT: dict[str, tuple[Callable[[Rng], Exercise], float]] = {
-    "sums": (sums, 0.4),
-    "lines": (lines, 0.25),
-    "cards_by_a_rule": (cards_by_a_rule, 0.12),
-    "same_or_not": (same_or_not, 0.13),
-    "compass": (compass, 0.1),
+TEXT_FORMS: Kinds = {
+    "cards_form_in_words": (partial(cards_form, visual=False), 0.4),
+    "street_form_in_words": (partial(street_form, visual=False), 0.3),
+    "math_form": (math_form, 0.3),
 }
-FORMS: dict[str, tuple[Callable[[Rng], Exercise], float]] = {
-    "cards_form": (cards_form, 0.4),
-    "street_form": (street_form, 0.4),
-    "math_form": (math_form, 0.2),
+FORMS: Kinds = {
+    "cards_form": (cards_form, 0.35),
+    "street_form": (street_form, 0.35),
+    **{name: (make, 0.3 * share) for name, (make, share) in TEXT_FORMS.items()},
 }
 
 
-def draw(kinds: dict[str, tuple[Callable[[Rng], Exercise], float]], seed: list[int]) -> Exercise:
+def draw(kinds: Kinds, seed: list[int]) -> Exercise:
     """The exercise of a seed, of a kind drawn by its share."""
     rng = np.random.default_rng(seed)
     makers, shares = zip(*kinds.values(), strict=True)

@@ -11,6 +11,7 @@ a free line of sight, and shrinks with distance. Same place, same pixels.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -73,6 +74,16 @@ class StreetViews:
         """What lies straight ahead."""
         return self.views(position, heading, height, width)["front"]
 
+    def signs(
+        self, position: XY, heading: float, height: int, width: int
+    ) -> dict[str, tuple[SignBox, ...]]:
+        """Where the landmarks' signs are in the four views, far ones first as they are painted."""
+        scene, lens = self._look_around(position, heading), _Lens(height, width)
+        return {
+            side: tuple(self._sign_boxes(scene, quarter, lens))
+            for quarter, side in enumerate(VIEW_SIDES)
+        }
+
     def _look_around(self, position: XY, heading: float) -> _Scene:
         """All that is near, in the camera's own axes: metres ahead, metres to the right."""
         here = np.array(position, float)
@@ -118,29 +129,40 @@ class StreetViews:
         _paint_ground(draw, lens, _turned(scene.roads, quarter), look.road)
         _paint_ground(draw, lens, _turned(scene.dashes, quarter), line)
         _paint_walls(draw, lens, scene, quarter)
-        for place, index in zip(_turned(scene.marks, quarter), scene.mark_index, strict=True):
-            if abs(place[1]) < place[0] * 1.3:  # a sign may hang over the edge of the picture
-                self._paint_sign(canvas, lens, place, int(index))
+        for sign in self._sign_boxes(scene, quarter, lens):
+            self._paint_sign(canvas, sign)
         picture = np.asarray(canvas)
         picture.setflags(write=False)
         return picture
 
-    def _paint_sign(
-        self, canvas: PILImage.Image, lens: _Lens, place: np.ndarray, index: int
-    ) -> None:
-        mark = self._city.landmarks[index]
-        away = float(np.hypot(*place))
-        size = max(3, round(lens.focal * SIGN_M / max(away, SIGN_NEAR_M)))
-        column = lens.column(place[0], place[1])
-        row = lens.row(place[0], SIGN_HEIGHT_M)
-        emblem = emblem_image(mark.emblem, size)
-        corner = (round(column - size / 2), round(max(row - size / 2, 0.02 * canvas.height)))
-        canvas.paste(emblem, corner, emblem)
-        letters = round(size * 0.3)
+    def _sign_boxes(self, scene: _Scene, quarter: int, lens: _Lens) -> Iterator[SignBox]:
+        for place, index in zip(_turned(scene.marks, quarter), scene.mark_index, strict=True):
+            if abs(place[1]) >= place[0] * 1.3:  # a sign may hang over the edge of the picture
+                continue
+            size = max(3, round(lens.focal * SIGN_M / max(float(np.hypot(*place)), SIGN_NEAR_M)))
+            left = round(lens.column(place[0], place[1]) - size / 2)
+            top = round(max(lens.row(place[0], SIGN_HEIGHT_M) - size / 2, 0.02 * lens.height))
+            yield SignBox(int(index), left, top, size)
+
+    def _paint_sign(self, canvas: PILImage.Image, sign: SignBox) -> None:
+        mark = self._city.landmarks[sign.landmark]
+        emblem = emblem_image(mark.emblem, sign.size)
+        canvas.paste(emblem, (sign.left, sign.top), emblem)
+        letters = round(sign.size * 0.3)
         if letters >= 8:
             board = name_image(mark.name, letters)
-            below = (round(column - board.width / 2), corner[1] + size)
-            canvas.paste(board, below)
+            middle = sign.left + sign.size / 2
+            canvas.paste(board, (round(middle - board.width / 2), sign.top + sign.size))
+
+
+@dataclass(frozen=True)
+class SignBox:
+    """A landmark's sign in a view: the landmark's number in its city, and a square of pixels."""
+
+    landmark: int
+    left: int
+    top: int
+    size: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,6 +183,7 @@ class _Lens:
     """Projects metres ahead, right and up to columns and rows."""
 
     def __init__(self, height: int, width: int) -> None:
+        self.height = height
         self.focal = width / 2  # 90 degrees
         self.middle = width / 2
         self.horizon = height * HORIZON

@@ -11,15 +11,17 @@ from accelerate import PartialState
 from hydra import compose, initialize_config_module
 
 from agents.policy import Policy
-from agents.tiny_vlm import build_tiny_vlm
-from amft_mm.pretrain import rate, store, teach
+from amft_mm.pretrain import rate, store, teach, untrained
 from amft_mm.pretraining import exercises as taught
+from amft_mm.pretraining import seeing
 from amft_mm.pretraining.card import AT_MOST, TARGETS, model_card
 from amft_mm.pretraining.exam import QUESTIONS, TASKS, ask, examine
+from amft_mm.pretraining.stages import STAGES
+from envs.virl.city import COLOURS
 from envs.virl.city_files import load_city
 
 ROOT = Path(__file__).parents[2]
-KINDS = {**taught.FIRST_SIGHT, **taught.SHORT_SIGHT, **taught.SHORT_TEXT, **taught.FORMS}
+KINDS = {**taught.SHORT_SIGHT, **taught.SHORT_TEXT, **taught.TEXT_FORMS, **taught.FORMS}
 
 
 def drawn(name, count=20):
@@ -89,43 +91,73 @@ def test_the_rate_warms_up_and_comes_down():
     assert rates[-1] == pytest.approx(0.02, abs=1e-3)
 
 
-def settings(**changes):
+SMALL = {
+    "seeing": ["seeing.steps=4", "seeing.batch.scenes=3"],
+    "reading": ["reading.steps=4", "reading.batch.text=3"],
+    "together": ["together.steps=4", "together.batch={sight: 3, text: 2, forms: 1}"],
+}
+QUICK = [setting for settings in SMALL.values() for setting in settings]
+QUICK += ["warmup=2", "exam=2", "exam_at_the_end=1"]
+
+
+def settings(*changes):
     with initialize_config_module("configs", version_base="1.3"):
-        config = compose("pretrain")
-    config.batch = {"first": 8, "first_text": 4, "sight": 4, "text": 4, "forms": 1}
-    config.steps, config.first_steps, config.forms_from, config.warmup = 6, 2, 3, 2
-    config.log_every, config.exam = 6, 2
-    return config
+        return compose("pretrain", [*QUICK, *changes])
 
 
-def untrained(folder, seed):
-    build_tiny_vlm(folder, seed)
-    return Policy.load(str(folder), device="cpu")
-
-
-def taught_to(folder, config):
-    policy = untrained(folder / "start", 0)
-    rows = list(teach(policy, config, folder / "checkpoint.pt", PartialState(cpu=True)))
-    return policy, rows
+def taught_to(folder, config, stages=STAGES):
+    policy, team = untrained(folder, 0), PartialState(cpu=True)
+    rows = [row for name in stages for row in teach(policy, name, config, folder, team)]
+    return policy.model.state_dict(), rows
 
 
 @pytest.mark.slow
 def test_an_interrupted_training_comes_to_the_same_weights(tmp_path):
-    """Which holds only where training is a function of its settings."""
-    whole, [row] = taught_to(tmp_path / "whole", settings())
-    assert np.isfinite(row["loss"])
-    config = settings()
-    config.log_every = 3
-    policy = untrained(tmp_path / "parts" / "start", 0)
-    first = next(
-        teach(policy, config, tmp_path / "parts" / "checkpoint.pt", PartialState(cpu=True))
-    )
-    assert first["step"] == 3
-    again, rows = taught_to(tmp_path / "parts", config)
-    assert [r["step"] for r in rows] == [6]
-    assert rows[0]["tokens"] == row["tokens"]
-    mine, theirs = whole.model.state_dict(), again.model.state_dict()
-    assert all(torch.equal(mine[key], theirs[key]) for key in mine)
+    """Which holds only where training is a function of its settings; stages that ran by
+    themselves, each in a process that knew nothing of the other, are put together."""
+    whole, rows = taught_to(tmp_path / "whole", settings("log_every=4"))
+    assert [row["step"] for row in rows] == [4, 4, 4]
+    assert all(np.isfinite(row["loss"]) for row in rows)
+    config, folder = settings("log_every=2"), tmp_path / "parts"
+    taught_to(folder, config, ["reading"])
+    first = next(teach(untrained(folder, 0), "seeing", config, folder, PartialState(cpu=True)))
+    assert first["step"] == 2
+    with pytest.raises(SystemExit, match="together comes after seeing"):
+        taught_to(folder, config, ["together"])
+    again, rows = taught_to(folder, config)
+    assert [row["step"] for row in rows] == [4, 2, 4]
+    assert all(torch.equal(whole[key], again[key]) for key in whole)
+
+
+def test_a_stage_trains_its_own_part(tmp_path):
+    config = settings("log_every=4")
+    config.seeing.steps = config.reading.steps = 1
+    before = untrained(tmp_path, 0).model.state_dict()
+    for stage, part in (("seeing", "visual"), ("reading", "language_model")):
+        after, _ = taught_to(tmp_path / stage, config, [stage])
+        changed = {key for key in after if not torch.equal(after[key], before[key])}
+        assert changed
+        assert all(f".{part}." in key or key == "lm_head.weight" for key in changed)
+
+
+def test_scenes_say_what_is_where():
+    """Labels at another place than the thing would teach nonsense."""
+    for make in (seeing.signs_on_a_wall, seeing.street, seeing.cards):
+        scenes = [make(np.random.default_rng(seed)) for seed in range(20)]
+        assert any(scene.labels.any() for scene in scenes)
+        for scene in scenes:
+            height, width = scene.picture.shape[:2]
+            assert scene.labels.shape[:2] == (height // seeing.TOKEN, width // seeing.TOKEN)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        scene = seeing.signs_on_a_wall(rng)
+        for row, column in np.argwhere(scene.labels[..., 0] > 0):
+            said = [seeing.LABELS[k] for k in np.flatnonzero(scene.labels[row, column])]
+            assert len(said) == 4
+            colour = np.array(COLOURS[said[1]])
+            top, left = row * seeing.TOKEN, column * seeing.TOKEN
+            token = scene.picture[top : top + seeing.TOKEN, left : left + seeing.TOKEN]
+            assert (np.abs(token.astype(int) - colour).sum(-1) < 60).any(), said
 
 
 @pytest.mark.slow
@@ -133,16 +165,13 @@ def test_two_processes_make_what_one_makes(tmp_path):
     made = {}
     for number in (1, 2):
         out = tmp_path / str(number)
-        launch = ["torchrun", "--nproc_per_node", str(number)]
-        small = ["steps=3", "first_steps=1", "forms_from=2", "warmup=1", "log_every=3", "exam=1"]
-        sizes = ["batch.first=4", "batch.sight=3", "batch.text=3", "batch.forms=1"]
-        command = [*launch, "-m", "amft_mm.pretrain", *small, *sizes]
-        command += ["exam_at_the_end=1", f"out={out}"]
+        launch = ["torchrun", "--nproc_per_node", str(number), "-m", "amft_mm.pretrain"]
+        command = [*launch, *QUICK, "log_every=4", f"out={out}"]
         done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
         assert done.returncode == 0, done.stderr[-2000:]
         made[number] = Policy.load(str(out), device="cpu").model.state_dict()
         assert (out / "README.md").exists()
-        assert not (out / "checkpoint.pt").exists()
+        assert not list(out.glob("*.pt"))
     for key in made[1]:  # what is stored is rounded to bfloat16: 8 bits
         assert torch.allclose(made[1][key], made[2][key], rtol=2e-2, atol=1e-4), key
 

@@ -58,21 +58,32 @@ def other_deck(deck: str | Path) -> str:
 def table_picture(deck: Deck, cards: Sequence[Card], size: tuple[int, int]) -> Image:
     """The cards side by side on the deck's table, as large as fits, read-only."""
     height, width = size
-    rows, columns = _layout(len(cards), size)
-    gap = max(1, round(min(size) * GAP_SHARE))
-    cell = ((height - gap * (rows + 1)) // rows, (width - gap * (columns + 1)) // columns)
     table = PILImage.new("RGB", (width, height), deck.table)
-    for index, card in enumerate(cards):
-        row, column = divmod(index, columns)
-        in_row = min(columns, len(cards) - row * columns)
-        left = (width - in_row * (cell[1] + gap) + gap) // 2
-        picture = _fitted(deck, card, cell)
-        x = left + column * (cell[1] + gap) + (cell[1] - picture.width) // 2
-        y = gap + row * (cell[0] + gap) + (cell[0] - picture.height) // 2
+    for card, (left, top, cell_width, cell_height) in zip(
+        cards, card_boxes(len(cards), size), strict=True
+    ):
+        picture = _fitted(deck, card, (cell_height, cell_width))
+        x, y = left + (cell_width - picture.width) // 2, top + (cell_height - picture.height) // 2
         table.paste(picture, (x, y), picture)
     image = np.asarray(table)
     image.setflags(write=False)
     return image
+
+
+def card_boxes(count: int, size: tuple[int, int]) -> list[tuple[int, int, int, int]]:
+    """(left, top, width, height) of the room that each of so many cards has in the picture."""
+    height, width = size
+    rows, columns = _layout(count, size)
+    gap = max(1, round(min(size) * GAP_SHARE))
+    cell = ((height - gap * (rows + 1)) // rows, (width - gap * (columns + 1)) // columns)
+    boxes = []
+    for index in range(count):
+        row, column = divmod(index, columns)
+        in_row = min(columns, count - row * columns)
+        start = (width - in_row * (cell[1] + gap) + gap) // 2
+        left, top = start + column * (cell[1] + gap), gap + row * (cell[0] + gap)
+        boxes.append((left, top, cell[1], cell[0]))
+    return boxes
 
 
 def _layout(count: int, size: tuple[int, int]) -> tuple[int, int]:

@@ -1,0 +1,205 @@
+"""The stages of pretraining: what a step learns from, what it asks, and what it trains.
+
+`lesson(sizes, seed)` lists a step's examples, each drawn from a seed of its own; `learn(examples, team)`
+adds the gradients of the team's mean loss; `exam(count)` measures on examples that no step draws.
+`after` names the stages before, with the part of the model that each has trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import torch
+from accelerate import PartialState
+
+from agents.conversation import Conversation, Limits
+from agents.policy import Policy
+from amft_mm.pretraining import seeing
+from amft_mm.pretraining.exercises import (
+    FORMS,
+    SHORT_SIGHT,
+    SHORT_TEXT,
+    TEXT_FORMS,
+    Exercise,
+    Kinds,
+    draw,
+)
+
+PASS_TOKENS = 1500
+"""Read in one pass, padding included: small, so that what is padded together is of a length."""
+EXAM_SEED = 2**31
+
+Seed = list[int]
+
+
+class Stage(Protocol):
+    number: int
+    module: torch.nn.Module
+    after: Mapping[str, torch.nn.Module]
+
+    def lesson(self, sizes: Mapping[str, int], seed: Seed) -> list[Any]: ...
+
+    def learn(self, examples: list[Any], team: PartialState) -> tuple[float, int]:
+        """(the mean loss, the tokens read) of the whole team."""
+        ...
+
+    def exam(self, count: int) -> dict[str, float]: ...
+
+
+class Seeing:
+    """The vision tower, by scenes."""
+
+    number = 1
+
+    def __init__(self, policy: Policy) -> None:
+        model = policy.plain_model
+        self._policy = policy
+        self.module = seeing.Eye(model.model.visual, model.config.text_config.hidden_size)
+        self.after: Mapping[str, torch.nn.Module] = {}
+
+    def lesson(self, sizes: Mapping[str, int], seed: Seed) -> list[Seed]:
+        return [[*seed, 0, number] for number in range(sizes["scenes"])]
+
+    def learn(self, examples: list[Seed], team: PartialState) -> tuple[float, int]:
+        scenes = [seeing.draw_scene(np.random.default_rng(seed)) for seed in examples]
+        things, tokens = team_sum(
+            team,
+            sum(int(scene.labels.any(-1).sum()) for scene in scenes),
+            sum(scene.labels[..., 0].size for scene in scenes),
+        )
+        loss = seeing.seeing_loss(self._look(scenes), scenes) / max(1.0, things)
+        loss.backward()
+        (total,) = team_sum(team, loss.item())
+        return total, int(tokens)
+
+    @torch.no_grad()
+    def exam(self, count: int) -> dict[str, float]:
+        right: dict[str, float] = {}
+        for make in (seeing.signs_on_a_wall, seeing.street, seeing.cards):
+            rng = np.random.default_rng(EXAM_SEED)
+            scenes = [make(rng) for _ in range(count)]
+            for thing, (known, shown) in seeing.seen_rightly(self._look(scenes), scenes).items():
+                if shown:
+                    right[f"{make.__name__}/{thing}"] = known / shown
+        return right
+
+    def _look(self, scenes: list[seeing.Scene]) -> torch.Tensor:
+        assert self._policy.pictures is not None
+        return self.module(*self._policy.pictures.pixels([scene.picture for scene in scenes]))
+
+
+class _Speaking:
+    """Exercises answered in words."""
+
+    parts: ClassVar[dict[str, Kinds]]
+    asked: ClassVar[tuple[Kinds, ...]]
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+
+    def lesson(self, sizes: Mapping[str, int], seed: Seed) -> list[tuple[Kinds, Seed]]:
+        return [
+            (kinds, [*seed, part, number])
+            for part, (name, kinds) in enumerate(self.parts.items())
+            for number in range(sizes[name])
+        ]
+
+    def learn(self, examples: list[tuple[Kinds, Seed]], team: PartialState) -> tuple[float, int]:
+        self._policy.model.train()
+        conversations = [self._conversation(draw(kinds, seed)) for kinds, seed in examples]
+        targets, tokens = team_sum(
+            team,
+            sum(int(c.chosen().sum()) for c in conversations),
+            sum(len(c.ids) for c in conversations),
+        )
+        total = 0.0
+        for part in by_length(conversations, PASS_TOKENS):
+            loss = -self._policy.score(part).log_probs.sum() / targets
+            loss.backward()
+            total += loss.item()
+        (total,) = team_sum(team, total)
+        return total, int(tokens)
+
+    @torch.no_grad()
+    def exam(self, count: int) -> dict[str, float]:
+        """By kind, how many answers the model would give to the letter: every token the likeliest."""
+        self._policy.model.eval()
+        found = {}
+        asked = {name: make for kinds in self.asked for name, (make, _) in kinds.items()}
+        for name, make in asked.items():
+            rng = np.random.default_rng([EXAM_SEED, len(name)])
+            conversations = [self._conversation(make(rng)) for _ in range(count)]
+            right = answers = 0
+            for part in by_length(conversations, PASS_TOKENS):
+                batch = self._policy.batch(part)
+                logits = self._policy.plain_model.lm_head(self._policy.hidden_states(batch))
+                agrees = (logits[:, :-1].argmax(-1) == batch.input_ids[:, 1:]).cpu().numpy()
+                for row, conversation in enumerate(part):
+                    for answer in conversation.answers:
+                        answers += 1
+                        right += bool(agrees[row, answer.start - 1 : answer.stop - 1].all())
+            found[name] = right / answers
+        return found
+
+    def _conversation(self, exercise: Exercise) -> Conversation:
+        conversation = Conversation(self._policy, Limits(max_tokens=4096, max_new_tokens=1))
+        for turn in exercise:
+            if not conversation.observe(turn.text, turn.image):
+                break
+            conversation.say(turn.answer)
+        return conversation
+
+
+class Reading(_Speaking):
+    """The language model, by exercises without pictures."""
+
+    number = 2
+    parts: ClassVar = {"text": SHORT_TEXT, "forms": TEXT_FORMS}
+    asked: ClassVar = (SHORT_TEXT,)
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__(policy)
+        self.module = policy.plain_model.model.language_model
+        self.after: Mapping[str, torch.nn.Module] = {}
+
+
+class Together(_Speaking):
+    """The whole model, by all exercises."""
+
+    number = 3
+    parts: ClassVar = {"sight": SHORT_SIGHT, "text": SHORT_TEXT, "forms": FORMS}
+    asked: ClassVar = (SHORT_SIGHT, SHORT_TEXT)
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__(policy)
+        self.module = policy.model
+        self.after = {"seeing": Seeing(policy).module, "reading": Reading(policy).module}
+
+
+STAGES: dict[str, Callable[[Policy], Any]] = {
+    "seeing": Seeing,
+    "reading": Reading,
+    "together": Together,
+}
+
+
+def team_sum(team: PartialState, *numbers: float) -> list[float]:
+    if team.num_processes == 1:
+        return list(numbers)
+    tensor = torch.tensor(numbers, dtype=torch.float64)
+    torch.distributed.all_reduce(tensor)
+    return tensor.tolist()
+
+
+def by_length(conversations: list[Conversation], tokens: int) -> Iterator[list[Conversation]]:
+    """Groups of similar length, each of about so many tokens with its padding."""
+    group: list[Conversation] = []
+    for conversation in sorted(conversations, key=lambda c: len(c.ids)):
+        if group and len(conversation.ids) * (len(group) + 1) > tokens:
+            yield group
+            group = []
+        group.append(conversation)
+    if group:
+        yield group
