@@ -78,12 +78,14 @@ def build_tiny_vlm(folder: Path, seed: int = 0) -> None:
 
 @torch.no_grad()
 def scale_to_fan_in(model: torch.nn.Module) -> None:
-    """Weights as large as their number of inputs asks for. transformers' 0.02 is meant for wide
-    models: from it, a model this narrow did not begin to see in the time in which this one did."""
+    """Weights as large as their number of inputs asks for, and what layers add to the stream small.
+    transformers' 0.02 is meant for wide models: from it, a model this narrow did not begin to see in
+    the time in which this one did; and with large additions words are drowned before they are used."""
     for name, parameter in model.named_parameters():
         if parameter.ndim > 1:
-            inputs = parameter[0].numel()
-            parameter.normal_(0.0, 0.05 if "embed_tokens" in name else inputs**-0.5)
+            adds = name.endswith(("o_proj.weight", "down_proj.weight", "attn.proj.weight"))
+            spread = parameter[0].numel() ** -0.5 * (0.1 if adds else 1.0)
+            parameter.normal_(0.0, 0.05 if "embed_tokens" in name else spread)
 
 
 def train_tokenizer(seed: int) -> PreTrainedTokenizerFast:

@@ -1,7 +1,7 @@
 """`python -m amft_mm.pretrain` remakes the tiny VLM from nothing.
 
-Three stages (amft_mm/pretraining): the vision tower learns to see by itself, the language model to read
-and reckon by itself, then both learn together to say what is seen and to keep to the worlds' forms.
+In stages (amft_mm/pretraining): the vision tower learns to see by itself, the language model to copy,
+then to read and reckon, and both together to say what is seen and to keep to the worlds' forms.
 What a step learns from is a function of (seed, stage, step): same settings, same weights, and under
 `torchrun --nproc_per_node 2 -m amft_mm.pretrain` the processes share a step's examples. An interrupted
 run goes on from its last checkpoint. What the model can do is measured at the end and written into its
@@ -36,11 +36,12 @@ def main(config: DictConfig) -> None:
     folder = Path(config.out)
     if (folder / "README.md").exists():
         raise SystemExit(f"{folder} holds a finished model: choose another folder by out=")
-    if config.only not in (None, *STAGES):
-        raise SystemExit(f"only={config.only!r}: the stages are {', '.join(STAGES)}")
+    only = list(STAGES) if config.only is None else list(config.only)
+    if unknown := [name for name in only if name not in STAGES]:
+        raise SystemExit(f"only={unknown}: the stages are {', '.join(STAGES)}")
     team = PartialState(cpu=True)
     policy = untrained(folder, config.seed)
-    for name in STAGES if config.only is None else [config.only]:
+    for name in only:
         for row in teach(policy, name, config, folder, team):
             if team.is_main_process:
                 print(name, "  ".join(f"{k} {v:.4g}" for k, v in row.items()), flush=True)

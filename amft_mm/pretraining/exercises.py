@@ -261,6 +261,20 @@ def echo(rng: Rng) -> Exercise:
     return [Turn(f"Say: {said}", None, said)]
 
 
+def echo_of_words(rng: Rng) -> Exercise:
+    """The same with words that do not belong together, so that nothing but copying helps."""
+    words = [pick(rng, _words()) for _ in range(int(rng.integers(2, 9)))]
+    return [Turn(f"Say: {' '.join(words)}", None, " ".join(words))]
+
+
+@lru_cache(maxsize=1)
+def _words() -> list[str]:
+    """Words of shop names and of sentences, numbers and ranks, each kind about as often."""
+    shops = [word for mark in load_city("gridtown").landmarks for word in mark.name.split()]
+    few = ("north", "south", "left", "right", "Stop", "turn", "face", *RANKS)
+    return [*shops, *few * 15, *"0123456789" * 20]
+
+
 def lines(rng: Rng) -> Exercise:
     """Questions about a numbered list: line k, the one after, the line that names something."""
     said = [_sentence(rng) for _ in range(int(rng.integers(2, 9)))]
@@ -440,9 +454,10 @@ SHORT_SIGHT: Kinds = {
     "one_side": (one_side, 0.1),
     "street_corner": (street_corner, 0.3),
 }
+ECHOES: Kinds = {"echo": (echo, 0.5), "echo_of_words": (echo_of_words, 0.5)}
 SHORT_TEXT: Kinds = {
     "sums": (sums, 0.42),
-    "echo": (echo, 0.1),
+    "echo_of_words": (echo_of_words, 0.1),
     "lines": (lines, 0.2),
     "cards_by_a_rule": (cards_by_a_rule, 0.1),
     "same_or_not": (same_or_not, 0.1),

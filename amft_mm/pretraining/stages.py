@@ -18,6 +18,7 @@ from agents.conversation import Conversation, Limits
 from agents.policy import Policy
 from amft_mm.pretraining import seeing
 from amft_mm.pretraining.exercises import (
+    ECHOES,
     FORMS,
     SHORT_SIGHT,
     SHORT_TEXT,
@@ -152,12 +153,13 @@ class _Speaking:
         return conversation
 
 
-class Reading(_Speaking):
-    """The language model, by exercises without pictures."""
+class Copying(_Speaking):
+    """The language model, by saying again what was said. Copying comes suddenly, once it is asked
+    for alone; among other exercises it came twenty times later."""
 
     number = 2
-    parts: ClassVar = {"text": SHORT_TEXT, "forms": TEXT_FORMS}
-    asked: ClassVar = (SHORT_TEXT,)
+    parts: ClassVar = {"echoes": ECHOES}
+    asked: ClassVar = (ECHOES,)
 
     def __init__(self, policy: Policy) -> None:
         super().__init__(policy)
@@ -165,21 +167,38 @@ class Reading(_Speaking):
         self.after: Mapping[str, torch.nn.Module] = {}
 
 
+class Reading(_Speaking):
+    """The language model, by all exercises without pictures."""
+
+    number = 3
+    parts: ClassVar = {"text": SHORT_TEXT, "forms": TEXT_FORMS}
+    asked: ClassVar = (SHORT_TEXT,)
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__(policy)
+        self.module = policy.plain_model.model.language_model
+        self.after: Mapping[str, torch.nn.Module] = {"copying": self.module}
+
+
 class Together(_Speaking):
     """The whole model, by all exercises."""
 
-    number = 3
+    number = 4
     parts: ClassVar = {"sight": SHORT_SIGHT, "text": SHORT_TEXT, "forms": FORMS}
     asked: ClassVar = (SHORT_SIGHT, SHORT_TEXT)
 
     def __init__(self, policy: Policy) -> None:
         super().__init__(policy)
         self.module = policy.model
-        self.after = {"seeing": Seeing(policy).module, "reading": Reading(policy).module}
+        self.after: Mapping[str, torch.nn.Module] = {
+            "seeing": Seeing(policy).module,
+            "reading": Reading(policy).module,
+        }
 
 
 STAGES: dict[str, Callable[[Policy], Any]] = {
     "seeing": Seeing,
+    "copying": Copying,
     "reading": Reading,
     "together": Together,
 }

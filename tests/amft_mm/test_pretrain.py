@@ -21,7 +21,13 @@ from envs.virl.city import COLOURS
 from envs.virl.city_files import load_city
 
 ROOT = Path(__file__).parents[2]
-KINDS = {**taught.SHORT_SIGHT, **taught.SHORT_TEXT, **taught.TEXT_FORMS, **taught.FORMS}
+KINDS = {
+    **taught.ECHOES,
+    **taught.SHORT_SIGHT,
+    **taught.SHORT_TEXT,
+    **taught.TEXT_FORMS,
+    **taught.FORMS,
+}
 
 
 def drawn(name, count=20):
@@ -93,6 +99,7 @@ def test_the_rate_warms_up_and_comes_down():
 
 SMALL = {
     "seeing": ["seeing.steps=4", "seeing.batch.scenes=3"],
+    "copying": ["copying.steps=4", "copying.batch.echoes=3"],
     "reading": ["reading.steps=4", "reading.batch.text=3"],
     "together": ["together.steps=4", "together.batch={sight: 3, text: 2, forms: 1}"],
 }
@@ -116,24 +123,24 @@ def test_an_interrupted_training_comes_to_the_same_weights(tmp_path):
     """Which holds only where training is a function of its settings; stages that ran by
     themselves, each in a process that knew nothing of the other, are put together."""
     whole, rows = taught_to(tmp_path / "whole", settings("log_every=4"))
-    assert [row["step"] for row in rows] == [4, 4, 4]
+    assert [row["step"] for row in rows] == [4, 4, 4, 4]
     assert all(np.isfinite(row["loss"]) for row in rows)
     config, folder = settings("log_every=2"), tmp_path / "parts"
-    taught_to(folder, config, ["reading"])
+    taught_to(folder, config, ["copying", "reading"])
     first = next(teach(untrained(folder, 0), "seeing", config, folder, PartialState(cpu=True)))
     assert first["step"] == 2
     with pytest.raises(SystemExit, match="together comes after seeing"):
         taught_to(folder, config, ["together"])
     again, rows = taught_to(folder, config)
-    assert [row["step"] for row in rows] == [4, 2, 4]
+    assert [row["step"] for row in rows] == [4, 4]
     assert all(torch.equal(whole[key], again[key]) for key in whole)
 
 
 def test_a_stage_trains_its_own_part(tmp_path):
     config = settings("log_every=4")
-    config.seeing.steps = config.reading.steps = 1
+    config.seeing.steps = config.copying.steps = 1
     before = untrained(tmp_path, 0).model.state_dict()
-    for stage, part in (("seeing", "visual"), ("reading", "language_model")):
+    for stage, part in (("seeing", "visual"), ("copying", "language_model")):
         after, _ = taught_to(tmp_path / stage, config, [stage])
         changed = {key for key in after if not torch.equal(after[key], before[key])}
         assert changed
