@@ -36,6 +36,8 @@ class Plan:
     limits: Limits = field(default_factory=Limits)
     replacements: int = 2
     """Tries after a failure; 0 masks at once."""
+    share: tuple[int, int] = (0, 1)
+    """(k, n): of the tasks, those that process k of n plays."""
 
     def task_seed(self, task: int) -> int:
         """The environment's seed: the same for all members of a group."""
@@ -62,7 +64,9 @@ class _Seat:
 
 def play(worlds: Worlds, tongue: Tongue, engine: Engine, plan: Plan) -> list[Trajectory]:
     """The trajectories by task, then member."""
-    waiting = deque((task, member, 0) for task in range(plan.tasks) for member in range(plan.group))
+    first, stride = plan.share
+    tasks = range(first, plan.tasks, stride)
+    waiting = deque((task, member, 0) for task in tasks for member in range(plan.group))
     done: dict[tuple[int, int], Trajectory] = {}
     seats: list[_Seat] = []
     free = deque(range(min(worlds.slots, len(waiting))))

@@ -20,7 +20,6 @@ from pathlib import Path
 
 import hydra
 import torch
-from accelerate import PartialState
 from omegaconf import DictConfig
 
 from agents.policy import Policy
@@ -28,6 +27,7 @@ from agents.tiny_vlm import build_tiny_vlm
 from amft_mm.pretraining.card import model_card
 from amft_mm.pretraining.exam import examine
 from amft_mm.pretraining.stages import STAGES, Stage
+from amft_mm.team import Team
 
 
 @hydra.main(version_base="1.3", config_path="pkg://configs", config_name="pretrain")
@@ -39,15 +39,15 @@ def main(config: DictConfig) -> None:
     only = list(STAGES) if config.only is None else list(config.only)
     if unknown := [name for name in only if name not in STAGES]:
         raise SystemExit(f"only={unknown}: the stages are {', '.join(STAGES)}")
-    team = PartialState(cpu=True)
-    policy = untrained(folder, config.seed)
+    policy = untrained(folder, config.seed)  # first: in a team transformers saves on rank 0 alone
+    team = Team()
     for name in only:
         for row in teach(policy, name, config, folder, team):
-            if team.is_main_process:
+            if team.main:
                 print(name, "  ".join(f"{k} {v:.4g}" for k, v in row.items()), flush=True)
     if config.only is not None:
         return
-    if team.is_main_process:
+    if team.main:
         finish(policy, folder, config)
         for name in STAGES:
             checkpoint(folder, name).unlink()
@@ -88,7 +88,7 @@ def store(policy: Policy, folder: Path) -> None:
 
 
 def teach(
-    policy: Policy, name: str, config: DictConfig, folder: Path, team: PartialState
+    policy: Policy, name: str, config: DictConfig, folder: Path, team: Team
 ) -> Iterator[dict[str, float]]:
     """One stage, in place, from its checkpoint if there is one, else from the stages before it;
     yields what the steps came to, every `log_every` of them."""
@@ -106,8 +106,8 @@ def teach(
         for group in optimizer.param_groups:
             group["lr"] = settings.lr * rate(step, settings.steps, config.warmup)
         lesson = stage.lesson(settings.batch, [config.seed, stage.number, step])
-        loss, read = stage.learn(lesson[team.process_index :: team.num_processes], team)
-        share_gradients(team, parameters)
+        loss, read = stage.learn(team.mine(lesson), team)
+        team.share_gradients(parameters)
         torch.nn.utils.clip_grad_norm_(parameters, config.clip)
         optimizer.step()
         optimizer.zero_grad(set_to_none=False)
@@ -117,7 +117,7 @@ def teach(
             seconds = before + time.monotonic() - started
             loss = sum(losses) / len(losses)
             row = {"step": step, "loss": loss, "tokens": tokens, "time": seconds}
-            if team.is_main_process:
+            if team.main:
                 row |= stage.exam(config.exam)
                 save_checkpoint(
                     checkpoint(folder, name), stage.module, optimizer, (step, tokens, seconds)
@@ -174,18 +174,6 @@ def rate(step: int, steps: int, warmup: int) -> float:
         return step / warmup
     done = (step - warmup) / max(1, steps - warmup)
     return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done))
-
-
-def share_gradients(team: PartialState, parameters: list[torch.nn.Parameter]) -> None:
-    """The sum over all processes, in one message."""
-    if team.num_processes == 1:
-        return
-    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-    together = torch.cat([gradient.flatten() for gradient in gradients])
-    torch.distributed.all_reduce(together)
-    parts = together.split([p.numel() for p in parameters])
-    for parameter, gradient in zip(parameters, parts, strict=True):
-        parameter.grad = gradient.view_as(parameter)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-"""What commands read from their configuration, in one way."""
+"""What commands read from their configuration, in one way.
+
+An `env` has a `name`, the `id` that gymnasium knows, the `splits` that it is evaluated on, and
+keyword arguments of `gymnasium.make`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,8 @@ from agents.worlds import World
 
 
 def world_of(env: DictConfig, **changes: Any) -> World:
-    """The world of a configuration's `env`: every key but `name` and `id` goes to gymnasium.make."""
+    """The world of a configuration's `env`; `changes` are to its keyword arguments."""
     options: dict[str, Any] = OmegaConf.to_container(env, resolve=True)  # type: ignore[assignment]
-    options.pop("name", None)
+    for key in ("name", "splits"):
+        options.pop(key, None)
     return World(str(options.pop("id")), options | changes)

@@ -1,108 +1,106 @@
-"""`python -m amft_mm.train env=virl|general_points|math`
+"""`python -m amft_mm.train env=virl|general_points|math [name=value ...]`
 
-Imitates the environment's expert with a small recurrent byte model on text observations, then
-plays unseen instances and counts successes. It is the thin thread through worlds, configuration
-and run folders that the AMFT learner replaces: no pictures, no exploration, no mixing yet.
+Trains an agent by imitation and exploration, mixed as `method=` says, into the folder `out=`.
+`resume=true` goes on with an interrupted run. Under `torchrun --nproc_per_node N -m amft_mm.train` N
+processes make the update that one would make.
 """
 
 from __future__ import annotations
 
-import random
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import hydra
 import torch
 from omegaconf import DictConfig, OmegaConf
-from rich.progress import Progress
 
-from amft_mm.byte_model import ByteModel
+from agents.engines import make_engine
+from agents.locate import locate_model
+from agents.policy import Policy
+from amft_mm.demos import make_demos
+from amft_mm.progress import Progress
 from amft_mm.run_folder import RunFolder, default_path
-
-
-def make_env(config: DictConfig, **changes: Any) -> gymnasium.Env[Any, Any]:
-    """The environment of `config.env`: every key but `name` and `id` is a constructor argument."""
-    arguments: dict[str, Any] = OmegaConf.to_container(config.env, resolve=True)  # type: ignore[assignment]
-    del arguments["name"]
-    return gymnasium.make(arguments.pop("id"), **(arguments | changes))
-
-
-def demonstrate(env: gymnasium.Env[Any, Any], seeds: range) -> list[tuple[str, str]]:
-    """(what was told so far, what the expert wrote) for each turn of an episode a seed."""
-    pairs = []
-    for seed in seeds:
-        observation, info = env.reset(seed=seed)
-        told = observation["text"]
-        while not info["ended_by"]:
-            answer = env.unwrapped.expert()  # type: ignore[attr-defined]
-            pairs.append((told, answer))
-            observation, _, _, _, info = env.step(answer)
-            told += f"\n{answer}\n{observation['text']}\n"
-    return pairs
-
-
-def success_rate(env: gymnasium.Env[Any, Any], model: ByteModel, seeds: range) -> float:
-    wins = 0
-    for seed in seeds:
-        observation, info = env.reset(seed=seed)
-        told = observation["text"]
-        while not info["ended_by"]:
-            answer = model.write(told)
-            observation, _, _, _, info = env.step(answer)
-            told += f"\n{answer}\n{observation['text']}\n"
-        wins += info["success"]
-    return wins / len(seeds)
+from amft_mm.team import Team
+from amft_mm.training import Trainer
 
 
 def train(config: DictConfig) -> dict[str, Any]:
-    """Trains, evaluates, and returns what summary.json holds."""
-    if config.env.get("modality") == "visual":
-        raise ValueError(
-            "env.modality=visual: the byte model reads text only; use env.modality=text."
-        )
+    """Trains to the end; returns what summary.json holds."""
+    cpu = config.model.device == "cpu" or not torch.cuda.is_available()
+    torch.set_num_threads(config.threads or automatic_threads(config.model.name))
     torch.manual_seed(config.seed)
-    torch.set_num_threads(1)  # a model this small only loses time to more
-    path = (
-        Path(config.out) if config.out else default_path(config.env.name, "imitation", config.seed)
+    locate_model(config.model.name)  # what has to be built: in a team transformers saves on rank 0 alone
+    team = Team(cpu=cpu)
+    path = Path(config.out or default_path(config.env.name, config.method.name, config.seed))
+    run = RunFolder(path, config, resume=config.resume, team=team)
+    policy = load_policy(config)
+    engine = make_engine(config.engine.name, policy, **_options(config.engine))
+    if config.demos.folder is None:
+        config.demos.folder = str(run.path / "demos")
+        if team.main:
+            record_demonstrations(config)
+        team.wait()
+    with Progress(config, run.path, quiet=not team.main) as progress:
+        trainer = Trainer(config, policy, engine, run, team, progress.tell)
+        if config.resume and trainer.resume():
+            progress.say(f"going on after step {trainer.step}")
+        trainer.train()
+        if team.main:
+            policy.save(run.path / "model")
+    return run.summary()
+
+
+def load_policy(config: DictConfig) -> Policy:
+    model = config.model
+    return Policy.load(
+        model.name,
+        device=model.device,
+        dtype=getattr(torch, model.dtype) if model.dtype else None,
+        lora=OmegaConf.to_container(model.lora) if model.lora else None,  # type: ignore[arg-type]
+        gradient_checkpointing=model.gradient_checkpointing,
+        min_pixels=model.min_pixels,
+        max_pixels=model.max_pixels,
     )
-    run = RunFolder(path, config)
-    env = make_env(config)
-    pairs = demonstrate(env, range(config.train.episodes))
-    model = ByteModel(config.train.width, config.train.context)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.train.learning_rate)
-    choose = random.Random(config.seed)
-    print(f"{len(pairs)} expert answers from {config.train.episodes} episodes; writing to {path}")
-    with Progress(disable=not sys.stdout.isatty()) as progress:
-        for step in progress.track(range(1, config.train.steps + 1), description="imitating"):
-            told, written = zip(
-                *choose.sample(pairs, min(config.train.batch_size, len(pairs))), strict=True
-            )
-            loss = model.imitation_loss(list(told), list(written))
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            run.log({"step": step, "loss/imitation": loss.item()})
-            if step % 50 == 0:
-                progress.console.print(f"step {step}: loss/imitation {loss.item():.3f}")
-    unseen = make_env(config, split="id")
-    summary = {
-        "split": "id",
-        "episodes": config.eval.episodes,
-        "eval/id/success": success_rate(unseen, model, range(config.eval.episodes)),
-        "loss/imitation": loss.item(),
+
+
+def record_demonstrations(config: DictConfig) -> None:
+    """The expert's episodes that this run imitates, inside its own folder."""
+    own = {
+        "env": config.env,
+        "n": config.demos.n,
+        "seed": config.demos.seed,
+        "out": config.demos.folder,
+        "part": 64,
+        "seconds": 60.0,
+        "keep": {"success": True, "min_return": None, "max_turns": None},
+        "corrupt": config.demos.corrupt,
+        "import_from": None,
+        "pictures": None,
     }
-    run.summarise(summary)
-    print(f"success on {config.eval.episodes} unseen instances: {summary['eval/id/success']:.0%}")
-    return summary
+    make_demos(OmegaConf.create(own))
+
+
+def automatic_threads(model: str) -> int:
+    """One for models of the tiny one's size, which lose time to more; else what the machine has."""
+    return 1 if model.startswith("tiny") else max(1, (os.cpu_count() or 1))
+
+
+def _options(group: DictConfig) -> dict[str, Any]:
+    return {str(key): value for key, value in group.items() if key != "name"}
 
 
 @hydra.main(version_base="1.3", config_path="pkg://configs", config_name="train")
 def main(config: DictConfig) -> None:
-    train(config)
+    try:
+        train(config)
+    except (ValueError, FileNotFoundError, FileExistsError, RuntimeError) as error:
+        if config.debug:
+            raise
+        raise SystemExit(f"train: {error}") from None
 
 
 if __name__ == "__main__":
-    main()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    sys.exit(main())

@@ -1,1 +1,38 @@
-"""Who sets mu, the weight of imitation in `loss = (1 - mu) * exploration + mu * imitation`."""
+"""Who sets mu, the share of imitation: `balance(name, steps, settings)` gives a Balance.
+
+    balance.mu(step)      the mix of a step, counted from 0 at the end of the warm-up
+    balance.learns        whether it wants to be told what mu did
+    balance.update(seen)  is told, at each step, before its mu is asked for
+
+A new one is a file with a class and a line in `BALANCES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from amft_mm.balance import amft, amft_paper, schedules
+from amft_mm.balance.base import Balance, Seen
+from envs.contract import one_of
+
+BALANCES: dict[str, Callable[..., Balance]] = {
+    "fixed": schedules.fixed,
+    "sft": schedules.sft,
+    "rl": schedules.rl,
+    "sft_then_rl": schedules.sft_then_rl,
+    "linear": schedules.linear,
+    "cosine": schedules.cosine,
+    "amft": amft.AMFT,
+    "amft_paper": amft_paper.AMFTPaper,
+}
+
+__all__ = ["BALANCES", "Balance", "Seen", "balance"]
+
+
+def balance(name: str, steps: int, settings: dict[str, Any]) -> Balance:
+    one_of("balance", name, tuple(BALANCES))
+    try:
+        return BALANCES[name](steps=steps, **settings)
+    except TypeError as error:
+        raise ValueError(f"balance {name}: {error}") from None

@@ -88,6 +88,13 @@ class MixedStep:
             if parameter.grad is not None and parameter in self.z
         )
 
+    def z_norm(self) -> float:
+        return math.sqrt(total((z * z).sum() for z in self.z.values()))
+
+    def exploration_norm(self) -> float:
+        """Of the gradients that `take_exploration` holds."""
+        return math.sqrt(total((g * g).sum() for g in self._exploration.values()))
+
     @torch.no_grad()
     def step(self, mu: float, scale: float = 1.0, *, learn: bool = True) -> StepReport:
         """One step on (1 - mu) g_R + mu scale g_S, with g_S in .grad. `scale` equalises the norms; it

@@ -7,15 +7,15 @@ adds the gradients of the team's mean loss; `exam(count)` measures on examples t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
-from accelerate import PartialState
 
 from agents.conversation import Conversation, Limits
 from agents.policy import Policy
+from amft_mm.batching import by_length
 from amft_mm.pretraining import seeing
 from amft_mm.pretraining.exercises import (
     ECHOES,
@@ -27,6 +27,7 @@ from amft_mm.pretraining.exercises import (
     Kinds,
     draw,
 )
+from amft_mm.team import Team
 
 PASS_TOKENS = 1500
 """Read in one pass, padding included: small, so that what is padded together is of a length."""
@@ -42,7 +43,7 @@ class Stage(Protocol):
 
     def lesson(self, sizes: Mapping[str, int], seed: Seed) -> list[Any]: ...
 
-    def learn(self, examples: list[Any], team: PartialState) -> tuple[float, int]:
+    def learn(self, examples: list[Any], team: Team) -> tuple[float, int]:
         """(the mean loss, the tokens read) of the whole team."""
         ...
 
@@ -63,16 +64,15 @@ class Seeing:
     def lesson(self, sizes: Mapping[str, int], seed: Seed) -> list[Seed]:
         return [[*seed, 0, number] for number in range(sizes["scenes"])]
 
-    def learn(self, examples: list[Seed], team: PartialState) -> tuple[float, int]:
+    def learn(self, examples: list[Seed], team: Team) -> tuple[float, int]:
         scenes = [seeing.draw_scene(np.random.default_rng(seed)) for seed in examples]
-        things, tokens = team_sum(
-            team,
+        things, tokens = team.sum(
             sum(int(scene.labels.any(-1).sum()) for scene in scenes),
             sum(scene.labels[..., 0].size for scene in scenes),
         )
         loss = seeing.seeing_loss(self._look(scenes), scenes) / max(1.0, things)
         loss.backward()
-        (total,) = team_sum(team, loss.item())
+        (total,) = team.sum(loss.item())
         return total, int(tokens)
 
     @torch.no_grad()
@@ -107,11 +107,10 @@ class _Speaking:
             for number in range(sizes[name])
         ]
 
-    def learn(self, examples: list[tuple[Kinds, Seed]], team: PartialState) -> tuple[float, int]:
+    def learn(self, examples: list[tuple[Kinds, Seed]], team: Team) -> tuple[float, int]:
         self._policy.model.train()
         conversations = [self._conversation(draw(kinds, seed)) for kinds, seed in examples]
-        targets, tokens = team_sum(
-            team,
+        targets, tokens = team.sum(
             sum(int(c.chosen().sum()) for c in conversations),
             sum(len(c.ids) for c in conversations),
         )
@@ -120,7 +119,7 @@ class _Speaking:
             loss = -self._policy.score(part).log_probs.sum() / targets
             loss.backward()
             total += loss.item()
-        (total,) = team_sum(team, total)
+        (total,) = team.sum(total)
         return total, int(tokens)
 
     @torch.no_grad()
@@ -202,23 +201,3 @@ STAGES: dict[str, Callable[[Policy], Any]] = {
     "reading": Reading,
     "together": Together,
 }
-
-
-def team_sum(team: PartialState, *numbers: float) -> list[float]:
-    if team.num_processes == 1:
-        return list(numbers)
-    tensor = torch.tensor(numbers, dtype=torch.float64)
-    torch.distributed.all_reduce(tensor)
-    return tensor.tolist()
-
-
-def by_length(conversations: list[Conversation], tokens: int) -> Iterator[list[Conversation]]:
-    """Groups of similar length, each of about so many tokens with its padding."""
-    group: list[Conversation] = []
-    for conversation in sorted(conversations, key=lambda c: len(c.ids)):
-        if group and len(conversation.ids) * (len(group) + 1) > tokens:
-            yield group
-            group = []
-        group.append(conversation)
-    if group:
-        yield group

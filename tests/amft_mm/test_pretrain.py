@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from accelerate import PartialState
 from hydra import compose, initialize_config_module
 
 from agents.policy import Policy
@@ -17,6 +16,7 @@ from amft_mm.pretraining import seeing
 from amft_mm.pretraining.card import AT_MOST, TARGETS, model_card
 from amft_mm.pretraining.exam import QUESTIONS, TASKS, ask, examine
 from amft_mm.pretraining.stages import STAGES
+from amft_mm.team import Team
 from envs.virl.city import COLOURS
 from envs.virl.city_files import load_city
 
@@ -113,7 +113,7 @@ def settings(*changes):
 
 
 def taught_to(folder, config, stages=STAGES):
-    policy, team = untrained(folder, 0), PartialState(cpu=True)
+    policy, team = untrained(folder, 0), Team()
     rows = [row for name in stages for row in teach(policy, name, config, folder, team)]
     return policy.model.state_dict(), rows
 
@@ -127,7 +127,7 @@ def test_an_interrupted_training_comes_to_the_same_weights(tmp_path):
     assert all(np.isfinite(row["loss"]) for row in rows)
     config, folder = settings("log_every=2"), tmp_path / "parts"
     taught_to(folder, config, ["copying", "reading"])
-    first = next(teach(untrained(folder, 0), "seeing", config, folder, PartialState(cpu=True)))
+    first = next(teach(untrained(folder, 0), "seeing", config, folder, Team()))
     assert first["step"] == 2
     with pytest.raises(SystemExit, match="together comes after seeing"):
         taught_to(folder, config, ["together"])

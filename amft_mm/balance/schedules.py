@@ -1,0 +1,70 @@
+"""Balances that are functions of the step alone.
+
+fixed        mu
+sft, rl      1, 0
+sft_then_rl  1 up to step `switch`, then 0
+linear       from `start` to `end` in a straight line
+cosine       from `start` to `end` along half a cosine
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from amft_mm.balance.base import Seen, share
+
+
+class Schedule:
+    learns = False
+
+    def __init__(self, mu_at: Callable[[int], float]) -> None:
+        self._mu_at = mu_at
+
+    def mu(self, step: int) -> float:
+        return self._mu_at(step)
+
+    def update(self, seen: Seen) -> dict[str, float]:
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+def fixed(steps: int, mu: float = 0.5) -> Schedule:
+    value = share("mu", mu)
+    return Schedule(lambda step: value)
+
+
+def sft(steps: int) -> Schedule:
+    return Schedule(lambda step: 1.0)
+
+
+def rl(steps: int) -> Schedule:
+    return Schedule(lambda step: 0.0)
+
+
+def sft_then_rl(steps: int, switch: int | None = None) -> Schedule:
+    """`switch` None is halfway."""
+    at = steps // 2 if switch is None else switch
+    return Schedule(lambda step: 1.0 if step < at else 0.0)
+
+
+def linear(steps: int, start: float = 1.0, end: float = 0.0) -> Schedule:
+    first, last = share("start", start), share("end", end)
+    return Schedule(lambda step: first + (last - first) * _done(step, steps))
+
+
+def cosine(steps: int, start: float = 1.0, end: float = 0.0) -> Schedule:
+    first, last = share("start", start), share("end", end)
+    return Schedule(
+        lambda step: last + (first - last) * 0.5 * (1 + math.cos(math.pi * _done(step, steps)))
+    )
+
+
+def _done(step: int, steps: int) -> float:
+    return min(1.0, step / max(1, steps - 1))

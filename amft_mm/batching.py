@@ -1,0 +1,27 @@
+"""Micro-batches: what is read in one pass, by a budget of tokens instead of a number of conversations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+from agents.conversation import Conversation
+
+Item = TypeVar("Item")
+
+
+def by_length(
+    items: Sequence[Item],
+    tokens: int,
+    conversation: Callable[[Item], Conversation] = lambda item: item,  # type: ignore[assignment,return-value]
+) -> Iterator[list[Item]]:
+    """Groups of similar length, each of at most so many tokens with its padding; what is longer by
+    itself is a group of one. Which items come together does not depend on their order."""
+    group: list[Item] = []
+    for item in sorted(items, key=lambda item: len(conversation(item).ids)):
+        if group and len(conversation(item).ids) * (len(group) + 1) > tokens:
+            yield group
+            group = []
+        group.append(item)
+    if group:
+        yield group

@@ -1,0 +1,45 @@
+"""Intervals of shares and means: how far a figure may be from what more episodes would say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+Z95 = 1.959963984540054
+
+
+def wilson(successes: int, count: int, z: float = Z95) -> tuple[float, float]:
+    """The Wilson score interval of a share; everything is possible where nothing was counted."""
+    if count == 0:
+        return 0.0, 1.0
+    share, square = successes / count, z * z
+    middle = (share + square / (2 * count)) / (1 + square / count)
+    half = z / (1 + square / count)
+    half *= math.sqrt(share * (1 - share) / count + square / (4 * count * count))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def bootstrap(
+    values: Sequence[float], seed: int = 0, draws: int = 10_000, level: float = 0.95
+) -> tuple[float, float]:
+    """A percentile interval of the mean."""
+    sample = np.asarray(values, float)
+    if not len(sample):
+        raise ValueError("no values to draw from")
+    rng = np.random.default_rng(seed)
+    means = np.array(
+        [sample[rng.integers(len(sample), size=len(sample))].mean() for _ in range(draws)]
+    )
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def pass_at(k: int, count: int, successes: int) -> float:
+    """The chance that one of k tries is a success, unbiased, from `count` tries."""
+    if not 1 <= k <= count:
+        raise ValueError(f"pass@{k} cannot be told from {count} tries")
+    if count - successes < k:
+        return 1.0
+    return 1.0 - math.comb(count - successes, k) / math.comb(count, k)

@@ -1,0 +1,131 @@
+"""A step's rollouts: played by the team, credited by group, told in numbers.
+
+    Stage(world, engine, policy, settings, team).play(seed, step) -> Played
+
+Each process plays its share of the task instances; a group stays in one process. Failed episodes are
+kept out of the examples, and move nobody's baseline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+
+from agents.conversation import Limits
+from agents.engines.base import Engine, Sampling
+from agents.policy import Policy
+from agents.rollout import Plan, play, summary
+from agents.trajectory import Trajectory
+from agents.worlds import World, Worlds
+from amft_mm.credit import advantages
+from amft_mm.learner import Example
+from amft_mm.team import Team
+
+
+@dataclass(frozen=True)
+class PlaySettings:
+    sampling: Sampling = field(default_factory=Sampling)
+    limits: Limits = field(default_factory=Limits)
+    slots: int = 128
+    """Episodes at once in a process."""
+    workers: int = 1
+    kind: str = "threads"
+    seconds: float | None = 60.0
+    replacements: int = 2
+
+
+@dataclass(frozen=True)
+class Played:
+    mine: list[Trajectory]
+    """This process's."""
+    metrics: dict[str, float]
+    """The team's."""
+
+
+class Stage:
+    """A world that is kept open from step to step."""
+
+    def __init__(
+        self, world: World, policy: Policy, engine: Engine, settings: PlaySettings, team: Team
+    ) -> None:
+        self.world, self._policy, self._engine = world, policy, engine
+        self._settings, self._team = settings, team
+        self._worlds: Worlds | None = None
+
+    def play(
+        self, seed: int, step: int, tasks: int, group: int, sampling: Sampling | None = None
+    ) -> Played:
+        settings = self._settings
+        if self._worlds is None:
+            slots = max(1, min(settings.slots, -(-tasks // self._team.size) * group))
+            self._worlds = Worlds(
+                self.world,
+                slots,
+                workers=settings.workers,
+                kind=settings.kind,
+                seconds=settings.seconds,
+            )
+        plan = Plan(
+            seed=seed,
+            step=step,
+            tasks=tasks,
+            group=group,
+            sampling=sampling or settings.sampling,
+            limits=settings.limits,
+            replacements=settings.replacements,
+            share=(self._team.rank, self._team.size),
+        )
+        self._policy.model.eval()
+        mine = play(self._worlds, self._policy, self._engine, plan)
+        told = [light(trajectory) for trajectory in mine]
+        groups = [told[i : i + group] for i in range(0, len(told), group)]
+        everyone = [t for members in self._team.gather(groups) for t in members]
+        (generated,) = self._team.sum(sum(int(t.conversation.chosen().sum()) for t in mine))
+        return Played(mine, {**summary(everyone), "generated": generated})
+
+    def close(self) -> None:
+        if self._worlds is not None:
+            self._worlds.close()
+
+
+def light(trajectory: Trajectory) -> Trajectory:
+    """What came of it, without its conversation."""
+    return replace(
+        trajectory,
+        conversation=None,  # type: ignore[arg-type]
+        turns=[replace(turn, facts={}, expert=None, feedback="") for turn in trajectory.turns],
+    )
+
+
+def credited(trajectories: Sequence[Trajectory], credit: dict[str, Any]) -> list[Example]:
+    """Examples of the episodes that did not fail, group by group."""
+    groups: dict[int, list[Trajectory]] = {}
+    for trajectory in trajectories:
+        groups.setdefault(trajectory.task, []).append(trajectory)
+    examples = []
+    for members in groups.values():
+        rewards = [None if t.failed else answer_rewards(t) for t in members]
+        for trajectory, worth in zip(members, advantages(rewards, **credit), strict=True):
+            if worth is not None and len(worth):
+                examples.append(Example(trajectory.conversation, worth))
+    return examples
+
+
+def answer_rewards(trajectory: Trajectory) -> list[float]:
+    """One reward an answer, also where the last one came to nothing."""
+    rewards = trajectory.rewards
+    return rewards + [0.0] * (len(trajectory.conversation.answers) - len(rewards))
+
+
+def anything_to_learn(examples: Sequence[Example]) -> bool:
+    return any(np.any(e.advantages) for e in examples if e.advantages is not None)
+
+
+def play_settings(config: DictConfig) -> PlaySettings:
+    """Of a command's configuration."""
+    sampling: dict[str, Any] = OmegaConf.to_container(config.sampling)  # type: ignore[assignment]
+    return PlaySettings(Sampling(**sampling), Limits(**config.limits), **config.play)

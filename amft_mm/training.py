@@ -1,0 +1,341 @@
+"""The life of a training run: a warm-up that imitates, then steps that imitate and explore.
+
+    Trainer(config, policy, engine, run, team).run()
+
+A step: rollouts are played and credited, both gradients are taken, the balance is told what its last
+mixes did (the exploration gradient of task instances that those updates never saw), and one optimizer
+step is made on the mix. What a step draws is a function of (seed, step).
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from omegaconf import DictConfig
+
+from agents.conversation import Limits
+from agents.demonstrations import Demonstrations
+from agents.engines.base import Engine
+from agents.policy import Policy
+from amft_mm import checkpoints
+from amft_mm.balance import Balance, Seen, balance
+from amft_mm.evaluation import Evaluator
+from amft_mm.exploration import exploration
+from amft_mm.imitation import imitation
+from amft_mm.learner import Example, Learner, OptimizerSettings
+from amft_mm.rollouts import Stage, anything_to_learn, credited, play_settings
+from amft_mm.run_folder import RunFolder
+from amft_mm.settings import world_of
+from amft_mm.team import Team
+
+Row = dict[str, Any]
+
+
+class NotFinite(RuntimeError):
+    """Too many steps in a row whose loss or gradient was not a number."""
+
+
+@dataclass
+class Scales:
+    """The usual size of each gradient, so that mu means the same whatever losses are mixed."""
+
+    keep: float = 0.9
+    exploration: float | None = None
+    imitation: float | None = None
+
+    def update(self, exploration_norm: float, imitation_norm: float) -> float:
+        """What imitation is to be multiplied by to be as large as exploration."""
+        self.exploration = self._mean(self.exploration, exploration_norm)
+        self.imitation = self._mean(self.imitation, imitation_norm)
+        if not self.exploration or not self.imitation:
+            return 1.0
+        return self.exploration / self.imitation
+
+    def _mean(self, before: float | None, now: float) -> float | None:
+        if not (math.isfinite(now) and now > 0):
+            return before
+        return now if before is None else self.keep * before + (1 - self.keep) * now
+
+
+class Trainer:
+    def __init__(
+        self,
+        config: DictConfig,
+        policy: Policy,
+        engine: Engine,
+        run: RunFolder,
+        team: Team,
+        tell: Callable[[Row], None],
+    ) -> None:
+        self.config, self.policy, self.engine = config, policy, engine
+        self.run, self.team, self._tell = run, team, tell
+        method, train = config.method, config.train
+        self._limits = Limits(**config.limits)
+        self.learner = Learner(policy, optimizer_settings(config), team, train.micro_batch_tokens)
+        chosen = {k: v for k, v in method.balance.items() if k != "name"}
+        self.balance: Balance = balance(method.balance.name, train.steps, chosen)
+        self._imitation = _loss(imitation, method.imitation)
+        self._exploration = _loss(exploration, method.exploration)
+        self._credit: dict[str, Any] = dict(method.credit)
+        self._scales = Scales()
+        self._demonstrations = Demonstrations(config.demos.folder)
+        settings = play_settings(config)
+        self.stage = Stage(world_of(config.env), policy, engine, settings, team)
+        self.evaluator = Evaluator(config, policy, engine, team)
+        self.step = 0
+        self._bad_steps = 0
+        self._stop_asked = False
+
+    @property
+    def last_step(self) -> int:
+        return int(self.config.train.warmup_steps + self.config.train.steps)
+
+    def train(self) -> None:
+        with self._stopping_politely():
+            for row in self._steps():
+                self._tell(row)
+                if self.team.main:
+                    self.run.log(row)
+                self._after(row)
+                if self._stop_asked:
+                    self.save()
+                    raise SystemExit(143)
+        self.stage.close()
+
+    def _steps(self) -> Iterator[Row]:
+        while self.step < self.last_step:
+            started = time.monotonic()
+            self.step += 1
+            warming = self.step <= self.config.train.warmup_steps
+            self.learner.set_lr(self.lr(self.step))
+            row = self._imitate() if warming else self._mix(self.step - 1 - self._warmup)
+            row = {"step": self.step, "phase": "warmup" if warming else "mix", **row}
+            row["lr"] = self.lr(self.step)
+            row["time/step"] = time.monotonic() - started
+            yield row
+
+    @property
+    def _warmup(self) -> int:
+        return int(self.config.train.warmup_steps)
+
+    def lr(self, step: int) -> float:
+        """A ramp and a half cosine in each of the two phases."""
+        train = self.config.train
+        if step <= self._warmup:
+            return float(train.warmup_lr * slope(step, self._warmup, train.ramp, train.final_lr))
+        done = step - self._warmup
+        return float(train.lr * slope(done, train.steps, train.ramp, train.final_lr))
+
+    # One step.
+
+    def _imitate(self) -> Row:
+        examples = self._demonstrated(self.step, self.config.train.warmup_demos)
+        started = time.monotonic()
+        report = self.learner.gradients(examples, self._imitation)
+        step = self.learner.mixed.step(1.0, learn=False)
+        self._check(step.finite, report.loss)
+        self.engine.refresh()
+        return {
+            "mu": 1.0,
+            "loss/imitation": report.loss,
+            "grad/imitation_norm": step.imitation_norm,
+            "tokens/demo": report.tokens,
+            "time/update": time.monotonic() - started,
+        }
+
+    def _mix(self, number: int) -> Row:
+        train, mixed = self.config.train, self.learner.mixed
+        row: Row = {}
+        clock = _Clock(row)
+        mu = self.balance.mu(number)
+        explores = mu < 1.0 or self.balance.learns
+        entropy = None
+        seen_norm, product = 0.0, None
+        if explores:
+            played = self.stage.play(self.config.seed, self.step, train.tasks, train.group)
+            clock("time/rollout")
+            row |= {f"rollout/{k}": v for k, v in played.metrics.items() if k not in ("generated",)}
+            row["tokens/generated"] = played.metrics["generated"]
+            examples = credited(played.mine, self._credit)
+            report = self.learner.gradients(examples, self._exploration)
+            row |= {
+                "loss/exploration": report.loss,
+                "policy/entropy": report.entropy,
+                "rollout/ratio_error": report.largest_ratio_error,
+            }
+            entropy = report.entropy
+            (learnable,) = self.team.sum(float(anything_to_learn(examples)))
+            clock("time/update")
+            if self.balance.learns and mixed.z and learnable:
+                product, seen_norm = -mixed.along(), self.learner.gradient_norm()
+            mixed.take_exploration()
+        if self.balance.learns:
+            seen = Seen(number, product, seen_norm, mixed.z_norm(), entropy)
+            row |= self.balance.update(seen)
+            if product is not None:
+                row["meta/hypergradient"] = product
+            mu = self.balance.mu(number)
+            clock("time/meta")
+        if mu > 0.0 or self.balance.learns:
+            examples = self._demonstrated(self.step, train.demos)
+            report = self.learner.gradients(examples, self._imitation)
+            row |= {"loss/imitation": report.loss, "tokens/demo": report.tokens}
+        clock("time/update")
+        scale = self._scale() if self.config.method.balanced else 1.0
+        step = mixed.step(mu, scale, learn=self.balance.learns)
+        self._check(step.finite, row.get("loss/exploration", 0.0))
+        self.engine.refresh()
+        clock("time/update")
+        ratio = step.effective_ratio(mu) * scale
+        return row | {
+            "mu": mu,
+            "grad/imitation_norm": step.imitation_norm,
+            "grad/exploration_norm": step.exploration_norm,
+            "grad/cosine": step.cosine,
+            "grad/effective_ratio": ratio if math.isfinite(ratio) else None,
+            "grad/norm": step.norm,
+            "grad/scale": scale,
+        }
+
+    def _scale(self) -> float:
+        mixed = self.learner.mixed
+        return self._scales.update(mixed.exploration_norm(), self.learner.gradient_norm())
+
+    def _demonstrated(self, step: int, count: int) -> list[Example]:
+        rows = self._demonstrations.batch(self.config.seed, step, count)
+        out = []
+        for row in self.team.mine(rows):
+            conversation = row.conversation(self.policy, self._limits)
+            if conversation.answers:
+                out.append(Example(conversation))
+        return out
+
+    def _check(self, finite: bool, loss: float) -> None:
+        """Counts steps that were left out; too many in a row end the run."""
+        if finite and math.isfinite(loss):
+            self._bad_steps = 0
+            return
+        self._bad_steps += 1
+        if self._bad_steps >= self.config.train.nonfinite:
+            raise NotFinite(
+                f"step {self.step}: losses or gradients were not finite for {self._bad_steps} steps in "
+                "a row (train.nonfinite). Lower train.lr, or look at the last rows of metrics.jsonl."
+            )
+
+    # Around the steps.
+
+    def _after(self, row: Row) -> None:
+        every, last, best = self.config.eval.every, self.step == self.last_step, False
+        due = every and self.step % every == 0 and self.step > self._warmup
+        if last or due or (self.step == self._warmup and every):
+            found = self.evaluator.evaluate(self.step, last=last)
+            self._tell(found)
+            if self.team.main:
+                self.run.log({"step": self.step, **found})
+                self.run.summarise(self.evaluator.summary(self.step, found))
+                first = f"eval/{self.evaluator.splits[0] or 'all'}/success"
+                best = checkpoints.mark_best(self.folder, self.step, found[first])
+        (wanted,) = self.team.sum(float(best))
+        if last or wanted or self.step % self.config.checkpoint.every == 0:
+            self.save()
+
+    @property
+    def folder(self) -> Path:
+        return self.run.path / "checkpoints"
+
+    def save(self) -> None:
+        if self.team.main:
+            trained = {
+                name: value
+                for name, value in self.policy.model.state_dict().items()
+                if not name.endswith("lm_head.weight")
+                or not self.policy.plain_model.config.tie_word_embeddings
+            }
+            checkpoints.save(
+                self.folder, self.step, self.state(), trained, self.config.checkpoint.keep
+            )
+        self.team.wait()
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "step": self.step,
+            "learner": self.learner.state_dict(),
+            "balance": self.balance.state_dict(),
+            "scales": [self._scales.exploration, self._scales.imitation],
+            "bad_steps": self._bad_steps,
+        }
+
+    def resume(self) -> bool:
+        """Goes on from the newest checkpoint, if there is one."""
+        newest = checkpoints.latest(self.folder)
+        if newest is None:
+            return False
+        state = checkpoints.load(newest)
+        self.policy.model.load_state_dict(state["model"], strict=False)
+        self.learner.load_state_dict(state["learner"])
+        self.balance.load_state_dict(state["balance"])
+        self._scales.exploration, self._scales.imitation = state["scales"]
+        self._bad_steps = state["bad_steps"]
+        self.step = int(state["step"])
+        self.engine.refresh()
+        if self.team.main:
+            self.run.forget_after(self.step)
+        return True
+
+    @contextmanager
+    def _stopping_politely(self) -> Iterator[None]:
+        """SIGTERM ends the run after the step that is being made, with a checkpoint."""
+
+        def asked(number: int, frame: FrameType | None) -> None:
+            self._stop_asked = True
+
+        before = signal.signal(signal.SIGTERM, asked)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+
+class _Clock:
+    """Adds up what parts of a step take."""
+
+    def __init__(self, row: Row) -> None:
+        self._row, self._last = row, time.monotonic()
+
+    def __call__(self, name: str) -> None:
+        now = time.monotonic()
+        self._row[name] = self._row.get(name, 0.0) + now - self._last
+        self._last = now
+
+
+def slope(step: int, steps: int, ramp: int, final: float) -> float:
+    """A linear ramp up, then half a cosine down to the share `final`."""
+    if step < ramp:
+        return step / ramp
+    done = (step - ramp) / max(1, steps - ramp)
+    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def _loss(family: Callable[[str], Callable[..., Any]], settings: DictConfig) -> Callable[..., Any]:
+    options = {str(key): value for key, value in settings.items() if key != "name"}
+    return partial(family(settings.name), **options)
+
+
+def optimizer_settings(config: DictConfig) -> OptimizerSettings:
+    train = config.train
+    return OptimizerSettings(
+        lr=train.lr,
+        betas=tuple(train.betas),
+        weight_decay=train.weight_decay,
+        max_norm=train.max_norm,
+        horizon=config.method.get("horizon", 0.0),
+    )

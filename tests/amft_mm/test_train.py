@@ -1,0 +1,175 @@
+"""The training command from end to end: what it writes, that it goes on, what it refuses."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[2]
+TINY = [
+    "model.name=tiny-random",
+    "demos.n=6",
+    "train.warmup_steps=2",
+    "train.steps=3",
+    "train.warmup_demos=2",
+    "train.demos=2",
+    "train.tasks=2",
+    "train.group=2",
+    "eval.every=2",
+    "eval.episodes=2",
+    "checkpoint.every=2",
+    "limits.max_new_tokens=8",
+    "limits.max_turns=2",
+]
+TIMES = ("time/rollout", "time/update", "time/meta", "time/step")
+
+
+def command(*settings):
+    return [sys.executable, "-m", "amft_mm.train", *TINY, *settings]
+
+
+def run(folder, *settings, launch=()):
+    words = [*launch, *command(*settings)[1 if launch else 0 :]]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        words, cwd=folder, capture_output=True, text=True, timeout=600, env=environment
+    )
+
+
+def rows(folder):
+    """Without what a clock said."""
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [{k: v for k, v in json.loads(line).items() if k not in TIMES} for line in lines]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("env", ["virl", "general_points", "math"])
+def test_every_world_trains_into_its_folder(tmp_path, env):
+    done = run(tmp_path, f"env={env}", "out=here")
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "here"
+    steps = [row for row in rows(folder) if "phase" in row]
+    assert [row["phase"] for row in steps] == ["warmup"] * 2 + ["mix"] * 3
+    assert all(row["loss/imitation"] > 0 for row in steps)
+    assert steps[-1]["rollout/ratio_error"] < 1e-4
+    summary = json.loads((folder / "summary.json").read_text())
+    assert all(f"eval/{split}/success" in summary for split in summary["splits"])
+    assert (folder / "model" / "model.safetensors").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here"]  # nothing elsewhere
+
+
+@pytest.mark.slow
+def test_a_run_is_never_written_over(tmp_path):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "config.yaml").write_text("seed: 1\n")
+    refused = run(tmp_path, "env=math", "out=here")
+    assert refused.returncode != 0
+    assert "already holds a run" in refused.stderr
+    refused = run(tmp_path, "env=math", "out=here", "resume=true")
+    assert "begun with other settings" in refused.stderr
+    assert (tmp_path / "here" / "config.yaml").read_text() == "seed: 1\n"
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_to_the_same_numbers(tmp_path):
+    """To the bit: weights, optimizer, controller, scales and random states all come back."""
+    more = ["env=math", "train.steps=8"]
+    assert run(tmp_path, *more, "out=whole").returncode == 0
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    killed = subprocess.Popen(
+        command(*more, "out=parts"), cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL
+    )
+    while not list((tmp_path / "parts").glob("checkpoints/step_000004")):
+        assert killed.poll() is None
+        time.sleep(0.005)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    again = run(tmp_path, *more, "out=parts", "resume=true")
+    assert again.returncode == 0, again.stderr
+    assert "going on after step" in again.stdout
+    assert rows(tmp_path / "parts") == rows(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_sigterm_writes_a_checkpoint(tmp_path):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    started = subprocess.Popen(
+        command("env=math", "train.steps=500", "checkpoint.every=1000", "out=here"),
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+    )
+    metrics = tmp_path / "here" / "metrics.jsonl"
+    while not metrics.exists() or len(metrics.read_text().splitlines()) < 4:
+        assert started.poll() is None
+        time.sleep(0.01)
+    started.terminate()
+    assert started.wait(timeout=60) == 143
+    checkpoint = max((tmp_path / "here" / "checkpoints").glob("step_*"))
+    assert (checkpoint / "state.pt").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one(tmp_path):
+    """The same global batch gives the same update, whoever plays which task instance."""
+    metrics = {}
+    for number in (1, 2):
+        launch = ["torchrun", "--nproc_per_node", str(number), "--master_port", "29611"]
+        done = run(tmp_path, "env=math", f"out=run{number}", launch=launch)
+        assert done.returncode == 0, done.stderr
+        metrics[number] = rows(tmp_path / f"run{number}")
+    assert len(metrics[1]) == len(metrics[2])
+    for one, two in zip(metrics[1], metrics[2], strict=True):
+        assert one.keys() == two.keys()
+        for key, value in one.items():
+            if key == "rollout/ratio_error":
+                continue
+            if isinstance(value, float):
+                assert two[key] == pytest.approx(value, rel=2e-3, abs=2e-5), key
+            else:
+                assert two[key] == value, key
+
+
+def test_the_last_good_checkpoint_survives_a_full_disk(tmp_path, monkeypatch):
+    from amft_mm import checkpoints
+
+    weights = {"w": torch.ones(3)}
+    checkpoints.save(tmp_path, 1, {"step": 1}, weights, keep=2)
+
+    def full(*arguments, **settings):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(checkpoints.CheckpointError, match="No space left"):
+        checkpoints.save(tmp_path, 2, {"step": 2}, weights, keep=2)
+    monkeypatch.undo()
+    newest = checkpoints.latest(tmp_path)
+    assert newest is not None
+    assert checkpoints.load(newest)["step"] == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["step_000001"]
+
+
+def test_the_newest_and_the_best_checkpoints_are_kept(tmp_path):
+    from amft_mm import checkpoints
+
+    for step, score in ((1, 0.2), (2, 0.9), (3, 0.5), (4, 0.1), (5, 0.3)):
+        checkpoints.mark_best(tmp_path, step, score)
+        checkpoints.save(tmp_path, step, {"step": step}, {}, keep=2)
+    kept = sorted(path.name for path in tmp_path.glob("step_*"))
+    assert kept == ["step_000002", "step_000004", "step_000005"]
+    assert checkpoints.best(tmp_path) == {"step": 2, "score": 0.9}
+
+
+def test_a_broken_checkpoint_is_told_by_name(tmp_path):
+    from amft_mm import checkpoints
+
+    path = checkpoints.save(tmp_path, 1, {"step": 1}, {}, keep=1)
+    (path / "state.pt").write_bytes(b"nonsense")
+    with pytest.raises(checkpoints.CheckpointError, match="cannot be read"):
+        checkpoints.load(path)
