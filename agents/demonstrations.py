@@ -20,6 +20,8 @@ import pyarrow.parquet as parquet
 from PIL import Image as PILImage
 
 from agents.conversation import Conversation, Limits, Tongue
+from agents.trajectory import Trajectory
+from agents.worlds import World
 
 LARGEST_PICTURE = 50_000_000
 """Pixels; a file that claims more is not opened."""
@@ -195,3 +197,27 @@ def write_card(folder: Path, settings: dict[str, Any], counts: dict[str, Any]) -
     unfinished = folder / "README.md.unfinished"
     unfinished.write_text(text, encoding="utf-8")
     os.replace(unfinished, folder / "README.md")
+
+
+def recorded(trajectory: Trajectory, world: World) -> Demonstration:
+    """An episode that an agent played, as a row: to be kept, looked at, or imitated."""
+    conversation = trajectory.conversation
+    pictures = [picture for _, picture in conversation.messages if picture is not None]
+    places = iter(range(len(pictures)))
+    answers = [answer.text for answer in conversation.answers]
+    return Demonstration(
+        name=f"{world.id}/{trajectory.seed}/{trajectory.member}",
+        messages=[text for text, _ in conversation.messages][: len(answers)],
+        answers=answers,
+        pictures=pictures,
+        picture_of=[-1 if p is None else next(places) for _, p in conversation.messages][
+            : len(answers)
+        ],
+        world=world.id,
+        options=json.dumps(world.options, sort_keys=True),
+        seed=trajectory.seed,
+        rewards=trajectory.rewards,
+        verdicts=[turn.verdict or "" for turn in trajectory.turns],
+        success=trajectory.success,
+        stop=trajectory.stop,
+    )

@@ -28,7 +28,7 @@ def save(
     folder: Path, step: int, state: dict[str, Any], model: dict[str, torch.Tensor], keep: int
 ) -> Path:
     """`state` is plain data and tensors, `model` the weights that train."""
-    final = folder / f"{PREFIX}{step:06d}"
+    final = path_of(folder, step)
     unfinished = folder / f".unfinished-{final.name}"
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -45,6 +45,10 @@ def save(
         ) from error
     _forget_old(folder, keep)
     return final
+
+
+def path_of(folder: Path, step: int) -> Path:
+    return folder / f"{PREFIX}{step:06d}"
 
 
 def latest(folder: Path) -> Path | None:
@@ -107,7 +111,7 @@ def _to_disk(path: Path) -> None:
 
 def _forget_old(folder: Path, keep: int) -> None:
     kept = best(folder)
-    name = None if kept is None else f"{PREFIX}{kept['step']:06d}"
+    name = None if kept is None else path_of(folder, kept["step"]).name
     for path in sorted(folder.glob(f"{PREFIX}*"))[: -max(1, keep)]:
         if path.name != name:
             shutil.rmtree(path, ignore_errors=True)

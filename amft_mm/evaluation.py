@@ -1,6 +1,6 @@
 """Evaluation: every split of a world, greedily or by sampling, with intervals and verdicts.
 
-    Evaluator(config, policy, engine, team).evaluate(step)   -> eval/<split>/success, .../low, .../high, ...
+    Evaluator(config, policy, engine, team).evaluate()   -> eval/<split>/success, .../low, .../high, ...
 
 Task instances are those of the split and of a seed that training never draws by, the same at each
 evaluation, so that figures compare.
@@ -32,7 +32,7 @@ class Evaluator:
         self._stages: dict[str | None, Stage] = {}
         self.last: dict[str, list[Trajectory]] = {}
 
-    def evaluate(self, step: int, *, last: bool = True) -> dict[str, Any]:
+    def evaluate(self, *, last: bool = True) -> dict[str, Any]:
         """All splits at the end; those named by `eval.splits` while training."""
         config = self._config.eval
         while_training = list(config.splits) if config.splits else self.splits[:1]
@@ -77,10 +77,10 @@ class Evaluator:
                 row[f"pass@{k}"] = float(np.mean([pass_at(k, n, right) for n, right in groups]))
         return {f"eval/{split}/{name}": value for name, value in row.items()}
 
-    def summary(self, step: int, found: dict[str, Any]) -> dict[str, Any]:
+    def summary(self, weights: str, found: dict[str, Any]) -> dict[str, Any]:
         config = self._config.eval
         return {
-            "checkpoint": f"step_{step:06d}",
+            "weights": weights,
             "splits": [split or "all" for split in self.splits],
             "episodes": config.episodes,
             "tries": config.tries,

@@ -31,7 +31,9 @@ def train(config: DictConfig) -> dict[str, Any]:
     cpu = config.model.device == "cpu" or not torch.cuda.is_available()
     torch.set_num_threads(config.threads or automatic_threads(config.model.name))
     torch.manual_seed(config.seed)
-    locate_model(config.model.name)  # what has to be built: in a team transformers saves on rank 0 alone
+    locate_model(
+        config.model.name
+    )  # what has to be built: in a team transformers saves on rank 0 alone
     team = Team(cpu=cpu)
     path = Path(config.out or default_path(config.env.name, config.method.name, config.seed))
     run = RunFolder(path, config, resume=config.resume, team=team)

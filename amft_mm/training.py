@@ -237,11 +237,11 @@ class Trainer:
         every, last, best = self.config.eval.every, self.step == self.last_step, False
         due = every and self.step % every == 0 and self.step > self._warmup
         if last or due or (self.step == self._warmup and every):
-            found = self.evaluator.evaluate(self.step, last=last)
+            found = self.evaluator.evaluate(last=last)
             self._tell(found)
             if self.team.main:
                 self.run.log({"step": self.step, **found})
-                self.run.summarise(self.evaluator.summary(self.step, found))
+                self.run.summarise(self.evaluator.summary(f"step_{self.step:06d}", found))
                 first = f"eval/{self.evaluator.splits[0] or 'all'}/success"
                 best = checkpoints.mark_best(self.folder, self.step, found[first])
         (wanted,) = self.team.sum(float(best))

@@ -30,12 +30,12 @@ TINY = [
 TIMES = ("time/rollout", "time/update", "time/meta", "time/step")
 
 
-def command(*settings):
-    return [sys.executable, "-m", "amft_mm.train", *TINY, *settings]
+def command(*settings, module="amft_mm.train", base=TINY):
+    return [sys.executable, "-m", module, *base, *settings]
 
 
-def run(folder, *settings, launch=()):
-    words = [*launch, *command(*settings)[1 if launch else 0 :]]
+def run(folder, *settings, launch=(), **which):
+    words = [*launch, *command(*settings, **which)[1 if launch else 0 :]]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     return subprocess.run(
         words, cwd=folder, capture_output=True, text=True, timeout=600, env=environment

@@ -1,0 +1,144 @@
+"""`python -m amft_mm.evaluate run=RUN` or `model=NAME env=ENV`: every split, with intervals.
+
+Writes `summary.json` (which weights, splits, seeds, how many episodes, what came out) and `episodes/`
+(the first of each split, with their pictures) below `out=`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import hydra
+import torch
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.table import Table
+
+from agents.demonstrations import recorded, write_part
+from agents.engines import make_engine
+from agents.locate import locate_model
+from agents.policy import Policy
+from amft_mm import checkpoints
+from amft_mm.evaluation import Evaluator
+from amft_mm.settings import world_of
+from amft_mm.team import Team
+from amft_mm.train import automatic_threads, load_policy
+
+
+def evaluate(config: DictConfig) -> dict[str, Any]:
+    """What summary.json holds."""
+    if config.run is not None:
+        config = merged(config, Path(config.run))
+    torch.set_num_threads(config.threads or automatic_threads(config.model.name))
+    locate_model(config.model.name)
+    team = Team(cpu=config.model.device == "cpu" or not torch.cuda.is_available())
+    policy, weights = load_policy(config), str(config.model.name)
+    if config.run is not None:
+        weights = load_weights(policy, Path(config.run), str(config.checkpoint))
+    options = {str(key): value for key, value in config.engine.items() if key != "name"}
+    evaluator = Evaluator(config, policy, make_engine(config.engine.name, policy, **options), team)
+    found = evaluator.evaluate(last=config.eval.splits is None)
+    summary = evaluator.summary(weights, found)
+    if team.main:
+        folder = out_folder(config)
+        folder.mkdir(parents=True, exist_ok=True)
+        keep_episodes(config, evaluator, folder / "episodes")
+        text = json.dumps(summary, indent=2, allow_nan=False)
+        (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
+        show(summary, folder)
+    evaluator.close()
+    return summary
+
+
+def merged(config: DictConfig, run: Path) -> DictConfig:
+    """The run's environment, model and limits, with what was asked of this evaluation."""
+    path = run / "config.yaml"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"run={str(run)!r}: there is no config.yaml; give the folder of a training run"
+        )
+    before = OmegaConf.load(path)
+    own = OmegaConf.create(OmegaConf.to_container(config))
+    for key in ("env", "model", "limits", "sampling"):
+        own[key] = before[key]  # type: ignore[index]
+    return own  # type: ignore[return-value]
+
+
+def load_weights(policy: Policy, run: Path, wanted: str) -> str:
+    """Puts a checkpoint of the run into the policy; its name."""
+    folder = run / "checkpoints"
+    if wanted == "last":
+        path = checkpoints.latest(folder)
+    elif wanted == "best":
+        known = checkpoints.best(folder)
+        path = None if known is None else checkpoints.path_of(folder, known["step"])
+    else:
+        path = checkpoints.path_of(folder, int(wanted)) if wanted.isdigit() else None
+    if path is None or not path.is_dir():
+        there = ", ".join(p.name for p in sorted(folder.glob("step_*"))) or "none"
+        raise FileNotFoundError(
+            f"checkpoint={wanted!r} is not in {folder}: give last, best or a step; there: {there}"
+        )
+    policy.model.load_state_dict(checkpoints.load(path)["model"], strict=False)
+    return f"{run.name}/{path.name}"
+
+
+def out_folder(config: DictConfig) -> Path:
+    if config.out is not None:
+        return Path(config.out)
+    if config.run is not None:
+        return Path(config.run) / "evaluation"
+    return Path(f"evaluation-{config.env.name}-{Path(config.model.name).name}")
+
+
+def keep_episodes(config: DictConfig, evaluator: Evaluator, folder: Path) -> None:
+    for number, (split, trajectories) in enumerate(evaluator.last.items()):
+        changes = {} if split == "all" else {"split": split}
+        world = world_of(config.env, **changes)
+        played = [t for t in trajectories if not t.failed][: config.record]
+        write_part(folder, number, [recorded(t, world) for t in played])
+
+
+def show(summary: dict[str, Any], folder: Path) -> None:
+    table = Table("split", "success", "95 % interval", "return", "turns", "most frequent verdicts")
+    for split in summary["splits"]:
+        part = {
+            k.removeprefix(f"eval/{split}/"): v
+            for k, v in summary.items()
+            if k.startswith(f"eval/{split}/")
+        }
+        verdicts = sorted(
+            ((v, k.removeprefix("verdict/")) for k, v in part.items() if k.startswith("verdict/")),
+            reverse=True,
+        )
+        if part:
+            table.add_row(
+                split,
+                f"{part['success']:.1%}",
+                f"{part['low']:.1%} to {part['high']:.1%}",
+                f"{part['return']:.2f}",
+                f"{part['turns']:.1f}",
+                ", ".join(f"{name} {share:.0%}" for share, name in verdicts[:3]),
+            )
+    console = Console()
+    console.print(table)
+    console.print(f"{folder}/summary.json", highlight=False, soft_wrap=True)
+
+
+@hydra.main(version_base="1.3", config_path="pkg://configs", config_name="evaluate")
+def main(config: DictConfig) -> None:
+    try:
+        evaluate(config)
+    except (ValueError, FileNotFoundError, RuntimeError) as error:
+        if config.debug:
+            raise
+        raise SystemExit(f"evaluate: {error}") from None
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""Evaluation: figures with intervals, splits told apart, episodes that can be looked at."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from agents.demonstrations import Demonstrations
+from amft_mm.intervals import bootstrap, pass_at, wilson
+from tests.amft_mm.test_train import TINY, run
+
+
+@pytest.mark.parametrize(("right", "count"), [(0, 10), (10, 10), (3, 20), (50, 100), (1, 1)])
+def test_wilson_agrees_with_scipy(right, count):
+    expected = stats.binomtest(right, count).proportion_ci(0.95, method="wilson")
+    assert wilson(right, count) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_nothing_counted_says_nothing():
+    assert wilson(0, 0) == (0.0, 1.0)
+
+
+def test_bootstrap_agrees_with_scipy():
+    values = np.random.default_rng(0).normal(1.0, 2.0, 60)
+    expected = stats.bootstrap(
+        (values,), np.mean, method="percentile", n_resamples=10_000, rng=1
+    ).confidence_interval
+    assert bootstrap(values) == pytest.approx((expected.low, expected.high), abs=0.03)
+
+
+def test_pass_at_k_is_the_share_of_draws_with_a_success():
+    from itertools import combinations
+
+    for right in range(6):
+        tries = [True] * right + [False] * (5 - right)
+        for k in (1, 2, 5):
+            draws = [any(draw) for draw in combinations(tries, k)]
+            assert pass_at(k, 5, right) == pytest.approx(np.mean(draws))
+    with pytest.raises(ValueError, match="pass@6"):
+        pass_at(6, 5, 1)
+
+
+def evaluated(folder, *settings):
+    quick = [s for s in TINY if s.startswith(("eval.episodes", "limits"))]
+    return run(folder, *quick, *settings, module="amft_mm.evaluate", base=())
+
+
+@pytest.mark.slow
+def test_a_run_is_evaluated_on_every_split(tmp_path):
+    done = run(tmp_path, "env=virl", "out=here")
+    assert done.returncode == 0, done.stderr
+    done = evaluated(tmp_path, "run=here", "eval.tries=2", "record=1")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "here" / "evaluation" / "summary.json").read_text())
+    assert summary["weights"] == "here/step_000005"
+    assert summary["splits"] == ["id", "ood_rule", "ood_city"]
+    for split in summary["splits"]:
+        low, share, high = (summary[f"eval/{split}/{k}"] for k in ("low", "success", "high"))
+        assert 0 <= low <= share <= high <= 1
+        assert 0 <= summary[f"eval/{split}/pass@2"] <= 1
+    episodes = Demonstrations(tmp_path / "here" / "evaluation" / "episodes")
+    assert [json.loads(row.options)["split"] for row in episodes] == summary["splits"]
+    assert all(len(row.messages) == len(row.answers) for row in episodes)
+    assert all(row.pictures for row in episodes)
+    done = evaluated(tmp_path, "run=here", "checkpoint=77")
+    assert "give last, best or a step" in done.stderr
+    done = evaluated(tmp_path, "run=nowhere")
+    assert "there is no config.yaml" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_model_is_evaluated_without_a_run(tmp_path):
+    done = evaluated(tmp_path, "model.name=tiny-random", "env=math", "out=there")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "there" / "summary.json").read_text())
+    assert summary["weights"] == "tiny-random"
+    assert summary["eval/id/success"] == 0.0
