@@ -23,6 +23,7 @@ from agents.demonstrations import Demonstration, write_card, write_part
 from agents.experts import KINDS, BadEpisode, demonstrate, is_spoilt, spoilt
 from agents.importers import import_chats
 from agents.worlds import World
+from amft_mm.overrides import check_overrides
 from amft_mm.settings import world_of
 from envs.contract import one_of, whole_number
 from envs.guard import GuardedEnv
@@ -211,4 +212,5 @@ def import_demos(config: DictConfig) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    check_overrides("demos")
     main()

@@ -24,6 +24,7 @@ from agents.locate import locate_model
 from agents.policy import Policy
 from amft_mm import checkpoints
 from amft_mm.evaluation import Evaluator
+from amft_mm.overrides import check_overrides
 from amft_mm.settings import world_of
 from amft_mm.team import Team
 from amft_mm.train import automatic_threads, load_policy
@@ -140,5 +141,6 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
+    check_overrides("evaluate")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     sys.exit(main())

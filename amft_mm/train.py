@@ -20,6 +20,8 @@ from agents.engines import make_engine
 from agents.locate import locate_model
 from agents.policy import Policy
 from amft_mm.demos import make_demos
+from amft_mm.dry_run import describe, told
+from amft_mm.overrides import check_overrides
 from amft_mm.progress import Progress
 from amft_mm.run_folder import RunFolder, default_path
 from amft_mm.team import Team
@@ -28,6 +30,10 @@ from amft_mm.training import Trainer
 
 def train(config: DictConfig) -> dict[str, Any]:
     """Trains to the end; returns what summary.json holds."""
+    if config.train.dry_run:
+        found = describe(config)
+        print(told(found))
+        return found
     cpu = config.model.device == "cpu" or not torch.cuda.is_available()
     torch.set_num_threads(config.threads or automatic_threads(config.model.name))
     torch.manual_seed(config.seed)
@@ -104,5 +110,6 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
+    check_overrides("train")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     sys.exit(main())
