@@ -50,6 +50,8 @@ class Scores:
     log_probs: torch.Tensor
     entropies: torch.Tensor
     lengths: list[int]
+    hidden: torch.Tensor
+    """The state from which each was chosen, T x width."""
 
 
 class Policy:
@@ -117,7 +119,7 @@ class Policy:
         hidden = self.hidden_states(batch)[:, :-1][batch.chosen[:, 1:]]
         targets = batch.input_ids[:, 1:][batch.chosen[:, 1:]]
         log_probs, entropies = chunked_scores(hidden, targets, self.plain_model.lm_head)
-        return Scores(log_probs, entropies, batch.chosen[:, 1:].sum(1).tolist())
+        return Scores(log_probs, entropies, batch.chosen[:, 1:].sum(1).tolist(), hidden)
 
     def hidden_states(self, batch: Batch) -> torch.Tensor:
         """The last layer's states, B x S x width."""

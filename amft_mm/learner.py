@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from amft_mm.team import Team
 from amft_mm.tokens import Tokens, Totals
 
 Loss = Callable[[Tokens, Totals], torch.Tensor]
+Reference = Callable[[Sequence[Conversation]], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,10 @@ class Example:
     conversation: Conversation
     advantages: np.ndarray | None = None
     """One number an answer."""
+    returns: np.ndarray | None = None
+    """What the critic should have said before each answer."""
+    values: np.ndarray | None = None
+    """What it said."""
 
     def token_advantages(self) -> list[float]:
         assert self.advantages is not None
@@ -46,6 +51,10 @@ class Example:
         if any(len(answer.log_probs) != answer.stop - answer.start for answer in answers):
             return None
         return [log_prob for answer in answers for log_prob in answer.log_probs]
+
+
+class Critic(Protocol):
+    def learn(self, hidden: torch.Tensor, examples: Sequence[Example]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -101,9 +110,11 @@ class Learner:
         self,
         examples: Sequence[Example],
         loss: Loss,
-        reference: Callable[[Sequence[Conversation]], torch.Tensor] | None = None,
+        reference: Reference | None = None,
+        critic: Critic | None = None,
     ) -> LossReport:
-        """Adds to .grad. `reference` gives other weights' log-probabilities of the chosen tokens."""
+        """Adds to .grad. `reference` gives other weights' log-probabilities of the chosen tokens; a
+        `critic` learns from the same pass, by a gradient of its own."""
         chosen = sum(int(e.conversation.chosen().sum()) for e in examples)
         tokens, sequences = (int(n) for n in self.team.sum(chosen, len(examples)))
         totals = Totals(tokens, sequences)
@@ -112,8 +123,10 @@ class Learner:
         (silent,) = self.team.sum(0.0 if told else 1.0)
         self.policy.model.train()
         for part in by_length(examples, self._micro_batch_tokens, lambda e: e.conversation):
-            terms, error_here = self._tokens(part, reference, compare=not silent)
+            terms, error_here, hidden = self._tokens(part, reference, compare=not silent)
             value = loss(terms, totals)
+            if critic is not None:
+                critic.learn(hidden, part)
             if value.requires_grad:
                 value.backward()
             total += float(value.detach())
@@ -126,10 +139,10 @@ class Learner:
     def _tokens(
         self,
         examples: Sequence[Example],
-        reference: Callable[[Sequence[Conversation]], torch.Tensor] | None,
+        reference: Reference | None,
         *,
         compare: bool,
-    ) -> tuple[Tokens, float]:
+    ) -> tuple[Tokens, float, torch.Tensor]:
         conversations = [example.conversation for example in examples]
         scores = self.policy.score(conversations)
         device = scores.log_probs.device
@@ -144,7 +157,7 @@ class Learner:
             tokens.advantages = torch.tensor(credit, device=device, dtype=torch.float32)
         if reference is not None:
             tokens.reference_log_probs = reference(conversations)
-        return tokens, error
+        return tokens, error, scores.hidden.detach()
 
     def gradient_norm(self) -> float:
         from amft_mm.balance.mixed_step import total

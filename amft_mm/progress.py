@@ -56,7 +56,7 @@ class Progress:
     def tell(self, row: dict[str, Any]) -> None:
         if self._quiet:
             return
-        if "step" not in row:  # an evaluation
+        if row["phase"] == "evaluation":
             shares = {k: v for k, v in row.items() if k.endswith("/success")}
             told = (f"{k.removesuffix('/success')} {v:.1%}" for k, v in shares.items())
             self.say("  ".join(told))

@@ -25,6 +25,7 @@ from amft_mm.overrides import check_overrides
 from amft_mm.progress import Progress
 from amft_mm.run_folder import RunFolder, default_path
 from amft_mm.team import Team
+from amft_mm.trackers import trackers
 from amft_mm.training import Trainer
 
 
@@ -51,7 +52,8 @@ def train(config: DictConfig) -> dict[str, Any]:
             record_demonstrations(config)
         team.wait()
     with Progress(config, run.path, quiet=not team.main) as progress:
-        trainer = Trainer(config, policy, engine, run, team, progress.tell)
+        told_to = [progress.tell, *(trackers(config, run.path) if team.main else [])]
+        trainer = Trainer(config, policy, engine, run, team, told_to)
         if config.resume and trainer.resume():
             progress.say(f"going on after step {trainer.step}")
         trainer.train()

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -26,16 +26,20 @@ from agents.conversation import Limits
 from agents.demonstrations import Demonstrations
 from agents.engines.base import Engine
 from agents.policy import Policy
+from agents.trajectory import Trajectory
 from amft_mm import checkpoints
 from amft_mm.balance import Balance, Seen, balance
+from amft_mm.curves import draw
 from amft_mm.evaluation import Evaluator
 from amft_mm.exploration import exploration
 from amft_mm.imitation import imitation
 from amft_mm.learner import Example, Learner, OptimizerSettings
-from amft_mm.rollouts import Stage, anything_to_learn, credited, play_settings
+from amft_mm.reference import Reference, with_kl
+from amft_mm.rollouts import Stage, answer_rewards, anything_to_learn, credited, play_settings
 from amft_mm.run_folder import RunFolder
 from amft_mm.settings import world_of
 from amft_mm.team import Team
+from amft_mm.value import ValueHead
 
 Row = dict[str, Any]
 
@@ -74,10 +78,10 @@ class Trainer:
         engine: Engine,
         run: RunFolder,
         team: Team,
-        tell: Callable[[Row], None],
+        told_to: Sequence[Callable[[Row], None]],
     ) -> None:
         self.config, self.policy, self.engine = config, policy, engine
-        self.run, self.team, self._tell = run, team, tell
+        self.run, self.team, self._told_to = run, team, told_to
         method, train = config.method, config.train
         self._limits = Limits(**config.limits)
         self.learner = Learner(policy, optimizer_settings(config), team, train.micro_batch_tokens)
@@ -85,7 +89,11 @@ class Trainer:
         self.balance: Balance = balance(method.balance.name, train.steps, chosen)
         self._imitation = _loss(imitation, method.imitation)
         self._exploration = _loss(exploration, method.exploration)
-        self._credit: dict[str, Any] = dict(method.credit)
+        self._credit: dict[str, Any] = {str(k): v for k, v in method.credit.items()}
+        self._value = self._value_head()
+        self._reference = Reference(policy) if method.kl > 0 else None
+        if self._reference is not None:
+            self._exploration = with_kl(self._exploration, method.kl)
         self._scales = Scales()
         self._demonstrations = Demonstrations(config.demos.folder)
         settings = play_settings(config)
@@ -100,11 +108,11 @@ class Trainer:
         return int(self.config.train.warmup_steps + self.config.train.steps)
 
     def train(self) -> None:
+        if self._reference is not None and self.step >= self._warmup:
+            self._freeze()
         with self._stopping_politely():
             for row in self._steps():
                 self._tell(row)
-                if self.team.main:
-                    self.run.log(row)
                 self._after(row)
                 if self._stop_asked:
                     self.save()
@@ -165,8 +173,12 @@ class Trainer:
             clock("time/rollout")
             row |= {f"rollout/{k}": v for k, v in played.metrics.items() if k not in ("generated",)}
             row["tokens/generated"] = played.metrics["generated"]
-            examples = credited(played.mine, self._credit)
-            report = self.learner.gradients(examples, self._exploration)
+            examples = self._credited(played.mine)
+            report = self.learner.gradients(
+                examples, self._exploration, self._reference, self._value
+            )
+            if self._value is not None:
+                self._value.step()
             row |= {
                 "loss/exploration": report.loss,
                 "policy/entropy": report.entropy,
@@ -206,6 +218,19 @@ class Trainer:
             "grad/scale": scale,
         }
 
+    def _value_head(self) -> ValueHead | None:
+        if self._credit["credit"] != "gae":
+            return None
+        settings = {k: v for k, v in self._credit.items() if k != "credit"}
+        return ValueHead(self.policy, self.team, self.config.train.micro_batch_tokens, **settings)
+
+    def _credited(self, trajectories: Sequence[Trajectory]) -> list[Example]:
+        if self._value is None:
+            return credited(trajectories, self._credit)
+        whole = [t for t in trajectories if not t.failed and t.conversation.answers]
+        examples = [Example(t.conversation) for t in whole]
+        return self._value.credited(examples, [answer_rewards(t) for t in whole])
+
     def _scale(self) -> float:
         mixed = self.learner.mixed
         return self._scales.update(mixed.exploration_norm(), self.learner.gradient_norm())
@@ -233,20 +258,32 @@ class Trainer:
 
     # Around the steps.
 
+    def _tell(self, row: Row) -> None:
+        if self.team.main:
+            self.run.log(row)
+        for told in self._told_to:
+            told(row)
+
     def _after(self, row: Row) -> None:
+        if self._reference is not None and self.step == self._warmup:
+            self._freeze()
         every, last, best = self.config.eval.every, self.step == self.last_step, False
         due = every and self.step % every == 0 and self.step > self._warmup
         if last or due or (self.step == self._warmup and every):
             found = self.evaluator.evaluate(last=last)
-            self._tell(found)
+            self._tell({"step": self.step, "phase": "evaluation", **found})
             if self.team.main:
-                self.run.log({"step": self.step, **found})
+                draw(self.run.rows(), self.run.path / "curves.png", self.run.path.name)
                 self.run.summarise(self.evaluator.summary(f"step_{self.step:06d}", found))
                 first = f"eval/{self.evaluator.splits[0] or 'all'}/success"
                 best = checkpoints.mark_best(self.folder, self.step, found[first])
         (wanted,) = self.team.sum(float(best))
         if last or wanted or self.step % self.config.checkpoint.every == 0:
             self.save()
+
+    def _freeze(self) -> None:
+        assert self._reference is not None
+        self._reference.freeze(self.run.path / "reference.pt", write=self.team.main)
 
     @property
     def folder(self) -> Path:
@@ -272,6 +309,7 @@ class Trainer:
             "balance": self.balance.state_dict(),
             "scales": [self._scales.exploration, self._scales.imitation],
             "bad_steps": self._bad_steps,
+            "value": self._value.state_dict() if self._value is not None else None,
         }
 
     def resume(self) -> bool:
@@ -285,6 +323,8 @@ class Trainer:
         self.balance.load_state_dict(state["balance"])
         self._scales.exploration, self._scales.imitation = state["scales"]
         self._bad_steps = state["bad_steps"]
+        if self._value is not None:
+            self._value.load_state_dict(state["value"])
         self.step = int(state["step"])
         self.engine.refresh()
         if self.team.main:

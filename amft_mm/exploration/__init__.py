@@ -9,7 +9,7 @@ is a file with a `loss` and a line here.
 from collections.abc import Callable
 from typing import Any
 
-from amft_mm.exploration import dapo, dr_grpo, grpo, gspo, reinforce
+from amft_mm.exploration import dapo, dr_grpo, grpo, gspo, ppo, reinforce
 from envs.contract import one_of
 
 EXPLORATION: dict[str, Callable[..., Any]] = {
@@ -19,6 +19,7 @@ EXPLORATION: dict[str, Callable[..., Any]] = {
     "dr_grpo": dr_grpo.loss,
     "dapo": dapo.loss,
     "gspo": gspo.loss,
+    "ppo": ppo.loss,
 }
 
 

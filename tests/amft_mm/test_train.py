@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
+
+from amft_mm.trackers import wandb_mode
 
 ROOT = Path(__file__).parents[2]
 TINY = [
@@ -54,13 +57,14 @@ def test_every_world_trains_into_its_folder(tmp_path, env):
     done = run(tmp_path, f"env={env}", "out=here")
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "here"
-    steps = [row for row in rows(folder) if "phase" in row]
+    steps = [row for row in rows(folder) if row["phase"] != "evaluation"]
     assert [row["phase"] for row in steps] == ["warmup"] * 2 + ["mix"] * 3
     assert all(row["loss/imitation"] > 0 for row in steps)
     assert steps[-1]["rollout/ratio_error"] < 1e-4
     summary = json.loads((folder / "summary.json").read_text())
     assert all(f"eval/{split}/success" in summary for split in summary["splits"])
     assert (folder / "model" / "model.safetensors").exists()
+    assert (folder / "curves.png").stat().st_size > 10_000
     assert sorted(path.name for path in tmp_path.iterdir()) == ["here"]  # nothing elsewhere
 
 
@@ -173,3 +177,28 @@ def test_a_broken_checkpoint_is_told_by_name(tmp_path):
     (path / "state.pt").write_bytes(b"nonsense")
     with pytest.raises(checkpoints.CheckpointError, match="cannot be read"):
         checkpoints.load(path)
+
+
+@pytest.mark.slow
+def test_ppo_and_a_penalty_come_back_after_an_interruption(tmp_path):
+    """The value head's state and the reference's weights are part of what a checkpoint holds."""
+    more = ["env=math", "method=ppo", "method.kl=0.1", "train.steps=4"]
+    assert run(tmp_path, *more, "out=whole").returncode == 0
+    assert run(tmp_path, *more, "out=parts").returncode == 0
+    shutil.rmtree(tmp_path / "parts" / "checkpoints" / "step_000006")
+    again = run(tmp_path, *more, "out=parts", "resume=true")
+    assert again.returncode == 0, again.stderr
+    assert "going on after step" in again.stdout
+    assert rows(tmp_path / "parts") == rows(tmp_path / "whole")
+
+
+def test_trackers_are_off_unless_asked_for_and_never_ask(tmp_path, monkeypatch):
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    assert wandb_mode(None) == "disabled"
+    with pytest.raises(ValueError, match="set WANDB_API_KEY"):
+        wandb_mode("online")
+    with pytest.raises(ValueError, match="one of|wandb"):
+        wandb_mode("on")
+    monkeypatch.setenv("WANDB_API_KEY", "x")
+    assert wandb_mode(None) == "online"
+    assert wandb_mode("disabled") == "disabled"

@@ -1,0 +1,47 @@
+"""A run in one picture: success, the mix, losses and gradients by step, from its metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+PANELS: dict[str, dict[str, str]] = {
+    "success": {"rollout/success": "rollouts"},
+    "share of imitation": {"mu": "mu", "grad/effective_ratio": "|mu g_S| / |(1 - mu) g_R|"},
+    "losses": {"loss/imitation": "imitation", "loss/exploration": "exploration"},
+    "gradients": {
+        "grad/imitation_norm": "|g_S|",
+        "grad/exploration_norm": "|g_R|",
+        "grad/cosine": "cosine",
+    },
+    "entropy": {"policy/entropy": "of the rollouts' tokens"},
+    "hypergradient": {"meta/cosine": "cos(grad U, z)", "meta/cosine_mean": "its average"},
+}
+
+
+def draw(rows: Sequence[dict[str, Any]], path: Path, title: str) -> None:
+    from matplotlib.figure import Figure  # without pyplot: no window, no state
+
+    figure = Figure(figsize=(12, 6.5), layout="constrained")
+    figure.suptitle(title)
+    for axes, (name, lines) in zip(figure.subplots(2, 3).flat, PANELS.items(), strict=True):
+        named = dict(lines)
+        if name == "success":
+            keys = {key for row in rows for key in row if key.endswith("/success")}
+            named |= {key: key.split("/")[1] for key in sorted(keys) if key.startswith("eval/")}
+        for key, label in named.items():
+            points = [(row["step"], row[key]) for row in rows if row.get(key) is not None]
+            if points:
+                marker = "o" if key.startswith("eval/") else None
+                axes.plot(*zip(*points, strict=True), label=label, marker=marker, markersize=4)
+        axes.set_title(name, fontsize=10)
+        axes.set_xlabel("step", fontsize=9)
+        axes.grid(alpha=0.3)
+        if axes.lines:
+            axes.legend(fontsize=8)
+        if name in ("success",):
+            axes.set_ylim(-0.02, 1.02)
+    unfinished = path.with_name(f".{path.name}")
+    figure.savefig(unfinished, dpi=110, format="png")
+    unfinished.replace(path)

@@ -1,0 +1,78 @@
+"""Where metrics go beside the run's folder: Weights & Biases, TensorBoard. Both only when asked for.
+
+`wandb.mode` null is `disabled`, or `online` where WANDB_API_KEY is set. Nothing ever asks at the terminal,
+and without a key nothing ever calls the network.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import DictConfig, OmegaConf
+
+from envs.contract import one_of
+
+MODES = ("disabled", "offline", "online")
+Track = Callable[[dict[str, Any]], None]
+
+
+def wandb_mode(mode: str | None) -> str:
+    key = bool(os.environ.get("WANDB_API_KEY"))
+    if mode is None:
+        return "online" if key else "disabled"
+    if one_of("wandb.mode", mode, MODES) == "online" and not key:
+        raise ValueError(
+            "wandb.mode=online needs a key: set WANDB_API_KEY, or use wandb.mode=offline"
+        )
+    return mode
+
+
+def trackers(config: DictConfig, path: Path) -> list[Track]:
+    found: list[Track] = []
+    mode = wandb_mode(config.wandb.mode)
+    if mode != "disabled":
+        found.append(_wandb(config, path, mode))
+    if config.tensorboard:
+        found.append(_tensorboard(path))
+    return found
+
+
+def _wandb(config: DictConfig, path: Path, mode: str) -> Track:
+    try:
+        import wandb
+    except ImportError:
+        raise ValueError(
+            f"wandb.mode={mode} needs the package wandb: pip install wandb, or wandb.mode=disabled"
+        ) from None
+    run: Any = wandb.init(
+        project=config.wandb.project,
+        name=path.name,
+        id=path.name,
+        resume="allow",
+        dir=str(path),
+        mode=cast(Any, mode),
+        config=OmegaConf.to_container(config, resolve=True),  # type: ignore[arg-type]
+        settings=wandb.Settings(silent=True, console="off"),
+    )
+    return lambda row: run.log(row, step=row["step"])
+
+
+def _tensorboard(path: Path) -> Track:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise ValueError(
+            "tensorboard=true needs the package tensorboard: pip install tensorboard"
+        ) from None
+    writer: Any = SummaryWriter(str(path / "tensorboard"))
+
+    def track(row: dict[str, Any]) -> None:
+        for name, value in row.items():
+            if isinstance(value, int | float) and name != "step":
+                writer.add_scalar(name, value, row["step"])
+        writer.flush()
+
+    return track

@@ -1,0 +1,84 @@
+"""The value head, generalised advantages, and the penalty for leaving a reference."""
+
+import numpy as np
+import pytest
+import torch
+
+from agents.conversation import Conversation, Limits
+from amft_mm.learner import Example, Learner, OptimizerSettings
+from amft_mm.reference import Reference, with_kl
+from amft_mm.team import Team
+from amft_mm.tokens import Tokens, Totals
+from amft_mm.value import ValueHead, first_tokens, gae
+
+
+@pytest.mark.parametrize(("gamma", "lam"), [(1.0, 1.0), (0.9, 0.95), (0.9, 0.0)])
+def test_gae_is_the_weighted_sum_of_later_errors(gamma, lam):
+    rng = np.random.default_rng(0)
+    rewards, values = rng.normal(size=6), rng.normal(size=6)
+    after = np.append(values[1:], 0.0)
+    errors = rewards + gamma * after - values
+    expected = [sum((gamma * lam) ** (k - t) * errors[k] for k in range(t, 6)) for t in range(6)]
+    assert gae(rewards.tolist(), values, gamma, lam) == pytest.approx(expected)
+
+
+def chats(policy, turns):
+    out = []
+    for count in turns:
+        conversation = Conversation(policy, Limits())
+        for turn in range(count):
+            conversation.observe(f"turn {turn} of {count}")
+            conversation.say("left" if turn % 2 else "a longer answer")
+        out.append(conversation)
+    return out
+
+
+def test_the_head_learns_returns_and_leaves_the_policy_alone(tiny):
+    policy, team = tiny, Team()
+    head = ValueHead(policy, team, 200, lam=1.0, lr=0.05)
+    examples = [Example(c) for c in chats(policy, [1, 3, 2])]
+    rewards = [[1.0], [0.0, 0.0, 3.0], [0.0, -1.0]]
+    learner = Learner(policy, OptimizerSettings(lr=0.0), team, 200)
+    errors = []
+    for _ in range(60):
+        ready = head.credited(examples, rewards)
+        errors.append(np.mean([np.abs(e.returns - e.values).mean() for e in ready]))
+        learner.gradients(ready, lambda tokens, totals: 0.0 * tokens.log_probs.sum(), None, head)
+        assert all(not p.grad.any() for p in learner.parameters if p.grad is not None)
+        head.step()
+        learner.drop_gradients()
+    assert errors[-1] < 0.5 * errors[0]
+    for example, reward in zip(ready, rewards, strict=True):
+        assert example.returns == pytest.approx(np.cumsum(reward[::-1])[::-1], abs=1e-5)
+    all_advantages = np.concatenate([e.advantages for e in ready])
+    assert all_advantages.mean() == pytest.approx(0, abs=1e-6)
+    assert all_advantages.std() == pytest.approx(1, abs=1e-3)
+
+
+def test_a_value_belongs_to_the_state_before_its_answer(tiny):
+    [short, long] = chats(tiny, [1, 3])
+    examples = [Example(short), Example(long)]
+    lengths = [a.stop - a.start for c in (short, long) for a in c.answers]
+    assert first_tokens(examples) == [0, *np.cumsum(lengths)[:-1]]
+
+
+def test_the_penalty_is_0_at_the_reference_and_grows_with_the_distance(tiny, tmp_path):
+    conversations = chats(tiny, [2])
+    reference = Reference(tiny)
+    reference.freeze(tmp_path / "reference.pt", write=True)
+    same = reference(conversations)
+    scores = tiny.score(conversations)
+    assert torch.allclose(same, scores.log_probs, atol=1e-6)
+    nothing = with_kl(lambda tokens, totals: torch.zeros(()), 1.0)
+    penalties = []
+    for shift in (0.0, 0.1, -0.5):
+        tokens = Tokens(scores.log_probs.detach() + shift, scores.entropies, scores.lengths)
+        tokens.reference_log_probs = same
+        totals = Totals(len(same), 1)
+        penalties.append(float(nothing(tokens, totals)))
+    assert penalties[0] == pytest.approx(0, abs=1e-6)
+    assert 0 < penalties[1] < penalties[2]
+    assert penalties[1] == pytest.approx(np.exp(-0.1) + 0.1 - 1, rel=1e-3)
+    other = Reference(tiny)
+    other.freeze(tmp_path / "reference.pt", write=False)  # as a run that goes on finds it
+    assert torch.equal(other(conversations), same)
