@@ -197,7 +197,7 @@ def test_trackers_are_off_unless_asked_for_and_never_ask(tmp_path, monkeypatch):
     assert wandb_mode(None) == "disabled"
     with pytest.raises(ValueError, match="set WANDB_API_KEY"):
         wandb_mode("online")
-    with pytest.raises(ValueError, match="one of|wandb"):
+    with pytest.raises(ValueError, match=r"wandb\.mode"):
         wandb_mode("on")
     monkeypatch.setenv("WANDB_API_KEY", "x")
     assert wandb_mode(None) == "online"
