@@ -25,7 +25,6 @@ from agents.policy import Policy
 from amft_mm import checkpoints
 from amft_mm.evaluation import Evaluator
 from amft_mm.overrides import check_overrides
-from amft_mm.settings import world_of
 from amft_mm.team import Team
 from amft_mm.train import automatic_threads, load_policy
 
@@ -97,11 +96,11 @@ def out_folder(config: DictConfig) -> Path:
 
 
 def keep_episodes(config: DictConfig, evaluator: Evaluator, folder: Path) -> None:
-    for number, (split, trajectories) in enumerate(evaluator.last.items()):
-        changes = {} if split == "all" else {"split": split}
-        world = world_of(config.env, **changes)
-        played = [t for t in trajectories if not t.failed][: config.record]
-        write_part(folder, number, [recorded(t, world) for t in played])
+    for number, split in enumerate(evaluator.splits):
+        played = [t for t in evaluator.last.get(split.label, []) if not t.failed]
+        if played:
+            rows = [recorded(t, split.world()) for t in played[: config.record]]
+            write_part(folder, number, rows)
 
 
 def show(summary: dict[str, Any], folder: Path) -> None:

@@ -8,6 +8,7 @@ evaluation, so that figures compare.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,46 +17,80 @@ from omegaconf import DictConfig
 from agents.engines.base import GREEDY, Engine, Sampling
 from agents.policy import Policy
 from agents.trajectory import Trajectory
+from agents.worlds import World
 from amft_mm.intervals import pass_at, wilson
 from amft_mm.rollouts import Played, Stage, play_settings
-from amft_mm.settings import world_of
+from amft_mm.settings import parts_of, world_of
 from amft_mm.team import Team
 
 SEED = 2**30
 """Added to the evaluation's own seed; training's are below."""
 
 
+@dataclass(frozen=True)
+class Split:
+    """A split of one of the run's environments. `label` is how it is named in figures."""
+
+    label: str
+    env: DictConfig
+    name: str | None
+
+    def world(self) -> World:
+        return world_of(self.env, **({} if self.name is None else {"split": self.name}))
+
+
+def splits_of(env: DictConfig) -> list[Split]:
+    """With several environments, their names come before the splits'."""
+    parts = parts_of(env)
+    return [
+        Split(f"{part.name}/{name}" if len(parts) > 1 else name, part.env, known)
+        for part in parts
+        for known in list(part.env.get("splits") or []) or [None]
+        for name in [known or "all"]
+    ]
+
+
 class Evaluator:
     def __init__(self, config: DictConfig, policy: Policy, engine: Engine, team: Team) -> None:
         self._config, self._policy, self._engine, self._team = config, policy, engine, team
-        self.splits: list[str | None] = list(config.env.get("splits") or []) or [None]
-        self._stages: dict[str | None, Stage] = {}
+        self.splits = splits_of(config.env)
+        self._stages: dict[str, Stage] = {}
         self.last: dict[str, list[Trajectory]] = {}
 
     def evaluate(self, *, last: bool = True) -> dict[str, Any]:
-        """All splits at the end; those named by `eval.splits` while training."""
-        config = self._config.eval
-        while_training = list(config.splits) if config.splits else self.splits[:1]
+        """All splits at the end; those of `eval.splits`, or the first of each environment, before."""
+        wanted = self._config.eval.splits
+        if wanted is None:
+            first = {id(split.env): split.label for split in reversed(self.splits)}
+            wanted = list(first.values())
+        chosen = [split for split in self.splits if last or split.label in wanted]
+        if not chosen:
+            there = ", ".join(split.label for split in self.splits)
+            raise ValueError(f"eval.splits={list(wanted)}: there are {there}")
         row: dict[str, Any] = {}
-        for split in self.splits if last else while_training:
-            played = self._play(split, config.episodes)
-            row |= self._figures(split or "all", played)
-            self.last[split or "all"] = played.mine
+        for split in chosen:
+            played = self._play(split, self._config.eval.episodes)
+            row |= self._figures(split.label, played)
+            self.last[split.label] = played.mine
         return row
 
-    def _play(self, split: str | None, episodes: int) -> Played:
-        if split not in self._stages:
-            changes = {} if split is None else {"split": split}
-            self._stages[split] = Stage(
-                world_of(self._config.env, **changes),
-                self._policy,
-                self._engine,
-                play_settings(self._config),
-                self._team,
+    def score(self, found: dict[str, Any]) -> float:
+        """What tells the best checkpoint: success on the first split of each environment."""
+        first = {id(split.env): split.label for split in reversed(self.splits)}
+        shares = [found.get(f"eval/{label}/success") for label in first.values()]
+        known = [share for share in shares if share is not None]
+        return float(np.mean(known)) if known else 0.0
+
+    def _play(self, split: Split, episodes: int) -> Played:
+        config, settings = self._config.eval, play_settings(self._config)
+        if split.label not in self._stages:
+            self._stages[split.label] = Stage(
+                split.world(), self._policy, self._engine, settings, self._team
             )
-        config = self._config.eval
         sampling = GREEDY if config.tries == 1 else Sampling(config.temperature)
-        return self._stages[split].play(SEED + config.seed, 0, episodes, config.tries, sampling)
+        return self._stages[split.label].play(
+            SEED + config.seed, 0, episodes, config.tries, sampling
+        )
 
     def _figures(self, split: str, played: Played) -> dict[str, Any]:
         metrics, tries = played.metrics, int(self._config.eval.tries)
@@ -81,7 +116,7 @@ class Evaluator:
         config = self._config.eval
         return {
             "weights": weights,
-            "splits": [split or "all" for split in self.splits],
+            "splits": [split.label for split in self.splits],
             "episodes": config.episodes,
             "tries": config.tries,
             "seed": config.seed,

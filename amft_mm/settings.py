@@ -1,11 +1,13 @@
 """What commands read from their configuration, in one way.
 
 An `env` has a `name`, the `id` that gymnasium knows, the `splits` that it is evaluated on, and
-keyword arguments of `gymnasium.make`.
+keyword arguments of `gymnasium.make`. A mix of them has `parts` by name, and `shares`.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -19,3 +21,39 @@ def world_of(env: DictConfig, **changes: Any) -> World:
     for key in ("name", "splits"):
         options.pop(key, None)
     return World(str(options.pop("id")), options | changes)
+
+
+@dataclass(frozen=True)
+class EnvPart:
+    """One of the environments of a run."""
+
+    name: str
+    env: DictConfig
+    share: float
+
+
+def parts_of(env: DictConfig) -> list[EnvPart]:
+    """The environments of a run; one alone is a mix of one."""
+    if "parts" not in env:
+        return [EnvPart(str(env.name), env, 1.0)]
+    shares = {str(name): float(share) for name, share in env.shares.items() if share}
+    unknown = sorted(shares.keys() - env.parts.keys())
+    if unknown or not shares or any(share < 0 for share in shares.values()):
+        raise ValueError(
+            f"env.shares={dict(env.shares)}: give each of {', '.join(env.parts)} a share from 0 up, "
+            "and at least one more than 0"
+        )
+    whole = sum(shares.values())
+    return [EnvPart(name, env.parts[name], share / whole) for name, share in shares.items()]
+
+
+def dealt(count: int, shares: list[float], step: int) -> list[int]:
+    """`count` things of a step divided by shares, so that over many steps each gets its own."""
+    ends = [0.0]
+    for share in shares:
+        ends.append(ends[-1] + share)
+    ends[-1] = 1.0
+    # Things are spread evenly on a circle that turns a golden step each time.
+    offset = (step * 0.6180339887498949) % 1.0
+    places = [(k + offset) / count for k in range(count)]
+    return [sum(low <= p < high for p in places) for low, high in pairwise(ends)]

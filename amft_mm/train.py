@@ -24,6 +24,7 @@ from amft_mm.dry_run import describe, told
 from amft_mm.overrides import check_overrides
 from amft_mm.progress import Progress
 from amft_mm.run_folder import RunFolder, default_path
+from amft_mm.settings import EnvPart, parts_of
 from amft_mm.team import Team
 from amft_mm.trackers import trackers
 from amft_mm.training import Trainer
@@ -49,7 +50,8 @@ def train(config: DictConfig) -> dict[str, Any]:
     if config.demos.folder is None:
         config.demos.folder = str(run.path / "demos")
         if team.main:
-            record_demonstrations(config)
+            for part in parts_of(config.env):
+                record_demonstrations(config, part)
         team.wait()
     with Progress(config, run.path, quiet=not team.main) as progress:
         told_to = [progress.tell, *(trackers(config, run.path) if team.main else [])]
@@ -75,13 +77,13 @@ def load_policy(config: DictConfig) -> Policy:
     )
 
 
-def record_demonstrations(config: DictConfig) -> None:
+def record_demonstrations(config: DictConfig, part: EnvPart) -> None:
     """The expert's episodes that this run imitates, inside its own folder."""
     own = {
-        "env": config.env,
+        "env": part.env,
         "n": config.demos.n,
         "seed": config.demos.seed,
-        "out": config.demos.folder,
+        "out": f"{config.demos.folder}/{part.name}",
         "part": 64,
         "seconds": 60.0,
         "keep": {"success": True, "min_return": None, "max_turns": None},

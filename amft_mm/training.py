@@ -14,7 +14,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -37,7 +37,7 @@ from amft_mm.learner import Example, Learner, OptimizerSettings
 from amft_mm.reference import Reference, with_kl
 from amft_mm.rollouts import Stage, answer_rewards, anything_to_learn, credited, play_settings
 from amft_mm.run_folder import RunFolder
-from amft_mm.settings import world_of
+from amft_mm.settings import EnvPart, dealt, parts_of, world_of
 from amft_mm.team import Team
 from amft_mm.value import ValueHead
 
@@ -95,9 +95,12 @@ class Trainer:
         if self._reference is not None:
             self._exploration = with_kl(self._exploration, method.kl)
         self._scales = Scales()
-        self._demonstrations = Demonstrations(config.demos.folder)
-        settings = play_settings(config)
-        self.stage = Stage(world_of(config.env), policy, engine, settings, team)
+        self._parts = parts_of(config.env)
+        self._demonstrations = [demonstrations_of(config, part) for part in self._parts]
+        self._stages = [
+            Stage(world_of(part.env), policy, engine, play_settings(config), team)
+            for part in self._parts
+        ]
         self.evaluator = Evaluator(config, policy, engine, team)
         self.step = 0
         self._bad_steps = 0
@@ -117,7 +120,9 @@ class Trainer:
                 if self._stop_asked:
                     self.save()
                     raise SystemExit(143)
-        self.stage.close()
+        for stage in self._stages:
+            stage.close()
+        self.evaluator.close()
 
     def _steps(self) -> Iterator[Row]:
         while self.step < self.last_step:
@@ -169,11 +174,9 @@ class Trainer:
         entropy = None
         seen_norm, product = 0.0, None
         if explores:
-            played = self.stage.play(self.config.seed, self.step, train.tasks, train.group)
+            trajectories = self._play(row)
             clock("time/rollout")
-            row |= {f"rollout/{k}": v for k, v in played.metrics.items() if k not in ("generated",)}
-            row["tokens/generated"] = played.metrics["generated"]
-            examples = self._credited(played.mine)
+            examples = self._credited(trajectories)
             report = self.learner.gradients(
                 examples, self._exploration, self._reference, self._value
             )
@@ -235,8 +238,35 @@ class Trainer:
         mixed = self.learner.mixed
         return self._scales.update(mixed.exploration_norm(), self.learner.gradient_norm())
 
+    def _play(self, row: Row) -> list[Trajectory]:
+        """This process's rollouts of the step, of every environment; the team's figures."""
+        train, shares = self.config.train, [part.share for part in self._parts]
+        mine: list[Trajectory] = []
+        figures: list[dict[str, float]] = []
+        for number, (part, stage, tasks) in enumerate(
+            zip(self._parts, self._stages, dealt(train.tasks, shares, self.step), strict=True)
+        ):
+            if not tasks:
+                continue
+            played = stage.play(self.config.seed, self.step, tasks, train.group)
+            # Tasks are told apart by their number, over all environments.
+            mine += [replace(t, task=t.task + number * train.tasks) for t in played.mine]
+            figures.append(played.metrics)
+            if len(self._parts) > 1 and "success" in played.metrics:
+                row[f"rollout/{part.name}/success"] = played.metrics["success"]
+        row |= {f"rollout/{k}": v for k, v in together(figures).items() if k != "generated"}
+        row["tokens/generated"] = sum(f["generated"] for f in figures)
+        return mine
+
     def _demonstrated(self, step: int, count: int) -> list[Example]:
-        rows = self._demonstrations.batch(self.config.seed, step, count)
+        shares = [part.share for part in self._parts]
+        rows = [
+            row
+            for demonstrations, wanted in zip(
+                self._demonstrations, dealt(count, shares, step), strict=True
+            )
+            for row in demonstrations.batch(self.config.seed, step, wanted)
+        ]
         out = []
         for row in self.team.mine(rows):
             conversation = row.conversation(self.policy, self._limits)
@@ -275,8 +305,7 @@ class Trainer:
             if self.team.main:
                 draw(self.run.rows(), self.run.path / "curves.png", self.run.path.name)
                 self.run.summarise(self.evaluator.summary(f"step_{self.step:06d}", found))
-                first = f"eval/{self.evaluator.splits[0] or 'all'}/success"
-                best = checkpoints.mark_best(self.folder, self.step, found[first])
+                best = checkpoints.mark_best(self.folder, self.step, self.evaluator.score(found))
         (wanted,) = self.team.sum(float(best))
         if last or wanted or self.step % self.config.checkpoint.every == 0:
             self.save()
@@ -355,6 +384,26 @@ class _Clock:
         now = time.monotonic()
         self._row[name] = self._row.get(name, 0.0) + now - self._last
         self._last = now
+
+
+def demonstrations_of(config: DictConfig, part: EnvPart) -> Demonstrations:
+    """Those of an environment: in a folder of its name, or in the one folder that there is."""
+    own = Path(config.demos.folder) / part.name
+    return Demonstrations(own if own.is_dir() else config.demos.folder)
+
+
+def together(figures: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Figures of several environments: counts add up, shares and means by numbers of episodes."""
+    counts = ("episodes", "failed", "generated")
+    out: dict[str, float] = {name: sum(f[name] for f in figures) for name in counts}
+    for name in sorted({key for f in figures for key in f} - set(counts)):
+        if name.startswith("failure/"):
+            out[name] = sum(f.get(name, 0) for f in figures)
+        else:
+            weights = [f["episodes"] for f in figures]
+            parts = (f.get(name, 0.0) * w for f, w in zip(figures, weights, strict=True))
+            out[name] = sum(parts) / sum(weights)
+    return out
 
 
 def slope(step: int, steps: int, ramp: int, final: float) -> float:

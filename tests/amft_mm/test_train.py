@@ -9,9 +9,13 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
+from amft_mm.settings import dealt
 from amft_mm.trackers import wandb_mode
 
 ROOT = Path(__file__).parents[2]
@@ -66,6 +70,27 @@ def test_every_world_trains_into_its_folder(tmp_path, env):
     assert (folder / "model" / "model.safetensors").exists()
     assert (folder / "curves.png").stat().st_size > 10_000
     assert sorted(path.name for path in tmp_path.iterdir()) == ["here"]  # nothing elsewhere
+
+
+@pytest.mark.slow
+def test_worlds_of_pictures_and_of_text_train_together(tmp_path):
+    done = run(tmp_path, "env=mix", "env.shares.general_points=0", "out=here")
+    assert done.returncode == 0, done.stderr
+    told = rows(tmp_path / "here")
+    assert any("rollout/virl/success" in row and "rollout/math/success" in row for row in told)
+    assert {"eval/virl/ood_city/success", "eval/math/id/success"} <= told[-1].keys()
+    assert not any("general_points" in key for key in told[-1])
+    wrong = run(tmp_path, "env=mix", "+env.shares.chess=1", "out=there")
+    assert "give each of virl, general_points, math a share" in wrong.stderr
+
+
+@given(st.integers(1, 40), st.lists(st.floats(0.05, 1), min_size=1, max_size=4))
+def test_shares_are_kept_over_many_steps(count, sizes):
+    shares = [size / sum(sizes) for size in sizes]
+    steps = [dealt(count, shares, step) for step in range(200)]
+    assert all(sum(step) == count for step in steps)
+    for share, mean in zip(shares, np.mean(steps, axis=0) / count, strict=True):
+        assert mean == pytest.approx(share, abs=0.03)
 
 
 @pytest.mark.slow
