@@ -1,7 +1,7 @@
 """`python -m amft_mm.pretrain` remakes the tiny VLM from nothing.
 
 In stages (amft_mm/pretraining): the vision tower learns to see by itself, the language model to copy,
-then to read and reckon, and both together to say what is seen and to keep to the worlds' forms.
+then to read and reckon, and both together, twice, to say what is seen and to keep to the worlds' forms.
 What a step learns from is a function of (seed, stage, step): same settings, same weights, and under
 `torchrun --nproc_per_node 2 -m amft_mm.pretrain` the processes share a step's examples. An interrupted
 run goes on from its last checkpoint. What the model can do is measured at the end and written into its

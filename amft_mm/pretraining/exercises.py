@@ -454,6 +454,14 @@ SHORT_SIGHT: Kinds = {
     "one_side": (one_side, 0.1),
     "street_corner": (street_corner, 0.3),
 }
+STREETS: Kinds = {
+    "one_card": (one_card, 0.08),
+    "table_of_cards": (table_of_cards, 0.08),
+    "table_by_a_rule": (table_by_a_rule, 0.06),
+    "one_view": (one_view, 0.32),
+    "one_side": (one_side, 0.06),
+    "street_corner": (street_corner, 0.4),
+}
 ECHOES: Kinds = {"echo": (echo, 0.5), "echo_of_words": (echo_of_words, 0.5)}
 SHORT_TEXT: Kinds = {
     "sums": (sums, 0.42),

@@ -22,6 +22,7 @@ from amft_mm.pretraining.exercises import (
     FORMS,
     SHORT_SIGHT,
     SHORT_TEXT,
+    STREETS,
     TEXT_FORMS,
     Exercise,
     Kinds,
@@ -195,9 +196,23 @@ class Together(_Speaking):
         }
 
 
+class Settling(_Speaking):
+    """The whole model again: mostly streets, and whole conversations."""
+
+    number = 5
+    parts: ClassVar = {"sight": STREETS, "text": SHORT_TEXT, "forms": FORMS}
+    asked: ClassVar = (STREETS, SHORT_TEXT, FORMS)
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__(policy)
+        self.module = policy.model
+        self.after: Mapping[str, torch.nn.Module] = {"together": policy.model}
+
+
 STAGES: dict[str, Callable[[Policy], Any]] = {
     "seeing": Seeing,
     "copying": Copying,
     "reading": Reading,
     "together": Together,
+    "settling": Settling,
 }

@@ -102,6 +102,7 @@ SMALL = {
     "copying": ["copying.steps=4", "copying.batch.echoes=3"],
     "reading": ["reading.steps=4", "reading.batch.text=3"],
     "together": ["together.steps=4", "together.batch={sight: 3, text: 2, forms: 1}"],
+    "settling": ["settling.steps=4", "settling.batch={sight: 2, text: 2, forms: 1}"],
 }
 QUICK = [setting for settings in SMALL.values() for setting in settings]
 QUICK += ["warmup=2", "exam=2", "exam_at_the_end=1"]
@@ -123,7 +124,7 @@ def test_an_interrupted_training_comes_to_the_same_weights(tmp_path):
     """Which holds only where training is a function of its settings; stages that ran by
     themselves, each in a process that knew nothing of the other, are put together."""
     whole, rows = taught_to(tmp_path / "whole", settings("log_every=4"))
-    assert [row["step"] for row in rows] == [4, 4, 4, 4]
+    assert [row["step"] for row in rows] == [4, 4, 4, 4, 4]
     assert all(np.isfinite(row["loss"]) for row in rows)
     config, folder = settings("log_every=2"), tmp_path / "parts"
     taught_to(folder, config, ["copying", "reading"])
@@ -132,7 +133,7 @@ def test_an_interrupted_training_comes_to_the_same_weights(tmp_path):
     with pytest.raises(SystemExit, match="together comes after seeing"):
         taught_to(folder, config, ["together"])
     again, rows = taught_to(folder, config)
-    assert [row["step"] for row in rows] == [4, 4]
+    assert [row["step"] for row in rows] == [4, 2, 4, 2, 4]
     assert all(torch.equal(whole[key], again[key]) for key in whole)
 
 
