@@ -227,3 +227,11 @@ def test_trackers_are_off_unless_asked_for_and_never_ask(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_API_KEY", "x")
     assert wandb_mode(None) == "online"
     assert wandb_mode("disabled") == "disabled"
+
+
+@pytest.mark.slow
+def test_offline_tracking_stays_in_the_folder(tmp_path):
+    done = run(tmp_path, "env=math", "wandb.mode=offline", "out=here")
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "here").glob("wandb/offline-run-*"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here"]
