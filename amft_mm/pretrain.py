@@ -122,6 +122,7 @@ def teach(
                 save_checkpoint(
                     checkpoint(folder, name), stage.module, optimizer, (step, tokens, seconds)
                 )
+            team.wait()  # the next stage begins from what was saved
             yield row
             losses = []
 

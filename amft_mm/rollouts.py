@@ -16,7 +16,9 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from agents.conversation import Limits
+from agents.demonstrations import Demonstration
 from agents.engines.base import Engine, Sampling
+from agents.experts import BadEpisode, demonstrate
 from agents.policy import Policy
 from agents.rollout import Plan, play, summary
 from agents.trajectory import Trajectory
@@ -24,6 +26,7 @@ from agents.worlds import World, Worlds
 from amft_mm.credit import advantages
 from amft_mm.learner import Example
 from amft_mm.team import Team
+from envs.guard import GuardedEnv
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class Stage:
         self.world, self._policy, self._engine = world, policy, engine
         self._settings, self._team = settings, team
         self._worlds: Worlds | None = None
+        self._expert_world: GuardedEnv | None = None
 
     def play(
         self, seed: int, step: int, tasks: int, group: int, sampling: Sampling | None = None
@@ -87,7 +91,20 @@ class Stage:
         (generated,) = self._team.sum(sum(int(t.conversation.chosen().sum()) for t in mine))
         return Played(mine, {**summary(everyone), "generated": generated})
 
+    def demonstrate(self, seed: int) -> Demonstration | None:
+        """The expert's episode of a task instance; None where the world has no expert or it failed."""
+        if self._expert_world is None:
+            self._expert_world = GuardedEnv(self.world.make, seconds=self._settings.seconds)
+        if not hasattr(self._expert_world.unwrapped, "expert"):
+            return None
+        try:
+            return demonstrate(self._expert_world, self.world, seed)
+        except (BadEpisode, NotImplementedError):
+            return None
+
     def close(self) -> None:
+        if self._expert_world is not None:
+            self._expert_world.close()
         if self._worlds is not None:
             self._worlds.close()
 

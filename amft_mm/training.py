@@ -20,6 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
 from omegaconf import DictConfig
 
 from agents.conversation import Limits
@@ -39,9 +40,12 @@ from amft_mm.rollouts import Stage, answer_rewards, anything_to_learn, credited,
 from amft_mm.run_folder import RunFolder
 from amft_mm.settings import EnvPart, dealt, parts_of, world_of
 from amft_mm.team import Team
+from amft_mm.utility import View, utility
 from amft_mm.value import ValueHead
 
 Row = dict[str, Any]
+HELDOUT_SEED = 2**29
+"""Added to the run's seed where something is drawn that no step trains on."""
 
 
 class NotFinite(RuntimeError):
@@ -86,6 +90,8 @@ class Trainer:
         self._limits = Limits(**config.limits)
         self.learner = Learner(policy, optimizer_settings(config), team, train.micro_batch_tokens)
         chosen = {k: v for k, v in method.balance.items() if k != "name"}
+        wanted = {str(k): v for k, v in method.utility.items() if k != "name"}
+        self._utility = utility(method.utility.name, wanted)
         self.balance: Balance = balance(method.balance.name, train.steps, chosen)
         self._imitation = _loss(imitation, method.imitation)
         self._exploration = _loss(exploration, method.exploration)
@@ -171,8 +177,7 @@ class Trainer:
         clock = _Clock(row)
         mu = self.balance.mu(number)
         explores = mu < 1.0 or self.balance.learns
-        entropy = None
-        seen_norm, product = 0.0, None
+        entropy, look = None, None
         if explores:
             trajectories = self._play(row)
             clock("time/rollout")
@@ -190,16 +195,22 @@ class Trainer:
             entropy = report.entropy
             (learnable,) = self.team.sum(float(anything_to_learn(examples)))
             clock("time/update")
-            if self.balance.learns and mixed.z and learnable:
-                product, seen_norm = -mixed.along(), self.learner.gradient_norm()
-            mixed.take_exploration()
-        if self.balance.learns:
-            seen = Seen(number, product, seen_norm, mixed.z_norm(), entropy)
-            row |= self.balance.update(seen)
-            if product is not None:
-                row["meta/hypergradient"] = product
-            mu = self.balance.mu(number)
+            looks = self.balance.learns and mixed.z
+            view = self._view(number, trajectories, bool(learnable))
+            if looks and self._utility.while_exploring:
+                look = self._utility.look(view)
             clock("time/meta")
+            mixed.take_exploration()
+            if looks and not self._utility.while_exploring:
+                look = self._utility.look(view)
+        if self.balance.learns:
+            product, norm = (None, 0.0) if look is None else (look.product, look.norm)
+            seen = Seen(number, product, norm, mixed.z_norm(), entropy)
+            row |= self.balance.update(seen)
+            if look is not None:
+                row["meta/hypergradient"] = look.product
+            mu = self.balance.mu(number)
+        clock("time/meta")
         if mu > 0.0 or self.balance.learns:
             examples = self._demonstrated(self.step, train.demos)
             report = self.learner.gradients(examples, self._imitation)
@@ -257,6 +268,52 @@ class Trainer:
         row |= {f"rollout/{k}": v for k, v in together(figures).items() if k != "generated"}
         row["tokens/generated"] = sum(f["generated"] for f in figures)
         return mine
+
+    def _view(self, number: int, trajectories: Sequence[Trajectory], learnable: bool) -> View:
+        return View(
+            number,
+            self.learner,
+            trajectories,
+            learnable,
+            play_heldout=self._play_heldout,
+            demonstrated=self._expert_of,
+            heldout_demonstrations=self._heldout_demonstrations,
+        )
+
+    def _play_heldout(self, tasks: int) -> list[Example]:
+        """Of the training split, by seeds that no step draws."""
+        shares, examples = [part.share for part in self._parts], []
+        for stage, count in zip(self._stages, dealt(tasks, shares, self.step), strict=True):
+            if count:
+                group = self.config.train.group
+                played = stage.play(HELDOUT_SEED + self.config.seed, self.step, count, group)
+                examples += credited(played.mine, {"credit": "episode", "baseline": "mean"})
+        return examples
+
+    def _expert_of(self, trajectory: Trajectory) -> Example | None:
+        stage = self._stages[trajectory.task // self.config.train.tasks]
+        row = stage.demonstrate(trajectory.seed)
+        conversation = None if row is None else row.conversation(self.policy, self._limits)
+        return Example(conversation) if conversation is not None and conversation.answers else None
+
+    def _heldout_demonstrations(self, count: int) -> list[Example]:
+        """The expert's episodes of seeds that no step draws."""
+        seeds = [
+            int(np.random.SeedSequence([HELDOUT_SEED, self.step, k]).generate_state(1)[0] >> 1)
+            for k in range(count)
+        ]
+        shares = [part.share for part in self._parts]
+        stages = [
+            stage
+            for stage, number in zip(self._stages, dealt(count, shares, self.step), strict=True)
+            for _ in range(number)
+        ]
+        rows = [
+            stage.demonstrate(seed)
+            for stage, seed in self.team.mine(list(zip(stages, seeds, strict=True)))
+        ]
+        conversations = [row.conversation(self.policy, self._limits) for row in rows if row]
+        return [Example(c) for c in conversations if c.answers]
 
     def _demonstrated(self, step: int, count: int) -> list[Example]:
         shares = [part.share for part in self._parts]

@@ -180,8 +180,10 @@ def test_two_processes_make_what_one_makes(tmp_path):
         made[number] = Policy.load(str(out), device="cpu").model.state_dict()
         assert (out / "README.md").exists()
         assert not list(out.glob("*.pt"))
-    for key in made[1]:  # what is stored is rounded to bfloat16: 8 bits
-        assert torch.allclose(made[1][key], made[2][key], rtol=2e-2, atol=1e-4), key
+    # Stored in bfloat16, 8 bits; and Adam's first steps are signs, which rounding may turn where a
+    # gradient is nearly 0. Examples left out or counted twice would turn far more of them.
+    one, two = (torch.cat([value.flatten() for value in made[n].values()]) for n in (1, 2))
+    assert torch.isclose(one, two, rtol=2e-2, atol=1e-4).float().mean() > 0.99
 
 
 def test_what_is_stored_loads_as_the_same_float32_numbers(tmp_path):

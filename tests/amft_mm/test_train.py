@@ -235,3 +235,18 @@ def test_offline_tracking_stays_in_the_folder(tmp_path):
     assert done.returncode == 0, done.stderr
     assert list((tmp_path / "here").glob("wandb/offline-run-*"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["here"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["heldout", "log_success", "demo_nll"])
+def test_mu_can_be_learnt_for_other_utilities(tmp_path, name):
+    """Where nobody succeeds, log_success looks at the expert's own episode; demo_nll always does."""
+    settings = [f"method.utility.name={name}", "+method.utility.every=1", "train.steps=3"]
+    done = run(tmp_path, "env=math", *settings, "out=here")
+    assert done.returncode == 0, done.stderr
+    mixed = [row for row in rows(tmp_path / "here") if row["phase"] == "mix"]
+    looked = ["meta/hypergradient" in row for row in mixed]
+    assert looked[0] is False  # nothing has been mixed yet
+    assert name == "heldout" or looked[1:] == [True, True]
+    wrong = run(tmp_path, "env=math", "+method.utility.size=3", "out=there")
+    assert "utility next_rollout" in wrong.stderr
