@@ -128,6 +128,7 @@ def test_on_policy_each_is_the_policy_gradient_in_its_own_measure(name):
         "grpo": 1 / own / 4,
         "dr_grpo": torch.full_like(own, 1 / 4 / 512),
         "dapo": torch.full_like(own, 1 / 10),
+        "ppo": torch.full_like(own, 1 / 10),
         "gspo": 1 / own / 4,
     }[name]
     expected = gradient(problem, -(weights * problem.advantages * tokens.log_probs).sum())
