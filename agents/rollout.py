@@ -20,6 +20,7 @@ import numpy as np
 
 from agents.conversation import Conversation, Limits, Tongue
 from agents.engines.base import Engine, Request, Sample, Sampling
+from agents.seeds import mixed_seed
 from agents.trajectory import ERROR, Trajectory, Turn
 from agents.worlds import Seen, Worlds, settled
 
@@ -41,14 +42,10 @@ class Plan:
 
     def task_seed(self, task: int) -> int:
         """The environment's seed: the same for all members of a group."""
-        return _mixed(self.seed, self.step, task)
+        return mixed_seed(self.seed, self.step, task)
 
     def luck_seed(self, task: int, member: int, attempt: int) -> int:
-        return _mixed(self.seed, self.step, task, member, attempt, 1)
-
-
-def _mixed(*parts: int) -> int:
-    return int(np.random.SeedSequence(parts).generate_state(1)[0] >> 1)
+        return mixed_seed(self.seed, self.step, task, member, attempt, 1)
 
 
 @dataclass

@@ -22,6 +22,7 @@ from rich.progress import Progress
 from agents.demonstrations import Demonstration, write_card, write_part
 from agents.experts import KINDS, BadEpisode, demonstrate, is_spoilt, spoilt
 from agents.importers import import_chats
+from agents.seeds import mixed_seed
 from agents.worlds import World
 from amft_mm.overrides import check_overrides
 from amft_mm.settings import world_of
@@ -90,7 +91,7 @@ def kept_rows(
     while kept < wanted:
         number = state.tried
         state.tried += 1
-        seed = int(np.random.SeedSequence([config.seed, number]).generate_state(1)[0] >> 1)
+        seed = mixed_seed(config.seed, number)
         try:
             if is_spoilt(config.seed, seed, config.corrupt.share):
                 rng = np.random.default_rng([config.seed, seed, 8])

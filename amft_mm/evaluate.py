@@ -13,34 +13,27 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-import torch
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
 from agents.demonstrations import recorded, write_part
-from agents.engines import make_engine
-from agents.locate import locate_model
 from agents.policy import Policy
 from amft_mm import checkpoints
 from amft_mm.evaluation import Evaluator
 from amft_mm.overrides import check_overrides
-from amft_mm.team import Team
-from amft_mm.train import automatic_threads, load_policy
+from amft_mm.players import engine_of, load_policy, open_team
 
 
 def evaluate(config: DictConfig) -> dict[str, Any]:
     """What summary.json holds."""
     if config.run is not None:
         config = merged(config, Path(config.run))
-    torch.set_num_threads(config.threads or automatic_threads(config.model.name))
-    locate_model(config.model.name)
-    team = Team(cpu=config.model.device == "cpu" or not torch.cuda.is_available())
+    team = open_team(config)
     policy, weights = load_policy(config), str(config.model.name)
     if config.run is not None:
         weights = load_weights(policy, Path(config.run), str(config.checkpoint))
-    options = {str(key): value for key, value in config.engine.items() if key != "name"}
-    evaluator = Evaluator(config, policy, make_engine(config.engine.name, policy, **options), team)
+    evaluator = Evaluator(config, policy, engine_of(config, policy), team)
     found = evaluator.evaluate(last=config.eval.splits is None)
     summary = evaluator.summary(weights, found)
     if team.main:

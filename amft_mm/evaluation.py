@@ -61,8 +61,7 @@ class Evaluator:
         """All splits at the end; those of `eval.splits`, or the first of each environment, before."""
         wanted = self._config.eval.splits
         if wanted is None:
-            first = {id(split.env): split.label for split in reversed(self.splits)}
-            wanted = list(first.values())
+            wanted = self._firsts()
         chosen = [split for split in self.splits if last or split.label in wanted]
         if not chosen:
             there = ", ".join(split.label for split in self.splits)
@@ -76,10 +75,13 @@ class Evaluator:
 
     def score(self, found: dict[str, Any]) -> float:
         """What tells the best checkpoint: success on the first split of each environment."""
-        first = {id(split.env): split.label for split in reversed(self.splits)}
-        shares = [found.get(f"eval/{label}/success") for label in first.values()]
+        shares = [found.get(f"eval/{label}/success") for label in self._firsts()]
         known = [share for share in shares if share is not None]
         return float(np.mean(known)) if known else 0.0
+
+    def _firsts(self) -> list[str]:
+        """The first split of each environment."""
+        return list({id(split.env): split.label for split in reversed(self.splits)}.values())
 
     def _play(self, split: Split, episodes: int) -> Played:
         config, settings = self._config.eval, play_settings(self._config)

@@ -19,8 +19,9 @@ import torch
 
 from agents.conversation import Conversation
 from agents.policy import Policy
-from amft_mm.balance.mixed_step import MixedStep
+from amft_mm.balance.mixed_step import MixedStep, total
 from amft_mm.batching import by_length
+from amft_mm.optimization import decay_groups
 from amft_mm.team import Team
 from amft_mm.tokens import Tokens, Totals
 
@@ -89,13 +90,7 @@ class Learner:
         self._micro_batch_tokens = micro_batch_tokens
         self.parameters = [p for p in policy.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(
-            [
-                {
-                    "params": [p for p in self.parameters if p.ndim > 1],
-                    "weight_decay": settings.weight_decay,
-                },
-                {"params": [p for p in self.parameters if p.ndim <= 1], "weight_decay": 0.0},
-            ],
+            decay_groups(self.parameters, settings.weight_decay),
             lr=settings.lr,
             betas=settings.betas,
             eps=settings.eps,
@@ -160,8 +155,6 @@ class Learner:
         return tokens, error, scores.hidden.detach()
 
     def gradient_norm(self) -> float:
-        from amft_mm.balance.mixed_step import total
-
         squares = [(p.grad * p.grad).sum() for p in self.parameters if p.grad is not None]
         return math.sqrt(total(squares)) if squares else 0.0
 

@@ -11,7 +11,6 @@ card.
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
 import time
@@ -24,6 +23,7 @@ from omegaconf import DictConfig
 
 from agents.policy import Policy
 from agents.tiny_vlm import build_tiny_vlm
+from amft_mm.optimization import decay_groups, slope
 from amft_mm.pretraining.card import model_card
 from amft_mm.pretraining.exam import examine
 from amft_mm.pretraining.stages import STAGES, Stage
@@ -95,16 +95,13 @@ def teach(
     stage: Stage = STAGES[name](policy)
     settings = config[name]
     parameters = list(stage.module.parameters())
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+    groups = decay_groups(parameters, config.weight_decay)
     optimizer = torch.optim.AdamW(groups, lr=settings.lr, betas=(0.9, 0.98))
     done, tokens, before = begin(stage, name, optimizer, config, folder)
     started, losses = time.monotonic(), []
     for step in range(done + 1, settings.steps + 1):
         for group in optimizer.param_groups:
-            group["lr"] = settings.lr * rate(step, settings.steps, config.warmup)
+            group["lr"] = settings.lr * slope(step, settings.steps, config.warmup, 0.02)
         lesson = stage.lesson(settings.batch, [config.seed, stage.number, step])
         loss, read = stage.learn(team.mine(lesson), team)
         team.share_gradients(parameters)
@@ -167,14 +164,6 @@ def save_checkpoint(
     state = {"model": module.state_dict(), "optimizer": optimizer.state_dict(), "done": done}
     torch.save(state, unfinished)
     os.replace(unfinished, path)
-
-
-def rate(step: int, steps: int, warmup: int) -> float:
-    """Linear warm-up, then a cosine down to a fiftieth."""
-    if step < warmup:
-        return step / warmup
-    done = (step - warmup) / max(1, steps - warmup)
-    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done))
 
 
 if __name__ == "__main__":

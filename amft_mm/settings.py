@@ -23,6 +23,11 @@ def world_of(env: DictConfig, **changes: Any) -> World:
     return World(str(options.pop("id")), options | changes)
 
 
+def options_of(group: DictConfig) -> dict[str, Any]:
+    """What a group of settings says besides the name of what they are for."""
+    return {str(key): value for key, value in group.items() if key != "name"}
+
+
 @dataclass(frozen=True)
 class EnvPart:
     """One of the environments of a run."""

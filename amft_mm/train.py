@@ -16,16 +16,13 @@ import hydra
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from agents.engines import make_engine
-from agents.locate import locate_model
-from agents.policy import Policy
 from amft_mm.demos import make_demos
 from amft_mm.dry_run import describe, told
 from amft_mm.overrides import check_overrides
+from amft_mm.players import engine_of, load_policy, open_team
 from amft_mm.progress import Progress
 from amft_mm.run_folder import RunFolder, default_path
 from amft_mm.settings import EnvPart, parts_of
-from amft_mm.team import Team
 from amft_mm.trackers import trackers
 from amft_mm.training import Trainer
 
@@ -36,17 +33,12 @@ def train(config: DictConfig) -> dict[str, Any]:
         found = describe(config)
         print(told(found))
         return found
-    cpu = config.model.device == "cpu" or not torch.cuda.is_available()
-    torch.set_num_threads(config.threads or automatic_threads(config.model.name))
     torch.manual_seed(config.seed)
-    locate_model(
-        config.model.name
-    )  # what has to be built: in a team transformers saves on rank 0 alone
-    team = Team(cpu=cpu)
+    team = open_team(config)
     path = Path(config.out or default_path(config.env.name, config.method.name, config.seed))
     run = RunFolder(path, config, resume=config.resume, team=team)
     policy = load_policy(config)
-    engine = make_engine(config.engine.name, policy, **_options(config.engine))
+    engine = engine_of(config, policy)
     if config.demos.folder is None:
         config.demos.folder = str(run.path / "demos")
         if team.main:
@@ -64,19 +56,6 @@ def train(config: DictConfig) -> dict[str, Any]:
     return run.summary()
 
 
-def load_policy(config: DictConfig) -> Policy:
-    model = config.model
-    return Policy.load(
-        model.name,
-        device=model.device,
-        dtype=getattr(torch, model.dtype) if model.dtype else None,
-        lora=OmegaConf.to_container(model.lora) if model.lora else None,  # type: ignore[arg-type]
-        gradient_checkpointing=model.gradient_checkpointing,
-        min_pixels=model.min_pixels,
-        max_pixels=model.max_pixels,
-    )
-
-
 def record_demonstrations(config: DictConfig, part: EnvPart) -> None:
     """The expert's episodes that this run imitates, inside its own folder."""
     own = {
@@ -92,15 +71,6 @@ def record_demonstrations(config: DictConfig, part: EnvPart) -> None:
         "pictures": None,
     }
     make_demos(OmegaConf.create(own))
-
-
-def automatic_threads(model: str) -> int:
-    """One for models of the tiny one's size, which lose time to more; else what the machine has."""
-    return 1 if model.startswith("tiny") else max(1, (os.cpu_count() or 1))
-
-
-def _options(group: DictConfig) -> dict[str, Any]:
-    return {str(key): value for key, value in group.items() if key != "name"}
 
 
 @hydra.main(version_base="1.3", config_path="pkg://configs", config_name="train")

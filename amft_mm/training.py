@@ -1,6 +1,6 @@
 """The life of a training run: a warm-up that imitates, then steps that imitate and explore.
 
-    Trainer(config, policy, engine, run, team).run()
+    Trainer(config, policy, engine, run, team).train()
 
 A step: rollouts are played and credited, both gradients are taken, the balance is told what its last
 mixes did (the exploration gradient of task instances that those updates never saw), and one optimizer
@@ -14,17 +14,14 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import numpy as np
 from omegaconf import DictConfig
 
-from agents.conversation import Limits
-from agents.demonstrations import Demonstrations
 from agents.engines.base import Engine
 from agents.policy import Policy
 from agents.trajectory import Trajectory
@@ -35,17 +32,17 @@ from amft_mm.evaluation import Evaluator
 from amft_mm.exploration import exploration
 from amft_mm.imitation import imitation
 from amft_mm.learner import Example, Learner, OptimizerSettings
+from amft_mm.optimization import slope
 from amft_mm.reference import Reference, with_kl
-from amft_mm.rollouts import Stage, answer_rewards, anything_to_learn, credited, play_settings
+from amft_mm.rollouts import answer_rewards, anything_to_learn, credited
 from amft_mm.run_folder import RunFolder
-from amft_mm.settings import EnvPart, dealt, parts_of, world_of
+from amft_mm.settings import options_of
+from amft_mm.sources import Sources
 from amft_mm.team import Team
 from amft_mm.utility import View, utility
 from amft_mm.value import ValueHead
 
 Row = dict[str, Any]
-HELDOUT_SEED = 2**29
-"""Added to the run's seed where something is drawn that no step trains on."""
 
 
 class NotFinite(RuntimeError):
@@ -87,12 +84,11 @@ class Trainer:
         self.config, self.policy, self.engine = config, policy, engine
         self.run, self.team, self._told_to = run, team, told_to
         method, train = config.method, config.train
-        self._limits = Limits(**config.limits)
         self.learner = Learner(policy, optimizer_settings(config), team, train.micro_batch_tokens)
-        chosen = {k: v for k, v in method.balance.items() if k != "name"}
-        wanted = {str(k): v for k, v in method.utility.items() if k != "name"}
-        self._utility = utility(method.utility.name, wanted)
-        self.balance: Balance = balance(method.balance.name, train.steps, chosen)
+        self._utility = utility(method.utility.name, options_of(method.utility))
+        self.balance: Balance = balance(
+            method.balance.name, train.steps, options_of(method.balance)
+        )
         self._imitation = _loss(imitation, method.imitation)
         self._exploration = _loss(exploration, method.exploration)
         self._credit: dict[str, Any] = {str(k): v for k, v in method.credit.items()}
@@ -101,12 +97,7 @@ class Trainer:
         if self._reference is not None:
             self._exploration = with_kl(self._exploration, method.kl)
         self._scales = Scales()
-        self._parts = parts_of(config.env)
-        self._demonstrations = [demonstrations_of(config, part) for part in self._parts]
-        self._stages = [
-            Stage(world_of(part.env), policy, engine, play_settings(config), team)
-            for part in self._parts
-        ]
+        self._sources = Sources(config, policy, engine, team)
         self.evaluator = Evaluator(config, policy, engine, team)
         self.step = 0
         self._bad_steps = 0
@@ -122,12 +113,11 @@ class Trainer:
         with self._stopping_politely():
             for row in self._steps():
                 self._tell(row)
-                self._after(row)
+                self._after()
                 if self._stop_asked:
                     self.save()
                     raise SystemExit(143)
-        for stage in self._stages:
-            stage.close()
+        self._sources.close()
         self.evaluator.close()
 
     def _steps(self) -> Iterator[Row]:
@@ -157,7 +147,7 @@ class Trainer:
     # One step.
 
     def _imitate(self) -> Row:
-        examples = self._demonstrated(self.step, self.config.train.warmup_demos)
+        examples = self._sources.demonstrations(self.step, self.config.train.warmup_demos)
         started = time.monotonic()
         report = self.learner.gradients(examples, self._imitation)
         step = self.learner.mixed.step(1.0, learn=False)
@@ -179,7 +169,8 @@ class Trainer:
         explores = mu < 1.0 or self.balance.learns
         entropy, look = None, None
         if explores:
-            trajectories = self._play(row)
+            trajectories, played = self._sources.rollouts(self.step)
+            row |= played
             clock("time/rollout")
             examples = self._credited(trajectories)
             report = self.learner.gradients(
@@ -196,7 +187,9 @@ class Trainer:
             (learnable,) = self.team.sum(float(anything_to_learn(examples)))
             clock("time/update")
             looks = self.balance.learns and mixed.z
-            view = self._view(number, trajectories, bool(learnable))
+            view = View(
+                number, self.step, self.learner, trajectories, bool(learnable), self._sources
+            )
             if looks and self._utility.while_exploring:
                 look = self._utility.look(view)
             clock("time/meta")
@@ -212,7 +205,7 @@ class Trainer:
             mu = self.balance.mu(number)
         clock("time/meta")
         if mu > 0.0 or self.balance.learns:
-            examples = self._demonstrated(self.step, train.demos)
+            examples = self._sources.demonstrations(self.step, train.demos)
             report = self.learner.gradients(examples, self._imitation)
             row |= {"loss/imitation": report.loss, "tokens/demo": report.tokens}
         clock("time/update")
@@ -249,88 +242,6 @@ class Trainer:
         mixed = self.learner.mixed
         return self._scales.update(mixed.exploration_norm(), self.learner.gradient_norm())
 
-    def _play(self, row: Row) -> list[Trajectory]:
-        """This process's rollouts of the step, of every environment; the team's figures."""
-        train, shares = self.config.train, [part.share for part in self._parts]
-        mine: list[Trajectory] = []
-        figures: list[dict[str, float]] = []
-        for number, (part, stage, tasks) in enumerate(
-            zip(self._parts, self._stages, dealt(train.tasks, shares, self.step), strict=True)
-        ):
-            if not tasks:
-                continue
-            played = stage.play(self.config.seed, self.step, tasks, train.group)
-            # Tasks are told apart by their number, over all environments.
-            mine += [replace(t, task=t.task + number * train.tasks) for t in played.mine]
-            figures.append(played.metrics)
-            if len(self._parts) > 1 and "success" in played.metrics:
-                row[f"rollout/{part.name}/success"] = played.metrics["success"]
-        row |= {f"rollout/{k}": v for k, v in together(figures).items() if k != "generated"}
-        row["tokens/generated"] = sum(f["generated"] for f in figures)
-        return mine
-
-    def _view(self, number: int, trajectories: Sequence[Trajectory], learnable: bool) -> View:
-        return View(
-            number,
-            self.learner,
-            trajectories,
-            learnable,
-            play_heldout=self._play_heldout,
-            demonstrated=self._expert_of,
-            heldout_demonstrations=self._heldout_demonstrations,
-        )
-
-    def _play_heldout(self, tasks: int) -> list[Example]:
-        """Of the training split, by seeds that no step draws."""
-        shares, examples = [part.share for part in self._parts], []
-        for stage, count in zip(self._stages, dealt(tasks, shares, self.step), strict=True):
-            if count:
-                group = self.config.train.group
-                played = stage.play(HELDOUT_SEED + self.config.seed, self.step, count, group)
-                examples += credited(played.mine, {"credit": "episode", "baseline": "mean"})
-        return examples
-
-    def _expert_of(self, trajectory: Trajectory) -> Example | None:
-        stage = self._stages[trajectory.task // self.config.train.tasks]
-        row = stage.demonstrate(trajectory.seed)
-        conversation = None if row is None else row.conversation(self.policy, self._limits)
-        return Example(conversation) if conversation is not None and conversation.answers else None
-
-    def _heldout_demonstrations(self, count: int) -> list[Example]:
-        """The expert's episodes of seeds that no step draws."""
-        seeds = [
-            int(np.random.SeedSequence([HELDOUT_SEED, self.step, k]).generate_state(1)[0] >> 1)
-            for k in range(count)
-        ]
-        shares = [part.share for part in self._parts]
-        stages = [
-            stage
-            for stage, number in zip(self._stages, dealt(count, shares, self.step), strict=True)
-            for _ in range(number)
-        ]
-        rows = [
-            stage.demonstrate(seed)
-            for stage, seed in self.team.mine(list(zip(stages, seeds, strict=True)))
-        ]
-        conversations = [row.conversation(self.policy, self._limits) for row in rows if row]
-        return [Example(c) for c in conversations if c.answers]
-
-    def _demonstrated(self, step: int, count: int) -> list[Example]:
-        shares = [part.share for part in self._parts]
-        rows = [
-            row
-            for demonstrations, wanted in zip(
-                self._demonstrations, dealt(count, shares, step), strict=True
-            )
-            for row in demonstrations.batch(self.config.seed, step, wanted)
-        ]
-        out = []
-        for row in self.team.mine(rows):
-            conversation = row.conversation(self.policy, self._limits)
-            if conversation.answers:
-                out.append(Example(conversation))
-        return out
-
     def _check(self, finite: bool, loss: float) -> None:
         """Counts steps that were left out; too many in a row end the run."""
         if finite and math.isfinite(loss):
@@ -351,7 +262,7 @@ class Trainer:
         for told in self._told_to:
             told(row)
 
-    def _after(self, row: Row) -> None:
+    def _after(self) -> None:
         if self._reference is not None and self.step == self._warmup:
             self._freeze()
         every, last, best = self.config.eval.every, self.step == self.last_step, False
@@ -443,37 +354,8 @@ class _Clock:
         self._last = now
 
 
-def demonstrations_of(config: DictConfig, part: EnvPart) -> Demonstrations:
-    """Those of an environment: in a folder of its name, or in the one folder that there is."""
-    own = Path(config.demos.folder) / part.name
-    return Demonstrations(own if own.is_dir() else config.demos.folder)
-
-
-def together(figures: Sequence[dict[str, float]]) -> dict[str, float]:
-    """Figures of several environments: counts add up, shares and means by numbers of episodes."""
-    counts = ("episodes", "failed", "generated")
-    out: dict[str, float] = {name: sum(f[name] for f in figures) for name in counts}
-    for name in sorted({key for f in figures for key in f} - set(counts)):
-        if name.startswith("failure/"):
-            out[name] = sum(f.get(name, 0) for f in figures)
-        else:
-            weights = [f["episodes"] for f in figures]
-            parts = (f.get(name, 0.0) * w for f, w in zip(figures, weights, strict=True))
-            out[name] = sum(parts) / sum(weights)
-    return out
-
-
-def slope(step: int, steps: int, ramp: int, final: float) -> float:
-    """A linear ramp up, then half a cosine down to the share `final`."""
-    if step < ramp:
-        return step / ramp
-    done = (step - ramp) / max(1, steps - ramp)
-    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
-
-
 def _loss(family: Callable[[str], Callable[..., Any]], settings: DictConfig) -> Callable[..., Any]:
-    options = {str(key): value for key, value in settings.items() if key != "name"}
-    return partial(family(settings.name), **options)
+    return partial(family(settings.name), **options_of(settings))
 
 
 def optimizer_settings(config: DictConfig) -> OptimizerSettings:

@@ -24,6 +24,7 @@ from agents.conversation import Conversation
 from agents.engines.base import Finished, Request, Sample, Sampling, nobody_waits
 from agents.engines.web import ServerError, data_url, post
 from agents.pictures import Grid
+from agents.seeds import mixed_seed
 
 KEY = "OPENAI_API_KEY"
 
@@ -93,7 +94,7 @@ class OpenAIEngine:
             "max_tokens": max_new_tokens,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
-            "seed": int(np.random.SeedSequence(request.turn_seed()).generate_state(1)[0] >> 1),
+            "seed": mixed_seed(*request.turn_seed()),
             **self._extra,
         }
         try:

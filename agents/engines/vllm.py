@@ -18,11 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
 from agents.conversation import Conversation
 from agents.engines.base import Finished, Request, Sample, Sampling, nobody_waits
 from agents.policy import Policy
+from agents.seeds import mixed_seed
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,7 @@ class VLLMEngine:
         conversation = request.conversation
         reader = self._policy.pictures
         images = [reader.scaled(image) for image in conversation.images] if reader else []
-        seed = int(np.random.SeedSequence(request.turn_seed()).generate_state(1)[0] >> 1)
+        seed = mixed_seed(*request.turn_seed())
         return Prompt(collapsed(conversation), images, seed)
 
     def _sample(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from agents.trajectory import Trajectory
 from amft_mm.learner import Example, Learner, Loss
+from amft_mm.sources import Sources
+
+MOST = 10**9
+"""Of steps, tasks and demonstrations that a utility may be told."""
 
 
 @dataclass(frozen=True)
@@ -20,21 +24,24 @@ class Look:
 
 @dataclass(frozen=True)
 class View:
-    """A step, as far as utilities need it. The functions do nothing until they are called."""
+    """A step, as far as utilities need it."""
 
     number: int
     """Of the mixed step, from 0."""
+    step: int
+    """Of the run."""
     learner: Learner
     trajectories: Sequence[Trajectory]
     """This process's rollouts of the step: of task instances that no update has seen."""
     learnable: bool
     """Whether any episode of the team's groups differed from the others."""
-    play_heldout: Callable[[int], list[Example]]
-    """So many task instances of a held-out set, played and credited (return less the group's mean)."""
-    demonstrated: Callable[[Trajectory], Example | None]
-    """The expert's episode of the same task instance."""
-    heldout_demonstrations: Callable[[int], list[Example]]
-    """So many demonstrations that no step imitates."""
+    sources: Sources
+    """Of what is held out, and of the expert's episodes."""
+
+    def is_due(self, every: int) -> bool:
+        """Whether a utility that looks every so many steps looks at this one; before the second, no mix
+        has done anything."""
+        return self.number > 0 and self.number % every == 0
 
 
 class Utility(Protocol):

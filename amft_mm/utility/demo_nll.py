@@ -6,18 +6,20 @@ Kept for comparison: it asks for what imitates, whether or not that is rewarded.
 from __future__ import annotations
 
 from amft_mm.imitation import sft
-from amft_mm.utility.base import Look, View, look_at
+from amft_mm.utility.base import MOST, Look, View, look_at
+from envs.contract import whole_number
 
 
 class DemoNLL:
     while_exploring = False
 
     def __init__(self, every: int = 1, count: int = 8) -> None:
-        if every < 1 or count < 1:
-            raise ValueError(f"utility: every={every} and count={count} must be at least 1")
-        self._every, self._count = every, count
+        self._every = whole_number("utility.every", every, 1, MOST)
+        self._count = whole_number("utility.count", count, 1, MOST)
 
     def look(self, view: View) -> Look | None:
-        if view.number == 0 or view.number % self._every:
+        if not view.is_due(self._every):
             return None
-        return look_at(view.learner, view.heldout_demonstrations(self._count), sft.loss)
+        return look_at(
+            view.learner, view.sources.heldout_demonstrations(view.step, self._count), sft.loss
+        )

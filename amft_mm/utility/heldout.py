@@ -6,19 +6,21 @@ What the published method says; it costs `tasks` x group episodes and a backward
 from __future__ import annotations
 
 from amft_mm.exploration import reinforce
-from amft_mm.utility.base import Look, View, look_at
+from amft_mm.utility.base import MOST, Look, View, look_at
+from envs.contract import whole_number
 
 
 class Heldout:
     while_exploring = False
 
     def __init__(self, every: int = 20, tasks: int = 8) -> None:
-        if every < 1 or tasks < 1:
-            raise ValueError(f"utility: every={every} and tasks={tasks} must be at least 1")
-        self._every, self._tasks = every, tasks
+        self._every = whole_number("utility.every", every, 1, MOST)
+        self._tasks = whole_number("utility.tasks", tasks, 1, MOST)
 
     def look(self, view: View) -> Look | None:
-        if view.number == 0 or view.number % self._every:
+        if not view.is_due(self._every):
             return None
-        found = look_at(view.learner, view.play_heldout(self._tasks), reinforce.loss)
+        found = look_at(
+            view.learner, view.sources.heldout_rollouts(view.step, self._tasks), reinforce.loss
+        )
         return found if found.norm > 0 else None

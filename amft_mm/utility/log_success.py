@@ -12,19 +12,18 @@ import numpy as np
 from agents.trajectory import Trajectory
 from amft_mm.exploration import reinforce
 from amft_mm.learner import Example
-from amft_mm.utility.base import Look, View, look_at
+from amft_mm.utility.base import MOST, Look, View, look_at
+from envs.contract import whole_number
 
 
 class LogSuccess:
     while_exploring = False
 
     def __init__(self, every: int = 1) -> None:
-        if every < 1:
-            raise ValueError(f"utility: every={every} must be at least 1")
-        self._every = every
+        self._every = whole_number("utility.every", every, 1, MOST)
 
     def look(self, view: View) -> Look | None:
-        if view.number == 0 or view.number % self._every:
+        if not view.is_due(self._every):
             return None
         groups: dict[int, list[Trajectory]] = {}
         for trajectory in view.trajectories:
@@ -36,7 +35,7 @@ class LogSuccess:
             for trajectory in won:
                 examples.append(_weighted(Example(trajectory.conversation), 1 / len(won)))
             if not won:
-                witness = view.demonstrated(members[0])
+                witness = view.sources.expert_of(members[0])
                 if witness is not None:
                     examples.append(_weighted(witness, 1.0))
         found = look_at(view.learner, examples, reinforce.loss)

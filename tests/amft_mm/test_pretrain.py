@@ -10,7 +10,8 @@ import torch
 from hydra import compose, initialize_config_module
 
 from agents.policy import Policy
-from amft_mm.pretrain import rate, store, teach, untrained
+from amft_mm.optimization import slope
+from amft_mm.pretrain import store, teach, untrained
 from amft_mm.pretraining import exercises as taught
 from amft_mm.pretraining import seeing
 from amft_mm.pretraining.card import AT_MOST, TARGETS, model_card
@@ -91,7 +92,7 @@ def test_forms_teach_no_policy():
 
 
 def test_the_rate_warms_up_and_comes_down():
-    rates = [rate(step, 100, 10) for step in range(1, 101)]
+    rates = [slope(step, 100, 10, 0.02) for step in range(1, 101)]
     assert rates[0] == pytest.approx(0.1)
     assert max(rates) <= 1.0
     assert rates[-1] == pytest.approx(0.02, abs=1e-3)

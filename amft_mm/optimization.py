@@ -1,0 +1,25 @@
+"""What AdamW is told in training and in pretraining alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+
+def slope(step: int, steps: int, ramp: int, final: float) -> float:
+    """The learning rate's shape: a linear ramp up, then half a cosine down to the share `final`."""
+    if step < ramp:
+        return step / ramp
+    done = (step - ramp) / max(1, steps - ramp)
+    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def decay_groups(parameters: Sequence[torch.Tensor], weight_decay: float) -> list[dict[str, Any]]:
+    """Matrices decay; biases and norms do not."""
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]

@@ -1,0 +1,44 @@
+"""Who plays, in every command that has `model=` and `engine=`: the team, the policy, its engine."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from agents.engines import Engine, make_engine
+from agents.locate import locate_model
+from agents.policy import Policy
+from amft_mm.settings import options_of
+from amft_mm.team import Team
+
+
+def open_team(config: DictConfig) -> Team:
+    """Comes before the policy: what has to be built is built before processes know of each other,
+    since in a team transformers saves on rank 0 alone."""
+    torch.set_num_threads(config.threads or automatic_threads(config.model.name))
+    locate_model(config.model.name)
+    return Team(cpu=config.model.device == "cpu" or not torch.cuda.is_available())
+
+
+def automatic_threads(model: str) -> int:
+    """One for models of the tiny one's size, which lose time to more; else what the machine has."""
+    return 1 if model.startswith("tiny") else max(1, (os.cpu_count() or 1))
+
+
+def load_policy(config: DictConfig) -> Policy:
+    model = config.model
+    return Policy.load(
+        model.name,
+        device=model.device,
+        dtype=getattr(torch, model.dtype) if model.dtype else None,
+        lora=OmegaConf.to_container(model.lora) if model.lora else None,  # type: ignore[arg-type]
+        gradient_checkpointing=model.gradient_checkpointing,
+        min_pixels=model.min_pixels,
+        max_pixels=model.max_pixels,
+    )
+
+
+def engine_of(config: DictConfig, policy: Policy) -> Engine:
+    return make_engine(config.engine.name, policy, **options_of(config.engine))
