@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from agents.conversation import Conversation
-from agents.pictures import Grid, PictureReader
+from agents.pictures import Grid
 
 
 @dataclass
@@ -25,20 +25,18 @@ class Batch:
     attention_mask: torch.Tensor  # B x S
     position_ids: torch.Tensor  # 3 x B x S
     chosen: torch.Tensor  # B x S, bool
-    pixel_values: torch.Tensor | None
-    image_grid_thw: torch.Tensor | None
+    images: list[np.ndarray]  # of all conversations in order
 
     def to(self, device: torch.device | str) -> Self:
         moved: dict[str, Any] = {}
         for part in fields(self):
             value = getattr(self, part.name)
-            moved[part.name] = value if value is None else value.to(device, non_blocking=True)
+            there = isinstance(value, torch.Tensor)
+            moved[part.name] = value.to(device, non_blocking=True) if there else value
         return type(self)(**moved)
 
 
-def make_batch(
-    conversations: Sequence[Conversation], reader: PictureReader | None, pad_id: int
-) -> Batch:
+def make_batch(conversations: Sequence[Conversation], pad_id: int) -> Batch:
     count, length = len(conversations), max(len(c.ids) for c in conversations)
     ids = np.full((count, length), pad_id, np.int64)
     mask = np.zeros((count, length), np.int64)
@@ -52,15 +50,12 @@ def make_batch(
         positions[:, row, :size] = token_positions(
             conversation.ids, conversation.grids, conversation.image_id
         )
-    images = [image for c in conversations for image in c.images]
-    pixels, grids = reader.pixels(images) if reader and images else (None, None)
     return Batch(
         torch.from_numpy(ids),
         torch.from_numpy(mask),
         torch.from_numpy(positions),
         torch.from_numpy(chosen),
-        pixels,
-        grids,
+        [image for c in conversations for image in c.images],
     )
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
@@ -30,6 +31,7 @@ from transformers import (
 from agents.batches import Batch, make_batch
 from agents.conversation import Conversation
 from agents.dialect import Dialect
+from agents.eye import Eye
 from agents.locate import locate_model
 from agents.pictures import PictureReader
 
@@ -60,6 +62,7 @@ class Policy:
     def __init__(self, model: Any, processor: Any, pictures: PictureReader | None, below: str):
         """`below` names the model that was loaded, as an adapter on it has to remember it."""
         self.model, self.processor, self.pictures, self.below = model, processor, pictures, below
+        self.eye = None if pictures is None else Eye(self.plain_model, pictures)
         self.dialect = Dialect(processor)
         tokenizer = self.dialect.tokenizer
         self.pad_id = int(
@@ -74,6 +77,7 @@ class Policy:
         device: str | None = None,
         dtype: torch.dtype | None = None,
         lora: dict[str, Any] | None = None,
+        freeze_vision: bool = False,
         gradient_checkpointing: bool = False,
         min_pixels: int | None = None,
         max_pixels: int | None = None,
@@ -88,6 +92,8 @@ class Policy:
         family = model_family(folder)
         auto = AutoModelForImageTextToText if family in SEEING else AutoModelForCausalLM
         model: Any = auto.from_pretrained(folder, dtype=dtype, attn_implementation=attention)
+        if freeze_vision and family in SEEING:
+            model.model.visual.requires_grad_(False)
         processor = load_processor(folder, family)
         if adapter is not None:
             model = load_adapter(model, adapter)
@@ -111,7 +117,7 @@ class Policy:
         return self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
 
     def batch(self, conversations: Sequence[Conversation]) -> Batch:
-        return make_batch(conversations, self.pictures, self.pad_id).to(self.device)
+        return make_batch(conversations, self.pad_id).to(self.device)
 
     def score(self, conversations: Sequence[Conversation]) -> Scores:
         """Log-probabilities and entropies of what the agent chose, differentiable."""
@@ -127,23 +133,18 @@ class Policy:
             input_ids=batch.input_ids,
             attention_mask=batch.attention_mask,
             use_cache=False,
-            **self.seen(batch.position_ids, batch.pixel_values, batch.image_grid_thw),
+            **self.at(batch.position_ids),
+            **self.look(batch.images),
         )
         return out.last_hidden_state
 
-    def seen(
-        self,
-        positions: torch.Tensor,
-        pixels: torch.Tensor | None,
-        grids: torch.Tensor | None,
-    ) -> dict[str, Any]:
-        """Positions and pictures as the model's family takes them."""
-        if self.pictures is None:
-            return {"position_ids": positions[0]}
-        given: dict[str, Any] = {"position_ids": positions}
-        if pixels is not None:
-            given |= {"pixel_values": pixels, "image_grid_thw": grids}
-        return given
+    def at(self, positions: torch.Tensor) -> dict[str, Any]:
+        """Positions as the model's family takes them."""
+        return {"position_ids": positions[0] if self.eye is None else positions}
+
+    def look(self, images: Sequence[np.ndarray], *, keep: bool = False) -> dict[str, Any]:
+        """Pictures as the model takes them; `keep` as in agents/eye.py."""
+        return {} if self.eye is None else self.eye.look(images, keep=keep)
 
     def save(self, folder: str | Path) -> None:
         """In the Hugging Face layout; with LoRA, the adapter alone, naming the model below it."""

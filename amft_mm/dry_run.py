@@ -74,6 +74,8 @@ def build(architecture: PreTrainedConfig, model: DictConfig) -> Any:
     auto = AutoModelForCausalLM if reads else AutoModelForImageTextToText
     with torch.device("meta"):
         built: Any = auto.from_config(architecture)
+        if model.freeze_vision and not reads:
+            built.model.visual.requires_grad_(False)
         if model.lora is not None:
             built = add_lora(built, OmegaConf.to_container(model.lora))  # type: ignore[arg-type]
     built.tie_weights()

@@ -34,6 +34,7 @@ def load_policy(config: DictConfig) -> Policy:
         device=model.device,
         dtype=getattr(torch, model.dtype) if model.dtype else None,
         lora=OmegaConf.to_container(model.lora) if model.lora else None,  # type: ignore[arg-type]
+        freeze_vision=model.freeze_vision,
         gradient_checkpointing=model.gradient_checkpointing,
         min_pixels=model.min_pixels,
         max_pixels=model.max_pixels,

@@ -18,7 +18,6 @@ import torch
 from agents.batches import token_positions
 from agents.conversation import Conversation
 from agents.engines.base import Finished, Request, Sample, Sampling, nobody_waits
-from agents.engines.picture_memory import PictureMemory
 from agents.engines.row_cache import RowCache
 from agents.engines.sampling import choose
 from agents.policy import Policy
@@ -81,18 +80,15 @@ class HFEngine:
         *,
         prefill_tokens: int = 8192,
         max_rows: int = 256,
-        picture_bytes: int = 256 * 2**20,
     ) -> None:
         """
         prefill_tokens  read in one pass at most; a longer single conversation is read whole
         max_rows        conversations answered at once; more wait for their turn
-        picture_bytes   bound of the remembered picture features
         """
         self._policy = policy
         self._prefill_tokens, self._max_rows = prefill_tokens, max_rows
         self._cache = RowCache()
         self._rows: weakref.WeakKeyDictionary[Conversation, _Row] = weakref.WeakKeyDictionary()
-        self._memory = PictureMemory(policy, picture_bytes)
         dialect = policy.dialect
         banned = sorted(dialect.special_ids - {dialect.stop_id})
         vocabulary = policy.plain_model.lm_head.out_features
@@ -100,6 +96,7 @@ class HFEngine:
         self._banned = torch.tensor([*banned, *beyond], dtype=torch.long, device=policy.device)
         self._stop = dialect.stop_id
         self.tokens_read = self.tokens_written = 0
+        self.refresh()
 
     def generate(
         self,
@@ -124,7 +121,8 @@ class HFEngine:
 
     def refresh(self) -> None:
         self._rows.clear()
-        self._memory.clear()
+        if self._policy.eye is not None:
+            self._policy.eye.forget()
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
@@ -274,7 +272,7 @@ class HFEngine:
         starts = torch.tensor([w.row.ids for w in part], device=device)
         last = torch.tensor([len(new) - 1 for new in news], device=device)
         hidden = self._forward(
-            part, ids.to(device), positions.to(device), starts, self._memory.look(images)
+            part, ids.to(device), positions.to(device), starts, self._policy.look(images, keep=True)
         )
         for w, new in zip(part, news, strict=True):
             w.row.known += new
@@ -359,7 +357,7 @@ class HFEngine:
             attention_mask=(reach <= columns[:, None, :, None]),
             past_key_values=self._cache,
             use_cache=True,
-            **self._policy.seen(positions, None, None),
+            **self._policy.at(positions),
             **pictures,
         )
         return out.last_hidden_state

@@ -161,3 +161,16 @@ def build_family(family: str, folder: Path, seed: int = 0) -> None:
         video_processor=video(),
         chat_template=TEMPLATES[family],
     ).save_pretrained(folder)
+
+
+def towers_work(policy, monkeypatch):
+    """Counts pictures that reach the vision tower."""
+    seen = []
+    look = policy.plain_model.model.get_image_features
+
+    def counted(pixels, grids, **options):
+        seen.append(len(grids))
+        return look(pixels, grids, **options)
+
+    monkeypatch.setattr(policy.plain_model.model, "get_image_features", counted)
+    return seen

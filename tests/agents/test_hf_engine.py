@@ -11,7 +11,7 @@ from agents.conversation import Conversation, Limits
 from agents.engines import Request, Sampling, make_engine
 from agents.engines.base import GREEDY
 from agents.engines.hf import HFEngine
-from tests.agents.families import FAMILIES, SEEING
+from tests.agents.families import FAMILIES, SEEING, towers_work
 from tests.agents.test_conversation import picture
 
 SAMPLED = Sampling()
@@ -146,11 +146,7 @@ def test_a_group_shares_its_beginning_and_a_turn_reads_only_what_is_new(tiny):
 
 
 def test_equal_pictures_are_looked_at_once(tiny, monkeypatch):
-    engine, looked = HFEngine(tiny), []
-    see = engine._memory._see
-    monkeypatch.setattr(
-        engine._memory, "_see", lambda images: looked.append(len(images)) or see(images)
-    )
+    engine, looked = HFEngine(tiny), towers_work(tiny, monkeypatch)
     played(tiny, engine, seeds=range(8), rooms=[5] * 4 + [6] * 4, turns=2)
     assert looked == [2, 2]
 
