@@ -32,12 +32,12 @@ class Sources:
     def __init__(self, config: DictConfig, policy: Policy, engine: Engine, team: Team) -> None:
         self._seed, self._tasks, self._group = config.seed, config.train.tasks, config.train.group
         self._policy, self._team, self._limits = policy, team, Limits(**config.limits)
-        self._parts = parts_of(config.env)
-        self._shares = [part.share for part in self._parts]
-        self._demonstrations = [demonstrations_of(config, part) for part in self._parts]
+        self.parts = parts_of(config.env)
+        self._shares = [part.share for part in self.parts]
+        self._demonstrations = [demonstrations_of(config, part) for part in self.parts]
         self._stages = [
             Stage(world_of(part.env), policy, engine, play_settings(config), team)
-            for part in self._parts
+            for part in self.parts
         ]
 
     def rollouts(self, step: int) -> tuple[list[Trajectory], dict[str, Any]]:
@@ -47,7 +47,7 @@ class Sources:
         figures: list[dict[str, float]] = []
         counts = dealt(self._tasks, self._shares, step)
         for number, (part, stage, tasks) in enumerate(
-            zip(self._parts, self._stages, counts, strict=True)
+            zip(self.parts, self._stages, counts, strict=True)
         ):
             if not tasks:
                 continue
@@ -55,14 +55,15 @@ class Sources:
             # Tasks are told apart by their number, over all environments.
             mine += [replace(t, task=t.task + number * self._tasks) for t in played.mine]
             figures.append(played.metrics)
-            if len(self._parts) > 1 and "success" in played.metrics:
+            if len(self.parts) > 1 and "success" in played.metrics:
                 row[f"rollout/{part.name}/success"] = played.metrics["success"]
         row |= {f"rollout/{k}": v for k, v in together(figures).items() if k != "generated"}
         row["tokens/generated"] = sum(f["generated"] for f in figures)
         return mine, row
 
-    def demonstrations(self, step: int, count: int) -> list[Example]:
-        counts = dealt(count, self._shares, step)
+    def demonstrations(self, step: int, count: int, only: str | None = None) -> list[Example]:
+        """Of one environment, if `only` names it."""
+        counts = self._dealt(count, step, only)
         rows = [
             row
             for demonstrations, wanted in zip(self._demonstrations, counts, strict=True)
@@ -70,20 +71,22 @@ class Sources:
         ]
         return self._examples(self._team.mine(rows))
 
-    def heldout_rollouts(self, step: int, tasks: int) -> list[Example]:
+    def heldout_rollouts(self, step: int, tasks: int, only: str | None = None) -> list[Example]:
         """Of the training split, by seeds that no step draws; credited with return less the mean."""
         examples: list[Example] = []
-        for stage, count in zip(self._stages, dealt(tasks, self._shares, step), strict=True):
+        for stage, count in zip(self._stages, self._dealt(tasks, step, only), strict=True):
             if count:
                 played = stage.play(HELDOUT_SEED + self._seed, step, count, self._group)
                 examples += credited(played.mine, {"credit": "episode", "baseline": "mean"})
         return examples
 
-    def heldout_demonstrations(self, step: int, count: int) -> list[Example]:
+    def heldout_demonstrations(
+        self, step: int, count: int, only: str | None = None
+    ) -> list[Example]:
         """The expert's episodes of seeds that no step draws."""
         stages = [
             stage
-            for stage, number in zip(self._stages, dealt(count, self._shares, step), strict=True)
+            for stage, number in zip(self._stages, self._dealt(count, step, only), strict=True)
             for _ in range(number)
         ]
         wanted = [(stage, mixed_seed(HELDOUT_SEED, step, k)) for k, stage in enumerate(stages)]
@@ -91,8 +94,19 @@ class Sources:
 
     def expert_of(self, trajectory: Trajectory) -> Example | None:
         """The expert's episode of the task instance of a rollout."""
-        stage = self._stages[trajectory.task // self._tasks]
+        stage = self._stages[self._number(trajectory)]
         return next(iter(self._examples([stage.demonstrate(trajectory.seed)])), None)
+
+    def env_of(self, trajectory: Trajectory) -> str:
+        return self.parts[self._number(trajectory)].name
+
+    def _number(self, trajectory: Trajectory) -> int:
+        return trajectory.task // self._tasks
+
+    def _dealt(self, count: int, step: int, only: str | None) -> list[int]:
+        counts = dealt(count, self._shares, step)
+        wanted = [only in (None, part.name) for part in self.parts]
+        return [number if here else 0 for number, here in zip(counts, wanted, strict=True)]
 
     def _examples(self, rows: Iterable[Demonstration | None]) -> list[Example]:
         """What can be imitated: conversations in which the limits leave an answer."""

@@ -14,7 +14,6 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -26,12 +25,13 @@ from agents.engines.base import Engine
 from agents.policy import Policy
 from agents.trajectory import Trajectory
 from amft_mm import checkpoints
-from amft_mm.balance import Balance, Seen, balance
+from amft_mm.balance import Seen
 from amft_mm.curves import draw
 from amft_mm.evaluation import Evaluator
 from amft_mm.exploration import exploration
 from amft_mm.imitation import imitation
 from amft_mm.learner import Example, Learner, OptimizerSettings
+from amft_mm.mixed import MixedPart, mixed_parts, together
 from amft_mm.optimization import slope
 from amft_mm.reference import Reference, with_kl
 from amft_mm.rollouts import answer_rewards, anything_to_learn, credited
@@ -49,28 +49,6 @@ class NotFinite(RuntimeError):
     """Too many steps in a row whose loss or gradient was not a number."""
 
 
-@dataclass
-class Scales:
-    """The usual size of each gradient, so that mu means the same whatever losses are mixed."""
-
-    keep: float = 0.9
-    exploration: float | None = None
-    imitation: float | None = None
-
-    def update(self, exploration_norm: float, imitation_norm: float) -> float:
-        """What imitation is to be multiplied by to be as large as exploration."""
-        self.exploration = self._mean(self.exploration, exploration_norm)
-        self.imitation = self._mean(self.imitation, imitation_norm)
-        if not self.exploration or not self.imitation:
-            return 1.0
-        return self.exploration / self.imitation
-
-    def _mean(self, before: float | None, now: float) -> float | None:
-        if not (math.isfinite(now) and now > 0):
-            return before
-        return now if before is None else self.keep * before + (1 - self.keep) * now
-
-
 class Trainer:
     def __init__(
         self,
@@ -86,9 +64,6 @@ class Trainer:
         method, train = config.method, config.train
         self.learner = Learner(policy, optimizer_settings(config), team, train.micro_batch_tokens)
         self._utility = utility(method.utility.name, options_of(method.utility))
-        self.balance: Balance = balance(
-            method.balance.name, train.steps, options_of(method.balance)
-        )
         self._imitation = _loss(imitation, method.imitation)
         self._exploration = _loss(exploration, method.exploration)
         self._credit: dict[str, Any] = {str(k): v for k, v in method.credit.items()}
@@ -96,8 +71,8 @@ class Trainer:
         self._reference = Reference(policy) if method.kl > 0 else None
         if self._reference is not None:
             self._exploration = with_kl(self._exploration, method.kl)
-        self._scales = Scales()
-        self._sources = Sources(config, policy, engine, team)
+        self.sources = Sources(config, policy, engine, team)
+        self._parts = mixed_parts(config)
         self.evaluator = Evaluator(config, policy, engine, team)
         self.step = 0
         self._bad_steps = 0
@@ -111,16 +86,16 @@ class Trainer:
         if self._reference is not None and self.step >= self._warmup:
             self._freeze()
         with self._stopping_politely():
-            for row in self._steps():
+            for row in self.steps():
                 self._tell(row)
                 self._after()
                 if self._stop_asked:
                     self.save()
                     raise SystemExit(143)
-        self._sources.close()
+        self.sources.close()
         self.evaluator.close()
 
-    def _steps(self) -> Iterator[Row]:
+    def steps(self) -> Iterator[Row]:
         while self.step < self.last_step:
             started = time.monotonic()
             self.step += 1
@@ -147,37 +122,50 @@ class Trainer:
     # One step.
 
     def _imitate(self) -> Row:
-        examples = self._sources.demonstrations(self.step, self.config.train.warmup_demos)
+        examples = self.sources.demonstrations(self.step, self.config.train.warmup_demos)
         started = time.monotonic()
         report = self.learner.gradients(examples, self._imitation)
-        step = self.learner.mixed.step(1.0, learn=False)
-        self._check(step.finite, report.loss)
+        mix = self.learner.mixed.mix(1.0, learn=False)
+        self._check(self.learner.mixed.step().finite, report.loss)
         self.engine.refresh()
         return {
             "mu": 1.0,
             "loss/imitation": report.loss,
-            "grad/imitation_norm": step.imitation_norm,
+            "grad/imitation_norm": mix.imitation_norm,
             "tokens/demo": report.tokens,
             "time/update": time.monotonic() - started,
         }
 
     def _mix(self, number: int) -> Row:
-        train, mixed = self.config.train, self.learner.mixed
         row: Row = {}
         clock = _Clock(row)
-        mu = self.balance.mu(number)
-        explores = mu < 1.0 or self.balance.learns
-        entropy, look = None, None
-        if explores:
-            trajectories, played = self._sources.rollouts(self.step)
+        trajectories: list[Trajectory] = []
+        if any(part.explores(number) for part in self._parts):
+            trajectories, played = self.sources.rollouts(self.step)
             row |= played
             clock("time/rollout")
-            examples = self._credited(trajectories)
+        figures = [self._mix_part(part, number, trajectories, clock) for part in self._parts]
+        if self._value is not None:
+            self._value.step()
+        step = self.learner.mixed.step()
+        row |= together(self._parts, figures) | {"grad/norm": step.norm}
+        self._check(step.finite, row.get("loss/exploration", 0.0))
+        self.engine.refresh()
+        clock("time/update")
+        return row
+
+    def _mix_part(
+        self, part: MixedPart, number: int, trajectories: Sequence[Trajectory], clock: _Clock
+    ) -> Row:
+        """Adds to the step's gradient what a part gives; its figures."""
+        mixed, learns, row = self.learner.mixed, part.balance.learns, Row()
+        entropy, look = None, None
+        if part.explores(number):
+            own = [t for t in trajectories if part.only in (None, self.sources.env_of(t))]
+            examples = self._credited(own)
             report = self.learner.gradients(
                 examples, self._exploration, self._reference, self._value
             )
-            if self._value is not None:
-                self._value.step()
             row |= {
                 "loss/exploration": report.loss,
                 "policy/entropy": report.entropy,
@@ -186,42 +174,38 @@ class Trainer:
             entropy = report.entropy
             (learnable,) = self.team.sum(float(anything_to_learn(examples)))
             clock("time/update")
-            looks = self.balance.learns and mixed.z
-            view = View(
-                number, self.step, self.learner, trajectories, bool(learnable), self._sources
-            )
+            looks = learns and part.name in mixed.z
+            view = View(number, self.step, part, self.learner, own, bool(learnable), self.sources)
             if looks and self._utility.while_exploring:
                 look = self._utility.look(view)
             clock("time/meta")
             mixed.take_exploration()
             if looks and not self._utility.while_exploring:
                 look = self._utility.look(view)
-        if self.balance.learns:
+        if learns:
             product, norm = (None, 0.0) if look is None else (look.product, look.norm)
-            seen = Seen(number, product, norm, mixed.z_norm(), entropy)
-            row |= self.balance.update(seen)
+            seen = Seen(number, product, norm, mixed.z_norm(part.name), entropy)
+            row |= part.balance.update(seen)
             if look is not None:
                 row["meta/hypergradient"] = look.product
-            mu = self.balance.mu(number)
+        mu = part.balance.mu(number)
         clock("time/meta")
-        if mu > 0.0 or self.balance.learns:
-            examples = self._sources.demonstrations(self.step, train.demos)
+        if mu > 0.0 or learns:
+            examples = self.sources.demonstrations(self.step, self.config.train.demos, part.only)
             report = self.learner.gradients(examples, self._imitation)
             row |= {"loss/imitation": report.loss, "tokens/demo": report.tokens}
+        scale = 1.0
+        if self.config.method.balanced:
+            scale = part.scales.update(mixed.exploration_norm(), self.learner.gradient_norm())
+        mix = mixed.mix(mu, scale, learn=learns, part=part.name, weight=part.weight)
         clock("time/update")
-        scale = self._scale() if self.config.method.balanced else 1.0
-        step = mixed.step(mu, scale, learn=self.balance.learns)
-        self._check(step.finite, row.get("loss/exploration", 0.0))
-        self.engine.refresh()
-        clock("time/update")
-        ratio = step.effective_ratio(mu) * scale
+        ratio = mix.effective_ratio(mu) * scale
         return row | {
             "mu": mu,
-            "grad/imitation_norm": step.imitation_norm,
-            "grad/exploration_norm": step.exploration_norm,
-            "grad/cosine": step.cosine,
+            "grad/imitation_norm": mix.imitation_norm,
+            "grad/exploration_norm": mix.exploration_norm,
+            "grad/cosine": mix.cosine,
             "grad/effective_ratio": ratio if math.isfinite(ratio) else None,
-            "grad/norm": step.norm,
             "grad/scale": scale,
         }
 
@@ -237,10 +221,6 @@ class Trainer:
         whole = [t for t in trajectories if not t.failed and t.conversation.answers]
         examples = [Example(t.conversation) for t in whole]
         return self._value.credited(examples, [answer_rewards(t) for t in whole])
-
-    def _scale(self) -> float:
-        mixed = self.learner.mixed
-        return self._scales.update(mixed.exploration_norm(), self.learner.gradient_norm())
 
     def _check(self, finite: bool, loss: float) -> None:
         """Counts steps that were left out; too many in a row end the run."""
@@ -303,8 +283,7 @@ class Trainer:
         return {
             "step": self.step,
             "learner": self.learner.state_dict(),
-            "balance": self.balance.state_dict(),
-            "scales": [self._scales.exploration, self._scales.imitation],
+            "parts": {part.name: part.state_dict() for part in self._parts},
             "bad_steps": self._bad_steps,
             "value": self._value.state_dict() if self._value is not None else None,
         }
@@ -317,8 +296,8 @@ class Trainer:
         state = checkpoints.load(newest)
         self.policy.model.load_state_dict(state["model"], strict=False)
         self.learner.load_state_dict(state["learner"])
-        self.balance.load_state_dict(state["balance"])
-        self._scales.exploration, self._scales.imitation = state["scales"]
+        for part in self._parts:
+            part.load_state_dict(state["parts"][part.name])
         self._bad_steps = state["bad_steps"]
         if self._value is not None:
             self._value.load_state_dict(state["value"])

@@ -65,7 +65,8 @@ def walk(name: str, settings: dict[str, Any], seed: int) -> Walk:
         if step % 5 == 0:
             out.best.append((step, best_mu(place.detach(), optimizer.state[place], target, shown)))
         place.grad = place.detach() - shown
-        mixed.step(mu, norm / float(place.grad.norm()))
+        mixed.mix(mu, norm / float(place.grad.norm()))
+        mixed.step()
         out.found.append(mu)
     out.distance = float((place.detach() - target).norm())
     return out

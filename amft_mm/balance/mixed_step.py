@@ -2,8 +2,8 @@
 
     mixed = MixedStep(optimizer, max_norm=1.0)
     exploration_loss.backward(); mixed.take_exploration()
-    imitation_loss.backward()
-    report = mixed.step(mu)            clips, steps, and leaves z = d theta' / d mu
+    imitation_loss.backward();   mixed.mix(mu)
+    mixed.step()                       clips, steps, and leaves z = d theta' / d mu
     mixed.along()                      <gradient that is in .grad now, z>
 
 With d = g_S - g_R, g = (1 - mu) g_R + mu g_S, N = |g| and the clipping threshold C:
@@ -16,6 +16,9 @@ With d = g_S - g_R, g = (1 - mu) g_R + mu g_S, N = |g| and the clipping threshol
 for AdamW, elementwise; decoupled weight decay drops out. Over several steps z <- rho z + the above: a
 longer view without Hessians. Everything is done in place: one extra copy of the trainable parameters
 while two gradients are held, and one that holds z.
+
+A step may be made of several parts, each with a mu of its own: every `mix(mu, part=NAME)` adds to the
+step's gradient, and has its own d and z (one copy more of each).
 
 At the first step of a fresh optimizer Adam is a sign, and the derivative is nearly 0 whatever the mix
 is worth: carry the warm-up's state over before learning mu.
@@ -30,23 +33,32 @@ from typing import Any
 
 import torch
 
+Tensors = dict[torch.Tensor, torch.Tensor]
+"""Something for each parameter."""
+WHOLE = "whole"
+"""The part that a step is made of where there is only one."""
+
 
 @dataclass(frozen=True)
-class StepReport:
-    """What a step was made of; norms are those before mixing and clipping."""
+class MixReport:
+    """What was mixed; norms are those before mixing."""
 
     exploration_norm: float
     imitation_norm: float
     cosine: float
-    norm: float
-    """Of the mixed gradient, before clipping."""
-    finite: bool
-    """False where the step was left out, since a gradient was not finite."""
 
     def effective_ratio(self, mu: float) -> float:
         """|mu g_S| / |(1 - mu) g_R|: what the mix really is."""
         other = (1 - mu) * self.exploration_norm
         return mu * self.imitation_norm / other if other > 0 else math.inf
+
+
+@dataclass(frozen=True)
+class StepReport:
+    norm: float
+    """Of the mixed gradient, before clipping."""
+    finite: bool
+    """False where the step was left out, since its gradient was not finite."""
 
 
 class MixedStep:
@@ -68,147 +80,160 @@ class MixedStep:
         if not 0 <= rho < 1:
             raise ValueError(f"rho={rho} must be from 0 up to, but not, 1")
         self.optimizer, self.max_norm, self.rho = optimizer, max_norm, rho
-        self._exploration: dict[torch.Tensor, torch.Tensor] = {}
-        self.z: dict[torch.Tensor, torch.Tensor] = {}
+        self._exploration: Tensors = {}
+        self._mixed: Tensors = {}
+        self._differences: dict[str, Tensors] = {}
+        self.z: dict[str, Tensors] = {}
 
     def take_exploration(self) -> None:
         """The gradients that are in .grad are those of exploration; .grad is empty afterwards."""
-        self._exploration = {}
-        for parameter, _ in self._parameters():
-            if parameter.grad is not None:
-                self._exploration[parameter] = parameter.grad
-                parameter.grad = None
+        self._exploration = self._taken()
 
     @torch.no_grad()
-    def along(self) -> float:
-        """The product of z with the gradients that are in .grad now."""
+    def along(self, part: str = WHOLE) -> float:
+        """The product of a part's z with the gradients that are in .grad now."""
+        z = self.z.get(part, {})
         return total(
-            (parameter.grad * self.z[parameter]).sum()
-            for parameter, _ in self._parameters()
-            if parameter.grad is not None and parameter in self.z
+            (parameter.grad * z[parameter]).sum()
+            for parameter in self._parameters()
+            if parameter.grad is not None and parameter in z
         )
 
-    def z_norm(self) -> float:
-        return math.sqrt(total((z * z).sum() for z in self.z.values()))
+    def z_norm(self, part: str = WHOLE) -> float:
+        return norm_of(self.z.get(part, {}))
 
     def exploration_norm(self) -> float:
         """Of the gradients that `take_exploration` holds."""
-        return math.sqrt(total((g * g).sum() for g in self._exploration.values()))
+        return norm_of(self._exploration)
 
     @torch.no_grad()
-    def step(self, mu: float, scale: float = 1.0, *, learn: bool = True) -> StepReport:
-        """One step on (1 - mu) g_R + mu scale g_S, with g_S in .grad. `scale` equalises the norms; it
-        is taken as given. Without `learn`, z is not made."""
-        held: dict[torch.Tensor, torch.Tensor] = {}  # g_R, then d, then dg~/dmu, then dtheta'/dmu
-        for parameter, _ in self._parameters():
-            other = self._exploration.pop(parameter, None)
-            if parameter.grad is None and other is None:
+    def mix(
+        self,
+        mu: float,
+        scale: float = 1.0,
+        *,
+        learn: bool = True,
+        part: str = WHOLE,
+        weight: float = 1.0,
+    ) -> MixReport:
+        """Adds weight ((1 - mu) g_R + mu scale g_S) to the step's gradient, with g_S in .grad, which is
+        empty afterwards. `scale` equalises the norms; it is taken as given. Without `learn`, no z."""
+        explored, imitated = self._exploration, self._taken()
+        self._exploration = {}
+        rr, ss = norm_of(explored) ** 2, norm_of(imitated) ** 2
+        rs = total((explored[p] * s).sum() for p, s in imitated.items() if p in explored)
+        learn = learn and math.isfinite(rr + ss)
+        differences = self._differences.setdefault(part, {}) if learn else {}
+        for parameter in self._parameters():
+            r, s = explored.pop(parameter, None), imitated.pop(parameter, None)
+            if r is None and s is None:
                 continue
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-            held[parameter] = torch.zeros_like(parameter) if other is None else other
-        report = self._compare(held, mu, scale)
-        if not report.finite:
-            for parameter, _ in self._parameters():
-                parameter.grad = None
-            return report
-        for parameter, gradient in held.items():
-            imitation = parameter.grad
-            assert imitation is not None
+            r = torch.zeros_like(parameter) if r is None else r
+            s = torch.zeros_like(parameter) if s is None else s
             if mu == 0.0:  # to the bit, and whatever the other one holds
-                gradient_now = gradient.clone() if learn else gradient
-                held[parameter] = (
-                    gradient.neg_().add_(imitation, alpha=scale) if learn else gradient
-                )
-                parameter.grad = gradient_now
-                continue
-            imitation.mul_(scale)
-            gradient.neg_().add_(imitation)  # d
-            if mu != 1.0:
-                imitation.sub_(gradient, alpha=1 - mu)
-        self._clip(held, report.norm, learn)
+                mixed = r.clone() if learn else r
+                difference = r.neg_().add_(s, alpha=scale) if learn else None
+            else:
+                mixed = s.mul_(scale)
+                difference = r.neg_().add_(s)
+                if mu != 1.0:
+                    mixed.sub_(difference, alpha=1 - mu)
+            if weight != 1.0:
+                mixed.mul_(weight)
+            before = self._mixed.get(parameter)
+            self._mixed[parameter] = mixed if before is None else before.add_(mixed)
+            if learn and difference is not None:
+                differences[parameter] = difference if weight == 1.0 else difference.mul_(weight)
+        both = math.sqrt(rr * ss) if rr > 0 and ss > 0 and math.isfinite(rr * ss) else 0.0
+        return MixReport(math.sqrt(rr), math.sqrt(ss), rs / both if both else 0.0)
+
+    @torch.no_grad()
+    def step(self) -> StepReport:
+        """One step on what was mixed. Where that is not finite, everything stays as it was."""
+        norm = norm_of(self._mixed)
+        mixed, self._mixed = self._mixed, {}
+        differences, self._differences = self._differences, {}
+        if not math.isfinite(norm):
+            return StepReport(norm, finite=False)
+        if self.max_norm is not None and norm > self.max_norm:
+            self._clip(mixed, differences, norm)
+        for parameter, gradient in mixed.items():
+            parameter.grad = gradient
         self.optimizer.step()
-        if learn:
-            self._differentiate(held)
-        for parameter in held:
+        self._differentiate(differences)
+        for parameter in mixed:
             parameter.grad = None
-        return report
+        return StepReport(norm, finite=True)
 
     def state_dict(self) -> dict[str, Any]:
-        order = {parameter: i for i, (parameter, _) in enumerate(self._parameters())}
-        return {"z": {order[parameter]: value for parameter, value in self.z.items()}}
+        order = {parameter: i for i, parameter in enumerate(self._parameters())}
+        return {
+            "z": {part: {order[p]: value for p, value in z.items()} for part, z in self.z.items()}
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        order = [parameter for parameter, _ in self._parameters()]
-        self.z = {order[i]: value.to(order[i].device) for i, value in state["z"].items()}
+        order = list(self._parameters())
+        self.z = {
+            part: {order[i]: value.to(order[i].device) for i, value in z.items()}
+            for part, z in state["z"].items()
+        }
 
-    def _parameters(self) -> Iterator[tuple[torch.Tensor, dict[str, Any]]]:
+    def _parameters(self) -> Iterator[torch.Tensor]:
+        for group in self.optimizer.param_groups:
+            yield from group["params"]
+
+    def _taken(self) -> Tensors:
+        """What is in .grad, which is empty afterwards."""
+        found: Tensors = {}
+        for parameter in self._parameters():
+            if parameter.grad is not None:
+                found[parameter], parameter.grad = parameter.grad, None
+        return found
+
+    def _clip(self, mixed: Tensors, differences: dict[str, Tensors], norm: float) -> None:
+        """Clips what was mixed to `max_norm`, and turns each d into d g~ / d mu."""
+        assert self.max_norm is not None
+        factor = self.max_norm / norm
+        for of_part in differences.values():
+            inner = total((mixed[p] * d).sum() for p, d in of_part.items())
+            for parameter, d in of_part.items():
+                d.sub_(mixed[parameter], alpha=inner / norm**2).mul_(factor)
+        for gradient in mixed.values():
+            gradient.mul_(factor)
+
+    def _differentiate(self, differences: dict[str, Tensors]) -> None:
+        """Turns each d g~ / d mu into d theta' / d mu, and adds it to its z."""
         for group in self.optimizer.param_groups:
             for parameter in group["params"]:
-                yield parameter, group
+                having = [part for part, of_part in differences.items() if parameter in of_part]
+                if not having:
+                    continue
+                factor = self._slope(parameter, group)
+                for part in having:
+                    d, z = differences[part][parameter].mul_(factor), self.z.setdefault(part, {})
+                    if self.rho and parameter in z:
+                        z[parameter].mul_(self.rho).add_(d)
+                    else:
+                        z[parameter] = d
 
-    def _compare(
-        self, held: dict[torch.Tensor, torch.Tensor], mu: float, scale: float
-    ) -> StepReport:
-        pairs = [(held[p], p.grad) for p in held]
-        rr = total((r * r).sum() for r, _ in pairs)
-        ss = total((s * s).sum() for _, s in pairs if s is not None)
-        rs = total((r * s).sum() for r, s in pairs if s is not None)
-        a, b = 1 - mu, mu * scale
-        # A gradient that takes no part in the mix may be anything; its own figures then say so.
-        parts = [
-            a * a * rr if a else 0.0,
-            b * b * ss if b else 0.0,
-            2 * a * b * rs if a and b else 0.0,
-        ]
-        square = sum(parts)
-        norm = math.sqrt(max(square, 0.0)) if math.isfinite(square) else square
-        both = math.sqrt(rr * ss) if rr > 0 and ss > 0 and math.isfinite(rr * ss) else 0.0
-        return StepReport(
-            math.sqrt(rr) if rr >= 0 else rr,
-            math.sqrt(ss) if ss >= 0 else ss,
-            rs / both if both else 0.0,
-            norm,
-            math.isfinite(norm),
-        )
+    def _slope(self, parameter: torch.Tensor, group: dict[str, Any]) -> torch.Tensor:
+        """d theta' / d g~ of the step that was just made."""
+        state, gradient = self.optimizer.state[parameter], parameter.grad
+        b1, b2 = group["betas"]
+        steps = float(state["step"])
+        left1, left2 = 1 - b1**steps, 1 - b2**steps
+        root = (state["exp_avg_sq"] / left2).sqrt_()
+        bottom = root + group["eps"]
+        # Where v is 0 so are m and g~: the second term is 0 there.
+        second = state["exp_avg"] * gradient
+        second.mul_((1 - b2) / (left1 * left2))
+        second.div_(root.clamp_(min=torch.finfo(root.dtype).tiny)).div_(bottom).div_(bottom)
+        factor = bottom.reciprocal_().mul_((1 - b1) / left1).sub_(second)
+        return factor.mul_(-float(group["lr"]))
 
-    def _clip(self, held: dict[torch.Tensor, torch.Tensor], norm: float, learn: bool) -> None:
-        """Clips .grad to `max_norm` and turns d into d g~ / d mu."""
-        if self.max_norm is None or norm <= self.max_norm:
-            return
-        factor = self.max_norm / norm
-        inner = 0.0
-        if learn:
-            inner = total((p.grad * d).sum() for p, d in held.items() if p.grad is not None)
-        for parameter, d in held.items():
-            assert parameter.grad is not None
-            if learn:
-                d.sub_(parameter.grad, alpha=inner / norm**2).mul_(factor)
-            parameter.grad.mul_(factor)
 
-    def _differentiate(self, held: dict[torch.Tensor, torch.Tensor]) -> None:
-        """Turns d g~ / d mu into d theta' / d mu, and adds it to z."""
-        for parameter, group in self._parameters():
-            if parameter not in held:
-                continue
-            d, gradient = held[parameter], parameter.grad
-            assert gradient is not None
-            state = self.optimizer.state[parameter]
-            b1, b2 = group["betas"]
-            steps = float(state["step"])
-            left1, left2 = 1 - b1**steps, 1 - b2**steps
-            root = (state["exp_avg_sq"] / left2).sqrt_()
-            bottom = root + group["eps"]
-            # Where v is 0 so are m and g~: the second term is 0 there.
-            second = state["exp_avg"] * gradient
-            second.mul_((1 - b2) / (left1 * left2))
-            second.div_(root.clamp_(min=torch.finfo(root.dtype).tiny)).div_(bottom).div_(bottom)
-            factor = bottom.reciprocal_().mul_((1 - b1) / left1).sub_(second)
-            d.mul_(factor).mul_(-float(group["lr"]))
-            if self.rho and parameter in self.z:
-                self.z[parameter].mul_(self.rho).add_(d)
-            else:
-                self.z[parameter] = d
+def norm_of(tensors: Tensors) -> float:
+    return math.sqrt(total((t * t).sum() for t in tensors.values()))
 
 
 def total(parts: Any) -> float:

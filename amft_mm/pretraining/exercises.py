@@ -83,6 +83,14 @@ def one_card(rng: Rng) -> Exercise:
     return [Turn("Which card is this?", picture, name)]
 
 
+def sign_part(rng: Rng) -> Exercise:
+    """One property of a sign by itself, so that they are not learnt as fixed companies."""
+    [turn] = one_sign(rng)
+    number = int(rng.integers(3))
+    asked = ("colour", "shape", "shop")[number]
+    return [Turn(f"Which {asked} has this sign?", turn.image, turn.answer.split()[number])]
+
+
 # Cards.
 
 
@@ -365,7 +373,7 @@ def cards_form(rng: Rng, visual: bool = True) -> Exercise:
         fields = {"cards": ranks, "number": numbers, "formula": f"{any_formula(rng, numbers)}=24"}
         return json.dumps(fields)
 
-    return _played(env, rng, answer, most=int(rng.integers(1, 4)))
+    return _played(env, rng, answer, most=int(rng.integers(1, 6)))
 
 
 def any_formula(rng: Rng, numbers: list[int]) -> str:
@@ -390,7 +398,7 @@ def street_form(rng: Rng, visual: bool = True) -> Exercise:
         size=(side, side),
         prompts=pick(rng, ("fixed", "fixed", "varied")),
         out_of_attempts="move_on",
-        attempts=1,
+        attempts=pick(rng, (1, 2)),  # with 2, what is said after a mistake comes too
     )
 
     def answer(facts: dict[str, Any]) -> str:
@@ -446,7 +454,8 @@ Kinds = dict[str, tuple[Callable[[Rng], Exercise], float]]
 """What there is to draw from, each with its share."""
 
 SHORT_SIGHT: Kinds = {
-    "one_sign": (one_sign, 0.1),
+    "one_sign": (one_sign, 0.08),
+    "sign_part": (sign_part, 0.06),
     "one_card": (one_card, 0.08),
     "table_of_cards": (table_of_cards, 0.16),
     "table_by_a_rule": (table_by_a_rule, 0.1),

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from agents.trajectory import Trajectory
 from amft_mm.learner import Example, Learner, Loss
+from amft_mm.mixed import MixedPart
 from amft_mm.sources import Sources
 
 MOST = 10**9
@@ -30,9 +31,10 @@ class View:
     """Of the mixed step, from 0."""
     step: int
     """Of the run."""
+    part: MixedPart
     learner: Learner
     trajectories: Sequence[Trajectory]
-    """This process's rollouts of the step: of task instances that no update has seen."""
+    """This process's rollouts of the step and part: of task instances that no update has seen."""
     learnable: bool
     """Whether any episode of the team's groups differed from the others."""
     sources: Sources
@@ -51,9 +53,10 @@ class Utility(Protocol):
     def look(self, view: View) -> Look | None: ...
 
 
-def look_at(learner: Learner, examples: Sequence[Example], loss: Loss) -> Look:
+def look_at(view: View, examples: Sequence[Example], loss: Loss) -> Look:
     """The look at U = -loss."""
+    learner = view.learner
     learner.gradients(examples, loss)
-    found = Look(-learner.mixed.along(), learner.gradient_norm())
+    found = Look(-learner.mixed.along(view.part.name), learner.gradient_norm())
     learner.drop_gradients()
     return found

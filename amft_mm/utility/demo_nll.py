@@ -20,6 +20,5 @@ class DemoNLL:
     def look(self, view: View) -> Look | None:
         if not view.is_due(self._every):
             return None
-        return look_at(
-            view.learner, view.sources.heldout_demonstrations(view.step, self._count), sft.loss
-        )
+        examples = view.sources.heldout_demonstrations(view.step, self._count, view.part.only)
+        return look_at(view, examples, sft.loss)

@@ -20,7 +20,6 @@ class Heldout:
     def look(self, view: View) -> Look | None:
         if not view.is_due(self._every):
             return None
-        found = look_at(
-            view.learner, view.sources.heldout_rollouts(view.step, self._tasks), reinforce.loss
-        )
+        examples = view.sources.heldout_rollouts(view.step, self._tasks, view.part.only)
+        found = look_at(view, examples, reinforce.loss)
         return found if found.norm > 0 else None

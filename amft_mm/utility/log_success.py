@@ -38,7 +38,7 @@ class LogSuccess:
                 witness = view.sources.expert_of(members[0])
                 if witness is not None:
                     examples.append(_weighted(witness, 1.0))
-        found = look_at(view.learner, examples, reinforce.loss)
+        found = look_at(view, examples, reinforce.loss)
         return found if found.norm > 0 else None
 
 

@@ -16,4 +16,4 @@ class NextRollout:
     def look(self, view: View) -> Look | None:
         if not view.learnable:
             return None
-        return Look(-view.learner.mixed.along(), view.learner.gradient_norm())
+        return Look(-view.learner.mixed.along(view.part.name), view.learner.gradient_norm())

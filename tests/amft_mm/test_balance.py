@@ -106,7 +106,8 @@ def learnt_mu(name, demonstrated, noise, steps=90, **settings):
         controller.update(Seen(step, product, norm, mixed.z_norm(), entropy=1.0))
         theta.grad = theta.detach() - demos
         scale = norm / max(float(theta.grad.norm()), 1e-9)
-        mixed.step(controller.mu(step), scale)
+        mixed.mix(controller.mu(step), scale)
+        mixed.step()
         found.append(controller.mu(step))
     return float(np.mean(found[-steps // 3 :]))
 

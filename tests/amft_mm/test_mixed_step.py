@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amft_mm.balance.mixed_step import MixedStep
+from amft_mm.balance.mixed_step import WHOLE, MixedStep
 
 DOUBLE = torch.float64
 
@@ -36,8 +36,8 @@ def one_step(params, state, g_r, g_s, mu, max_norm, rho=0.0, scale=1.0, **change
     give(mine, g_r)
     mixed.take_exploration()
     give(mine, g_s)
-    report = mixed.step(mu, scale)
-    return mine, mixed, report
+    report = mixed.mix(mu, scale)
+    return mine, mixed, (report, mixed.step())
 
 
 def after(steps, generator, **changes):
@@ -64,7 +64,7 @@ def test_z_equals_finite_differences_of_the_real_step(max_norm, steps, mu, eps):
     _, mixed, _ = one_step(params, state, g_r, g_s, mu, max_norm, scale=scale, eps=eps)
     up, _, _ = one_step(params, state, g_r, g_s, mu + h, max_norm, scale=scale, eps=eps)
     down, _, _ = one_step(params, state, g_r, g_s, mu - h, max_norm, scale=scale, eps=eps)
-    for z, high, low in zip(mixed.z.values(), up, down, strict=True):
+    for z, high, low in zip(mixed.z[WHOLE].values(), up, down, strict=True):
         finite = (high - low) / (2 * h)
         assert torch.allclose(z, finite, rtol=1e-5, atol=1e-8)
 
@@ -78,7 +78,7 @@ def test_at_the_first_step_of_a_fresh_optimizer_the_mix_hardly_matters():
     fresh = one_step(params, None, g_r, g_s, 0.5, None)[1]
     params, state = after(30, generator)
     used = one_step(params, state, g_r, g_s, 0.5, None)[1]
-    size = [max(float(z.abs().max()) for z in mixed.z.values()) for mixed in (fresh, used)]
+    size = [max(float(z.abs().max()) for z in mixed.z[WHOLE].values()) for mixed in (fresh, used)]
     assert size[0] < 1e-6 < 1e-4 < size[1]
 
 
@@ -107,7 +107,8 @@ def test_pure_mixes_are_pure_to_the_bit(max_norm):
     without = one_step(
         params, state, g_r, [torch.full_like(g, torch.nan) for g in g_s], 0.0, max_norm
     )
-    assert without[2].finite
+    assert without[2][1].finite
+    assert not without[1].z  # nothing to learn from
     assert all(torch.isfinite(p).all() for p in without[0])
 
 
@@ -117,7 +118,7 @@ def test_a_gradient_that_is_not_finite_leaves_everything_as_it_was():
     g_r = [torch.randn(p.shape, generator=generator, dtype=DOUBLE) for p in params]
     g_s = [torch.full_like(g, torch.inf) for g in g_r]
     mine, mixed, report = one_step(params, state, g_r, g_s, 0.5, 1.0)
-    assert not report.finite
+    assert not report[1].finite
     assert all(torch.equal(a, b) for a, b in zip(mine, params, strict=True))
     assert all(p.grad is None for p in mine)
     assert mixed.z == {}
@@ -128,12 +129,12 @@ def test_the_report_says_what_was_mixed():
     params, state = after(2, generator)
     g_r = [torch.randn(p.shape, generator=generator, dtype=DOUBLE) for p in params]
     g_s = [-2 * g for g in g_r]
-    _, _, report = one_step(params, state, g_r, g_s, 0.25, None)
+    _, _, (report, stepped) = one_step(params, state, g_r, g_s, 0.25, None)
     norm = float(sum((g**2).sum() for g in g_r)) ** 0.5
     assert report.exploration_norm == pytest.approx(norm)
     assert report.imitation_norm == pytest.approx(2 * norm)
     assert report.cosine == pytest.approx(-1)
-    assert report.norm == pytest.approx(abs(0.75 - 0.5) * norm)
+    assert stepped.norm == pytest.approx(abs(0.75 - 0.5) * norm)
     assert report.effective_ratio(0.25) == pytest.approx(0.25 * 2 / 0.75)
 
 
@@ -146,12 +147,12 @@ def test_missing_gradients_count_as_zero():
     params[0].grad = torch.ones_like(params[0])
     mixed.take_exploration()
     params[1].grad = torch.ones_like(params[1])
-    report = mixed.step(0.5)
-    assert report.finite
-    assert report.cosine == 0.0
-    assert set(mixed.z) == set(params)
+    assert mixed.mix(0.5).cosine == 0.0
+    assert mixed.step().finite
+    assert set(mixed.z[WHOLE]) == set(params)
     mixed.take_exploration()
-    assert MixedStep(adamw(params)).step(0.5).norm == 0.0
+    mixed.mix(0.5)
+    assert mixed.step().norm == 0.0
 
 
 @settings(max_examples=20, deadline=None)
@@ -167,15 +168,16 @@ def test_the_horizon_is_a_discounted_sum(rho, count):
         )
         state = copy.deepcopy(optimizer.state_dict()) if optimizer.state else None
         single = one_step(params, state, g_r, g_s, 0.4, None)[1]
-        now = list(single.z.values())
+        now = list(single.z[WHOLE].values())
         expected = (
             now if expected is None else [rho * e + n for e, n in zip(expected, now, strict=True)]
         )
         give(params, g_r)
         mixed.take_exploration()
         give(params, g_s)
-        mixed.step(0.4)
-    for z, e in zip(mixed.z.values(), expected, strict=True):
+        mixed.mix(0.4)
+        mixed.step()
+    for z, e in zip(mixed.z[WHOLE].values(), expected, strict=True):
         assert torch.allclose(z, e, rtol=1e-9, atol=1e-14)
 
 
@@ -188,7 +190,7 @@ def test_along_is_the_product_with_the_next_gradient_and_survives_saving():
     mine, mixed, _ = one_step(params, state, g_r, g_s, 0.4, 1.0)
     nxt = [torch.randn(p.shape, generator=generator, dtype=DOUBLE) for p in mine]
     give(mine, nxt)
-    expected = float(sum((a * b).sum() for a, b in zip(nxt, mixed.z.values(), strict=True)))
+    expected = float(sum((a * b).sum() for a, b in zip(nxt, mixed.z[WHOLE].values(), strict=True)))
     assert mixed.along() == pytest.approx(expected)
     other = MixedStep(adamw(mine), 1.0)
     other.load_state_dict(copy.deepcopy(mixed.state_dict()))
@@ -207,3 +209,37 @@ def test_along_is_the_product_with_the_next_gradient_and_survives_saving():
 def test_what_has_another_derivative_is_refused(make, words):
     with pytest.raises((TypeError, ValueError), match=words):
         make(parameters(torch.Generator()))
+
+
+@pytest.mark.parametrize("max_norm", [None, 0.5])
+def test_each_part_of_a_step_has_its_own_derivative(max_norm):
+    """Two environments with a mu each: z of each equals finite differences by its own mu."""
+    generator = torch.Generator().manual_seed(7)
+    params, state = after(20, generator)
+    gradients = {
+        part: [
+            [torch.randn(p.shape, generator=generator, dtype=DOUBLE) for p in params] for _ in "rs"
+        ]
+        for part in ("streets", "cards")
+    }
+    weights = {"streets": 0.7, "cards": 0.3}
+
+    def stepped(mus):
+        mine = [torch.nn.Parameter(p.detach().clone()) for p in params]
+        optimizer = adamw(mine)
+        optimizer.load_state_dict(copy.deepcopy(state))
+        mixed = MixedStep(optimizer, max_norm)
+        for part, (g_r, g_s) in gradients.items():
+            give(mine, g_r)
+            mixed.take_exploration()
+            give(mine, g_s)
+            mixed.mix(mus[part], 1.3, part=part, weight=weights[part])
+        mixed.step()
+        return mine, mixed
+
+    mus, h = {"streets": 0.2, "cards": 0.9}, 1e-6
+    _, mixed = stepped(mus)
+    for part in gradients:
+        up, down = (stepped(mus | {part: mus[part] + e})[0] for e in (h, -h))
+        for z, high, low in zip(mixed.z[part].values(), up, down, strict=True):
+            assert torch.allclose(z, (high - low) / (2 * h), rtol=1e-5, atol=1e-8)

@@ -1,0 +1,120 @@
+"""What learning mu costs: `python benchmarks/bench_meta.py [--env virl] [--repeat 5]`.
+
+Times the parts of steps of `method=amft`, as the default configuration has them, one thread:
+
+    next_rollout   the derivative z, its product with the exploration gradient, the norms
+    heldout        the same, and a backward pass over held-out rollouts every 20 steps (playing them is
+                   not counted: it is printed by itself)
+
+Parts with and without the derivative take turns on the same gradients; printed are medians, and ratios
+to the time of a whole step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import torch
+from hydra import compose, initialize_config_module
+from omegaconf import DictConfig
+
+from amft_mm.exploration import reinforce
+from amft_mm.players import engine_of, load_policy, open_team
+from amft_mm.run_folder import RunFolder
+from amft_mm.settings import parts_of
+from amft_mm.train import record_demonstrations
+from amft_mm.training import Trainer
+from amft_mm.utility.base import look_at
+
+EVERY = 20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--env", default="virl")
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--overrides", nargs="*", default=[])
+    arguments = parser.parse_args()
+    own = [f"env={arguments.env}", "demos.n=64", "train.warmup_steps=2", "train.steps=1000"]
+    with initialize_config_module("configs", version_base="1.3"):
+        config = compose("train", overrides=own + arguments.overrides)
+    with tempfile.TemporaryDirectory() as folder:
+        measure(config, Path(folder) / "run", arguments.repeat)
+
+
+def measure(config: DictConfig, folder: Path, repeat: int) -> None:
+    team = open_team(config)
+    run = RunFolder(folder, config, resume=False, team=team)
+    config.demos.folder = str(folder / "demos")
+    for part in parts_of(config.env):
+        record_demonstrations(config, part)
+    policy = load_policy(config)
+    trainer = Trainer(config, policy, engine_of(config, policy), run, team, [])
+    steps = trainer.steps()
+    for _ in range(int(config.train.warmup_steps) + 1):
+        next(steps)
+    whole = [next(steps)["time/step"] for _ in range(repeat)]
+
+    learner = trainer.learner
+    mixed, parameters = learner.mixed, learner.parameters
+    gradients = [torch.randn_like(p) * 1e-3 for p in parameters]
+
+    def give() -> None:
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient.clone()
+
+    def step(learn: bool) -> float:
+        give()
+        mixed.take_exploration()
+        give()
+        return timed(lambda: (mixed.mix(0.5, learn=learn), mixed.step()))
+
+    def look() -> float:
+        give()
+        return timed(lambda: (mixed.along(), learner.gradient_norm(), mixed.z_norm()))
+
+    plain, learning, looks = [], [], []
+    for _ in range(5 * repeat):
+        plain.append(step(False))
+        learning.append(step(True))
+        looks.append(look())
+    median = statistics.median
+    extra = median(learning) - median(plain) + median(looks)
+
+    held, playing = [], []
+    for number in range(repeat):
+        started = time.perf_counter()
+        examples = trainer.sources.heldout_rollouts(number, 8)
+        playing.append(time.perf_counter() - started)
+        held.append(timed(lambda e=examples: look_at(learner, e, reinforce.loss)))  # type: ignore[misc]
+    each = median(whole)
+    print(
+        f"a whole step             {each:8.3f} s   ({sum(p.numel() for p in parameters):,} trained)"
+    )
+    print(f"its mixed step, no z     {median(plain):8.4f} s")
+    print(f"with z                   {median(learning):8.4f} s")
+    print(f"a look                   {median(looks):8.4f} s")
+    print(f"next_rollout costs       {extra / each:8.2%} of a step")
+    print(
+        f"heldout every {EVERY} costs   {(extra + median(held) / EVERY) / each:8.2%} of a step "
+        f"without its rollouts, which cost {median(playing) / EVERY / each:.2%}"
+    )
+
+
+def timed(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    main()
