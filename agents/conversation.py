@@ -10,7 +10,7 @@ not fit, it is left out whole and `stopped` names the reason.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -63,6 +63,8 @@ class Answer:
     cut: bool = False
     log_probs: list[float] = field(default_factory=list)
     sampled_log_probs: list[float] = field(default_factory=list)
+    learnt: bool = True
+    """Whether it is to be learnt from. A slip that a demonstration shows, to mend it, is not."""
 
 
 class Conversation:
@@ -130,15 +132,17 @@ class Conversation:
         )
         return text
 
-    def say(self, text: str) -> str:
+    def say(self, text: str, *, learnt: bool = True) -> str:
         """Appends an answer written by another, as this model would have to write it."""
-        return self.act(self._dialect.answer(text))
+        said = self.act(self._dialect.answer(text))
+        self.answers[-1] = replace(self.answers[-1], learnt=learnt)
+        return said
 
     def chosen(self) -> np.ndarray:
-        """For every id, whether the agent chose it."""
+        """For every id, whether the agent chose it and is to learn from it."""
         mask = np.zeros(len(self.ids), bool)
         for answer in self.answers:
-            mask[answer.start : answer.stop] = True
+            mask[answer.start : answer.stop] = answer.learnt
         return mask
 
     def _measure(self, image: np.ndarray | None) -> Grid | None:

@@ -35,6 +35,7 @@ COLUMNS = {
     "pictures": "the pictures, as PNG",
     "picture_of": "for each message the number of its picture in `pictures`, -1 for none",
     "answers": "what the expert answered, one for each message",
+    "slips": "numbers of the answers that are mistakes, made to be mended: shown, not imitated",
     "rewards": "the reward of each answer",
     "verdicts": "the environment's verdict on each answer",
     "success": "whether the episode succeeded",
@@ -55,6 +56,7 @@ class Demonstration:
     world: str = ""
     options: str = "{}"
     seed: int = 0
+    slips: list[int] = field(default_factory=list)
     rewards: list[float] = field(default_factory=list)
     verdicts: list[str] = field(default_factory=list)
     success: bool = True
@@ -71,10 +73,10 @@ class Demonstration:
         """As the model of `tongue` would have it. Cut at a turn where it is too long;
         `conversation.stopped` says so."""
         conversation = Conversation(tongue, limits)
-        for message, picture, answer in self.turns():
+        for number, (message, picture, answer) in enumerate(self.turns()):
             if not conversation.observe(message, picture):
                 break
-            conversation.say(answer)
+            conversation.say(answer, learnt=number not in self.slips)
         return conversation
 
 
@@ -162,6 +164,7 @@ def write_part(folder: Path, number: int, rows: Iterable[Demonstration]) -> Path
             "pictures": List(Image()),
             "picture_of": List(Value("int32")),
             "answers": List(Value("string")),
+            "slips": List(Value("int32")),
             "rewards": List(Value("float64")),
             "verdicts": List(Value("string")),
             "success": Value("bool"),

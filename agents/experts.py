@@ -32,9 +32,16 @@ class BadEpisode(RuntimeError):
 
 
 def demonstrate(
-    env: GuardedEnv, world: World, seed: int, mistakes: np.random.Generator | None = None
+    env: GuardedEnv,
+    world: World,
+    seed: int,
+    mistakes: np.random.Generator | None = None,
+    slips: float = 0.0,
 ) -> Demonstration:
-    """One episode of the expert; with `mistakes`, what is written down has a wrong action each turn."""
+    """One episode of the expert; with `mistakes`, what is written down has a wrong action each turn.
+
+    `slips` is how often the expert makes a mistake first, and mends it after the world's answer; slips
+    are shown, and not imitated. For worlds that give a second try."""
     demonstration = Demonstration(
         name=f"{world.id}/{seed}",
         messages=[],
@@ -44,11 +51,16 @@ def demonstrate(
         seed=seed,
     )
     observation, info = env.reset(seed=seed)
-    for _ in range(LONGEST):
+    rng, slipped = np.random.default_rng([seed, 9]), False
+    for turn in range(LONGEST):
         if info.get("error"):
             raise BadEpisode(f"{info['error']['kind']}: {info['error']['message']}")
         _show(demonstration, observation, info)
         expert = env.unwrapped.expert()  # type: ignore[attr-defined]
+        slipped = not slipped and bool(rng.random() < slips)
+        if slipped:
+            expert = env.unwrapped.mistake(rng)  # type: ignore[attr-defined]
+            demonstration.slips.append(turn)
         said = env.unwrapped.mistake(mistakes) if mistakes else expert  # type: ignore[attr-defined]
         demonstration.answers.append(said)
         observation, reward, terminated, truncated, info = env.step(expert)

@@ -131,7 +131,6 @@ class Policy:
         """The last layer's states, B x S x width."""
         out = self.plain_model.model(
             input_ids=batch.input_ids,
-            attention_mask=batch.attention_mask,
             use_cache=False,
             **self.at(batch.position_ids),
             **self.look(batch.images),

@@ -20,6 +20,11 @@ PANELS: dict[str, dict[str, str]] = {
 }
 
 
+def is_success(key: str) -> bool:
+    """Whether a figure is a rate of success (and not how often that ended an episode)."""
+    return key.endswith("/success") and not key.endswith("/stop/success")
+
+
 def draw(rows: Sequence[dict[str, Any]], path: Path, title: str) -> None:
     from matplotlib.figure import Figure  # without pyplot: no window, no state
 
@@ -28,8 +33,8 @@ def draw(rows: Sequence[dict[str, Any]], path: Path, title: str) -> None:
     for axes, (name, lines) in zip(figure.subplots(2, 3).flat, PANELS.items(), strict=True):
         named = dict(lines)
         if name == "success":
-            keys = {key for row in rows for key in row if key.endswith("/success")}
-            named |= {key: key.split("/")[1] for key in sorted(keys) if key.startswith("eval/")}
+            keys = {key for row in rows for key in row if is_success(key)}
+            named |= {key: key.split("/", 1)[1] for key in sorted(keys) if key.startswith("eval/")}
         for key, label in named.items():
             points = [(row["step"], row[key]) for row in rows if row.get(key) is not None]
             if points:

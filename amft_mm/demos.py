@@ -50,15 +50,14 @@ def make_demos(config: DictConfig) -> dict[str, Any]:
         whole_number("part", config.part, 1, 10**5),
     )
     one_of("corrupt.kind", config.corrupt.kind, KINDS)
-    if not 0 <= config.corrupt.share <= 1:
-        raise ValueError(f"corrupt.share={config.corrupt.share} must be from 0 to 1")
+    share_of("corrupt.share", config.corrupt.share)
     folder = Path(config.out or f"demos/{config.env.name}-{total}")
     settings: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     state = State.open(folder, settings)
     env = GuardedEnv(world.make, seconds=config.seconds)
     if not hasattr(env.unwrapped, "expert"):
         raise ValueError(f"{world.id} has no expert(): record answers of a model instead")
-    play = partial(player, env, world)
+    play = partial(demonstrate, env, world, slips=share_of("slips", config.slips))
     with Progress(disable=not os.isatty(1)) as progress:
         bar = progress.add_task("demonstrations", total=total, completed=state.kept)
         while state.kept < total:
@@ -73,10 +72,10 @@ def make_demos(config: DictConfig) -> dict[str, Any]:
     return counts | {"folder": str(folder)}
 
 
-def player(
-    env: GuardedEnv, world: World, seed: int, mistakes: np.random.Generator | None = None
-) -> Demonstration:
-    return demonstrate(env, world, seed, mistakes)
+def share_of(name: str, value: float) -> float:
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name}={value} must be from 0 to 1")
+    return float(value)
 
 
 def kept_rows(

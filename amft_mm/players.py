@@ -23,8 +23,9 @@ def open_team(config: DictConfig) -> Team:
 
 
 def automatic_threads(model: str) -> int:
-    """One for models of the tiny one's size, which lose time to more; else what the machine has."""
-    return 1 if model.startswith("tiny") else max(1, (os.cpu_count() or 1))
+    """What the machine has for each of its processes; the tiny model has no use for more than two."""
+    here = max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    return min(2, here) if model.startswith("tiny") else here
 
 
 def load_policy(config: DictConfig) -> Policy:

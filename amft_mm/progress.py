@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from amft_mm.curves import is_success
+
 SHOWN = {
     "mu": "mu",
     "success": "rollout/success",
@@ -57,7 +59,7 @@ class Progress:
         if self._quiet:
             return
         if row["phase"] == "evaluation":
-            shares = {k: v for k, v in row.items() if k.endswith("/success")}
+            shares = {k: v for k, v in row.items() if is_success(k)}
             told = (f"{k.removesuffix('/success')} {v:.1%}" for k, v in shares.items())
             self.say("  ".join(told))
             return

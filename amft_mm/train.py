@@ -66,6 +66,7 @@ def record_demonstrations(config: DictConfig, part: EnvPart) -> None:
         "part": 64,
         "seconds": 60.0,
         "keep": {"success": True, "min_return": None, "max_turns": None},
+        "slips": config.demos.slips,
         "corrupt": config.demos.corrupt,
         "import_from": None,
         "pictures": None,

@@ -237,10 +237,12 @@ def norm_of(tensors: Tensors) -> float:
 
 
 def total(parts: Any) -> float:
-    """The sum of scalars, over all shards where tensors are sharded."""
+    """The sum of scalars; where tensors are sharded, over all shards, in one message."""
     from torch.distributed.tensor import DTensor
 
-    whole = [p.full_tensor() if isinstance(p, DTensor) else p for p in parts]
-    if not whole:
+    terms = [part.double() for part in parts]
+    if not terms:
         return 0.0
-    return float(torch.stack([p.double() for p in whole]).sum())
+    if isinstance(terms[0], DTensor):
+        return float(sum(terms[1:], start=terms[0]).full_tensor())
+    return float(torch.stack(terms).sum())

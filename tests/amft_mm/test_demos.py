@@ -9,6 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from agents.demonstrations import Demonstrations
+from agents.policy import Policy
 from agents.worlds import World
 from amft_mm.demos import make_demos
 
@@ -26,6 +27,7 @@ def settings(env, out, **changes):
         "part": 4,
         "seconds": 60,
         "keep": {"success": True, "min_return": None, "max_turns": None},
+        "slips": 0.0,
         "corrupt": {"share": 0.0, "kind": "wrong_actions"},
         "import_from": None,
         "pictures": None,
@@ -215,3 +217,26 @@ def test_the_command(tmp_path):
     assert refused.returncode == 1
     assert "Did you mean 'wrong_actions'" in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize("env", [GP, VIRL])
+def test_slips_are_shown_mended_and_not_imitated(tmp_path, env):
+    """An agent that has only seen an expert succeed does not know what to do after a mistake."""
+    counts, rows = made(env, tmp_path / "d", slips=0.5)
+    assert counts["kept"] == 6  # a slip costs an attempt, not the episode
+    policy = Policy.load("tiny-random", device="cpu")
+    for row in rows:
+        conversation = row.conversation(policy)
+        wrong = [n for n, reward in enumerate(row.rewards) if reward < 0]
+        assert wrong == row.slips
+        assert not any(n + 1 in row.slips for n in row.slips)
+        chosen = conversation.chosen()
+        for number, answer in enumerate(conversation.answers):
+            learnt = number not in row.slips
+            assert (chosen[answer.start : answer.stop] == learnt).all()
+    assert any(row.slips for row in rows)
+
+
+def test_slips_without_a_second_try_are_told(tmp_path):
+    with pytest.raises(ValueError, match="no success"):
+        made(MATH, tmp_path / "d", slips=1.0)

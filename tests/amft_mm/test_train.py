@@ -21,6 +21,7 @@ from amft_mm.trackers import wandb_mode
 ROOT = Path(__file__).parents[2]
 TINY = [
     "model.name=tiny-random",
+    "threads=1",
     "demos.n=6",
     "train.warmup_steps=2",
     "train.steps=3",
