@@ -84,7 +84,8 @@ class VIRLEnv(World):
         order            sides of the four views from top left to bottom right
         prompts          "fixed" wording, or "varied" by the seed
         distances        instructions say how far to walk
-        instruction_as   the expert names the instruction by "number" or "sentence"; agents may do either
+        instruction_as   the prompt asks for the instruction by "number" or "sentence", and so the expert
+                         names it; agents may do either
         success_radius   free: metres from the goal at which stopping succeeds
         shaping          free: weight of the reward for getting nearer
         max_steps        free: None allows three times what the expert needs, and ten more
@@ -160,6 +161,7 @@ class VIRLEnv(World):
             order=self._order,
             style=self._style,
             instruct=sentences,
+            by_number=self._by_number,
             wording=wording,
         )
         return self._scene_here(task)

@@ -100,7 +100,13 @@ def observation_words(place: Place, heading: float) -> str:
 
 
 def task_text(
-    *, visual: bool, order: Sequence[str], style: Style, instruct: Sequence[str], wording: Wording
+    *,
+    visual: bool,
+    order: Sequence[str],
+    style: Style,
+    instruct: Sequence[str],
+    by_number: bool,
+    wording: Wording,
 ) -> str:
     """The first observation of an episode: the task, the instructions, the form of the answer."""
     top, bottom = order[:2], order[2:]
@@ -115,6 +121,6 @@ def task_text(
     lines += [
         f"Actions: forward(), turn_direction(x), stop(); x is one of: {', '.join(directions(style))}.",
         'Answer in JSON: {"current observation": what you observe now, "current instruction": '
-        'number of the instruction that applies now, "action": your action}',
+        f'{"number of " if by_number else ""}the instruction that applies now, "action": your action}}',
     ]
     return "\n".join(lines)

@@ -171,7 +171,9 @@ def test_distances_are_said_where_asked_for():
 def test_the_expert_names_the_instruction_by_number_or_in_words():
     for way in ("number", "sentence"):
         env = make(modality="text", instruction_as=way)
-        _, info = env.reset(seed=4)
+        observation, info = env.reset(seed=4)
+        asked = "number of the instruction" in observation["text"]
+        assert asked == (way == "number")
         said = json.loads(env.unwrapped.expert())["current instruction"]
         assert said == ("1" if way == "number" else info["instructions"][0])
 
