@@ -181,17 +181,23 @@ class VIRLEnv(World):
         return self._answer(self._on_the_way.expert_action())
 
     def mistake(self, rng: np.random.Generator) -> str:
-        """Any other action. (Where several are right, any that none of them is.)"""
+        """What a walker gets wrong: half the time it follows a neighbouring instruction, else it does any
+        action that is not right."""
         journey = self._on_the_way
+        near = journey.confusions()
+        if near and rng.random() < 0.5:
+            index, action = near[int(rng.integers(len(near)))]
+            return self._answer(action, index)
         right = journey.right_actions()
         turns = [Action("turn_direction", name) for name in directions(self._style)]
         wrong = [action for action in (FORWARD, STOP, *turns) if action not in right]
         return self._answer(wrong[int(rng.integers(len(wrong)))])
 
-    def _answer(self, action: Action) -> str:
+    def _answer(self, action: Action, instruction: int | None = None) -> str:
+        """As the expert words it; `instruction` is another one than applies."""
         journey = self._on_the_way
         answer = {"current observation": observation_words(journey.place, journey.heading)}
-        index = journey.facts()["instruction_index"]
+        index = journey.facts()["instruction_index"] if instruction is None else instruction
         if isinstance(index, int):
             sentence = journey.sentences[index]
             answer["current instruction"] = str(index + 1) if self._by_number else sentence

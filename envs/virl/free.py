@@ -187,6 +187,10 @@ class FreeJourney:
     def right_actions(self) -> tuple[Action, ...]:
         return (self.expert_action(),)
 
+    def confusions(self) -> list[tuple[int, Action]]:
+        """None: off the route no instruction is nearer than another."""
+        return []
+
     def expert_action(self) -> Action:
         """Along the instructed route; after going astray, first back to where it was left."""
         if self._here == self._goal:

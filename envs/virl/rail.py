@@ -154,6 +154,13 @@ class RailJourney:
     def right_actions(self) -> tuple[Action, ...]:
         return tuple(self.position.right)
 
+    def confusions(self) -> list[tuple[int, Action]]:
+        """The neighbouring instructions, each with what it asks for, where that is not right here."""
+        now = self.position
+        asked = {p.instruction: p.right[0] for p in reversed(self._positions)}
+        near = (now.instruction - 1, now.instruction + 1)
+        return [(i, asked[i]) for i in near if i in asked and asked[i] not in now.right]
+
     def respond(self, answer: Answer) -> Judgement:
         if answer.action in self.position.right:
             return self._advance(RailVerdict.CORRECT_ACTION, "Right.")

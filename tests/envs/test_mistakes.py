@@ -8,7 +8,7 @@ import envs  # noqa: F401
 
 WRONG = {
     "amft/GeneralPoints-v0": {"wrong_value"},
-    "amft/VIRL-v0": {"wrong_action"},
+    "amft/VIRL-v0": {"wrong_action", "wrong_instruction"},
     "amft/Math-v0": {"wrong_answer"},
 }
 CASES = [
