@@ -150,7 +150,7 @@ def test_two_processes_train_as_one(tmp_path):
     """The same global batch gives the same update, whoever plays which task instance."""
     metrics = {}
     for number in (1, 2):
-        launch = ["torchrun", "--nproc_per_node", str(number), "--master_port", "29611"]
+        launch = ["torchrun", "--standalone", "--nproc_per_node", str(number)]
         done = run(tmp_path, "env=math", f"out=run{number}", launch=launch)
         assert done.returncode == 0, done.stderr
         metrics[number] = rows(tmp_path / f"run{number}")
