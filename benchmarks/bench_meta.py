@@ -33,7 +33,6 @@ from amft_mm.run_folder import RunFolder
 from amft_mm.settings import parts_of
 from amft_mm.train import record_demonstrations
 from amft_mm.training import Trainer
-from amft_mm.utility.base import look_at
 
 EVERY = 20
 
@@ -83,9 +82,9 @@ def measure(config: DictConfig, folder: Path, repeat: int) -> None:
         return timed(lambda: (mixed.along(), learner.gradient_norm(), mixed.z_norm()))
 
     plain, learning, looks = [], [], []
-    for _ in range(5 * repeat):
-        plain.append(step(False))
-        learning.append(step(True))
+    for number in range(10 * repeat):
+        for learn in (True, False) if number % 2 else (False, True):
+            (learning if learn else plain).append(step(learn))
         looks.append(look())
     median = statistics.median
     extra = median(learning) - median(plain) + median(looks)
@@ -95,7 +94,10 @@ def measure(config: DictConfig, folder: Path, repeat: int) -> None:
         started = time.perf_counter()
         examples = trainer.sources.heldout_rollouts(number, 8)
         playing.append(time.perf_counter() - started)
-        held.append(timed(lambda e=examples: look_at(learner, e, reinforce.loss)))  # type: ignore[misc]
+        started = time.perf_counter()
+        learner.gradients(examples, reinforce.loss)
+        held.append(time.perf_counter() - started)
+        learner.drop_gradients()
     each = median(whole)
     print(
         f"a whole step             {each:8.3f} s   ({sum(p.numel() for p in parameters):,} trained)"
