@@ -55,9 +55,9 @@ class Eye:
         found: dict[Any, Features] = {key: value for key, value in known.items() if value}
         if new:
             for key, seen in zip(new, self._see(list(new.values()), frozen), strict=True):
-                found[key] = _alone(seen) if keep else seen
+                found[key] = seen
                 if keep:
-                    self._kept.get(key, partial(found.__getitem__, key), _bytes)
+                    found[key] = self._kept.get(key, partial(_alone, seen), _bytes)
         return {"mm_encoder_outputs": {"image": self._together([found[key] for key in keys])}}
 
     def _see(self, images: list[np.ndarray], frozen: bool) -> list[Features]:

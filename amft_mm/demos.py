@@ -26,7 +26,7 @@ from agents.seeds import mixed_seed
 from agents.worlds import World
 from amft_mm.overrides import check_overrides
 from amft_mm.settings import world_of
-from envs.contract import one_of, whole_number
+from envs.contract import one_of, share, whole_number
 from envs.guard import GuardedEnv
 
 MOST_FAILURES = 0.5
@@ -50,14 +50,14 @@ def make_demos(config: DictConfig) -> dict[str, Any]:
         whole_number("part", config.part, 1, 10**5),
     )
     one_of("corrupt.kind", config.corrupt.kind, KINDS)
-    share_of("corrupt.share", config.corrupt.share)
+    share("corrupt.share", config.corrupt.share)
     folder = Path(config.out or f"demos/{config.env.name}-{total}")
     settings: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     state = State.open(folder, settings)
     env = GuardedEnv(world.make, seconds=config.seconds)
     if not hasattr(env.unwrapped, "expert"):
         raise ValueError(f"{world.id} has no expert(): record answers of a model instead")
-    play = partial(demonstrate, env, world, slips=share_of("slips", config.slips))
+    play = partial(demonstrate, env, world, slips=share("slips", config.slips))
     with Progress(disable=not os.isatty(1)) as progress:
         bar = progress.add_task("demonstrations", total=total, completed=state.kept)
         while state.kept < total:
@@ -70,12 +70,6 @@ def make_demos(config: DictConfig) -> dict[str, Any]:
     counts = state.report()
     write_card(folder, settings, counts)
     return counts | {"folder": str(folder)}
-
-
-def share_of(name: str, value: float) -> float:
-    if not 0 <= value <= 1:
-        raise ValueError(f"{name}={value} must be from 0 to 1")
-    return float(value)
 
 
 def kept_rows(

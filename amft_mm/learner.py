@@ -9,7 +9,6 @@ neither the budget nor the number of processes changes an update.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -19,7 +18,7 @@ import torch
 
 from agents.conversation import Conversation
 from agents.policy import Policy
-from amft_mm.balance.mixed_step import MixedStep, total
+from amft_mm.balance.mixed_step import MixedStep, norm_of
 from amft_mm.batching import by_length
 from amft_mm.optimization import decay_groups
 from amft_mm.team import Team
@@ -155,8 +154,7 @@ class Learner:
         return tokens, error, scores.hidden.detach()
 
     def gradient_norm(self) -> float:
-        squares = [(p.grad * p.grad).sum() for p in self.parameters if p.grad is not None]
-        return math.sqrt(total(squares)) if squares else 0.0
+        return norm_of({p: p.grad for p in self.parameters if p.grad is not None})
 
     def drop_gradients(self) -> None:
         for parameter in self.parameters:

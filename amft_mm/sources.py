@@ -13,7 +13,6 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from agents.conversation import Limits
 from agents.demonstrations import Demonstration, Demonstrations
 from agents.engines.base import Engine
 from agents.policy import Policy
@@ -31,13 +30,13 @@ HELDOUT_SEED = 2**29
 class Sources:
     def __init__(self, config: DictConfig, policy: Policy, engine: Engine, team: Team) -> None:
         self._seed, self._tasks, self._group = config.seed, config.train.tasks, config.train.group
-        self._policy, self._team, self._limits = policy, team, Limits(**config.limits)
+        settings = play_settings(config)
+        self._policy, self._team, self._limits = policy, team, settings.limits
         self.parts = parts_of(config.env)
         self._shares = [part.share for part in self.parts]
         self._demonstrations = [demonstrations_of(config, part) for part in self.parts]
         self._stages = [
-            Stage(world_of(part.env), policy, engine, play_settings(config), team)
-            for part in self.parts
+            Stage(world_of(part.env), policy, engine, settings, team) for part in self.parts
         ]
 
     def rollouts(self, step: int) -> tuple[list[Trajectory], dict[str, Any]]:

@@ -1,6 +1,6 @@
 """What learning mu costs: `python benchmarks/bench_meta.py [--env virl] [--repeat 5]`.
 
-Times the parts of steps of `method=amft`, as the default configuration has them, one thread:
+Times the parts of steps of `method=amft`, as the default configuration has them, threads included:
 
     next_rollout   the derivative z, its product with the exploration gradient, the norms
     heldout        the same, and a backward pass over held-out rollouts every 20 steps (playing them is

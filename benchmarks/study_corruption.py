@@ -45,7 +45,7 @@ def main() -> None:
                 after_warm(out, f"{utility}-{share}-{s}", given["steps"], s, *settings)
                 for s in seeds
             ]
-            mus = [run[-1] for run in (told(folder, "mu") for folder in runs)]
+            mus = [told(folder, "mu")[-1] for folder in runs]
             gains = [
                 success(folder) - success(alone[s]) for s, folder in zip(seeds, runs, strict=True)
             ]

@@ -227,6 +227,13 @@ def whole_number(name: str, value: Any, low: int, high: int) -> int:
     return int(value)
 
 
+def share(name: str, value: float) -> float:
+    """`value` if it is from 0 to 1."""
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name}={value} must be from 0 to 1")
+    return float(value)
+
+
 def picture_size(name: str, value: Any, low: int = 28, high: int = 4096) -> tuple[int, int]:
     """`value` as (height, width)."""
     try:

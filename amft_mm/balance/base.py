@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from envs import contract
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -40,6 +42,4 @@ class Balance(Protocol):
 
 
 def share(name: str, value: float) -> float:
-    if not 0 <= value <= 1:
-        raise ValueError(f"balance: {name}={value} must be from 0 to 1")
-    return float(value)
+    return contract.share(f"balance: {name}", value)

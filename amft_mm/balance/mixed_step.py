@@ -132,7 +132,7 @@ class MixedStep:
             s = torch.zeros_like(parameter) if s is None else s
             if mu == 0.0:  # to the bit, and whatever the other one holds
                 mixed = r.clone() if learn else r
-                difference = r.neg_().add_(s, alpha=scale) if learn else None
+                difference = r.neg_().add_(s, alpha=scale) if learn else r
             else:
                 mixed = s.mul_(scale)
                 difference = r.neg_().add_(s)
@@ -142,7 +142,7 @@ class MixedStep:
                 mixed.mul_(weight)
             before = self._mixed.get(parameter)
             self._mixed[parameter] = mixed if before is None else before.add_(mixed)
-            if learn and difference is not None:
+            if learn:
                 differences[parameter] = difference if weight == 1.0 else difference.mul_(weight)
         both = math.sqrt(rr * ss) if rr > 0 and ss > 0 and math.isfinite(rr * ss) else 0.0
         return MixReport(math.sqrt(rr), math.sqrt(ss), rs / both if both else 0.0)
