@@ -37,7 +37,16 @@ class World:
     def make(self) -> gymnasium.Env[Any, Any]:
         import envs  # noqa: F401 - makes the suite's own worlds known
 
-        return gymnasium.make(self.id, disable_env_checker=True, **self.options)
+        try:
+            return gymnasium.make(self.id, disable_env_checker=True, **self.options)
+        except (gymnasium.error.Error, ModuleNotFoundError) as error:
+            module = self.id.partition(":")[0]
+            if isinstance(error, ModuleNotFoundError) and f"'{module}'" not in str(error):
+                raise  # what the environment itself imports
+            raise ValueError(
+                f"environment {self.id!r} is not known: {error}. An environment of your own is named "
+                "MODULE:ID, as my_file:my/Env-v0, and the module registers the ID with gymnasium"
+            ) from None
 
 
 @dataclass

@@ -56,7 +56,10 @@ def make_demos(config: DictConfig) -> dict[str, Any]:
     state = State.open(folder, settings)
     env = GuardedEnv(world.make, seconds=config.seconds)
     if not hasattr(env.unwrapped, "expert"):
-        raise ValueError(f"{world.id} has no expert(): record answers of a model instead")
+        raise ValueError(
+            f"{world.id} has no expert(): give demonstrations from elsewhere (import_from=FILE here, "
+            "demos.folder=FOLDER in training), or explore alone: method=grpo train.warmup_steps=0 demos.n=0"
+        )
     play = partial(demonstrate, env, world, slips=share("slips", config.slips))
     with Progress(disable=not os.isatty(1)) as progress:
         bar = progress.add_task("demonstrations", total=total, completed=state.kept)

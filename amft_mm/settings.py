@@ -20,6 +20,8 @@ def world_of(env: DictConfig, **changes: Any) -> World:
     options: dict[str, Any] = OmegaConf.to_container(env, resolve=True)  # type: ignore[assignment]
     for key in ("name", "splits"):
         options.pop(key, None)
+    if not options.get("id"):
+        raise ValueError("env.id: give the id of your environment, as env.id=my_file:my/Env-v0")
     return World(str(options.pop("id")), options | changes)
 
 

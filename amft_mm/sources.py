@@ -34,7 +34,9 @@ class Sources:
         self._policy, self._team, self._limits = policy, team, settings.limits
         self.parts = parts_of(config.env)
         self._shares = [part.share for part in self.parts]
-        self._demonstrations = [demonstrations_of(config, part) for part in self.parts]
+        self._demonstrations = (
+            [demonstrations_of(config, part) for part in self.parts] if config.demos.folder else []
+        )
         self._stages = [
             Stage(world_of(part.env), policy, engine, settings, team) for part in self.parts
         ]
@@ -62,6 +64,11 @@ class Sources:
 
     def demonstrations(self, step: int, count: int, only: str | None = None) -> list[Example]:
         """Of one environment, if `only` names it."""
+        if not self._demonstrations:
+            raise ValueError(
+                f"step {step} wants demonstrations, and demos.n=0: with method=grpo (or another that "
+                "explores alone) and train.warmup_steps=0 none are needed"
+            )
         counts = self._dealt(count, step, only)
         rows = [
             row

@@ -39,7 +39,7 @@ def train(config: DictConfig) -> dict[str, Any]:
     run = RunFolder(path, config, resume=config.resume, team=team)
     policy = load_policy(config)
     engine = engine_of(config, policy)
-    if config.demos.folder is None:
+    if config.demos.folder is None and config.demos.n:
         config.demos.folder = str(run.path / "demos")
         if team.main:
             for part in parts_of(config.env):

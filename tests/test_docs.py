@@ -5,15 +5,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gymnasium
 import pytest
 from gymnasium.utils.env_checker import check_env
 from hydra import compose, initialize_config_module
 from packaging.requirements import Requirement
 
+from agents.worlds import World
 from amft_mm.evaluation import splits_of
+from tests.amft_mm.test_train import TINY, run
 
 ROOT = Path(__file__).resolve().parent.parent
-ENVS = sorted(path.stem for path in (ROOT / "configs" / "env").glob("*.yaml"))
+ENVS = sorted(path.stem for path in (ROOT / "configs" / "env").glob("*.yaml") if path.stem != "own")
 
 
 @pytest.mark.parametrize("name", ENVS)
@@ -25,16 +28,34 @@ def test_every_shipped_configuration_makes_its_environment(name):
         split.world().make().reset(seed=0)
 
 
-def test_the_world_in_the_guide_works(tmp_path):
+def world_of_the_guide(folder):
     guide = (ROOT / "docs" / "environments.md").read_text(encoding="utf-8")
-    code = re.search(r"(?ms)^    from enum import StrEnum.*?(?=^\S)", guide)[0]
-    code = re.sub(r"(?m)^    ", "", code)
-    names = {}
-    exec(compile(code, "guide", "exec"), names)
-    env = names["DoubleIt"]()
+    code = re.search(r"(?ms)^    # doubling.py\n.*?(?=^\S)", guide)[0]
+    (folder / "doubling.py").write_text(re.sub(r"(?m)^    ", "", code), encoding="utf-8")
+
+
+def test_the_world_in_the_guide_works(tmp_path, monkeypatch):
+    world_of_the_guide(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    env = gymnasium.make("doubling:my/DoubleIt-v0").unwrapped
     check_env(env)
     env.reset(seed=0)
     assert env.step(env.expert())[1] == 1.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["", "method=grpo train.warmup_steps=0 demos.n=0"])
+def test_the_world_in_the_guide_trains_from_its_own_folder(tmp_path, how):
+    world_of_the_guide(tmp_path)
+    short = [*TINY, "out=here", *how.split()]
+    done = run(tmp_path, "env=own", "env.id=doubling:my/DoubleIt-v0", base=short)
+    assert done.returncode == 0, done.stderr
+    assert "eval/all/success" in (tmp_path / "here" / "summary.json").read_text()
+
+
+def test_an_environment_that_is_not_there_is_told():
+    with pytest.raises(ValueError, match=r"'nowhere:my/World-v0' is not known.*MODULE:ID"):
+        World("nowhere:my/World-v0").make()
 
 
 def test_the_examples_of_the_readme_run():
