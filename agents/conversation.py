@@ -3,6 +3,7 @@
     observe(text, image)  appends a message and says whether there is room for an answer
     act(ids)              appends the ids that were sampled: what was sampled is what is kept
     say(text)             appends an answer that somebody else wrote (an expert's)
+    begin(ids)            appends the beginning of one, for `act` to go on with
 
 Nothing is ever decoded and encoded again, and no picture is ever cut: where the next message would
 not fit, it is left out whole and `stopped` names the reason.
@@ -53,8 +54,8 @@ class Answer:
     """The ids `start:stop` of a conversation, which the agent chose. `cut` if they do not end with
     the model's stop token.
 
-    Log-probabilities are under the plain model and under the distribution that was sampled from;
-    empty for what an expert wrote.
+    Log-probabilities are of what was sampled, under the plain model and under the distribution that
+    was sampled from; there are none for what an expert wrote.
     """
 
     start: int
@@ -63,6 +64,8 @@ class Answer:
     cut: bool = False
     log_probs: list[float] = field(default_factory=list)
     sampled_log_probs: list[float] = field(default_factory=list)
+    given: int = 0
+    """How many of its first ids another wrote."""
     learnt: bool = True
     """Whether it is to be learnt from. A slip that a demonstration shows, to mend it, is not."""
 
@@ -79,6 +82,7 @@ class Conversation:
         self.messages: list[tuple[str, np.ndarray | None]] = []
         self.answers: list[Answer] = []
         self.stopped: str | None = None
+        self._begun = 0
         self._guard = 0
         self._guarded = 0
 
@@ -123,26 +127,48 @@ class Conversation:
             raise ValueError(
                 "an answer holds a picture's placeholder: engines must never sample it"
             )
-        start = len(self.ids)
+        given, self._begun = self._begun, 0
+        start = len(self.ids) - given
         self._append(ids)
-        text = self._dialect.text(ids)
+        text = self._dialect.text(self.ids[start:])
         cut = not ids or ids[-1] != self._dialect.stop_id
         self.answers.append(
-            Answer(start, len(self.ids), text, cut, log_probs or [], sampled_log_probs or [])
+            Answer(start, len(self.ids), text, cut, log_probs or [], sampled_log_probs or [], given)
         )
         return text
 
     def say(self, text: str, *, learnt: bool = True) -> str:
         """Appends an answer written by another, as this model would have to write it."""
-        said = self.act(self._dialect.answer(text))
-        self.answers[-1] = replace(self.answers[-1], learnt=learnt)
+        ids = self.written(text)
+        said = self.act(ids)
+        self.answers[-1] = replace(self.answers[-1], given=len(ids), learnt=learnt)
         return said
+
+    def written(self, text: str) -> list[int]:
+        """An answer's ids, as this model would have to write it."""
+        return self._dialect.answer(text)
+
+    def begin(self, ids: list[int]) -> bool:
+        """Appends the beginning of an answer. False, with nothing appended, where the rest would then
+        have no room."""
+        if len(self.ids) + len(ids) + self.limits.max_new_tokens > self.limits.max_tokens:
+            return False
+        self._append(ids)
+        self._begun = len(ids)
+        return True
 
     def chosen(self) -> np.ndarray:
         """For every id, whether the agent chose it and is to learn from it."""
         mask = np.zeros(len(self.ids), bool)
         for answer in self.answers:
             mask[answer.start : answer.stop] = answer.learnt
+        return mask
+
+    def given(self) -> np.ndarray:
+        """For every id, whether it is of an answer, and another wrote it."""
+        mask = np.zeros(len(self.ids), bool)
+        for answer in self.answers:
+            mask[answer.start : answer.start + answer.given] = True
         return mask
 
     def _measure(self, image: np.ndarray | None) -> Grid | None:

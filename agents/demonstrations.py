@@ -51,7 +51,7 @@ class Demonstration:
     name: str
     messages: list[str]
     answers: list[str]
-    pictures: list[np.ndarray] = field(default_factory=list)
+    pictures: list[np.ndarray] = field(default_factory=list, repr=False)
     picture_of: list[int] = field(default_factory=list)
     world: str = ""
     options: str = "{}"
@@ -112,10 +112,14 @@ class Demonstrations(Sequence[Demonstration]):
         return from_row(table.slice(row, 1).to_pylist()[0])
 
     def batch(self, seed: int, step: int, count: int) -> list[Demonstration]:
-        """The demonstrations of a training step: a function of (seed, step) alone. Every one is
-        shown once before any is shown again, in an order that changes each time."""
+        """The demonstrations of a training step."""
+        return [self[place] for place in self.places(seed, step, count)]
+
+    def places(self, seed: int, step: int, count: int) -> list[int]:
+        """Which rows a training step is shown: a function of (seed, step) alone. Every one is shown
+        once before any is shown again, in an order that changes each time."""
         first = step * count
-        return [self[self._shuffled(seed, position)] for position in range(first, first + count)]
+        return [self._shuffled(seed, position) for position in range(first, first + count)]
 
     def _shuffled(self, seed: int, position: int) -> int:
         round_, place = divmod(position, len(self))

@@ -11,7 +11,7 @@ vocabulary, a chunk at a time, and again in the backward pass.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,9 @@ SEEING = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
 READING = ("qwen2", "qwen3")
 CHUNK = 1024
 """Tokens whose scores over the whole vocabulary are in memory at once."""
+Measure = Callable[[torch.Tensor, slice], torch.Tensor]
+"""From log-probabilities over the whole vocabulary, n x V, and which of the chosen tokens they are of,
+to one number for each of the n."""
 
 
 class ModelError(ValueError):
@@ -54,6 +57,8 @@ class Scores:
     lengths: list[int]
     hidden: torch.Tensor
     """The state from which each was chosen, T x width."""
+    measured: torch.Tensor | None = None
+    """What `score` was asked to measure."""
 
 
 class Policy:
@@ -119,13 +124,18 @@ class Policy:
     def batch(self, conversations: Sequence[Conversation]) -> Batch:
         return make_batch(conversations, self.pad_id).to(self.device)
 
-    def score(self, conversations: Sequence[Conversation]) -> Scores:
+    def score(
+        self, conversations: Sequence[Conversation], measure: Measure | None = None
+    ) -> Scores:
         """Log-probabilities and entropies of what the agent chose, differentiable."""
         batch = self.batch(conversations)
         hidden = self.hidden_states(batch)[:, :-1][batch.chosen[:, 1:]]
         targets = batch.input_ids[:, 1:][batch.chosen[:, 1:]]
-        log_probs, entropies = chunked_scores(hidden, targets, self.plain_model.lm_head)
-        return Scores(log_probs, entropies, batch.chosen[:, 1:].sum(1).tolist(), hidden)
+        log_probs, entropies, *measured = chunked_scores(
+            hidden, targets, self.plain_model.lm_head, measure
+        )
+        lengths = batch.chosen[:, 1:].sum(1).tolist()
+        return Scores(log_probs, entropies, lengths, hidden, *measured)
 
     def hidden_states(self, batch: Batch) -> torch.Tensor:
         """The last layer's states, B x S x width."""
@@ -155,22 +165,29 @@ class Policy:
 
 
 def chunked_scores(
-    hidden: torch.Tensor, targets: torch.Tensor, head: Any, chunk: int = CHUNK
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Log-probability of each target and entropy of each distribution, in fp32."""
+    hidden: torch.Tensor,
+    targets: torch.Tensor,
+    head: Any,
+    measure: Measure | None = None,
+    chunk: int = CHUNK,
+) -> tuple[torch.Tensor, ...]:
+    """Log-probability of each target, entropy of each distribution, what is measured; in fp32."""
 
-    def scores(states: torch.Tensor, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def scores(states: torch.Tensor, where: slice) -> tuple[torch.Tensor, ...]:
         log_probs = F.log_softmax(head(states).float(), dim=-1)
         entropy = -(log_probs.exp() * log_probs).sum(-1)
-        return log_probs.gather(-1, chosen[:, None])[:, 0], entropy
+        chosen = log_probs.gather(-1, targets[where][:, None])[:, 0]
+        measured = () if measure is None else (measure(log_probs, where),)
+        return (chosen, entropy, *measured)
 
+    wheres = [slice(i, i + chunk) for i in range(0, max(len(hidden), 1), chunk)]
     parts = [
-        checkpoint(scores, hidden[i : i + chunk], targets[i : i + chunk], use_reentrant=False)
+        checkpoint(scores, hidden[where], where, use_reentrant=False)
         if hidden.requires_grad and len(hidden) > chunk
-        else scores(hidden[i : i + chunk], targets[i : i + chunk])
-        for i in range(0, max(len(hidden), 1), chunk)
+        else scores(hidden[where], where)
+        for where in wheres
     ]
-    return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
+    return tuple(torch.cat(same) for same in zip(*parts, strict=True))
 
 
 def model_family(folder: str) -> str:

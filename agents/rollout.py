@@ -11,7 +11,7 @@ as it is, with stop reason `error`, to be masked: a group never gets shorter.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,6 +23,19 @@ from agents.engines.base import Engine, Request, Sample, Sampling
 from agents.seeds import mixed_seed
 from agents.trajectory import ERROR, Trajectory, Turn
 from agents.worlds import Seen, Worlds, settled
+
+
+@dataclass(frozen=True)
+class Given:
+    """How an episode begins: an expert's first answers, and the first ids of its next one."""
+
+    answers: tuple[str, ...] = ()
+    learnt: tuple[bool, ...] = ()
+    """Which of them are to be learnt from."""
+    begun: tuple[int, ...] = ()
+
+
+NOTHING = Given()
 
 
 @dataclass(frozen=True)
@@ -39,10 +52,16 @@ class Plan:
     """Tries after a failure; 0 masks at once."""
     share: tuple[int, int] = (0, 1)
     """(k, n): of the tasks, those that process k of n plays."""
+    seeds: tuple[int, ...] | None = None
+    """The environment's, one a task; None draws them."""
+    given: Mapping[tuple[int, int], Given] = field(default_factory=dict)
+    """How the episode of (task, member) begins, where an expert begins it."""
+    first_member: int = 0
+    """Of the group, where it is played in parts."""
 
     def task_seed(self, task: int) -> int:
         """The environment's seed: the same for all members of a group."""
-        return mixed_seed(self.seed, self.step, task)
+        return mixed_seed(self.seed, self.step, task) if self.seeds is None else self.seeds[task]
 
     def luck_seed(self, task: int, member: int, attempt: int) -> int:
         return mixed_seed(self.seed, self.step, task, member, attempt, 1)
@@ -55,6 +74,7 @@ class _Seat:
     slot: int
     trajectory: Trajectory
     luck: int
+    given: Given
     seen: Future[Seen]
     now: Seen | None = None
 
@@ -63,7 +83,8 @@ def play(worlds: Worlds, tongue: Tongue, engine: Engine, plan: Plan) -> list[Tra
     """The trajectories by task, then member."""
     first, stride = plan.share
     tasks = range(first, plan.tasks, stride)
-    waiting = deque((task, member, 0) for task in tasks for member in range(plan.group))
+    members = range(plan.first_member, plan.first_member + plan.group)
+    waiting = deque((task, member, 0) for task in tasks for member in members)
     done: dict[tuple[int, int], Trajectory] = {}
     seats: list[_Seat] = []
     free = deque(range(min(worlds.slots, len(waiting))))
@@ -72,14 +93,16 @@ def play(worlds: Worlds, tongue: Tongue, engine: Engine, plan: Plan) -> list[Tra
         task, member, attempt = waiting.popleft()
         conversation = Conversation(tongue, plan.limits)
         seed = plan.task_seed(task)
+        given = plan.given.get((task, member), NOTHING)
         trajectory = Trajectory(conversation, worlds.id, task, member, seed, tries=attempt + 1)
+        trajectory.aided = given != NOTHING
         luck = plan.luck_seed(task, member, attempt)
-        seats.append(_Seat(slot, trajectory, luck, worlds.reset(slot, seed)))
+        seats.append(_Seat(slot, trajectory, luck, given, worlds.reset(slot, seed)))
 
     while waiting or seats:
         while free and waiting:
             begin(free.popleft())
-        asking = [seat for seat in seats if _look(seat)]
+        asking = [seat for seat in seats if _look(seat) and not _prompt(worlds, seat)]
         if asking:
             requests = [Request(seat.trajectory.conversation, seat.luck) for seat in asking]
             answer = partial(_answer, worlds, asking)
@@ -117,6 +140,19 @@ def _look(seat: _Seat) -> bool:
             trajectory.stop = ERROR
             trajectory.error = {"kind": "observation", "where": "observe", "message": str(error)}
     return not trajectory.stop
+
+
+def _prompt(worlds: Worlds, seat: _Seat) -> bool:
+    """Says or begins what is given; whether that was the whole answer."""
+    conversation, given = seat.trajectory.conversation, seat.given
+    turn = len(conversation.answers)
+    if turn < len(given.answers):
+        text = conversation.say(given.answers[turn], learnt=given.learnt[turn])
+        seat.seen = worlds.step(seat.slot, text)
+        return True
+    if turn == len(given.answers) and given.begun:
+        conversation.begin(list(given.begun))
+    return False
 
 
 def _answer(worlds: Worlds, asking: list[_Seat], number: int, sample: Sample) -> None:

@@ -42,6 +42,8 @@ class Trajectory:
     success: bool = False
     stop: str = ""
     error: dict[str, Any] | None = None
+    aided: bool = False
+    """Whether an expert's answers were given to it to begin with."""
     tries: int = 1
     """How often it was begun: more than once where earlier tries failed."""
 

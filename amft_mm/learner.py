@@ -1,7 +1,7 @@
 """The learner: gradients of losses over whole conversations, and the step on their mix.
 
-    learner.gradients(examples, loss)   adds the gradient of the whole team's loss; says what was seen
-    learner.mixed                       the optimizer's step on the mix (amft_mm/balance/mixed_step.py)
+    learner.gradients(examples, objective)  adds the gradient of the whole team's loss; says what was seen
+    learner.mixed                           the optimizer's step on the mix (amft_mm/balance/mixed_step.py)
 
 Conversations are read in micro-batches of a token budget. Losses are sums over the team's totals, so
 neither the budget nor the number of processes changes an update.
@@ -9,23 +9,35 @@ neither the budget nor the number of processes changes an update.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from agents.conversation import Conversation
-from agents.policy import Policy
+from agents.policy import Measure, Policy
 from amft_mm.balance.mixed_step import MixedStep, norm_of
 from amft_mm.batching import by_length
 from amft_mm.optimization import decay_groups
 from amft_mm.team import Team
-from amft_mm.tokens import Tokens, Totals
+from amft_mm.tokens import Loss, Tokens, Totals
 
-Loss = Callable[[Tokens, Totals], torch.Tensor]
 Reference = Callable[[Sequence[Conversation]], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A loss, and what it has to be told beside the tokens themselves."""
+
+    loss: Loss
+    reference: Reference | None = None
+    """Other weights' log-probabilities of the chosen tokens."""
+    measure: Callable[[Sequence[Conversation]], Measure] | None = None
+    """What is to be measured of whole distributions."""
 
 
 @dataclass(frozen=True)
@@ -40,17 +52,23 @@ class Example:
     values: np.ndarray | None = None
     """What it said."""
 
+    outcome: float | None = None
+    """1 for success, 0 for none."""
+    success_rate: float | None = None
+    """Of its group."""
+
     def token_advantages(self) -> list[float]:
         assert self.advantages is not None
-        lengths = [answer.stop - answer.start for answer in self.conversation.answers]
+        answers = self.conversation.answers
+        lengths = [(answer.stop - answer.start) * answer.learnt for answer in answers]
         return np.repeat(self.advantages, lengths).tolist()
 
     def old_log_probs(self) -> list[float] | None:
-        """As the engine sampled them; None where it did not tell."""
-        answers = self.conversation.answers
-        if any(len(answer.log_probs) != answer.stop - answer.start for answer in answers):
+        """As the engine sampled them, NaN for what was given; None where the engine did not tell."""
+        answers = [answer for answer in self.conversation.answers if answer.learnt]
+        if any(len(a.log_probs) != a.stop - a.start - a.given for a in answers):
             return None
-        return [log_prob for answer in answers for log_prob in answer.log_probs]
+        return [value for a in answers for value in [math.nan] * a.given + a.log_probs]
 
 
 class Critic(Protocol):
@@ -68,6 +86,8 @@ class LossReport:
     """Mean over the chosen tokens."""
     largest_ratio_error: float
     """Furthest that a log-probability is from what the engine sampled with (0: nothing to compare)."""
+    given: int = 0
+    """How many of the tokens an expert wrote, in rollouts that it began."""
 
 
 @dataclass(frozen=True)
@@ -103,55 +123,57 @@ class Learner:
     def gradients(
         self,
         examples: Sequence[Example],
-        loss: Loss,
-        reference: Reference | None = None,
+        objective: Objective,
         critic: Critic | None = None,
     ) -> LossReport:
-        """Adds to .grad. `reference` gives other weights' log-probabilities of the chosen tokens; a
-        `critic` learns from the same pass, by a gradient of its own."""
+        """Adds to .grad. A `critic` learns from the same pass, by a gradient of its own."""
         chosen = sum(int(e.conversation.chosen().sum()) for e in examples)
         tokens, sequences = (int(n) for n in self.team.sum(chosen, len(examples)))
         totals = Totals(tokens, sequences)
-        total = entropy = error = 0.0
+        total = entropy = error = given = 0.0
         told = all(e.old_log_probs() is not None for e in examples)
         (silent,) = self.team.sum(0.0 if told else 1.0)
         self.policy.model.train()
         for part in by_length(examples, self._micro_batch_tokens, lambda e: e.conversation):
-            terms, error_here, hidden = self._tokens(part, reference, compare=not silent)
-            value = loss(terms, totals)
+            terms, hidden = self._tokens(part, objective, compare=not silent)
+            value = objective.loss(terms, totals)
             if critic is not None:
                 critic.learn(hidden, part)
             if value.requires_grad:
                 value.backward()
             total += float(value.detach())
             entropy += float(terms.entropies.detach().sum())
-            error = max(error, error_here)
+            given += float((1 - terms.own).sum())
+            if terms.old_log_probs is not None and len(terms.log_probs):
+                error = max(error, float(terms.log_ratios.detach().abs().max()))
         self.team.share_gradients(self.parameters)
-        total, entropy = self.team.sum(total, entropy)
-        return LossReport(total, tokens, sequences, entropy / max(tokens, 1), error)
+        total, entropy, given = self.team.sum(total, entropy, given)
+        return LossReport(total, tokens, sequences, entropy / max(tokens, 1), error, round(given))
 
     def _tokens(
-        self,
-        examples: Sequence[Example],
-        reference: Reference | None,
-        *,
-        compare: bool,
-    ) -> tuple[Tokens, float, torch.Tensor]:
+        self, examples: Sequence[Example], objective: Objective, *, compare: bool
+    ) -> tuple[Tokens, torch.Tensor]:
         conversations = [example.conversation for example in examples]
-        scores = self.policy.score(conversations)
-        device = scores.log_probs.device
-        tokens = Tokens(scores.log_probs, scores.entropies, scores.lengths)
-        error = 0.0
-        if compare and examples[0].advantages is not None:
-            flat = [log_prob for e in examples for log_prob in e.old_log_probs() or ()]
-            tokens.old_log_probs = torch.tensor(flat, device=device, dtype=torch.float32)
-            error = float(tokens.log_ratios.detach().abs().max()) if flat else 0.0
+        measure = None if objective.measure is None else objective.measure(conversations)
+        scores = self.policy.score(conversations, measure)
+        tokens = Tokens(
+            scores.log_probs, scores.entropies, scores.lengths, measured=scores.measured
+        )
+        floats = partial(torch.tensor, device=scores.log_probs.device, dtype=torch.float32)
         if examples[0].advantages is not None:
-            credit = [a for example in examples for a in example.token_advantages()]
-            tokens.advantages = torch.tensor(credit, device=device, dtype=torch.float32)
-        if reference is not None:
-            tokens.reference_log_probs = reference(conversations)
-        return tokens, error, scores.hidden.detach()
+            given = np.concatenate([c.given()[c.chosen()] for c in conversations])
+            tokens.given = floats(given) > 0 if given.any() else None
+            tokens.advantages = floats([a for e in examples for a in e.token_advantages()])
+            if compare:
+                tokens.old_log_probs = floats(
+                    [p for e in examples for p in e.old_log_probs() or ()]
+                )
+        if examples[0].outcome is not None:
+            tokens.outcomes = tokens.spread(floats([e.outcome for e in examples]))
+            tokens.success_rates = tokens.spread(floats([e.success_rate for e in examples]))
+        if objective.reference is not None:
+            tokens.reference_log_probs = objective.reference(conversations)
+        return tokens, scores.hidden.detach()
 
     def gradient_norm(self) -> float:
         return norm_of({p: p.grad for p in self.parameters if p.grad is not None})

@@ -9,16 +9,15 @@ reference is the model without its adapter; else a frozen copy.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch.nn import functional as F
 
 from agents.conversation import Conversation
-from agents.policy import Policy
-from amft_mm.tokens import Tokens, Totals
-
-Loss = Callable[[Tokens, Totals], torch.Tensor]
+from agents.policy import Measure, Policy, Scores
+from amft_mm.tokens import Loss, Tokens, Totals
 
 
 def with_kl(loss: Loss, coefficient: float) -> Loss:
@@ -56,9 +55,24 @@ class Reference:
             unfinished.replace(path)
         self._frozen = frozen
 
-    @torch.no_grad()
     def __call__(self, conversations: Sequence[Conversation]) -> torch.Tensor:
+        return self._scores(conversations).log_probs
+
+    def divergence(self, conversations: Sequence[Conversation]) -> Measure:
+        """KL(ref || pi) of each distribution from which a token was chosen."""
+        hidden = self._scores(conversations).hidden
+        head = (self._frozen or self._policy).plain_model.lm_head
+
+        def measure(log_probs: torch.Tensor, where: slice) -> torch.Tensor:
+            with torch.no_grad():
+                reference = F.log_softmax(head(hidden[where]).float(), dim=-1)
+            return (reference.exp() * (reference - log_probs)).sum(-1)
+
+        return measure
+
+    @torch.no_grad()
+    def _scores(self, conversations: Sequence[Conversation]) -> Scores:
         if self._frozen is not None:
-            return self._frozen.score(conversations).log_probs
+            return self._frozen.score(conversations)
         with self._policy.model.disable_adapter():
-            return self._policy.score(conversations).log_probs
+            return self._policy.score(conversations)

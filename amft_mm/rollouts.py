@@ -8,7 +8,7 @@ kept out of the examples, and move nobody's baseline.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,7 +20,7 @@ from agents.demonstrations import Demonstration
 from agents.engines.base import Engine, Sampling
 from agents.experts import BadEpisode, demonstrate
 from agents.policy import Policy
-from agents.rollout import Plan, play, summary
+from agents.rollout import Given, Plan, play, summary
 from agents.trajectory import Trajectory
 from agents.worlds import World, Worlds
 from amft_mm.credit import advantages
@@ -42,11 +42,23 @@ class PlaySettings:
 
 
 @dataclass(frozen=True)
+class Guided:
+    """Rollouts of task instances that demonstrations are of; see Plan."""
+
+    seeds: tuple[int, ...] | None = None
+    given: Mapping[tuple[int, int], Given] = field(default_factory=dict)
+    first_member: int = 0
+
+
+UNGUIDED = Guided()
+
+
+@dataclass(frozen=True)
 class Played:
     mine: list[Trajectory]
     """This process's."""
     metrics: dict[str, float]
-    """The team's."""
+    """The team's, of the episodes that no expert began."""
 
 
 class Stage:
@@ -61,7 +73,13 @@ class Stage:
         self._expert_world: GuardedEnv | None = None
 
     def play(
-        self, seed: int, step: int, tasks: int, group: int, sampling: Sampling | None = None
+        self,
+        seed: int,
+        step: int,
+        tasks: int,
+        group: int,
+        sampling: Sampling | None = None,
+        guided: Guided = UNGUIDED,
     ) -> Played:
         settings = self._settings
         if self._worlds is None:
@@ -82,14 +100,19 @@ class Stage:
             limits=settings.limits,
             replacements=settings.replacements,
             share=(self._team.rank, self._team.size),
+            seeds=guided.seeds,
+            given=guided.given,
+            first_member=guided.first_member,
         )
         self._policy.model.eval()
         mine = play(self._worlds, self._policy, self._engine, plan)
         told = [light(trajectory) for trajectory in mine]
         groups = [told[i : i + group] for i in range(0, len(told), group)]
         everyone = [t for members in self._team.gather(groups) for t in members]
-        (generated,) = self._team.sum(sum(int(t.conversation.chosen().sum()) for t in mine))
-        return Played(mine, {**summary(everyone), "generated": generated})
+        unaided = [t for t in everyone if not t.aided]
+        written = sum(int((t.conversation.chosen() & ~t.conversation.given()).sum()) for t in mine)
+        (generated,) = self._team.sum(written)
+        return Played(mine, {**summary(unaided), "generated": generated})
 
     def demonstrate(self, seed: int) -> Demonstration | None:
         """The expert's episode of a task instance; None where the world has no expert or it failed."""
@@ -126,9 +149,14 @@ def credited(trajectories: Sequence[Trajectory], credit: dict[str, Any]) -> list
     examples = []
     for members in groups.values():
         rewards = [None if t.failed else answer_rewards(t) for t in members]
+        outcomes = [float(t.success) for t in members if not t.failed]
+        rate = float(np.mean(outcomes)) if outcomes else 0.0
         for trajectory, worth in zip(members, advantages(rewards, **credit), strict=True):
             if worth is not None and len(worth):
-                examples.append(Example(trajectory.conversation, worth))
+                outcome = float(trajectory.success)
+                examples.append(
+                    Example(trajectory.conversation, worth, outcome=outcome, success_rate=rate)
+                )
     return examples
 
 

@@ -11,20 +11,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from omegaconf import DictConfig
 
 from agents.demonstrations import Demonstration, Demonstrations
 from agents.engines.base import Engine
 from agents.policy import Policy
+from agents.rollout import Given
 from agents.seeds import mixed_seed
 from agents.trajectory import Trajectory
+from amft_mm.guidance.base import Group, Guidance, Place, success_rate
 from amft_mm.learner import Example
-from amft_mm.rollouts import Stage, credited, play_settings
+from amft_mm.rollouts import Guided, Played, Stage, credited, play_settings
 from amft_mm.settings import EnvPart, dealt, parts_of, world_of
 from amft_mm.team import Team
 
 HELDOUT_SEED = 2**29
 """Added to the run's seed where something is drawn that no step trains on."""
+UNGUIDED = Guidance()
 
 
 class Sources:
@@ -41,34 +45,75 @@ class Sources:
             Stage(world_of(part.env), policy, engine, settings, team) for part in self.parts
         ]
 
-    def rollouts(self, step: int) -> tuple[list[Trajectory], dict[str, Any]]:
-        """Those of this process, and figures."""
-        mine: list[Trajectory] = []
+    def rollouts(
+        self, step: int, guided_by: Guidance = UNGUIDED, done: float = 0.0
+    ) -> tuple[list[Group], dict[str, Any]]:
+        """Those of this process by task instance, and figures. `done`: the share of the run's steps."""
+        groups: list[Group] = []
         row: dict[str, Any] = {}
         figures: list[dict[str, float]] = []
         counts = dealt(self._tasks, self._shares, step)
-        for number, (part, stage, tasks) in enumerate(
-            zip(self.parts, self._stages, counts, strict=True)
-        ):
+        for number, (part, tasks) in enumerate(zip(self.parts, counts, strict=True)):
             if not tasks:
                 continue
-            played = stage.play(self._seed, step, tasks, self._group)
-            # Tasks are told apart by their number, over all environments.
-            mine += [replace(t, task=t.task + number * self._tasks) for t in played.mine]
-            figures.append(played.metrics)
-            if len(self.parts) > 1 and "success" in played.metrics:
-                row[f"rollout/{part.name}/success"] = played.metrics["success"]
+            places = self._places(number, step, tasks) if guided_by.shown else None
+            played = self._play(number, step, tasks, guided_by, done, places)
+            for task, members in by_task(t for one in played for t in one.mine).items():
+                # Tasks are told apart by their number, over all environments.
+                own = [replace(t, task=task + number * self._tasks) for t in members]
+                groups.append(((number, -1 if places is None else places[task]), own))
+            metrics = together([one.metrics for one in played])
+            figures.append(metrics)
+            if len(self.parts) > 1 and "success" in metrics:
+                row[f"rollout/{part.name}/success"] = metrics["success"]
         row |= {f"rollout/{k}": v for k, v in together(figures).items() if k != "generated"}
         row["tokens/generated"] = sum(f["generated"] for f in figures)
-        return mine, row
+        return groups, row
+
+    def _play(
+        self,
+        number: int,
+        step: int,
+        tasks: int,
+        guided_by: Guidance,
+        done: float,
+        places: list[int] | None,
+    ) -> list[Played]:
+        """An environment's episodes of a step, round by round."""
+        stage, rounds = self._stages[number], guided_by.rounds(self._group)
+        if places is None:
+            return [stage.play(self._seed, step, tasks, self._group)]
+        rows = [self._demonstrations[number][place] for place in places]
+        for row in rows:
+            if row.world != stage.world.id:
+                raise ValueError(
+                    f"this method explores the task instances of its demonstrations, but {row.name} is of "
+                    f"{row.world or 'no world'}, not of {stage.world.id}"
+                )
+        played: list[Played] = []
+        for round_, size in enumerate(rounds):
+            first, groups = sum(rounds[:round_]), by_task(t for one in played for t in one.mine)
+            given: dict[tuple[int, int], Given] = {}
+            for task in self._team.mine(range(tasks)):
+                rng = np.random.default_rng([self._seed, step, number, task, round_])
+                won = success_rate(groups.get(task, [])) or 0.0
+                for k, share in enumerate(guided_by.shares(round_, size, done, won, rng)):
+                    if share > 0:
+                        given[task, first + k] = beginning(rows[task], share, self._policy)
+            guided = Guided(tuple(row.seed for row in rows), given, first)
+            played.append(stage.play(self._seed, step, tasks, size, guided=guided))
+        return played
+
+    def _places(self, number: int, step: int, count: int) -> list[int]:
+        self._need_demonstrations(step)
+        return self._demonstrations[number].places(self._seed, step, count)
+
+    def examples_at(self, places: Sequence[Place]) -> list[Example]:
+        return self._examples(self._demonstrations[part][row] for part, row in places)
 
     def demonstrations(self, step: int, count: int, only: str | None = None) -> list[Example]:
         """Of one environment, if `only` names it."""
-        if not self._demonstrations:
-            raise ValueError(
-                f"step {step} wants demonstrations, and demos.n=0: with method=grpo (or another that "
-                "explores alone) and train.warmup_steps=0 none are needed"
-            )
+        self._need_demonstrations(step)
         counts = self._dealt(count, step, only)
         rows = [
             row
@@ -103,6 +148,13 @@ class Sources:
         stage = self._stages[self._number(trajectory)]
         return next(iter(self._examples([stage.demonstrate(trajectory.seed)])), None)
 
+    def _need_demonstrations(self, step: int) -> None:
+        if not self._demonstrations:
+            raise ValueError(
+                f"step {step} wants demonstrations, and demos.n=0: with method=grpo (or another that "
+                "explores alone) and train.warmup_steps=0 none are needed"
+            )
+
     def env_of(self, trajectory: Trajectory) -> str:
         return self.parts[self._number(trajectory)].name
 
@@ -128,6 +180,27 @@ def demonstrations_of(config: DictConfig, part: EnvPart) -> Demonstrations:
     """Those of an environment: in a folder of its name, or in the one folder that there is."""
     own = Path(config.demos.folder) / part.name
     return Demonstrations(own if own.is_dir() else config.demos.folder)
+
+
+def beginning(row: Demonstration, share: float, policy: Policy) -> Given:
+    """The first `share` of a demonstration's tokens: whole answers, then a part of one. A slip is never
+    given in part: what ends it is not imitated."""
+    written = [policy.dialect.answer(answer) for answer in row.answers]
+    left = int(share * sum(map(len, written)) + 1e-9)
+    whole = 0
+    while whole < len(written) and left >= len(written[whole]):
+        left -= len(written[whole])
+        whole += 1
+    begun = written[whole][:left] if whole < len(written) and whole not in row.slips else []
+    learnt = tuple(number not in row.slips for number in range(whole))
+    return Given(tuple(row.answers[:whole]), learnt, tuple(begun))
+
+
+def by_task(trajectories: Iterable[Trajectory]) -> dict[int, list[Trajectory]]:
+    groups: dict[int, list[Trajectory]] = {}
+    for trajectory in trajectories:
+        groups.setdefault(trajectory.task, []).append(trajectory)
+    return groups
 
 
 def together(figures: Sequence[dict[str, float]]) -> dict[str, float]:

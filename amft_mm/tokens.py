@@ -6,7 +6,8 @@ padding more or less changes nothing, and a batch without a single demonstration
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 
 import torch
 
@@ -36,24 +37,43 @@ class Tokens:
     lengths: list[int]
     """How many of the T belong to each conversation, in order."""
     old_log_probs: torch.Tensor | None = None
-    """When they were sampled; None says: under the present weights."""
+    """When they were sampled, NaN for what was given; None says: under the present weights."""
     advantages: torch.Tensor | None = None
     reference_log_probs: torch.Tensor | None = None
+    measured: torch.Tensor | None = None
+    """What the loss asked to be measured of the whole distributions."""
+    given: torch.Tensor | None = None
+    """Which tokens of rollouts an expert wrote; None: none."""
+    outcomes: torch.Tensor | None = None
+    """1 for each token of an episode that succeeded, else 0."""
+    success_rates: torch.Tensor | None = None
+    """Of the episode's group."""
 
     def __post_init__(self) -> None:
         count = len(self.log_probs)
         if sum(self.lengths) != count:
             raise ValueError(f"lengths add up to {sum(self.lengths)}, but there are {count} tokens")
-        for name in ("entropies", "old_log_probs", "advantages", "reference_log_probs"):
-            part = getattr(self, name)
-            if part is not None and len(part) != count:
-                raise ValueError(f"{name} has {len(part)} entries for {count} tokens")
+        for field in fields(self):
+            part = getattr(self, field.name)
+            if isinstance(part, torch.Tensor) and len(part) != count:
+                raise ValueError(f"{field.name} has {len(part)} entries for {count} tokens")
 
     @property
     def sequence(self) -> torch.Tensor:
         """For each token the number of its conversation."""
         lengths = torch.tensor(self.lengths, dtype=torch.long, device=self.log_probs.device)
         return torch.repeat_interleave(torch.arange(len(lengths), device=lengths.device), lengths)
+
+    @property
+    def first(self) -> torch.Tensor:
+        """For each token the number of its conversation's first."""
+        lengths = torch.tensor(self.lengths, dtype=torch.long, device=self.log_probs.device)
+        return self.spread(lengths.cumsum(0) - lengths)
+
+    def need_measured(self) -> torch.Tensor:
+        if self.measured is None:
+            raise ValueError("this loss needs what it names in NEEDS to be measured")
+        return self.measured
 
     def sums(self, values: torch.Tensor) -> torch.Tensor:
         """Sums of token values by conversation."""
@@ -73,11 +93,24 @@ class Tokens:
 
     @property
     def log_ratios(self) -> torch.Tensor:
-        """log pi / pi_old; 0 in value, with pi's gradient, where sampling was under present weights."""
-        old = self.log_probs.detach() if self.old_log_probs is None else self.old_log_probs
-        return self.log_probs - old
+        """log pi / pi_old; 0 in value, with pi's gradient, where sampling was under present weights or
+        nothing was sampled."""
+        now = self.log_probs.detach()
+        old = now if self.old_log_probs is None else self.old_log_probs
+        return self.log_probs - torch.where(old.isnan(), now, old)
+
+    @property
+    def own(self) -> torch.Tensor:
+        """1 for what the agent wrote itself, 0 for what was given."""
+        if self.given is None:
+            return torch.ones_like(self.log_probs)
+        return (~self.given).to(self.log_probs.dtype)
 
 
 def scatter_mean(values: torch.Tensor, tokens: Tokens, totals: Totals) -> torch.Tensor:
     """The mean over all conversations of their tokens' means."""
     return (values / tokens.own_length).sum() * totals.per_sequence
+
+
+Loss = Callable[[Tokens, Totals], torch.Tensor]
+"""A scalar, to be summed over micro-batches and processes."""

@@ -50,6 +50,8 @@ def train(config: DictConfig) -> dict[str, Any]:
         trainer = Trainer(config, policy, engine, run, team, told_to)
         if config.resume and trainer.resume():
             progress.say(f"going on after step {trainer.step}")
+        elif config.train.warm_from is not None:
+            trainer.warm_from(Path(config.train.warm_from))
         trainer.train()
         if team.main:
             policy.save(run.path / "model")

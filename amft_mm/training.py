@@ -14,7 +14,6 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -25,15 +24,14 @@ from agents.engines.base import Engine
 from agents.policy import Policy
 from agents.trajectory import Trajectory
 from amft_mm import checkpoints
-from amft_mm.balance import Seen
+from amft_mm.balance import Seen, Weighing
 from amft_mm.curves import draw
 from amft_mm.evaluation import Evaluator
-from amft_mm.exploration import exploration
-from amft_mm.imitation import imitation
+from amft_mm.guidance import Choice, Group, guidance
 from amft_mm.learner import Example, Learner, OptimizerSettings
 from amft_mm.mixed import MixedPart, mixed_parts, together
+from amft_mm.objectives import Objectives
 from amft_mm.optimization import slope
-from amft_mm.reference import Reference, with_kl
 from amft_mm.rollouts import answer_rewards, anything_to_learn, credited
 from amft_mm.run_folder import RunFolder
 from amft_mm.settings import options_of
@@ -64,13 +62,15 @@ class Trainer:
         method, train = config.method, config.train
         self.learner = Learner(policy, optimizer_settings(config), team, train.micro_batch_tokens)
         self._utility = utility(method.utility.name, options_of(method.utility))
-        self._imitation = _loss(imitation, method.imitation)
-        self._exploration = _loss(exploration, method.exploration)
+        self._objectives = Objectives(method, policy)
+        self._guidance = guidance(method.guidance.name, options_of(method.guidance))
         self._credit: dict[str, Any] = {str(k): v for k, v in method.credit.items()}
         self._value = self._value_head()
-        self._reference = Reference(policy) if method.kl > 0 else None
-        if self._reference is not None:
-            self._exploration = with_kl(self._exploration, method.kl)
+        if self._guidance.shown and (method.mu_per_env or self._value is not None):
+            raise ValueError(
+                f"method.guidance.name={method.guidance.name} goes neither with method.mu_per_env=true nor "
+                "with credit by gae"
+            )
         self.sources = Sources(config, policy, engine, team)
         self._parts = mixed_parts(config)
         self.evaluator = Evaluator(config, policy, engine, team)
@@ -83,7 +83,7 @@ class Trainer:
         return int(self.config.train.warmup_steps + self.config.train.steps)
 
     def train(self) -> None:
-        if self._reference is not None and self.step >= self._warmup:
+        if self.step >= self._warmup:
             self._freeze()
         with self._stopping_politely():
             for row in self.steps():
@@ -124,7 +124,7 @@ class Trainer:
     def _imitate(self) -> Row:
         examples = self.sources.demonstrations(self.step, self.config.train.warmup_demos)
         started = time.monotonic()
-        report = self.learner.gradients(examples, self._imitation)
+        report = self.learner.gradients(examples, self._objectives.warmup)
         mix = self.learner.mixed.mix(1.0, learn=False)
         self._check(self.learner.mixed.step().finite, report.loss)
         self.engine.refresh()
@@ -139,12 +139,15 @@ class Trainer:
     def _mix(self, number: int) -> Row:
         row: Row = {}
         clock = _Clock(row)
-        trajectories: list[Trajectory] = []
-        if any(part.explores(number) for part in self._parts):
-            trajectories, played = self.sources.rollouts(self.step)
+        groups: list[Group] = []
+        explores = not self._guidance.imitates()
+        if explores and any(part.explores(number) for part in self._parts):
+            done = number / self.config.train.steps
+            groups, played = self.sources.rollouts(self.step, self._guidance, done)
             row |= played
             clock("time/rollout")
-        figures = [self._mix_part(part, number, trajectories, clock) for part in self._parts]
+        choice = self._guidance.choose(groups, self.team)
+        figures = [self._mix_part(part, number, choice, explores, clock) for part in self._parts]
         if self._value is not None:
             self._value.step()
         step = self.learner.mixed.step()
@@ -155,18 +158,17 @@ class Trainer:
         return row
 
     def _mix_part(
-        self, part: MixedPart, number: int, trajectories: Sequence[Trajectory], clock: _Clock
+        self, part: MixedPart, number: int, choice: Choice, explores: bool, clock: _Clock
     ) -> Row:
         """Adds to the step's gradient what a part gives; its figures."""
         mixed, learns, row = self.learner.mixed, part.balance.learns, Row()
         entropy, look = None, None
-        if part.explores(number):
-            own = [t for t in trajectories if part.only in (None, self.sources.env_of(t))]
+        if explores and part.explores(number):
+            own = [t for t in choice.explore if part.only in (None, self.sources.env_of(t))]
             examples = self._credited(own)
-            report = self.learner.gradients(
-                examples, self._exploration, self._reference, self._value
-            )
+            report = self.learner.gradients(examples, self._objectives.exploration, self._value)
             row |= {
+                "tokens/demo": report.given,
                 "loss/exploration": report.loss,
                 "policy/entropy": report.entropy,
                 "rollout/ratio_error": report.largest_ratio_error,
@@ -188,16 +190,24 @@ class Trainer:
             row |= part.balance.update(seen)
             if look is not None:
                 row["meta/hypergradient"] = look.product
-        mu = part.balance.mu(number)
+        mu = part.balance.mu(number) if choice.mu is None else choice.mu
         clock("time/meta")
         if mu > 0.0 or learns:
-            examples = self.sources.demonstrations(self.step, self.config.train.demos, part.only)
-            report = self.learner.gradients(examples, self._imitation)
-            row |= {"loss/imitation": report.loss, "tokens/demo": report.tokens}
-        scale = 1.0
+            if choice.imitate is None:
+                count = self.config.train.demos
+                examples = self.sources.demonstrations(self.step, count, part.only)
+            else:
+                examples = self.sources.examples_at(choice.imitate)
+            report = self.learner.gradients(examples, self._objectives.imitation)
+            shown = row.get("tokens/demo", 0) + report.tokens
+            row |= {"loss/imitation": report.loss, "tokens/demo": shown}
+        scale, weight = 1.0, part.weight
         if self.config.method.balanced:
             scale = part.scales.update(mixed.exploration_norm(), self.learner.gradient_norm())
-        mix = mixed.mix(mu, scale, learn=learns, part=part.name, weight=part.weight)
+        if isinstance(part.balance, Weighing):
+            explored, imitated = part.balance.weights(number, mixed.gradients(scale))
+            weight, mu = weight * (explored + imitated), imitated / (explored + imitated)
+        mix = mixed.mix(mu, scale, learn=learns, part=part.name, weight=weight)
         clock("time/update")
         ratio = mix.effective_ratio(mu) * scale
         return row | {
@@ -243,7 +253,7 @@ class Trainer:
             told(row)
 
     def _after(self) -> None:
-        if self._reference is not None and self.step == self._warmup:
+        if self.step == self._warmup:
             self._freeze()
         every, last, best = self.config.eval.every, self.step == self.last_step, False
         due = every and self.step % every == 0 and self.step > self._warmup
@@ -259,8 +269,7 @@ class Trainer:
             self.save()
 
     def _freeze(self) -> None:
-        assert self._reference is not None
-        self._reference.freeze(self.run.path / "reference.pt", write=self.team.main)
+        self._objectives.freeze(self.run.path / "reference.pt", write=self.team.main)
 
     @property
     def folder(self) -> Path:
@@ -284,6 +293,7 @@ class Trainer:
             "step": self.step,
             "learner": self.learner.state_dict(),
             "parts": {part.name: part.state_dict() for part in self._parts},
+            "guidance": self._guidance.state_dict(),
             "bad_steps": self._bad_steps,
             "value": self._value.state_dict() if self._value is not None else None,
         }
@@ -293,19 +303,36 @@ class Trainer:
         newest = checkpoints.latest(self.folder)
         if newest is None:
             return False
-        state = checkpoints.load(newest)
-        self.policy.model.load_state_dict(state["model"], strict=False)
-        self.learner.load_state_dict(state["learner"])
+        state = self._load(newest)
         for part in self._parts:
             part.load_state_dict(state["parts"][part.name])
+        self._guidance.load_state_dict(state["guidance"])
         self._bad_steps = state["bad_steps"]
         if self._value is not None:
             self._value.load_state_dict(state["value"])
-        self.step = int(state["step"])
-        self.engine.refresh()
         if self.team.main:
             self.run.forget_after(self.step)
         return True
+
+    def warm_from(self, run: Path) -> None:
+        """Begins where another run's warm-up ended, with its weights and optimizer."""
+        path = checkpoints.path_of(run / "checkpoints", self._warmup)
+        if not path.is_dir():
+            there = ", ".join(p.name for p in sorted(path.parent.glob("step_*"))) or "none"
+            raise FileNotFoundError(
+                f"train.warm_from={run}: there is no checkpoint of the end of a warm-up of "
+                f"train.warmup_steps={self._warmup} (there: {there}); a run with train.steps=0 leaves one"
+            )
+        self._load(path)
+
+    def _load(self, path: Path) -> dict[str, Any]:
+        """Weights, optimizer and step of a checkpoint; the rest of what it holds."""
+        state = checkpoints.load(path)
+        self.policy.model.load_state_dict(state["model"], strict=False)
+        self.learner.load_state_dict(state["learner"])
+        self.step = int(state["step"])
+        self.engine.refresh()
+        return state
 
     @contextmanager
     def _stopping_politely(self) -> Iterator[None]:
@@ -331,10 +358,6 @@ class _Clock:
         now = time.monotonic()
         self._row[name] = self._row.get(name, 0.0) + now - self._last
         self._last = now
-
-
-def _loss(family: Callable[[str], Callable[..., Any]], settings: DictConfig) -> Callable[..., Any]:
-    return partial(family(settings.name), **options_of(settings))
 
 
 def optimizer_settings(config: DictConfig) -> OptimizerSettings:

@@ -28,6 +28,7 @@ from hydra import compose, initialize_config_module
 from omegaconf import DictConfig
 
 from amft_mm.exploration import reinforce
+from amft_mm.learner import Objective
 from amft_mm.players import engine_of, load_policy, open_team
 from amft_mm.run_folder import RunFolder
 from amft_mm.settings import parts_of
@@ -95,7 +96,7 @@ def measure(config: DictConfig, folder: Path, repeat: int) -> None:
         examples = trainer.sources.heldout_rollouts(number, 8)
         playing.append(time.perf_counter() - started)
         started = time.perf_counter()
-        learner.gradients(examples, reinforce.loss)
+        learner.gradients(examples, Objective(reinforce.loss))
         held.append(time.perf_counter() - started)
         learner.drop_gradients()
     each = median(whole)

@@ -33,7 +33,10 @@ def main() -> None:
         given[name] = value
     out, seeds = Path(given["out"]), range(int(given["seeds"]))
     train(out / "warm", f"train.warmup_steps={given['warm']}", "train.steps=0", "eval.every=0")
-    alone = {s: after_warm(out, f"alone-{s}", given["steps"], s, "method=grpo") for s in seeds}
+    alone = {
+        s: after_warm(out, f"alone-{s}", given["warm"], given["steps"], s, "method=grpo")
+        for s in seeds
+    }
     print(
         "| utility | wrong demonstrations | mu at the end | success less that of exploration alone |"
     )
@@ -42,7 +45,9 @@ def main() -> None:
         for share in SHARES:
             settings = (f"method.utility.name={utility}", f"demos.corrupt.share={share}")
             runs = [
-                after_warm(out, f"{utility}-{share}-{s}", given["steps"], s, *settings)
+                after_warm(
+                    out, f"{utility}-{share}-{s}", given["warm"], given["steps"], s, *settings
+                )
                 for s in seeds
             ]
             mus = [told(folder, "mu")[-1] for folder in runs]
@@ -55,13 +60,11 @@ def main() -> None:
     print(f"exploration alone: {interval([success(folder) for folder in alone.values()], '.1%')}")
 
 
-def after_warm(out: Path, name: str, steps: str, seed: int, *settings: str) -> Path:
-    """From the warm model's weights. A few steps of next to no length fill the optimizer's averages."""
+def after_warm(out: Path, name: str, warm: str, steps: str, seed: int, *settings: str) -> Path:
     return train(
         out / name,
-        f"model.name={out / 'warm' / 'model'}",
-        "train.warmup_steps=10",
-        "train.warmup_lr=1e-7",
+        f"train.warm_from={out / 'warm'}",
+        f"train.warmup_steps={warm}",
         f"train.steps={steps}",
         f"seed={seed}",
         f"demos.seed={seed}",

@@ -3,6 +3,7 @@
     balance.mu(step)      the mix of a step, counted from 0 at the end of the warm-up
     balance.learns        whether it wants to be told what mu did
     balance.update(seen)  is told, at each step, before its mu is asked for
+    balance.weights(step, gradients)   where it has that, decides on seeing both gradients
 
 A new one is a file with a class and a line in `BALANCES`.
 """
@@ -12,8 +13,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from amft_mm.balance import amft, amft_paper, schedules
-from amft_mm.balance.base import Balance, Seen
+from amft_mm.balance import (
+    amft,
+    amft_paper,
+    cosine_gate,
+    gradnorm,
+    mgda,
+    pcgrad,
+    sasr,
+    schedules,
+)
+from amft_mm.balance.base import Balance, Gradients, Seen, Weighing
 from envs.contract import one_of
 
 BALANCES: dict[str, Callable[..., Balance]] = {
@@ -23,11 +33,17 @@ BALANCES: dict[str, Callable[..., Balance]] = {
     "sft_then_rl": schedules.sft_then_rl,
     "linear": schedules.linear,
     "cosine": schedules.cosine,
+    "chord_mu": schedules.chord_mu,
+    "gradnorm": gradnorm.GradNorm,
+    "pcgrad": pcgrad.PCGrad,
+    "mgda": mgda.MGDA,
+    "cosine_gate": cosine_gate.CosineGate,
+    "sasr": sasr.SASR,
     "amft": amft.AMFT,
     "amft_paper": amft_paper.AMFTPaper,
 }
 
-__all__ = ["BALANCES", "Balance", "Seen", "balance"]
+__all__ = ["BALANCES", "Balance", "Gradients", "Seen", "Weighing", "balance"]
 
 
 def balance(name: str, steps: int, settings: dict[str, Any]) -> Balance:

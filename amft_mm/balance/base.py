@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from envs import contract
 
@@ -27,6 +27,20 @@ class Seen:
         return None if self.product is None or not both > 0 else self.product / both
 
 
+@dataclass(frozen=True)
+class Gradients:
+    """What there is to mix."""
+
+    exploration_norm: float
+    imitation_norm: float
+    product: float
+
+    @property
+    def cosine(self) -> float:
+        both = self.exploration_norm * self.imitation_norm
+        return self.product / both if both > 0 else 0.0
+
+
 class Balance(Protocol):
     learns: bool
 
@@ -39,6 +53,33 @@ class Balance(Protocol):
     def state_dict(self) -> dict[str, Any]: ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+@runtime_checkable
+class Weighing(Protocol):
+    """A balance that decides when it sees both gradients; its `mu` is a guess beforehand."""
+
+    def weights(self, step: int, gradients: Gradients) -> tuple[float, float]:
+        """Of exploration and of imitation."""
+        ...
+
+
+class Meeting:
+    """What balances that decide on seeing both gradients have in common."""
+
+    learns = False
+
+    def mu(self, step: int) -> float:
+        return 0.5
+
+    def update(self, seen: Seen) -> dict[str, float]:
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
 
 
 def share(name: str, value: float) -> float:

@@ -33,6 +33,8 @@ from typing import Any
 
 import torch
 
+from amft_mm.balance.base import Gradients
+
 Tensors = dict[torch.Tensor, torch.Tensor]
 """Something for each parameter."""
 WHOLE = "whole"
@@ -105,6 +107,15 @@ class MixedStep:
     def exploration_norm(self) -> float:
         """Of the gradients that `take_exploration` holds."""
         return norm_of(self._exploration)
+
+    @torch.no_grad()
+    def gradients(self, scale: float = 1.0) -> Gradients:
+        """What there is to mix: exploration as it was taken, imitation in .grad, times `scale`."""
+        imitated = {p: p.grad for p in self._parameters() if p.grad is not None}
+        product = total(
+            (self._exploration[p] * s).sum() for p, s in imitated.items() if p in self._exploration
+        )
+        return Gradients(self.exploration_norm(), scale * norm_of(imitated), scale * product)
 
     @torch.no_grad()
     def mix(

@@ -5,6 +5,8 @@ sft, rl      1, 0
 sft_then_rl  1 up to step `switch`, then 0
 linear       from `start` to `end` in a straight line
 cosine       from `start` to `end` along half a cosine
+chord_mu     (CHORD, arXiv 2508.11408) from 0 up to `start` in a straight line over the first `warmup` of the
+             steps, then to `end` along half a cosine
 """
 
 from __future__ import annotations
@@ -63,6 +65,15 @@ def cosine(steps: int, start: float = 1.0, end: float = 0.0) -> Schedule:
     first, last = share("start", start), share("end", end)
     return Schedule(
         lambda step: last + (first - last) * 0.5 * (1 + math.cos(math.pi * _done(step, steps)))
+    )
+
+
+def chord_mu(steps: int, start: float = 0.9, end: float = 0.05, warmup: float = 0.05) -> Schedule:
+    share("warmup", warmup)
+    rise = round(warmup * steps)
+    falling = cosine(steps - rise, start, end)
+    return Schedule(
+        lambda step: start * (step + 1) / rise if step < rise else falling.mu(step - rise)
     )
 
 

@@ -2,26 +2,45 @@
 
     loss(tokens, totals, **settings) -> scalar, to be summed over micro-batches and processes
 
-What the advantages are is the business of amft_mm/credit.py. `EXPLORATION` names the losses; a new one
-is a file with a `loss` and a line here.
+What the advantages are is the business of amft_mm/credit.py. `EXPLORATION` names their files; a new one
+is a file with a `loss`, perhaps NEEDS (amft_mm/objectives.py), and a line here.
 """
 
-from collections.abc import Callable
-from typing import Any
+from types import ModuleType
 
-from amft_mm.exploration import dapo, dr_grpo, grpo, gspo, ppo, reinforce
+from amft_mm.exploration import (
+    dapo,
+    dr_grpo,
+    grpo,
+    gspo,
+    lco,
+    luffy,
+    nft,
+    ppo,
+    prefix_rft,
+    reinforce,
+    srft,
+    trapo,
+)
 from envs.contract import one_of
 
-EXPLORATION: dict[str, Callable[..., Any]] = {
-    "reinforce": reinforce.loss,
-    "rloo": reinforce.loss,
-    "grpo": grpo.loss,
-    "dr_grpo": dr_grpo.loss,
-    "dapo": dapo.loss,
-    "gspo": gspo.loss,
-    "ppo": ppo.loss,
+EXPLORATION: dict[str, ModuleType] = {
+    "reinforce": reinforce,
+    "rloo": reinforce,
+    "grpo": grpo,
+    "dr_grpo": dr_grpo,
+    "dapo": dapo,
+    "gspo": gspo,
+    "ppo": ppo,
+    "nft": nft,
+    "lco": lco,
+    # These also learn from what an expert wrote in rollouts (amft_mm/guidance/).
+    "luffy": luffy,
+    "srft": srft,
+    "prefix_rft": prefix_rft,
+    "trapo": trapo,
 }
 
 
-def exploration(name: str) -> Callable[..., Any]:
+def exploration(name: str) -> ModuleType:
     return EXPLORATION[one_of("exploration", name, tuple(EXPLORATION))]

@@ -2,21 +2,26 @@
 
     loss(tokens, totals, **settings) -> scalar, to be summed over micro-batches and processes
 
-`IMITATION` names them; a new one is a file with a `loss` and a line here.
+`IMITATION` names their files; a new one is a file with a `loss`, perhaps NEEDS (amft_mm/objectives.py),
+and a line here.
 """
 
-from collections.abc import Callable
-from typing import Any
+from types import ModuleType
 
-from amft_mm.imitation import dft, sft, trsft
+from amft_mm.imitation import asft, chord_phi, dft, pear, sed, sft, shaped, trsft
 from envs.contract import one_of
 
-IMITATION: dict[str, Callable[..., Any]] = {
-    "sft": sft.loss,
-    "dft": dft.loss,
-    "trsft": trsft.loss,
+IMITATION: dict[str, ModuleType] = {
+    "sft": sft,
+    "dft": dft,
+    "asft": asft,
+    "trsft": trsft,
+    "shaped": shaped,
+    "chord_phi": chord_phi,
+    "sed": sed,
+    "pear": pear,
 }
 
 
-def imitation(name: str) -> Callable[..., Any]:
+def imitation(name: str) -> ModuleType:
     return IMITATION[one_of("imitation", name, tuple(IMITATION))]

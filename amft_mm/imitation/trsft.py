@@ -12,10 +12,14 @@ from amft_mm.tokens import Tokens, Totals
 
 
 def loss(tokens: Tokens, totals: Totals, alpha: float = 0.1) -> torch.Tensor:
+    return -trust(tokens.log_probs, alpha).sum() * totals.per_token
+
+
+def trust(log_probs: torch.Tensor, alpha: float) -> torch.Tensor:
     if not 0 <= alpha <= 1:
         raise ValueError(f"trsft: alpha={alpha} must be from 0 to 1")
     # p / sg(max(p, alpha)), with p written as exp(log p - sg) so that alpha = 0 divides nothing by 0.
-    bound = tokens.log_probs.detach()
+    bound = log_probs.detach()
     if alpha > 0:
         bound = bound.clamp(min=torch.tensor(alpha, dtype=bound.dtype).log())
-    return -(tokens.log_probs - bound).exp().sum() * totals.per_token
+    return (log_probs - bound).exp()

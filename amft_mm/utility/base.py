@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agents.trajectory import Trajectory
-from amft_mm.learner import Example, Learner, Loss
+from amft_mm.learner import Example, Learner, Objective
 from amft_mm.mixed import MixedPart
 from amft_mm.sources import Sources
+from amft_mm.tokens import Loss
 
 MOST = 10**9
 """Of steps, tasks and demonstrations that a utility may be told."""
@@ -56,7 +57,7 @@ class Utility(Protocol):
 def look_at(view: View, examples: Sequence[Example], loss: Loss) -> Look:
     """The look at U = -loss."""
     learner = view.learner
-    learner.gradients(examples, loss)
+    learner.gradients(examples, Objective(loss))
     found = Look(-learner.mixed.along(view.part.name), learner.gradient_norm())
     learner.drop_gradients()
     return found

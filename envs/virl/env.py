@@ -181,11 +181,11 @@ class VIRLEnv(World):
         return self._answer(self._on_the_way.expert_action())
 
     def mistake(self, rng: np.random.Generator) -> str:
-        """What a walker gets wrong: half the time it follows a neighbouring instruction, else it does any
-        action that is not right."""
+        """What a walker gets wrong: mostly it follows a neighbouring instruction, else it does any action
+        that is not right."""
         journey = self._on_the_way
         near = journey.confusions()
-        if near and rng.random() < 0.5:
+        if near and rng.random() < 0.9:
             index, action = near[int(rng.integers(len(near)))]
             return self._answer(action, index)
         right = journey.right_actions()

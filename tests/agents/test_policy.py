@@ -77,7 +77,7 @@ def test_chunks_change_neither_scores_nor_gradients():
     for chunk in (4, 7, 1000):
         hidden = torch.randn(23, 8, generator=torch.Generator().manual_seed(1), requires_grad=True)
         head.zero_grad()
-        log_probs, entropies = chunked_scores(hidden, targets, head, chunk)
+        log_probs, entropies = chunked_scores(hidden, targets, head, chunk=chunk)
         (log_probs.sum() + 0.3 * entropies.sum()).backward()
         found.append((log_probs, entropies, hidden.grad, head.weight.grad.clone()))
     for other in found[1:]:

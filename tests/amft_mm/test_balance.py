@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from amft_mm.balance import BALANCES, Seen, balance
+from amft_mm.balance import BALANCES, Gradients, Seen, balance
 from amft_mm.balance.mixed_step import MixedStep
 
 
@@ -119,3 +119,68 @@ def test_mu_rises_where_demonstrations_help_and_falls_where_they_are_corrupt():
     wrong = {"start": 0.5, "eta_mu": 1.0, "every": 1}
     assert learnt_mu("amft_paper", 3.0, 3.0, **wrong) > 0.5
     assert learnt_mu("amft_paper", -3.0, 3.0, **wrong) < 0.5
+
+
+GRADIENTS = [np.random.default_rng(seed).normal(size=(2, 6)) * [[1.0], [3.0]] for seed in range(8)]
+GRADIENTS += [-abs(GRADIENTS[0]) * [[1], [-1]]]  # a plain conflict
+
+
+def mixed_by(name, explored, imitated):
+    """The two as a balance weighs them."""
+    norms = [float(np.linalg.norm(g)) for g in (explored, imitated)]
+    seen = Gradients(*norms, float(explored @ imitated))
+    weights = balance(name, 10, {}).weights(0, seen)
+    return weights[0] * explored + weights[1] * imitated
+
+
+@pytest.mark.parametrize(("explored", "imitated"), GRADIENTS)
+def test_pcgrad_goes_against_neither(explored, imitated):
+    mixed = mixed_by("pcgrad", explored, imitated)
+    assert mixed @ explored > -1e-12
+    assert mixed @ imitated > -1e-12
+    if explored @ imitated >= 0:
+        assert np.allclose(mixed, (explored + imitated) / 2)
+
+
+@pytest.mark.parametrize(("explored", "imitated"), GRADIENTS)
+def test_mgda_is_the_shortest_mix(explored, imitated):
+    shares = np.linspace(0, 1, 2001)[:, None]
+    lengths = np.linalg.norm((1 - shares) * explored + shares * imitated, axis=1)
+    assert np.linalg.norm(mixed_by("mgda", explored, imitated)) <= lengths.min() + 1e-9
+
+
+@pytest.mark.parametrize(("explored", "imitated"), GRADIENTS)
+def test_gradnorm_and_the_gate(explored, imitated):
+    equal = mixed_by("gradnorm", explored, imitated)
+    assert equal @ explored / np.linalg.norm(explored) == pytest.approx(
+        equal @ imitated / np.linalg.norm(imitated)
+    )
+    gated = mixed_by("cosine_gate", explored, imitated)
+    both = explored + imitated if explored @ imitated >= 0 else explored
+    assert np.allclose(gated, both / 2)
+
+
+@pytest.mark.parametrize("name", ["gradnorm", "pcgrad", "mgda", "cosine_gate", "sasr"])
+@pytest.mark.parametrize("norms", [(0.0, 1.0), (1.0, 0.0), (0.0, 0.0)])
+def test_a_gradient_that_is_not_there_takes_nothing_away(name, norms):
+    """Where all groups fare alike exploration has no gradient: imitation has to go on."""
+    explored, imitated = balance(name, 10, {}).weights(0, Gradients(*norms, 0.0))
+    assert explored + imitated > 0
+    if name != "sasr" and norms == (0.0, 1.0):
+        assert imitated > 0
+
+
+def test_sasr_imitates_less_as_the_gradient_of_imitation_fades():
+    sasr = balance("sasr", 1000, {})
+    often = np.mean([sasr.weights(step, Gradients(1.0, 1.0, 0.0))[1] for step in range(500)])
+    seldom = np.mean([sasr.weights(step, Gradients(1.0, 0.1, 0.0))[1] for step in range(500)])
+    assert often == pytest.approx(1 / 2, abs=0.1)
+    assert seldom == pytest.approx(0.1 / 1.1, abs=0.05)
+
+
+def test_chord_mu_rises_and_falls():
+    mu = [balance("chord_mu", 100, {"warmup": 0.1}).mu(step) for step in range(100)]
+    assert mu[:10] == sorted(mu[:10])
+    assert mu[9] == mu[10] == pytest.approx(0.9)
+    assert mu[10:] == sorted(mu[10:], reverse=True)
+    assert mu[-1] == pytest.approx(0.05)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from agents.conversation import Conversation, Limits
-from amft_mm.learner import Example, Learner, OptimizerSettings
+from amft_mm.learner import Example, Learner, Objective, OptimizerSettings
 from amft_mm.reference import Reference, with_kl
 from amft_mm.team import Team
 from amft_mm.tokens import Tokens, Totals
@@ -43,7 +43,8 @@ def test_the_head_learns_returns_and_leaves_the_policy_alone(tiny):
     for _ in range(60):
         ready = head.credited(examples, rewards)
         errors.append(np.mean([np.abs(e.returns - e.values).mean() for e in ready]))
-        learner.gradients(ready, lambda tokens, totals: 0.0 * tokens.log_probs.sum(), None, head)
+        nothing = Objective(lambda tokens, totals: 0.0 * tokens.log_probs.sum())
+        learner.gradients(ready, nothing, head)
         assert all(not p.grad.any() for p in learner.parameters if p.grad is not None)
         head.step()
         learner.drop_gradients()

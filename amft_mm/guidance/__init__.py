@@ -1,0 +1,36 @@
+"""What guides exploration: `guidance(name, settings)` gives a Guidance (amft_mm/guidance/base.py).
+
+A new one is a file with a class and a line in `GUIDANCE`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from amft_mm.guidance.base import Choice, Group, Guidance, Place
+from amft_mm.guidance.hpt import HPT
+from amft_mm.guidance.joined import Joined
+from amft_mm.guidance.micro_groups import MicroGroups
+from amft_mm.guidance.prefix import Prefix
+from amft_mm.guidance.relift import ReLIFT
+from envs.contract import one_of
+
+GUIDANCE: dict[str, Callable[..., Guidance]] = {
+    "none": Guidance,
+    "joined": Joined,
+    "prefix": Prefix,
+    "micro_groups": MicroGroups,
+    "hpt": HPT,
+    "relift": ReLIFT,
+}
+
+__all__ = ["GUIDANCE", "Choice", "Group", "Guidance", "Place", "guidance"]
+
+
+def guidance(name: str, settings: dict[str, Any]) -> Guidance:
+    one_of("guidance", name, tuple(GUIDANCE))
+    try:
+        return GUIDANCE[name](**settings)
+    except TypeError as error:
+        raise ValueError(f"guidance {name}: {error}") from None

@@ -1,0 +1,39 @@
+"""`python -m amft_mm.methods` lists the methods: what they do, what they need, where they come from."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any
+
+from omegaconf import OmegaConf
+from rich.console import Console
+from rich.table import Table
+
+NOTHING, ANY, SHOWN = "none", "any", "of what is explored"
+
+
+def methods() -> dict[str, dict[str, Any]]:
+    """The presets by name."""
+    folder = resources.files("configs") / "method"
+    files = sorted(f for f in folder.iterdir() if f.name.endswith(".yaml"))  # type: ignore[type-var]
+    texts = {f.name[:-5]: f.read_text(encoding="utf-8") for f in files}
+    return {name: dict(OmegaConf.create(text)) for name, text in texts.items()}
+
+
+def demonstrations_of(preset: dict[str, Any]) -> str:
+    """Which demonstrations a method needs once its warm-up is over."""
+    if "guidance" in preset:
+        return SHOWN
+    return NOTHING if preset["balance"]["name"] == "rl" else ANY
+
+
+def main() -> None:
+    table = Table("method", "what it does", "demonstrations", "source")
+    for name, preset in methods().items():
+        table.add_row(name, preset["about"], demonstrations_of(preset), preset["source"])
+    terminal = Console().is_terminal
+    Console(width=None if terminal else 180).print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,287 @@
+"""Methods: every preset is made of parts that exist, and what guides exploration guides it."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_module
+
+from agents.conversation import Limits
+from agents.demonstrations import Demonstration, write_part
+from agents.engines.hf import HFEngine
+from agents.experts import demonstrate
+from agents.rollout import NOTHING, Given, Plan, play
+from agents.worlds import World, Worlds
+from amft_mm.balance import balance
+from amft_mm.guidance import guidance
+from amft_mm.learner import Example, Learner, Objective, OptimizerSettings
+from amft_mm.methods import methods
+from amft_mm.objectives import Objectives
+from amft_mm.settings import options_of
+from amft_mm.sources import beginning
+from amft_mm.team import Team
+from amft_mm.train import train
+from envs.guard import GuardedEnv
+
+WORLDS = {
+    "virl": World("amft/VIRL-v0", {"modality": "text", "attempts": 2}),
+    "general_points": World("amft/GeneralPoints-v0", {"modality": "visual"}),
+    "math": World("amft/Math-v0", {}),
+}
+LIMITS = Limits(max_new_tokens=120)
+RNG = np.random.default_rng(0)
+
+
+def demonstration(name, slips=0.0):
+    world = WORLDS[name]
+    env = GuardedEnv(world.make, seconds=10)
+    found = demonstrate(env, world, 5, slips=slips)
+    env.close()
+    return found
+
+
+def played(policy, name, given, group=2):
+    worlds = Worlds(WORLDS[name], slots=group)
+    plan = Plan(tasks=1, group=group, seeds=(5,), limits=LIMITS, given=given)
+    trajectories = play(worlds, policy, HFEngine(policy), plan)
+    worlds.close()
+    return trajectories
+
+
+@pytest.mark.parametrize("name", sorted(methods()))
+def test_every_preset_is_made_of_parts_that_exist(tiny, name):
+    with initialize_config_module("configs", version_base="1.3"):
+        config = compose("train", ["env=math", f"method={name}", "seed=3"])
+    method = config.method
+    assert method.name == name
+    assert method.about
+    assert method.source
+    objectives = Objectives(method, tiny)
+    assert objectives.imitation.loss
+    assert guidance(method.guidance.name, options_of(method.guidance))
+    assert 0 <= balance(method.balance.name, 10, options_of(method.balance)).mu(0) <= 1
+
+
+def test_the_list_of_methods_names_each():
+    told = subprocess.run(
+        [sys.executable, "-m", "amft_mm.methods"], capture_output=True, text=True, check=True
+    ).stdout
+    assert all(name in told for name in methods())
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_a_demonstration_that_joins_a_group_is_scored_by_the_world(tiny, name):
+    row = demonstration(name)
+    given = {(0, 1): beginning(row, 1.0, tiny)}
+    alone, aided = played(tiny, name, given)
+    assert not alone.aided
+    assert aided.aided
+    assert aided.success
+    assert aided.rewards == row.rewards
+    assert [a.text for a in aided.conversation.answers] == row.answers
+    assert aided.conversation.given()[aided.conversation.chosen()].all()
+
+
+def test_a_wrong_demonstration_gets_the_reward_of_being_wrong(tiny):
+    row = demonstration("math")
+    row.answers = ["no number"]
+    _, aided = played(tiny, "math", {(0, 1): beginning(row, 1.0, tiny)})
+    assert not aided.success
+
+
+def test_slips_of_a_demonstration_are_given_and_not_learnt(tiny):
+    row = demonstration("virl", slips=0.9)
+    assert row.slips
+    _, aided = played(tiny, "virl", {(0, 1): beginning(row, 1.0, tiny)})
+    learnt = [answer.learnt for answer in aided.conversation.answers]
+    assert [i for i, good in enumerate(learnt) if not good] == row.slips
+
+
+@pytest.mark.parametrize("share", [0.3, 0.55, 0.9])
+@pytest.mark.parametrize("name", WORLDS)
+def test_a_rollout_goes_on_from_the_beginning_that_it_was_given(tiny, name, share):
+    """What it wrote itself is scored as it was sampled: the ratio is 1."""
+    row = demonstration(name)
+    begins = beginning(row, share, tiny)
+    _, aided = played(tiny, name, {(0, 1): begins})
+    conversation = aided.conversation
+    own_ids = np.array(conversation.ids)[conversation.given()].tolist()
+    written = [token for answer in row.answers for token in tiny.dialect.answer(answer)]
+    assert own_ids == written[: int(share * len(written))]
+    answer = conversation.answers[len(begins.answers)]
+    assert answer.given == len(begins.begun)
+    assert len(answer.log_probs) == answer.stop - answer.start - answer.given
+    learner = Learner(tiny, OptimizerSettings(lr=1e-3), Team(), 3000)
+    seen = []
+
+    def loss(tokens, totals):
+        seen.append(tokens)
+        return 0.0 * tokens.log_probs.sum()
+
+    example = Example(conversation, np.ones(len(conversation.answers)))
+    report = learner.gradients([example], Objective(loss))
+    assert report.largest_ratio_error < 1e-4
+    assert report.given == len(own_ids)
+    assert seen[0].given.tolist() == conversation.given()[conversation.chosen()].tolist()
+
+
+def test_a_beginning_that_leaves_no_room_is_not_given(tiny):
+    row = Demonstration("long", ["What?"], ["1 " * 300])
+    begins = beginning(row, 0.9, tiny)
+    worlds = Worlds(WORLDS["math"], slots=1)
+    limits = Limits(max_tokens=200, max_new_tokens=16)
+    (alone,) = play(
+        worlds, tiny, HFEngine(tiny), Plan(limits=limits, given={(0, 0): begins}, seeds=(5,))
+    )
+    worlds.close()
+    assert alone.conversation.answers[0].given == 0
+
+
+def test_nothing_given_is_nothing_changed(tiny):
+    plain, same = (played(tiny, "math", given) for given in ({}, {(0, 0): NOTHING}))
+    assert [t.conversation.ids for t in plain] == [t.conversation.ids for t in same]
+
+
+def test_a_slip_is_never_begun():
+    class Letters:
+        class dialect:
+            answer = staticmethod(list)
+
+    row = Demonstration("slips", ["a", "b"], ["abcd", "efgh"], slips=[1])
+    assert beginning(row, 0.75, Letters) == Given(("abcd",), (True,), ())
+    row.slips = [0]
+    assert beginning(row, 0.25, Letters) == Given()
+    assert beginning(row, 0.75, Letters) == Given(("abcd",), (False,), ("e", "f"))
+
+
+class Episode:
+    failed = False
+
+    def __init__(self, success):
+        self.success = success
+
+
+def groups(*successes):
+    return [((0, i), [Episode(s) for s in members]) for i, members in enumerate(successes)]
+
+
+def test_hpt_is_exploration_below_0_and_imitation_from_1():
+    step = groups([0, 0], [0, 1], [1, 1])
+    explores = guidance("hpt", {"gamma": -1.0}).choose(step, Team())
+    assert (len(explores.explore), explores.imitate, explores.mu) == (6, [], 0.0)
+    imitates = guidance("hpt", {"gamma": 1.0}).choose(step, Team())
+    assert (imitates.explore, len(imitates.imitate), imitates.mu) == ([], 3, 1.0)
+    gated = guidance("hpt", {"gamma": 0.0}).choose(step, Team())
+    assert (len(gated.explore), gated.imitate) == (4, [(0, 0)])
+    assert gated.mu == pytest.approx(1 / 3)
+
+
+def test_relift_imitates_what_it_failed_at_once_enough_has_come_together():
+    relift, again = (guidance("relift", {"size": 2}) for _ in range(2))
+    first = relift.choose(groups([0, 0], [0, 1]), Team())
+    assert (first.mu, len(first.explore)) == (0.0, 4)
+    assert not relift.imitates()
+    again.load_state_dict(json.loads(json.dumps(relift.state_dict())))
+    for one in (relift, again):
+        one.choose(groups([1, 1], [0, 0]), Team())
+        assert one.imitates()
+        now = one.choose([], Team())
+        assert (now.mu, now.imitate, now.explore) == (1.0, [(0, 0), (0, 1)], [])
+        assert not one.imitates()
+
+
+def test_micro_groups_help_where_a_group_fails():
+    trapo = guidance("micro_groups", {})
+    assert trapo.rounds(8) == [4, 2, 1, 1]
+    assert sum(trapo.rounds(5)) == 5
+    won = [0.6, 0.6, 0.6, 0.6]
+    given = [trapo.shares(r, size, 0.0, won[r], RNG)[0] for r, size in enumerate(trapo.rounds(8))]
+    assert given == [0.0, 0.0, 0.5, 1.0]
+
+
+def test_prefixes_get_shorter():
+    prefix = guidance("prefix", {})
+    early, late = ([prefix.shares(0, 4, d, 0.0, RNG)[-1] for _ in range(200)] for d in (0.0, 1.0))
+    assert min(early) == pytest.approx(0.95)
+    assert np.mean(late) == pytest.approx(0.5, abs=0.08)
+    assert prefix.shares(0, 4, 0.0, 0.0, RNG)[:-1] == [0.0] * 3
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "words"),
+    [
+        ("jiond", {}, "Did you mean 'joined'"),
+        ("hpt", {"gama": 1}, "gama"),
+        ("prefix", {"low": 0.9, "high": 0.1}, "must not be above"),
+        ("relift", {"size": 0}, "size"),
+    ],
+)
+def test_mistakes_in_guidance_are_named(name, settings, words):
+    with pytest.raises(ValueError, match=words):
+        guidance(name, settings)
+
+
+GUIDED = sorted(name for name, preset in methods().items() if "guidance" in preset)
+OTHERS = [
+    "sasr",
+    "gradnorm",
+    "pcgrad",
+    "mgda",
+    "cosine_gate",
+    "chord_mu",
+    "asft",
+    "pear",
+    "sed",
+    "nft",
+]
+
+
+def config_of(folder, name, *settings):
+    short = [
+        "env=math",
+        f"method={name}",
+        "model.name=tiny-random",
+        "threads=1",
+        f"out={folder}/run",
+        "demos.n=8",
+        "train={warmup_steps:1,steps:3,warmup_demos:2,demos:2,tasks:2,group:4}",
+        "eval={every:0,episodes:2}",
+        "checkpoint.every=2",
+        "limits.max_new_tokens=8",
+    ]
+    with initialize_config_module("configs", version_base="1.3"):
+        return compose("train", [*short, *settings])
+
+
+@pytest.mark.parametrize("name", [*GUIDED, *OTHERS])
+def test_every_kind_of_method_trains(tmp_path, name):
+    """On sums, with a model that knows nothing; guided methods meet groups that all fail."""
+    more = ["method.guidance.size=2"] if name == "relift" else []
+    train(config_of(tmp_path, name, *more))
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    rows = [row for row in map(json.loads, lines) if row["phase"] == "mix"]
+    assert len(rows) == 3
+    assert all(np.isfinite(row["grad/norm"]) for row in rows)
+    if name in ("luffy", "srft", "prefix_rft", "trapo"):
+        assert all(row["tokens/demo"] > 0 for row in rows)
+    if name == "hpt":
+        assert [row["mu"] for row in rows] == [1.0] * 3
+    if name == "relift":
+        assert [row["mu"] for row in rows] == [0.0, 1.0, 0.0]
+        assert "rollout/success" not in rows[1]
+
+
+def test_guided_methods_refuse_demonstrations_of_another_world(tmp_path):
+    """They explore the task instances of their demonstrations."""
+    row = demonstration("math")
+    row.world = ""
+    write_part(tmp_path / "chats", 0, [row])
+    with pytest.raises(ValueError, match="is of no world, not of amft/Math-v0"):
+        train(config_of(tmp_path, "luffy", f"demos.folder={tmp_path}/chats"))
+
+
+def test_methods_that_do_not_go_together_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="goes neither"):
+        train(config_of(tmp_path, "luffy", "method.mu_per_env=true"))
