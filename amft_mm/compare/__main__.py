@@ -1,0 +1,70 @@
+"""`python -m amft_mm.compare envs=[math] methods=[sft,grpo,amft]`: which method does better, and how surely.
+
+Warm-ups first, then each method's trials of learning rates, then the runs, `jobs` at a time. What has
+finished is not made again, so the command can be stopped and started at will. `shard=2/8` does an eighth
+of the methods; put the folders of several machines into one and run the command again for all results
+together. Written are `README.md`, `index.html` and `figures/` in `out=`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig
+
+from amft_mm.compare.grid import Choice, Grid, Run
+from amft_mm.compare.jobs import make_all
+from amft_mm.compare.report import report
+from amft_mm.compare.result import Result
+from amft_mm.overrides import check_overrides
+
+
+def compare(config: DictConfig) -> list[Result]:
+    grid, jobs = Grid(config), int(config.jobs or os.cpu_count() or 1)
+    failed = [r for r in make_all(grid.warm(), jobs, print, keep=True) if r.state != "finished"]
+    if failed:
+        raise RuntimeError(f"{len(failed)} warm-ups crashed; the first: {failed[0].why[-500:]}")
+    trials = grid.trials()
+    chosen = best_of(trials, make_all(trials, jobs, print, keep=False))
+    results = make_all(grid.runs(chosen), jobs, print, keep=False)
+    write(grid.out, results, "python -m amft_mm.compare " + " ".join(sys.argv[1:]))
+    return results
+
+
+def best_of(trials: list[Run], results: list[Result]) -> dict[tuple[str, str], Choice]:
+    """By environment and method, what did best on the validation split; the first of equals."""
+    best: dict[tuple[str, str], tuple[float, Choice]] = {}
+    for run, result in zip(trials, results, strict=True):
+        if result.state != "finished":
+            continue
+        key = run.env, run.method
+        if key not in best or result.first.success > best[key][0]:
+            best[key] = result.first.success, run.choice
+    return {key: choice for key, (_, choice) in best.items()}
+
+
+def write(out: Path, results: list[Result], command: str) -> None:
+    made: Any = report(results, command)
+    (out / "figures").mkdir(parents=True, exist_ok=True)
+    for name, text in made.figures.items():
+        (out / "figures" / name).write_text(text, encoding="utf-8")
+    (out / "README.md").write_text(made.markdown, encoding="utf-8")
+    (out / "index.html").write_text(made.page, encoding="utf-8")
+    print(f"{out}/README.md")
+
+
+@hydra.main(version_base="1.3", config_path="pkg://configs", config_name="compare")
+def main(config: DictConfig) -> None:
+    try:
+        compare(config)
+    except (ValueError, FileExistsError, RuntimeError) as error:
+        raise SystemExit(f"compare: {error}") from None
+
+
+if __name__ == "__main__":
+    check_overrides("compare")
+    main()

@@ -1,0 +1,52 @@
+"""Curves of a comparison, as SVG text: a line a method, with a band over its seeds."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from amft_mm.compare.result import Points
+
+WIDEST = 8
+"""Methods in one panel: more are divided among several, so that lines can be told apart."""
+MARKS = ("-", "--", "-.", ":")
+
+
+def curves_figure(
+    curves: Mapping[str, Sequence[Points]], title: str, always: Sequence[str] = ()
+) -> str:
+    """`curves` by method, one a seed; the methods of `always` are in every panel, in grey."""
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    others = [name for name in curves if name not in always]
+    panels = [others[i : i + WIDEST] for i in range(0, len(others), WIDEST)] or [[]]
+    figure = Figure(figsize=(5.2 * len(panels), 3.6), layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    colours = colormaps["tab10"]
+    for axes, names in zip(
+        figure.subplots(1, len(panels), sharey=True, squeeze=False).flat, panels, strict=True
+    ):
+        for number, name in enumerate(a for a in always if a in curves):
+            _line(axes, name, curves[name], "0.45", MARKS[number % len(MARKS)])
+        for number, name in enumerate(names):
+            _line(axes, name, curves[name], colours(number % 10), "-")
+        axes.set_xlabel("step", fontsize=9)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=7, ncols=2)
+    text = io.StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None})
+    return text.getvalue()
+
+
+def _line(axes: object, name: str, seeds: Sequence[Points], colour: object, mark: str) -> None:
+    steps = sorted(set.intersection(*({step for step, _ in points} for points in seeds)))
+    if not steps:
+        return
+    table = np.array([[dict(points)[step] for step in steps] for points in seeds])
+    axes.plot(steps, table.mean(0), mark, color=colour, label=name, linewidth=1.5)  # type: ignore[attr-defined]
+    if len(seeds) > 1:
+        low, high = table.min(0), table.max(0)
+        axes.fill_between(steps, low, high, color=colour, alpha=0.12, linewidth=0)  # type: ignore[attr-defined]

@@ -1,0 +1,153 @@
+"""What a comparison runs: `Grid(config)` gives its runs as commands of amft_mm.train, in three phases.
+
+    warm     one warm-up for each environment and seed, shared by all methods
+    trials   each method's learning rate (and what else its variant searches), by one seed of its own, on
+             a split that is not reported
+    runs     every method, environment, condition and seed
+
+A run is a name, a folder and a list of settings; everything else is read from its folder.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from amft_mm.methods import methods
+from envs.contract import one_of
+
+Choice = dict[str, Any]
+"""What was searched for and found: settings and their values."""
+VALIDATION = "train"
+"""The split that trials are compared on, by instances that no run trains on."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One call of amft_mm.train."""
+
+    env: str
+    condition: str
+    method: str
+    seed: int
+    folder: Path
+    settings: tuple[str, ...]
+    choice: Choice = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return f"{self.env}/{self.condition}/{self.method}/{self.seed}"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A method as it is compared: a preset with other settings, perhaps some that are searched for."""
+
+    name: str
+    settings: tuple[str, ...]
+    search: dict[str, list[Any]]
+
+
+class Grid:
+    def __init__(self, config: DictConfig) -> None:
+        plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+        self.out = Path(plain["out"])
+        self.envs: list[str] = plain["envs"]
+        self.variants = [variant(name, plain) for name in plain["methods"]]
+        self._budgets: dict[str, list[str]] = plain["budgets"]
+        self._conditions: dict[str, list[str]] = plain["conditions"]
+        self._seeds, self._more = int(plain["seeds"]), plain["more_seeds"]
+        self._tune_seed = int(plain["tune_seed"])
+        self._evaluation = [f"eval.{name}={value}" for name, value in plain["eval"].items()]
+        for env in self.envs:
+            one_of("envs", env, tuple(self._budgets))
+        self._part, self._parts = shard(str(plain["shard"]))
+
+    def warm(self) -> list[Run]:
+        """Those that this shard's runs begin with."""
+        needed = {(run.env, run.seed) for run in [*self._all_trials(), *self._all_runs({})]}
+        return [self._warm(env, seed) for env, seed in sorted(needed)]
+
+    def trials(self) -> list[Run]:
+        return list(self._all_trials())
+
+    def runs(self, chosen: dict[tuple[str, str], Choice]) -> list[Run]:
+        """With what the trials found, by environment and method."""
+        return list(self._all_runs(chosen))
+
+    def seeds_of(self, method: str) -> range:
+        return range(max(self._seeds, int(self._more.get(method, 0))))
+
+    def _warm(self, env: str, seed: int) -> Run:
+        settings = [f"env={env}", *self._budgets[env], "train.steps=0", f"seed={seed}"]
+        settings += [f"demos.seed={seed}", *self._evaluation, "eval.every=0"]
+        return Run(env, "warm", "sft", seed, self.out / "warm" / f"{env}-{seed}", tuple(settings))
+
+    def _all_trials(self) -> Iterator[Run]:
+        for env, method in product(self.envs, self.variants):
+            names = sorted(method.search)
+            if not self._mine(f"{env}/{method.name}"):
+                continue
+            for values in product(*(method.search[name] for name in names)):
+                choice = dict(zip(names, values, strict=True))
+                label = ",".join(f"{n.rsplit('.', 1)[-1]}={v:g}" for n, v in choice.items())
+                folder = self.out / "trials" / env / method.name / label
+                settings = [f"env.splits=[{VALIDATION}]", "eval.every=0"]
+                yield self._after_warm(
+                    env, "trial", method, self._tune_seed, folder, choice, settings
+                )
+
+    def _all_runs(self, chosen: dict[tuple[str, str], Choice]) -> Iterator[Run]:
+        for env, method in product(self.envs, self.variants):
+            if not self._mine(f"{env}/{method.name}"):
+                continue
+            choice = chosen.get((env, method.name), {})
+            for condition, settings in self._conditions.items():
+                for seed in self.seeds_of(method.name):
+                    folder = self.out / "runs" / env / condition / method.name / str(seed)
+                    yield self._after_warm(env, condition, method, seed, folder, choice, settings)
+
+    def _after_warm(
+        self,
+        env: str,
+        condition: str,
+        method: Variant,
+        seed: int,
+        folder: Path,
+        choice: Choice,
+        more: Sequence[str],
+    ) -> Run:
+        warm = self._warm(env, seed).folder
+        settings = [f"env={env}", *self._budgets[env], *self._evaluation, *method.settings]
+        settings += [f"{name}={value}" for name, value in choice.items()]
+        settings += [f"train.warm_from={warm}", f"seed={seed}", f"demos.seed={seed}"]
+        if not any(word.startswith("demos.") for word in more):
+            settings.append(f"demos.folder={warm / 'demos'}")
+        return Run(env, condition, method.name, seed, folder, (*settings, *more), choice)
+
+    def _mine(self, name: str) -> bool:
+        """A method's trials and runs on an environment stay in one shard."""
+        return zlib.crc32(name.encode()) % self._parts == self._part
+
+
+def variant(name: str, config: dict[str, Any]) -> Variant:
+    """By its name among `variants`, or a preset's."""
+    own = config["variants"].get(name)
+    if own is None:
+        one_of("methods", name, (*methods(), *config["variants"]))
+        own = {"settings": [f"method={name}"]}
+    return Variant(name, tuple(own["settings"]), {**config["search"], **own.get("search", {})})
+
+
+def shard(text: str) -> tuple[int, int]:
+    """From "2/8" to (1, 8)."""
+    part, _, parts = text.partition("/")
+    if not (part.isdigit() and parts.isdigit() and 1 <= int(part) <= int(parts)):
+        raise ValueError(f"shard={text!r}: give which of how many, as shard=2/8")
+    return int(part) - 1, int(parts)

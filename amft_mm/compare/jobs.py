@@ -1,0 +1,66 @@
+"""Runs in parallel, each a process with a log; what has finished is not made again.
+
+    make_all(runs, jobs, tell)   -> for each run, in order, its result (amft_mm/compare/result.py)
+
+A run that crashed is a result too, with the end of its log; it is tried again when the command is.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from amft_mm.compare.grid import Run
+from amft_mm.compare.result import Result, crashed, read_result, result_of, write_result
+
+LOG = "log.txt"
+
+
+def make_all(
+    runs: Sequence[Run], jobs: int, tell: Callable[[str], None], *, keep: bool
+) -> list[Result]:
+    """`keep` leaves checkpoints and models; they are needed where others begin with them."""
+    done = 0
+
+    def make(run: Run) -> Result:
+        nonlocal done
+        found = read_result(run)
+        if found is None:
+            found = _make(run, keep)
+            write_result(run, found)
+        done += 1
+        tell(f"{done}/{len(runs)}  {run.name}  {found.told()}")
+        return found
+
+    with ThreadPoolExecutor(max(1, jobs)) as pool:
+        return list(pool.map(make, runs))
+
+
+def _make(run: Run, keep: bool) -> Result:
+    shutil.rmtree(run.folder, ignore_errors=True)  # of an attempt that did not finish
+    run.folder.parent.mkdir(parents=True, exist_ok=True)
+    log = run.folder.with_name(f"{run.folder.name}.{LOG}")
+    words = [sys.executable, "-m", "amft_mm.train", *run.settings, f"out={run.folder}", "threads=1"]
+    started = time.monotonic()
+    with open(log, "w", encoding="utf-8") as lines:
+        ended = subprocess.run(
+            [*words, "wandb.mode=disabled"],
+            stdout=lines,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            check=False,
+        )
+    seconds = time.monotonic() - started
+    if ended.returncode:
+        end = log.read_text(encoding="utf-8", errors="replace")[-2000:]
+        return crashed(run, f"exit {ended.returncode}: {end}", seconds)
+    result = result_of(run, seconds)
+    if not keep:
+        for part in ("checkpoints", "model", "demos"):
+            shutil.rmtree(run.folder / part, ignore_errors=True)
+    return result

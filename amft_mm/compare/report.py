@@ -1,0 +1,261 @@
+"""What a comparison found: `report(results, choices, ...)` gives README.md and index.html as texts.
+
+Tables first, then curves. Ties are called ties, crashes are listed with how they ended and enter no mean, and
+budgets that differ are said to differ.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from amft_mm.compare.figures import curves_figure
+from amft_mm.compare.result import Points, Result
+from amft_mm.compare.statistics import (
+    BySeed,
+    Estimate,
+    area,
+    difference,
+    flattened,
+    improves,
+    mean_of,
+    mean_ranks,
+)
+
+BASELINES = ("sft_then_rl", "best_fixed")
+Table = tuple[list[str], list[list[str]]]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Texts, and figures by file name."""
+
+    markdown: str
+    page: str
+    figures: dict[str, str]
+
+
+def report(results: Sequence[Result], command: str) -> Report:
+    finished = [r for r in results if r.state == "finished"]
+    parts: list[tuple[str, str | Table | None]] = []  # (heading or text, table)
+    figures: dict[str, str] = {}
+    parts.append(("# Methods compared", None))
+    parts.append((_introduction(results, command), None))
+    for env, condition in _settings(finished):
+        own = [r for r in finished if (r.env, r.condition) == (env, condition)]
+        title = env if condition == "clean" else f"{env}, {condition}"
+        parts.append((f"## {title}", None))
+        parts.append((_curve_words(own), None))
+        parts.append(("", success_table(own)))
+        parts.append(("What it took:", budget_table(own)))
+        parts.append((_budget_words(own), None))
+        for key, told in (("success", "success"), ("mu", "mu"), ("entropy", "entropy a token")):
+            curves = {m: _curves(own, m, key) for m in _methods(own)}
+            curves = {m: c for m, c in curves.items() if c}
+            if curves:
+                name = f"{env}-{condition}-{key}.svg".replace(" ", "-").replace("%", "")
+                figures[name] = curves_figure(curves, f"{title}: {told}", BASELINES)
+                parts.append((f"![{told} of {title}](figures/{name})", name))
+    parts.append(("## All together", None))
+    parts.append(("", together_table(finished)))
+    crashes = [r for r in results if r.state != "finished"]
+    parts.append((_crash_words(crashes), None))
+    return Report(_markdown(parts), _page(parts, figures), figures)
+
+
+def success_table(results: Sequence[Result]) -> Table:
+    splits = list(results[0].scores)
+    heads = ["method", *(f"{split}, %" for split in splits), "area under the curve"]
+    heads += [f"less {b}" for b in BASELINES if b in _methods(results)] + ["learnt at"]
+    rows = []
+    for method in _methods(results):
+        row = [method]
+        row += [_share(mean_of(_by_seed(results, method, split))) for split in splits]
+        areas = [area(points) for points in _curves(results, method, "success")]
+        row.append(f"{100 * np.mean(areas):.1f}" if areas else "")
+        for baseline in BASELINES:
+            if baseline in _methods(results):
+                mine, theirs = (_by_seed(results, m, splits[0]) for m in (method, baseline))
+                row.append("" if method == baseline else _difference(difference(mine, theirs)))
+        choice = next(r.choice for r in results if r.method == method)
+        row.append(", ".join(f"{n.rsplit('.', 1)[-1]} {v:g}" for n, v in choice.items()))
+        rows.append(row)
+    first = {m: mean_of(_by_seed(results, m, splits[0])).mean for m in _methods(results)}
+    return heads, sorted(rows, key=lambda row: -first[row[0]])
+
+
+def budget_table(results: Sequence[Result]) -> Table:
+    names = list(results[0].totals)
+    heads = ["method", "seeds", *names]
+    rows = []
+    for method in _methods(results):
+        own = [r for r in results if r.method == method]
+        totals = [f"{np.mean([r.totals[name] for r in own]):,.0f}" for name in names]
+        rows.append([method, str(len(own)), *totals])
+    return heads, rows
+
+
+def together_table(results: Sequence[Result]) -> Table:
+    """Over all environments and conditions: mean rank, chance of improvement, mean difference."""
+    heads = ["method", "mean rank"]
+    heads += [f"chance to beat {b}" for b in BASELINES]
+    groups = _settings(results)
+    ranks: dict[str, list[float]] = {}
+    chances: dict[tuple[str, str], list[float]] = {}
+    for group in groups:
+        own = [r for r in results if (r.env, r.condition) == group]
+        first = {m: _by_seed(own, m, None) for m in _methods(own)}
+        for method, rank in mean_ranks(first).items():
+            ranks.setdefault(method, []).append(rank)
+        for baseline in BASELINES:
+            for method in first:
+                if baseline in first and method != baseline:
+                    mine, theirs = (
+                        [s.success for s in first[m].values()] for m in (method, baseline)
+                    )
+                    chances.setdefault((method, baseline), []).append(improves(mine, theirs))
+    rows = []
+    for method in sorted(ranks, key=lambda m: float(np.mean(ranks[m]))):
+        row = [method, f"{np.mean(ranks[method]):.1f} (of {len(ranks)})"]
+        for baseline in BASELINES:
+            known = chances.get((method, baseline))
+            row.append(f"{np.mean(known):.0%}" if known else "")
+        rows.append(row)
+    return heads, rows
+
+
+def _introduction(results: Sequence[Result], command: str) -> str:
+    seeds = {m: len({r.seed for r in results if r.method == m}) for m in _methods(results)}
+    counts = ", ".join(f"{m} {n}" for m, n in seeds.items())
+    episodes = {s.episodes for r in results for s in r.scores.values()}
+    return (
+        f"Made by `{command}`: {len(results)} runs. Every method of an environment begins with the same "
+        "warm-up of its seed, has the same number of optimizer steps, episodes and demonstrations a step, "
+        "and its own learning rate, found by trials with another seed and split.\n\n"
+        f"Seeds: {counts}. Success is greedy, over {', '.join(map(str, sorted(episodes)))} episodes of each "
+        "split; in brackets are 95 % bootstrap intervals over seeds and episodes. A difference is over the "
+        "same seeds; where its interval holds 0 it is a tie."
+    )
+
+
+def _curve_words(results: Sequence[Result]) -> str:
+    rising = [
+        method
+        for method in _methods(results)
+        if any(not flattened(points) for points in _curves(results, method, "success"))
+    ]
+    if not rising:
+        return "All curves have flattened: the last quarter of the steps gained less than 2 points."
+    return (
+        f"Still rising in the last quarter of the steps, for a seed at least: {', '.join(rising)}."
+    )
+
+
+def _budget_words(results: Sequence[Result]) -> str:
+    """Which methods use fewer or more tokens than most."""
+    told = []
+    for name in ("demonstration tokens", "generated tokens"):
+        means = {
+            m: float(np.mean([r.totals[name] for r in results if r.method == m]))
+            for m in _methods(results)
+        }
+        usual = float(np.median([v for v in means.values() if v > 0] or [0.0]))
+        apart = [
+            f"{m} {v / usual:.0%}" for m, v in means.items() if usual and not 0.9 < v / usual < 1.1
+        ]
+        told.append(
+            f"{name.capitalize()} differ from the median of {usual:,.0f} for {', '.join(apart)}."
+            if apart
+            else f"{name.capitalize()} are equal within a tenth."
+        )
+    return " ".join(told)
+
+
+def _crash_words(crashes: Sequence[Result]) -> str:
+    if not crashes:
+        return "No run crashed."
+    told = "\n".join(f"- {r.env}/{r.condition}/{r.method}/{r.seed}: {r.told()}" for r in crashes)
+    return f"Crashed, and in no mean:\n\n{told}"
+
+
+def _settings(results: Iterable[Result]) -> list[tuple[str, str]]:
+    return list(dict.fromkeys((r.env, r.condition) for r in results))
+
+
+def _methods(results: Iterable[Result]) -> list[str]:
+    return list(dict.fromkeys(r.method for r in results))
+
+
+def _by_seed(results: Sequence[Result], method: str, split: str | None) -> BySeed:
+    own = [r for r in results if r.method == method]
+    return {r.seed: r.first if split is None else r.scores[split] for r in own}
+
+
+def _curves(results: Sequence[Result], method: str, key: str) -> list[Points]:
+    return [r.curves[key] for r in results if r.method == method and key in r.curves]
+
+
+def _share(found: Estimate) -> str:
+    return f"{100 * found.mean:.1f} ({100 * found.low:.0f} to {100 * found.high:.0f})"
+
+
+def _difference(found: Estimate | None) -> str:
+    if found is None:
+        return ""
+    interval = f"{100 * found.low:+.0f} to {100 * found.high:+.0f}"
+    return f"{100 * found.mean:+.1f} ({interval}), {found.verdict}"
+
+
+def _markdown(parts: Sequence[tuple[str, str | Table | None]]) -> str:
+    told = []
+    for words, table in parts:
+        if words:
+            told.append(words)
+        if isinstance(table, tuple):
+            heads, rows = table
+            lines = [heads, ["---"] * len(heads), *rows]
+            told.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
+    return "\n\n".join(told) + "\n"
+
+
+def _page(parts: Sequence[tuple[str, str | Table | None]], figures: dict[str, str]) -> str:
+    """The same in one file that needs no other."""
+    told = []
+    for words, table in parts:
+        if isinstance(table, str):
+            told.append(f"<figure>{figures[table][figures[table].index('<svg') :]}</figure>")
+        elif words.startswith("#"):
+            level = len(words) - len(words.lstrip("#"))
+            told.append(f"<h{level}>{html.escape(words.lstrip('# '))}</h{level}>")
+        elif words:
+            paragraphs = html.escape(words).split("\n\n")
+            told += [f"<p>{paragraph}</p>" for paragraph in paragraphs]
+        if isinstance(table, tuple):
+            heads, rows = table
+            top = "".join(f"<th>{html.escape(head)}</th>" for head in heads)
+            body = "".join(
+                f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>"
+                for row in rows
+            )
+            told.append(f"<div><table><tr>{top}</tr>{body}</table></div>")
+    return PAGE.format(body="\n".join(told))
+
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Methods compared</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>
+:root {{ color-scheme: light dark; }}
+body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; }}
+div {{ overflow-x: auto; }}
+table {{ border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; }}
+th, td {{ border-bottom: 1px solid #8886; padding: .25rem .6rem; text-align: left; white-space: nowrap; }}
+figure {{ margin: 1rem 0; background: white; border-radius: 6px; overflow-x: auto; }}
+figure svg {{ max-width: 100%; height: auto; }}
+</style></head><body>
+{body}
+</body></html>
+"""

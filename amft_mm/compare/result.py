@@ -1,0 +1,135 @@
+"""What a run came to, as one small JSON file beside its folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from amft_mm.compare.grid import Run
+
+Points = list[tuple[int, float]]
+
+
+@dataclass(frozen=True)
+class Score:
+    """Of a split."""
+
+    success: float
+    episodes: int
+
+
+@dataclass(frozen=True)
+class Result:
+    env: str
+    condition: str
+    method: str
+    seed: int
+    settings: list[str]
+    choice: dict[str, Any]
+    state: str
+    """finished or crashed."""
+    why: str = ""
+    """How a crash ended."""
+    seconds: float = 0.0
+    scores: dict[str, Score] = field(default_factory=dict)
+    """By split."""
+    curves: dict[str, Points] = field(default_factory=dict)
+    """By step: success on the first split, mu, entropy."""
+    totals: dict[str, float] = field(default_factory=dict)
+    """Demonstration tokens, generated tokens, optimizer steps of the mixing phase."""
+
+    @property
+    def first(self) -> Score:
+        """On the first split, which is in distribution."""
+        return next(iter(self.scores.values()))
+
+    def told(self) -> str:
+        if self.state != "finished":
+            return (
+                f"crashed ({self.why.strip().splitlines()[-1][:200] if self.why.strip() else '?'})"
+            )
+        shares = "  ".join(f"{name} {score.success:.1%}" for name, score in self.scores.items())
+        return f"{shares}  ({self.seconds:.0f} s)"
+
+
+def path_of(run: Run) -> Path:
+    return run.folder.with_name(f"{run.folder.name}.json")
+
+
+def read_result(run: Run) -> Result | None:
+    """That of a run that has finished with these settings; None says: to be made."""
+    path = path_of(run)
+    if not path.is_file():
+        return None
+    found = result_from(json.loads(path.read_text(encoding="utf-8")))
+    same = found.settings == list(run.settings)
+    if found.state == "finished" and not same:
+        raise FileExistsError(
+            f"{path} was made with other settings: choose another folder by out=FOLDER, or delete it"
+        )
+    return found if found.state == "finished" else None
+
+
+def write_result(run: Run, result: Result) -> None:
+    path = path_of(run)
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(json.dumps(asdict(result), indent=1), encoding="utf-8")
+    os.replace(unfinished, path)
+
+
+def result_from(plain: dict[str, Any]) -> Result:
+    scores = {name: Score(**score) for name, score in plain["scores"].items()}
+    curves = {name: [(s, v) for s, v in points] for name, points in plain["curves"].items()}
+    return Result(**{**plain, "scores": scores, "curves": curves})
+
+
+def crashed(run: Run, why: str, seconds: float) -> Result:
+    return Result(**_named(run), state="crashed", why=why, seconds=seconds)
+
+
+def result_of(run: Run, seconds: float) -> Result:
+    """From the folder of a run that has ended well."""
+    lines = (run.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    summary = json.loads((run.folder / "summary.json").read_text(encoding="utf-8"))
+    splits, episodes = summary["splits"], summary["episodes"]
+    scores = {s: Score(summary[f"eval/{s}/success"], episodes) for s in splits}
+    mixed = [row for row in rows if row["phase"] == "mix"]
+    curves = {
+        "success": _points(rows, f"eval/{splits[0]}/success"),
+        "mu": _points(mixed, "mu"),
+        "entropy": _points(mixed, "policy/entropy"),
+        "rollout": _points(mixed, "rollout/success"),
+    }
+    totals = {
+        "demonstration tokens": sum(row.get("tokens/demo", 0) for row in mixed),
+        "generated tokens": sum(row.get("tokens/generated", 0) for row in mixed),
+        "optimizer steps": len(mixed),
+        "seconds of steps": sum(row["time/step"] for row in mixed),
+    }
+    return Result(
+        **_named(run),
+        state="finished",
+        seconds=seconds,
+        scores=scores,
+        curves={name: points for name, points in curves.items() if points},
+        totals=totals,
+    )
+
+
+def _named(run: Run) -> dict[str, Any]:
+    return {
+        "env": run.env,
+        "condition": run.condition,
+        "method": run.method,
+        "seed": run.seed,
+        "settings": list(run.settings),
+        "choice": run.choice,
+    }
+
+
+def _points(rows: list[dict[str, Any]], key: str) -> Points:
+    return [(row["step"], row[key]) for row in rows if row.get(key) is not None]

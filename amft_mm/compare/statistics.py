@@ -1,0 +1,94 @@
+"""What a few runs say, and how surely.
+
+Intervals are 95 % bootstrap intervals over seeds, where each draw also draws the episodes that a run was
+evaluated on: with three seeds the seeds alone would make them too narrow. A difference whose interval
+holds 0 is a tie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import rankdata
+
+from amft_mm.compare.result import Points, Score
+
+DRAWS = 4000
+BySeed = Mapping[int, Score]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def verdict(self) -> str:
+        """Of a difference."""
+        return "better" if self.low > 0 else "worse" if self.high < 0 else "tie"
+
+
+def mean_of(scores: BySeed, seed: int = 0) -> Estimate:
+    return _estimate([_draws(scores, seed)], np.mean([s.success for s in scores.values()]))
+
+
+def difference(mine: BySeed, theirs: BySeed, seed: int = 0) -> Estimate | None:
+    """Over the seeds that both have; None where there are none."""
+    both = sorted(mine.keys() & theirs.keys())
+    if not both:
+        return None
+    one, other = ({s: which[s] for s in both} for which in (mine, theirs))
+    mean = np.mean([one[s].success - other[s].success for s in both])
+    # The same seeds are drawn for both, and other episodes: the latter is wide rather than narrow.
+    return _estimate([_draws(one, seed), -_draws(other, seed, episodes=seed + 1)], mean)
+
+
+def improves(mine: Sequence[float], theirs: Sequence[float]) -> float:
+    """The chance that a run of one is better than a run of the other; ties count half."""
+    pairs = [(a > b) + 0.5 * (a == b) for a in mine for b in theirs]
+    return float(np.mean(pairs))
+
+
+def mean_ranks(scores: Mapping[str, BySeed]) -> dict[str, float]:
+    """1 is best; over the seeds that all have."""
+    names = list(scores)
+    seeds = sorted(set.intersection(*(set(by_seed) for by_seed in scores.values())))
+    if not seeds:
+        return {}
+    table = [[-scores[name][seed].success for name in names] for seed in seeds]
+    ranks = np.mean([rankdata(row) for row in table], axis=0)
+    return dict(zip(names, ranks.tolist(), strict=True))
+
+
+def area(points: Points) -> float:
+    """Under a curve, as the mean height over its steps."""
+    steps, values = (np.array(column, float) for column in zip(*points, strict=True))
+    if len(steps) < 2:
+        return float(values[0])
+    return float(np.trapezoid(values, steps) / (steps[-1] - steps[0]))
+
+
+def flattened(points: Points) -> bool:
+    """Whether the last quarter of a curve gained less than 2 points of success."""
+    steps, values = (np.array(column, float) for column in zip(*points, strict=True))
+    quarter = steps[-1] - (steps[-1] - steps[0]) / 4
+    return bool(values[-1] - np.interp(quarter, steps, values) < 0.02)
+
+
+def _draws(scores: BySeed, seed: int, episodes: int | None = None) -> np.ndarray:
+    """Means of `DRAWS` draws of seeds, and of episodes within each."""
+    ordered = [scores[s] for s in sorted(scores)]
+    shares = np.array([s.success for s in ordered])
+    counts = np.array([s.episodes for s in ordered])
+    which = np.random.default_rng(seed).integers(len(ordered), size=(DRAWS, len(ordered)))
+    luck = np.random.default_rng([seed if episodes is None else episodes, 1])
+    drawn = luck.binomial(counts[which], shares[which]) / counts[which]
+    return drawn.mean(1)
+
+
+def _estimate(parts: Sequence[np.ndarray], mean: np.floating) -> Estimate:
+    low, high = np.quantile(np.sum(parts, axis=0), [0.025, 0.975])
+    return Estimate(float(mean), float(low), float(high))

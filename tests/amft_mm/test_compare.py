@@ -1,0 +1,212 @@
+"""Comparisons: fair by construction, honest about ties and crashes, and never made twice."""
+
+import json
+import os
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_module
+
+from amft_mm.compare.grid import Grid
+from amft_mm.compare.report import report
+from amft_mm.compare.result import Result, Score
+from amft_mm.compare.statistics import (
+    area,
+    difference,
+    flattened,
+    improves,
+    mean_of,
+    mean_ranks,
+)
+
+ROOT = Path(__file__).parents[2]
+
+
+def grid(*settings):
+    with initialize_config_module("configs", version_base="1.3"):
+        return Grid(compose("compare", list(settings)))
+
+
+def scores(*shares, episodes=200):
+    return {seed: Score(share, episodes) for seed, share in enumerate(shares)}
+
+
+def result(method, seed, success, *, state="finished", **changes):
+    made = Result(
+        env="math",
+        condition="clean",
+        method=method,
+        seed=seed,
+        settings=[],
+        choice={"train.lr": 0.001},
+        state=state,
+        scores={"id": Score(success, 200), "ood_hard": Score(0.02, 200)},
+        curves={"success": [(0, 0.1), (10, success), (20, success)], "mu": [(0, 0.5), (20, 0.4)]},
+        totals={"demonstration tokens": 100.0, "generated tokens": 200.0, "optimizer steps": 20},
+    )
+    return Result(**{**vars(made), **changes})
+
+
+def test_methods_differ_in_nothing_but_the_method():
+    made = grid(
+        "methods=[sft,grpo,best_fixed,amft]", "seeds=2", "more_seeds={amft:3,best_fixed:2}", "envs=[math,virl]"
+    )
+    runs = made.runs({("math", "amft"): {"train.lr": 0.3}})
+    by_method = {}
+    for run in runs:
+        by_method.setdefault((run.env, run.method), []).append(run)
+    assert [len(by_method["math", m]) for m in ("sft", "grpo", "best_fixed", "amft")] == [
+        2,
+        2,
+        2,
+        3,
+    ]
+    sft, grpo = (by_method["math", m][1].settings for m in ("sft", "grpo"))
+    assert [(a, b) for a, b in zip(sft, grpo, strict=True) if a != b] == [
+        ("method=sft", "method=grpo")
+    ]
+    assert "train.lr=0.3" in by_method["math", "amft"][0].settings
+    assert {run.seed for run in made.warm()} == {0, 1, 2, 1000}
+    trials = made.trials()
+    assert {run.seed for run in trials} == {1000}  # no reported seed
+    assert all("env.splits=[train]" in run.settings for run in trials)  # no reported split
+    each = [sum(r.method == m and r.env == "math" for r in trials) for m in ("sft", "best_fixed")]
+    assert each == [3, 15]
+
+
+def test_shards_are_disjoint_and_together_everything():
+    whole = {run.name for run in grid().runs({})}
+    parts = [{run.name for run in grid(f"shard={k}/3").runs({})} for k in (1, 2, 3)]
+    assert set.union(*parts) == whole
+    assert sum(map(len, parts)) == len(whole)
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("methods=[stf]", "Did you mean 'sft'"),
+        ("envs=[maths]", "Did you mean 'math'"),
+        ("shard=3/2", "shard=2/8"),
+        ("shard=x", "shard=2/8"),
+    ],
+)
+def test_mistakes_are_named(setting, words):
+    with pytest.raises(ValueError, match=words):
+        grid(setting).runs({})
+
+
+def test_what_is_the_same_is_a_tie_and_what_is_apart_is_not():
+    even = difference(scores(0.50, 0.56, 0.44), scores(0.52, 0.50, 0.49))
+    assert even.verdict == "tie"
+    apart = difference(scores(0.90, 0.92, 0.91), scores(0.50, 0.51, 0.52))
+    assert apart.verdict == "better"
+    assert apart.mean == pytest.approx(0.4)
+    assert difference(scores(0.5), {7: Score(0.5, 10)}) is None
+
+
+def test_intervals_hold_the_luck_of_the_episodes_too():
+    """Three seeds that happen to agree are not certain."""
+    found = mean_of(scores(0.5, 0.5, 0.5, episodes=100))
+    assert found.low < 0.46
+    assert found.high > 0.54
+    assert mean_of(scores(0.5, 0.5, 0.5, episodes=10_000)).low > found.low
+
+
+def test_intervals_cover_what_they_should():
+    """Of many comparisons of a method with itself, few are called different."""
+    rng = np.random.default_rng(0)
+    wrong = 0
+    for _ in range(100):
+        draws = rng.binomial(200, rng.normal(0.5, 0.03, (2, 4)).clip(0, 1)) / 200
+        wrong += difference(scores(*draws[0]), scores(*draws[1])).verdict != "tie"
+    assert wrong <= 12
+
+
+def test_small_statistics():
+    assert improves([1, 2], [0, 2]) == pytest.approx((1 + 0 + 1 + 0.5) / 4)
+    assert mean_ranks({"a": scores(0.9, 0.2), "b": scores(0.1, 0.8)}) == {"a": 1.5, "b": 1.5}
+    assert area([(0, 0.0), (10, 1.0), (20, 1.0)]) == pytest.approx(0.75)
+    assert flattened([(0, 0.0), (50, 0.8), (100, 0.8)])
+    assert not flattened([(0, 0.0), (100, 0.8)])
+
+
+class Tags(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.seen, self.text = [], ""
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append(tag)
+        assert not {"src", "onload", "onerror"} & {name for name, _ in attrs}
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_the_report_says_who_crashed_and_never_averages_it_away():
+    """With hostile words in the log of a crash."""
+    good = [
+        result(m, s, 0.5 + 0.1 * (m == "amft")) for m in ("amft", "sft_then_rl") for s in range(3)
+    ]
+    bad = result("sft", 0, 0.0, state="crashed", why="x\n<script>alert(1)</script>")
+    made = report([*good, bad], "python -m amft_mm.compare")
+    assert "math/clean/sft/0: crashed (<script>" in made.markdown
+    rows = [line for line in made.markdown.splitlines() if line.startswith("| amft |")]
+    assert "60.0" in rows[0]
+    assert "+10.0" in rows[0]
+    page = Tags()
+    page.feed(made.page)
+    assert "script" not in page.seen
+    assert "<script>alert(1)" in page.text
+    assert page.seen.count("svg") == 2
+    assert set(made.figures) == {"math-clean-success.svg", "math-clean-mu.svg"}
+
+
+def test_budgets_that_differ_are_said_to_differ():
+    more = {"demonstration tokens": 300.0, "generated tokens": 0.0, "optimizer steps": 20}
+    rows = [result(m, 0, 0.5) for m in ("amft", "hpt", "grpo")]
+    made = report([*rows, result("sft", 0, 0.4, totals=more)], "here").markdown
+    assert "Demonstration tokens differ from the median of 100 for sft 300%." in made
+    assert "Generated tokens differ from the median of 200 for sft 0%." in made
+
+
+TINY = [
+    "methods=[sft,amft,broken]",
+    "+variants.broken={settings:[method=amft,method.balance.start=7]}",
+    "seeds=1",
+    "more_seeds={}",
+    "search={train.lr:[0.001]}",
+    "eval={every:2,episodes:2}",
+    "budgets.math=[model.name=tiny-random,demos.n=4,limits.max_new_tokens=8,train.warmup_steps=2,train.steps=2,"
+    "train.warmup_demos=2,train.demos=2,train.tasks=2,train.group=2]",
+    "jobs=2",
+]
+
+
+@pytest.mark.slow
+def test_a_comparison_runs_and_is_not_made_twice(tmp_path):
+    words = [sys.executable, "-m", "amft_mm.compare", "out=here", *TINY]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    def run():
+        return subprocess.run(
+            words, cwd=tmp_path, capture_output=True, text=True, timeout=900, env=environment
+        )
+
+    done = run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    here = tmp_path / "here"
+    told = (here / "README.md").read_text()
+    assert "math/clean/broken/0: crashed" in told
+    assert "start=7" in told
+    assert "| amft |" in told
+    kept = json.loads((here / "runs" / "math" / "clean" / "amft" / "0.json").read_text())
+    assert kept["totals"]["optimizer steps"] == 2
+    assert not (here / "runs" / "math" / "clean" / "amft" / "0" / "checkpoints").exists()
+    before = {p: p.stat().st_mtime_ns for p in here.rglob("*.json") if "broken" not in str(p)}
+    assert run().returncode == 0
+    assert {p: p.stat().st_mtime_ns for p in before} == before
