@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ import pyarrow.parquet as parquet
 from PIL import Image as PILImage
 
 from agents.conversation import Conversation, Limits, Tongue
+from agents.files import whole_file, write_text
 from agents.trajectory import Trajectory
 from agents.worlds import World
 
@@ -182,9 +182,8 @@ def write_part(folder: Path, number: int, rows: Iterable[Demonstration]) -> Path
         table.append({**{k: getattr(row, k) for k in COLUMNS}, "pictures": pictures})
     path = part_path(folder, number)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".unfinished")
-    Dataset.from_list(table, features=features).to_parquet(str(unfinished), batch_size=8)
-    os.replace(unfinished, path)
+    with whole_file(path) as unfinished:
+        Dataset.from_list(table, features=features).to_parquet(str(unfinished), batch_size=8)
     return path
 
 
@@ -201,9 +200,7 @@ def write_card(folder: Path, settings: dict[str, Any], counts: dict[str, Any]) -
         f"```json\n{json.dumps(settings, indent=2)}\n```\n\nWhat came out:\n\n"
         f"```json\n{json.dumps(counts, indent=2)}\n```\n\n| column | holds |\n|---|---|\n{columns}\n"
     )
-    unfinished = folder / "README.md.unfinished"
-    unfinished.write_text(text, encoding="utf-8")
-    os.replace(unfinished, folder / "README.md")
+    write_text(folder / "README.md", text)
 
 
 def recorded(trajectory: Trajectory, world: World) -> Demonstration:

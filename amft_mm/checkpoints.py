@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from agents.files import write_text
+
 PREFIX = "step_"
 STATE = "state.pt"
 
@@ -74,9 +76,7 @@ def mark_best(folder: Path, step: int, score: float) -> bool:
     if known is not None and score <= known["score"]:
         return False
     folder.mkdir(parents=True, exist_ok=True)
-    unfinished = folder / ".best.json"
-    unfinished.write_text(json.dumps({"step": step, "score": score}), encoding="utf-8")
-    os.replace(unfinished, folder / "best.json")
+    write_text(folder / "best.json", json.dumps({"step": step, "score": score}))
     return True
 
 

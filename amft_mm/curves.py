@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from agents.files import whole_file
+
 PANELS: dict[str, dict[str, str]] = {
     "success": {"rollout/success": "rollouts"},
     "share of imitation": {"mu": "mu", "grad/effective_ratio": "|mu g_S| / |(1 - mu) g_R|"},
@@ -47,6 +49,5 @@ def draw(rows: Sequence[dict[str, Any]], path: Path, title: str) -> None:
             axes.legend(fontsize=8)
         if name in ("success",):
             axes.set_ylim(-0.02, 1.02)
-    unfinished = path.with_name(f".{path.name}")
-    figure.savefig(unfinished, dpi=110, format="png")
-    unfinished.replace(path)
+    with whole_file(path) as unfinished:
+        figure.savefig(unfinished, dpi=110, format="png")

@@ -21,6 +21,7 @@ from rich.progress import Progress
 
 from agents.demonstrations import Demonstration, write_card, write_part
 from agents.experts import KINDS, BadEpisode, demonstrate, is_spoilt, spoilt
+from agents.files import write_text
 from agents.importers import import_chats
 from agents.seeds import mixed_seed
 from agents.worlds import World
@@ -162,10 +163,8 @@ class State:
         self.kept += len(rows)
         self.turns += sum(len(row.answers) for row in rows)
         self.corrupted.update(row.corrupted for row in rows if row.corrupted)
-        unfinished = folder / "progress.json.unfinished"
         saved = {**self.report(), "parts": self.parts, "settings": self.settings}
-        unfinished.write_text(json.dumps(saved, indent=2), encoding="utf-8")
-        os.replace(unfinished, folder / "progress.json")
+        write_text(folder / "progress.json", json.dumps(saved, indent=2))
 
     def report(self) -> dict[str, Any]:
         return {

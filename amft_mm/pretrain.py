@@ -21,6 +21,7 @@ import hydra
 import torch
 from omegaconf import DictConfig
 
+from agents.files import whole_file
 from agents.policy import Policy
 from agents.tiny_vlm import build_tiny_vlm
 from amft_mm.optimization import decay_groups, slope
@@ -160,10 +161,9 @@ def save_checkpoint(
 ) -> None:
     """Whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".unfinished")
     state = {"model": module.state_dict(), "optimizer": optimizer.state_dict(), "done": done}
-    torch.save(state, unfinished)
-    os.replace(unfinished, path)
+    with whole_file(path) as unfinished:
+        torch.save(state, unfinished)
 
 
 if __name__ == "__main__":

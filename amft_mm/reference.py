@@ -16,6 +16,7 @@ import torch
 from torch.nn import functional as F
 
 from agents.conversation import Conversation
+from agents.files import whole_file
 from agents.policy import Measure, Policy, Scores
 from amft_mm.tokens import Loss, Tokens, Totals
 
@@ -50,9 +51,8 @@ class Reference:
         if path.exists():
             frozen.model.load_state_dict(torch.load(path, weights_only=True), strict=False)
         elif write:
-            unfinished = path.with_suffix(".unfinished")
-            torch.save(frozen.model.state_dict(), unfinished)
-            unfinished.replace(path)
+            with whole_file(path) as unfinished:
+                torch.save(frozen.model.state_dict(), unfinished)
         self._frozen = frozen
 
     def __call__(self, conversations: Sequence[Conversation]) -> torch.Tensor:

@@ -160,6 +160,23 @@ def credited(trajectories: Sequence[Trajectory], credit: dict[str, Any]) -> list
     return examples
 
 
+def with_wrong_rewards(
+    trajectories: Sequence[Trajectory], share: float, seed: int, step: int
+) -> list[Trajectory]:
+    """For studies of bad rewards: that share of the episodes counts as the opposite of what it was. Its
+    rewards change their sign (where all are 0 the last one becomes 1), and so does its success."""
+    out = []
+    for t in trajectories:
+        luck = np.random.default_rng([seed, step, t.task, t.member, 13]).random()
+        if luck < share and t.turns:
+            turns = [replace(turn, reward=-turn.reward) for turn in t.turns]
+            if not any(turn.reward for turn in turns):
+                turns[-1] = replace(turns[-1], reward=1.0)
+            t = replace(t, turns=turns, success=not t.success)
+        out.append(t)
+    return out
+
+
 def answer_rewards(trajectory: Trajectory) -> list[float]:
     """One reward an answer, also where the last one came to nothing."""
     rewards = trajectory.rewards

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from agents.files import write_text
 from amft_mm.team import Team
 
 MAY_DIFFER = ("resume", "out", "debug", "threads", "wandb", "progress", "demos.folder")
@@ -74,16 +74,12 @@ class RunFolder:
     def forget_after(self, step: int) -> None:
         """Rows of steps after the checkpoint will be made again."""
         kept = [row for row in self.rows() if row["step"] <= step]
-        unfinished = self.path / ".metrics.jsonl"
-        unfinished.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
-        os.replace(unfinished, self.path / "metrics.jsonl")
+        lines = "".join(json.dumps(row) + "\n" for row in kept)
+        write_text(self.path / "metrics.jsonl", lines)
 
     def summarise(self, summary: dict[str, Any]) -> None:
-        unfinished = self.path / ".summary.json"
-        unfinished.write_text(
-            json.dumps(summary, indent=2, allow_nan=False) + "\n", encoding="utf-8"
-        )
-        os.replace(unfinished, self.path / "summary.json")
+        text = json.dumps(summary, indent=2, allow_nan=False)
+        write_text(self.path / "summary.json", text + "\n")
 
     def summary(self) -> dict[str, Any]:
         path = self.path / "summary.json"

@@ -32,13 +32,19 @@ from amft_mm.learner import Example, Learner, OptimizerSettings
 from amft_mm.mixed import MixedPart, mixed_parts, together
 from amft_mm.objectives import Objectives
 from amft_mm.optimization import slope
-from amft_mm.rollouts import answer_rewards, anything_to_learn, credited
+from amft_mm.rollouts import (
+    answer_rewards,
+    anything_to_learn,
+    credited,
+    with_wrong_rewards,
+)
 from amft_mm.run_folder import RunFolder
 from amft_mm.settings import options_of
 from amft_mm.sources import Sources
 from amft_mm.team import Team
 from amft_mm.utility import View, utility
 from amft_mm.value import ValueHead
+from envs.contract import share
 
 Row = dict[str, Any]
 
@@ -60,6 +66,7 @@ class Trainer:
         self.config, self.policy, self.engine = config, policy, engine
         self.run, self.team, self._told_to = run, team, told_to
         method, train = config.method, config.train
+        share("train.reward_noise", train.reward_noise)
         self.learner = Learner(policy, optimizer_settings(config), team, train.micro_batch_tokens)
         self._utility = utility(method.utility.name, options_of(method.utility))
         self._objectives = Objectives(method, policy)
@@ -226,6 +233,9 @@ class Trainer:
         return ValueHead(self.policy, self.team, self.config.train.micro_batch_tokens, **settings)
 
     def _credited(self, trajectories: Sequence[Trajectory]) -> list[Example]:
+        noise = self.config.train.reward_noise
+        if noise:
+            trajectories = with_wrong_rewards(trajectories, noise, self.config.seed, self.step)
         if self._value is None:
             return credited(trajectories, self._credit)
         whole = [t for t in trajectories if not t.failed and t.conversation.answers]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from agents.files import write_text
 from amft_mm.compare.grid import Run
 
 Points = list[tuple[int, float]]
@@ -74,10 +74,7 @@ def read_result(run: Run) -> Result | None:
 
 
 def write_result(run: Run, result: Result) -> None:
-    path = path_of(run)
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.write_text(json.dumps(asdict(result), indent=1), encoding="utf-8")
-    os.replace(unfinished, path)
+    write_text(path_of(run), json.dumps(asdict(result), indent=1))
 
 
 def result_from(plain: dict[str, Any]) -> Result:

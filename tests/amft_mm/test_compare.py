@@ -53,7 +53,10 @@ def result(method, seed, success, *, state="finished", **changes):
 
 def test_methods_differ_in_nothing_but_the_method():
     made = grid(
-        "methods=[sft,grpo,best_fixed,amft]", "seeds=2", "more_seeds={amft:3,best_fixed:2}", "envs=[math,virl]"
+        "methods=[sft,grpo,best_fixed,amft]",
+        "seeds=2",
+        "more_seeds={amft:3,best_fixed:2}",
+        "envs=[math,virl]",
     )
     runs = made.runs({("math", "amft"): {"train.lr": 0.3}})
     by_method = {}

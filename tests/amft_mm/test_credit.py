@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.trajectory import Trajectory, Turn
 from amft_mm.credit import advantages
+from amft_mm.rollouts import with_wrong_rewards
 
 rewards = st.lists(
     st.none() | st.lists(st.floats(-5, 5), min_size=1, max_size=6), min_size=1, max_size=8
@@ -69,3 +71,20 @@ def test_equal_returns_teach_nothing():
 def test_mistakes_are_named(settings, words):
     with pytest.raises(ValueError, match=words):
         advantages([[1.0]], **settings)
+
+
+def test_wrong_rewards_are_a_share_and_the_same_each_time():
+    def episode(task, member, *rewards):
+        turns = [Turn(reward, None, "") for reward in rewards]
+        return Trajectory(None, "", task, member, 0, turns, success=rewards[-1] > 0)
+
+    episodes = [
+        episode(task, member, 0.5, float(task % 2)) for task in range(50) for member in range(8)
+    ]
+    noisy = with_wrong_rewards(episodes, 0.3, 0, 1)
+    flipped = [a.success != b.success for a, b in zip(episodes, noisy, strict=True)]
+    assert np.mean(flipped) == pytest.approx(0.3, abs=0.07)
+    assert noisy == with_wrong_rewards(episodes, 0.3, 0, 1)
+    assert with_wrong_rewards(episodes, 0.0, 0, 1) == episodes
+    assert with_wrong_rewards([episode(0, 0, 0.0)], 1.0, 0, 1)[0].rewards == [1.0]
+    assert with_wrong_rewards([episode(0, 0, 0.5, 1.0)], 1.0, 0, 1)[0].rewards == [-0.5, -1.0]
