@@ -155,36 +155,48 @@ def encoded(picture: np.ndarray) -> bytes:
 
 def write_part(folder: Path, number: int, rows: Iterable[Demonstration]) -> Path:
     """Writes one file of rows, atomically."""
-    from datasets import Dataset, Features, Image, List, Value, disable_progress_bars
+    path = part_path(folder, number)
+    write_rows(path, [columns_of(row) for row in rows], features())
+    return path
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]], columns: dict[str, Any]) -> None:
+    from datasets import Dataset, Features, disable_progress_bars
 
     disable_progress_bars()
-    features = Features(
-        {
-            "name": Value("string"),
-            "world": Value("string"),
-            "options": Value("string"),
-            "seed": Value("int64"),
-            "messages": List(Value("string")),
-            "pictures": List(Image()),
-            "picture_of": List(Value("int32")),
-            "answers": List(Value("string")),
-            "slips": List(Value("int32")),
-            "rewards": List(Value("float64")),
-            "verdicts": List(Value("string")),
-            "success": Value("bool"),
-            "stop": Value("string"),
-            "corrupted": Value("string"),
-        }
-    )
-    table = []
-    for row in rows:
-        pictures = [{"bytes": encoded(picture), "path": None} for picture in row.pictures]
-        table.append({**{k: getattr(row, k) for k in COLUMNS}, "pictures": pictures})
-    path = part_path(folder, number)
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as unfinished:
-        Dataset.from_list(table, features=features).to_parquet(str(unfinished), batch_size=8)
-    return path
+        Dataset.from_list(rows, features=Features(columns)).to_parquet(
+            str(unfinished), batch_size=8
+        )
+
+
+def columns_of(row: Demonstration) -> dict[str, Any]:
+    pictures = [{"bytes": encoded(picture), "path": None} for picture in row.pictures]
+    return {**{name: getattr(row, name) for name in COLUMNS}, "pictures": pictures}
+
+
+def features() -> dict[str, Any]:
+    """Types of `COLUMNS`."""
+    from datasets import Image, List, Value
+
+    text = Value("string")
+    return {
+        "name": text,
+        "world": text,
+        "options": text,
+        "seed": Value("int64"),
+        "messages": List(text),
+        "pictures": List(Image()),
+        "picture_of": List(Value("int32")),
+        "answers": List(text),
+        "slips": List(Value("int32")),
+        "rewards": List(Value("float64")),
+        "verdicts": List(text),
+        "success": Value("bool"),
+        "stop": text,
+        "corrupted": text,
+    }
 
 
 def part_path(folder: Path, number: int) -> Path:

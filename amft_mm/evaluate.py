@@ -1,7 +1,7 @@
 """`python -m amft_mm.evaluate run=RUN` or `model=NAME env=ENV`: every split, with intervals.
 
 Writes `summary.json` (which weights, splits, seeds, how many episodes, what came out) and `episodes/`
-(the first of each split, with their pictures) below `out=`.
+(the first of each split, amft_mm/episodes.py) below `out=`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
-from agents.demonstrations import recorded, write_part
 from agents.policy import Policy
 from amft_mm import checkpoints
+from amft_mm.episodes import Recorder
 from amft_mm.evaluation import Evaluator
 from amft_mm.overrides import check_overrides
 from amft_mm.players import engine_of, load_policy, open_team
@@ -39,7 +39,7 @@ def evaluate(config: DictConfig) -> dict[str, Any]:
     if team.main:
         folder = out_folder(config)
         folder.mkdir(parents=True, exist_ok=True)
-        keep_episodes(config, evaluator, folder / "episodes")
+        evaluator.keep(Recorder(folder / "episodes", policy), 0, config.record)
         text = json.dumps(summary, indent=2, allow_nan=False)
         (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
         show(summary, folder)
@@ -86,14 +86,6 @@ def out_folder(config: DictConfig) -> Path:
     if config.run is not None:
         return Path(config.run) / "evaluation"
     return Path(f"evaluation-{config.env.name}-{Path(config.model.name).name}")
-
-
-def keep_episodes(config: DictConfig, evaluator: Evaluator, folder: Path) -> None:
-    for number, split in enumerate(evaluator.splits):
-        played = [t for t in evaluator.last.get(split.label, []) if not t.failed]
-        if played:
-            rows = [recorded(t, split.world()) for t in played[: config.record]]
-            write_part(folder, number, rows)
 
 
 def show(summary: dict[str, Any], folder: Path) -> None:

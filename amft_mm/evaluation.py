@@ -18,6 +18,7 @@ from agents.engines.base import GREEDY, Engine, Sampling
 from agents.policy import Policy
 from agents.trajectory import Trajectory
 from agents.worlds import World
+from amft_mm.episodes import Recorder
 from amft_mm.intervals import pass_at, wilson
 from amft_mm.rollouts import Played, Stage, play_settings
 from amft_mm.settings import parts_of, world_of
@@ -55,7 +56,7 @@ class Evaluator:
         self._config, self._policy, self._engine, self._team = config, policy, engine, team
         self.splits = splits_of(config.env)
         self._stages: dict[str, Stage] = {}
-        self.last: dict[str, list[Trajectory]] = {}
+        self._last: dict[str, list[Trajectory]] = {}
 
     def evaluate(self, *, last: bool = True) -> dict[str, Any]:
         """All splits at the end; those of `eval.splits`, or the first of each environment, before."""
@@ -67,11 +68,18 @@ class Evaluator:
             there = ", ".join(split.label for split in self.splits)
             raise ValueError(f"eval.splits={list(wanted)}: there are {there}")
         row: dict[str, Any] = {}
+        self._last = {}
         for split in chosen:
             played = self._play(split, self._config.eval.episodes)
             row |= self._figures(split.label, played)
-            self.last[split.label] = played.mine
+            self._last[split.label] = played.mine
         return row
+
+    def keep(self, recorder: Recorder, step: int, count: int) -> None:
+        """The first episodes of each split of the last evaluation."""
+        for split in self.splits:
+            first = self._last.get(split.label, [])[:count]
+            recorder.keep("evaluation", step, split.label, first, split.world())
 
     def score(self, found: dict[str, Any]) -> float:
         """What tells the best checkpoint: success on the first split of each environment."""

@@ -25,7 +25,9 @@ from agents.policy import Policy
 from agents.trajectory import Trajectory
 from amft_mm import checkpoints
 from amft_mm.balance import Seen, Weighing
+from amft_mm.credit import advantages
 from amft_mm.curves import draw
+from amft_mm.episodes import Recorder
 from amft_mm.evaluation import Evaluator
 from amft_mm.guidance import Choice, Group, guidance
 from amft_mm.learner import Example, Learner, OptimizerSettings
@@ -39,7 +41,7 @@ from amft_mm.rollouts import (
     with_wrong_rewards,
 )
 from amft_mm.run_folder import RunFolder
-from amft_mm.settings import options_of
+from amft_mm.settings import options_of, world_of
 from amft_mm.sources import Sources
 from amft_mm.team import Team
 from amft_mm.utility import View, utility
@@ -81,6 +83,7 @@ class Trainer:
         self.sources = Sources(config, policy, engine, team)
         self._parts = mixed_parts(config)
         self.evaluator = Evaluator(config, policy, engine, team)
+        self._recorder = Recorder(run.path / "episodes", policy)
         self.step = 0
         self._bad_steps = 0
         self._stop_asked = False
@@ -152,6 +155,7 @@ class Trainer:
             done = number / self.config.train.steps
             groups, played = self.sources.rollouts(self.step, self._guidance, done)
             row |= played
+            self._record(groups)
             clock("time/rollout")
         choice = self._guidance.choose(groups, self.team)
         figures = [self._mix_part(part, number, choice, explores, clock) for part in self._parts]
@@ -226,6 +230,19 @@ class Trainer:
             "grad/scale": scale,
         }
 
+    def _record(self, groups: Sequence[Group]) -> None:
+        """Keeps the first episodes of each environment, to be looked at."""
+        count, seen = int(self.config.record.rollouts), set()
+        for (number, _), members in groups if count and self.team.main else ():
+            if number not in seen:
+                seen.add(number)
+                rewards = [None if t.failed else answer_rewards(t) for t in members]
+                credit = None if self._value else advantages(rewards, **self._credit)[:count]
+                env = self.sources.parts[number]
+                self._recorder.keep(
+                    "rollout", self.step, env.name, members[:count], world_of(env.env), credit
+                )
+
     def _value_head(self) -> ValueHead | None:
         if self._credit["credit"] != "gae":
             return None
@@ -271,6 +288,7 @@ class Trainer:
             found = self.evaluator.evaluate(last=last)
             self._tell({"step": self.step, "phase": "evaluation", **found})
             if self.team.main:
+                self.evaluator.keep(self._recorder, self.step, self.config.record.evaluation)
                 draw(self.run.rows(), self.run.path / "curves.png", self.run.path.name)
                 self.run.summarise(self.evaluator.summary(f"step_{self.step:06d}", found))
                 best = checkpoints.mark_best(self.folder, self.step, self.evaluator.score(found))

@@ -61,6 +61,6 @@ def _make(run: Run, keep: bool) -> Result:
         return crashed(run, f"exit {ended.returncode}: {end}", seconds)
     result = result_of(run, seconds)
     if not keep:
-        for part in ("checkpoints", "model", "demos"):
+        for part in ("checkpoints", "model", "demos", "episodes"):
             shutil.rmtree(run.folder / part, ignore_errors=True)
     return result

@@ -69,6 +69,8 @@ def test_every_world_trains_into_its_folder(tmp_path, env):
     summary = json.loads((folder / "summary.json").read_text())
     assert all(f"eval/{split}/success" in summary for split in summary["splits"])
     assert (folder / "model" / "model.safetensors").exists()
+    kept = {path.stem for path in (folder / "episodes").iterdir()}
+    assert {f"000003-rollout-{env}", "000005-evaluation-id"} <= kept
     assert (folder / "curves.png").stat().st_size > 10_000
     assert sorted(path.name for path in tmp_path.iterdir()) == ["here"]  # nothing elsewhere
 
@@ -124,6 +126,21 @@ def test_a_killed_run_goes_on_to_the_same_numbers(tmp_path):
     assert again.returncode == 0, again.stderr
     assert "going on after step" in again.stdout
     assert rows(tmp_path / "parts") == rows(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_a_warm_up_can_be_shared(tmp_path):
+    """Weights and optimizer are taken over: what follows is what would have followed, to the bit."""
+    assert run(tmp_path, "env=math", "out=whole", "eval.every=0").returncode == 0
+    warm = run(tmp_path, "env=math", "out=warm", "eval.every=0", "train.steps=0")
+    assert warm.returncode == 0, warm.stderr
+    more = ["env=math", "eval.every=0", "train.warm_from=warm"]
+    assert run(tmp_path, *more, "out=after").returncode == 0
+    mixed = [row for row in rows(tmp_path / "whole") if row["phase"] != "warmup"]
+    assert rows(tmp_path / "after") == mixed
+    wrong = run(tmp_path, *more, "train.warmup_steps=7", "out=there")
+    assert wrong.returncode != 0
+    assert "there: step_000002" in wrong.stderr
 
 
 @pytest.mark.slow
