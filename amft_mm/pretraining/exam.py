@@ -19,7 +19,7 @@ from agents.engines.hf import HFEngine
 from agents.policy import Policy
 from agents.rollout import Plan, play
 from agents.worlds import World, Worlds
-from amft_mm.pretraining import exercises as taught
+from amft_mm.pretraining import cards, texts
 from envs.general_points.cards import RANKS, Card
 from envs.general_points.decks import find_deck, table_picture
 from envs.general_points.formula import FormulaError, read_formula
@@ -81,7 +81,7 @@ def exactly(right: str) -> Callable[[str], bool]:
 def _card_question(suits: str, deck: str, rng: np.random.Generator) -> Question:
     card = Card(int(rng.integers(1, 14)), suits[int(rng.integers(len(suits)))])
     picture = table_picture(find_deck(deck), [card], (56, 56))
-    name = f"{RANKS[card.rank - 1]} of {taught.SUIT_NAMES[card.suit]}"
+    name = f"{RANKS[card.rank - 1]} of {cards.SUIT_NAMES[card.suit]}"
     return "Which card is this?", picture, exactly(name)
 
 
@@ -136,12 +136,12 @@ def _street_questions(city: str, whole: bool) -> Callable[[np.random.Generator],
 
 
 def _rule_question(rng: np.random.Generator) -> Question:
-    [turn] = taught.cards_by_a_rule(rng)
+    [turn] = cards.cards_by_a_rule(rng)
     return turn.text, None, exactly(turn.answer)
 
 
 def _sum_question(rng: np.random.Generator) -> Question:
-    text, image, answer = taught.sum_of_two(rng)
+    text, image, answer = texts.sum_of_two(rng)
     return text, image, exactly(answer)
 
 

@@ -19,15 +19,9 @@ from PIL import ImageDraw
 from torch.nn import functional as F
 
 from agents.tiny_vlm import MERGE, PATCH
-from amft_mm.pretraining.exercises import (
-    DECKS,
-    STREET_SIZES,
-    TABLE_SIZES,
-    Rng,
-    a_place_in_town,
-    pick,
-    some_cards,
-)
+from amft_mm.pretraining.cards import DECKS, TABLE_SIZES, some_cards
+from amft_mm.pretraining.exercise import Rng, pick
+from amft_mm.pretraining.streets import STREET_SIZES, a_place_in_town
 from envs.contract import Image
 from envs.general_points.cards import RANKS, Card
 from envs.general_points.decks import card_boxes, find_deck, table_picture

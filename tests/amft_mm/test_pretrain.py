@@ -13,7 +13,7 @@ from agents.policy import Policy
 from amft_mm.optimization import slope
 from amft_mm.pretrain import store, teach, untrained
 from amft_mm.pretraining import exercises as taught
-from amft_mm.pretraining import seeing
+from amft_mm.pretraining import seeing, texts
 from amft_mm.pretraining.card import AT_MOST, TARGETS, model_card
 from amft_mm.pretraining.exam import QUESTIONS, TASKS, ask, examine
 from amft_mm.pretraining.stages import STAGES
@@ -50,7 +50,7 @@ def test_sums_are_right():
     for exercise in drawn("sums"):
         for turn in exercise:
             a, sign, b, *_ = turn.text.split()
-            assert int(turn.answer) == taught.SIGNS[sign](int(a), int(b))
+            assert int(turn.answer) == texts.SIGNS[sign](int(a), int(b))
 
 
 def test_lines_are_right():
@@ -237,3 +237,17 @@ def test_the_exam_of_the_model_in_the_box():
     for name, share in claimed.items():
         noise = 3 * (max(share * (1 - share), 0.01) / count) ** 0.5
         assert abs(found[name] - share) < noise + 0.03, (name, found[name], share)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_lists_are_followed_to_the_letter(seed):
+    """Read again from the words alone: an item holds until what it names is seen on the side it names."""
+    turns = texts.until(np.random.default_rng(seed))
+    *listed, seen = turns[0].text.split("\n")
+    items = [line.split(". ", 1)[1] for line in listed]
+    at = 0
+    for words in [seen, *(turn.text for turn in turns[1:])]:
+        goal = items[at].partition(" until ")[2].rstrip(".")
+        at += goal in words.rstrip(".").split("; ")
+        answer, turns = turns[0].answer, turns[1:]
+        assert answer == items[at]

@@ -1,0 +1,172 @@
+"""Exercises without pictures: sums, copying, lists, directions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from amft_mm.pretraining.exercise import Exercise, Rng, Turn, pick
+from envs.general_points.cards import RANKS
+from envs.virl.actions import directions
+from envs.virl.city_files import load_city
+from envs.virl.language import SIDES
+
+SIGNS: dict[str, Callable[[int, int], int]] = {
+    "+": lambda a, b: a + b,
+    "-": lambda a, b: a - b,
+    "*": lambda a, b: a * b,
+}
+
+
+def sums(rng: Rng) -> Exercise:
+    """A few sums of two terms, small ones often."""
+    return [Turn(*sum_of_two(rng)) for _ in range(6)]
+
+
+def sum_of_two(rng: Rng) -> tuple[str, None, str]:
+    sign = pick(rng, ("+", "-", "+", "-", "*"))
+    if sign == "*":
+        a, b = int(rng.integers(1, 14)), int(rng.integers(1, 14))
+    else:
+        large = rng.random() < 0.6
+        a = int(rng.integers(0, 100) if large else rng.integers(-20, 31))
+        b = int(rng.integers(0, 100) if large else rng.integers(0, 14))
+    return f"{a} {sign} {b} = ?", None, str(SIGNS[sign](a, b))
+
+
+def echo(rng: Rng) -> Exercise:
+    """Saying again what was said: to copy is the first thing to learn of a text."""
+    said = _sentence(rng) if rng.random() < 0.5 else " ".join(_shop(rng) for _ in range(2))
+    return [Turn(f"Say: {said}", None, said)]
+
+
+def echo_of_words(rng: Rng) -> Exercise:
+    """The same with words that do not belong together, so that nothing but copying helps."""
+    words = [pick(rng, _words()) for _ in range(int(rng.integers(2, 9)))]
+    return [Turn(f"Say: {' '.join(words)}", None, " ".join(words))]
+
+
+@lru_cache(maxsize=1)
+def _words() -> list[str]:
+    """Words of shop names and of sentences, numbers and ranks, each kind about as often."""
+    shops = [word for mark in load_city("gridtown").landmarks for word in mark.name.split()]
+    few = ("north", "south", "left", "right", "Stop", "turn", "face", *RANKS)
+    return [*shops, *few * 15, *"0123456789" * 20]
+
+
+def lines(rng: Rng) -> Exercise:
+    """Questions about a numbered list: line k, the one after, the line that names something."""
+    said = [_sentence(rng) for _ in range(int(rng.integers(2, 9)))]
+    if rng.random() < 0.5:
+        said[-1] = "Stop."
+    text = "\n".join(f"{number}. {sentence}" for number, sentence in enumerate(said, 1))
+    turns = []
+    for index in range(3):
+        at = int(rng.integers(len(said)))
+        kind = pick(rng, ("recite", "after", "number", "count"))
+        if kind == "recite":
+            question, answer = f"Recite line {at + 1}.", said[at]
+        elif kind == "after":
+            nxt = said[at + 1] if at + 1 < len(said) else "The end."
+            question, answer = f"What comes after line {at + 1}?", nxt
+        elif kind == "number":
+            question, answer = f"Which line says: {said[at]}", str(said.index(said[at]) + 1)
+        else:
+            question, answer = "How many lines are there?", str(len(said))
+        turns.append(Turn(f"{text}\n{question}" if index == 0 else question, None, answer))
+    return turns
+
+
+def same_or_not(rng: Rng) -> Exercise:
+    """Whether a name is told in a sentence, and where."""
+    names = [_shop(rng) for _ in range(2)]
+    where = [pick(rng, tuple(SIDES.values())) for _ in range(2)]
+    text = "; ".join(f"{n} is {w}" for n, w in zip(names, where, strict=True)) + "."
+    other = [part for name in names for part in name.split()]
+    asked = pick(rng, (names[0], names[1], " ".join((other[0], other[4], other[2])), _shop(rng)))
+    found = f"Yes, {where[names.index(asked)]}." if asked in names else "No."
+    return [Turn(f"{text}\nIs {asked} there?", None, found)]
+
+
+DOINGS = ("Wait", "Count", "Look", "Turn left", "Turn right", "Move", "Face north", "Face south")
+
+
+def until(rng: Rng) -> Exercise:
+    """A list of what is to be done until something is seen; what is seen, one after the other; each time
+    the item that applies. What is seen is often nearly what the list says."""
+    items = int(rng.integers(1, 5))
+    goals = [(_shop(rng), pick(rng, tuple(SIDES.values()))) for _ in range(items)]
+    doings = [pick(rng, DOINGS) for _ in range(items)]
+    said = [
+        f"{doing} until {shop} is {side}."
+        for doing, (shop, side) in zip(doings, goals, strict=True)
+    ]
+    said.append("Rest.")
+    text = "\n".join(f"{number}. {item}" for number, item in enumerate(said, 1))
+    turns: Exercise = []
+    at = 0
+    while at < items and len(turns) < 12:
+        reached = rng.random() < 0.4
+        seen = [goals[at] if reached else _nearly(rng, goals[at])]
+        if rng.random() < 0.4:
+            seen.insert(int(rng.integers(2)), (_shop(rng), pick(rng, tuple(SIDES.values()))))
+        at += goals[at] in seen
+        words = "; ".join(f"{shop} is {side}" for shop, side in seen) + "."
+        turns.append(Turn(f"{text}\n{words}" if not turns else words, None, said[at]))
+    return turns
+
+
+def _nearly(rng: Rng, goal: tuple[str, str]) -> tuple[str, str]:
+    """Something else than the goal: another side, another word of the name, or another shop."""
+    (shop, side), kind = goal, rng.random()
+    sides = [other for other in SIDES.values() if other != side]
+    if kind < 0.35:
+        return shop, pick(rng, sides)
+    if kind < 0.7:
+        parts, place = shop.split(), int(rng.integers(3))
+        parts[place] = pick(rng, _others(place, parts[place]))
+        return " ".join(parts), side
+    return pick(rng, _others(None, shop)), pick(rng, tuple(SIDES.values()))
+
+
+@lru_cache(maxsize=256)
+def _others(place: int | None, word: str) -> list[str]:
+    """All other names of shops, or all other words that stand at that place of one."""
+    names = [mark.name for mark in load_city("gridtown").landmarks]
+    words = names if place is None else [name.split()[place] for name in names]
+    return sorted(set(words) - {word})
+
+
+def compass(rng: Rng) -> Exercise:
+    """Headings after turns."""
+    names, turns = (
+        directions("absolute"),
+        {"right": 2, "left": -2, "slightly right": 1, "around": 4},
+    )
+    turns |= {"slightly left": -1}
+    at = int(rng.integers(8))
+    turn = pick(rng, tuple(turns))
+    facing = names[(at + turns[turn]) % 8]
+    text = f"You face {names[at]} and turn {turn}. Which way do you face?"
+    return [Turn(text, None, facing)]
+
+
+def _shop(rng: Rng) -> str:
+    mark = pick(rng, load_city("gridtown").landmarks)
+    return str(mark.name)
+
+
+def _sentence(rng: Rng) -> str:
+    facing = pick(rng, directions("absolute"))
+    where = pick(rng, ("the intersection", "the next intersection", "your destination"))
+    side = pick(rng, tuple(SIDES.values()))
+    return str(
+        pick(
+            rng,
+            (
+                f"Move forward until you reach {where}, where {_shop(rng)} is {side}.",
+                f"Turn {pick(rng, ('left', 'right', 'slightly left', 'slightly right'))} "
+                f"to face {facing}.",
+            ),
+        )
+    )
