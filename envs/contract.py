@@ -185,6 +185,10 @@ class World(gymnasium.Env[dict[str, Any], str]):
         """The picture that `render` shows; worlds may add a map or the like."""
         return self._scene.image if self._scene else None
 
+    def sketch(self) -> dict[str, Any]:
+        """What a viewer may draw of this instance beside its pictures: plain data, nothing by default."""
+        return {}
+
     def _observation(self, scene: Scene) -> dict[str, Any]:
         if "image" not in self.observation_space.spaces:  # type: ignore[attr-defined]
             return {"text": scene.text}

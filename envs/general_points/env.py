@@ -190,6 +190,15 @@ class GeneralPointsEnv(World):
             "attempts_left": self._left,
         }
 
+    def sketch(self) -> dict[str, Any]:
+        """The hand, and its first solutions."""
+        return {
+            "kind": "hand",
+            "cards": [str(card) for card in self._cards],
+            "numbers": list(self._numbers),
+            "solutions": list(Solutions(self._numbers, self._target)[:20]),
+        }
+
     def _deal(self, rng: np.random.Generator) -> tuple[Card, ...]:
         """Uniform over the ordered hands that may be dealt: draws until one may."""
         for _ in range(_TRIES):

@@ -32,7 +32,7 @@ from envs.virl import grid
 from envs.virl.actions import FORWARD, STOP, Action, Style, directions
 from envs.virl.answer import read
 from envs.virl.free import FreeJourney, FreeVerdict
-from envs.virl.geo import VIEW_SIDES, Projection
+from envs.virl.geo import VIEW_SIDES, Projection, as_xy
 from envs.virl.language import Wording, observation_words, task_text
 from envs.virl.map_picture import draw_map
 from envs.virl.rail import RailJourney, RailVerdict, lay_rail
@@ -42,6 +42,10 @@ from envs.virl.sources import DATA_SPLITS, SPLITS, Source, city_source, data_sou
 VIRLVerdict = StrEnum(  # type: ignore[misc]
     "VIRLVerdict", {verdict.name: verdict.value for verdict in (*RailVerdict, *FreeVerdict)}
 )
+
+
+NEAR_M = 60.0
+"""How far from the way a sketch shows what is there."""
 
 
 class VIRLEnv(World):
@@ -234,6 +238,32 @@ class VIRLEnv(World):
         )
         street = self._scene.image if self._scene else None
         return birds_eye if street is None else np.concatenate([street, birds_eye], axis=1)
+
+    def sketch(self) -> dict[str, Any]:
+        """A map as (latitude, longitude): the way to go, and what is near it."""
+        route, city = self._route, self._source.city
+        assert route is not None
+        way = [route.start, *(p for leg in route.legs for p in (*leg.path, leg.end))]
+        found: dict[str, Any] = {"kind": "map", "way": [list(place.position) for place in way]}
+        if city is None:
+            return found
+        to_latlng = city.projection.to_latlng
+        at = np.array([city.projection.to_xy(place.position) for place in way])
+        low, high = at.min(0) - NEAR_M, at.max(0) + NEAR_M
+
+        def near(xy: Any) -> bool:
+            return bool(np.all(low <= xy) and np.all(xy <= high))
+
+        ends = [(city.nodes[street.u], city.nodes[street.v]) for street in city.streets]
+        found["streets"] = [
+            [list(to_latlng(as_xy(xy))) for xy in pair] for pair in ends if any(map(near, pair))
+        ]
+        found["landmarks"] = [
+            {"name": mark.name, "at": list(to_latlng(as_xy((mark.x, mark.y))))}
+            for mark in city.landmarks
+            if near((mark.x, mark.y))
+        ]
+        return found
 
     @property
     def _on_the_way(self) -> RailJourney | FreeJourney:

@@ -1,0 +1,74 @@
+"""`python -m amft_mm.replay RUN [RUN ...]` writes replay.html; `--serve` follows a live run.
+
+RUN is a run's folder, a folder of episodes or a folder of demonstrations; several are shown side by side.
+`--gif FILE`, `--mp4 FILE` and `--frames FOLDER` make slides of one episode (`--episode 3`, as counted from
+0).
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from agents.files import whole_file
+from amft_mm.replay.film import frames, save
+from amft_mm.replay.page import parts
+from amft_mm.replay.reader import read_source
+from amft_mm.replay.server import serve
+
+
+def main(arguments: list[str] | None = None) -> None:
+    given = _parser().parse_args(arguments)
+    try:
+        _replay(given)
+    except (FileNotFoundError, ValueError, RuntimeError, OSError) as error:
+        raise SystemExit(f"replay: {error}") from None
+
+
+def _replay(given: argparse.Namespace) -> None:
+    paths = [Path(path) for path in given.runs]
+    film = given.gif or given.mp4 or given.frames
+    if given.serve:
+        server = serve(paths, given.port, limit=given.limit)
+        print(
+            f"http://127.0.0.1:{server.server_port}/ follows {', '.join(given.runs)}; Ctrl+C ends"
+        )
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            server.server_close()
+        return
+    sources = [read_source(path, given.limit) for path in paths]
+    if film:
+        [source] = sources[:1]
+        if not 0 <= given.episode < len(source.episodes):
+            raise ValueError(
+                f"--episode {given.episode}: there are {len(source.episodes)}, counted from 0"
+            )
+        save(frames(source.episodes[given.episode], source.pictures), Path(film))
+        print(film)
+        return
+    out = Path(given.out or (paths[0] / "replay.html" if len(paths) == 1 else "replay.html"))
+    with whole_file(out) as unfinished, unfinished.open("w", encoding="utf-8") as file:
+        file.writelines(parts(sources))
+    count = sum(len(source.episodes) for source in sources)
+    print(f"{out}: {count} episodes, {out.stat().st_size / 1e6:.1f} MB")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("amft_mm.replay", description=__doc__)
+    parser.add_argument("runs", nargs="+", metavar="RUN")
+    parser.add_argument("--out", metavar="FILE", help="the page; default: replay.html in RUN")
+    parser.add_argument("--limit", type=int, default=2000, help="newest episodes of each RUN")
+    parser.add_argument("--serve", action="store_true", help="follow RUN while it trains")
+    parser.add_argument("--port", type=int, default=0, help="of --serve; default: a free one")
+    parser.add_argument("--episode", type=int, default=0, help="for the films, counted from 0")
+    film = parser.add_mutually_exclusive_group()
+    film.add_argument("--gif", metavar="FILE.gif")
+    film.add_argument("--mp4", metavar="FILE.mp4")
+    film.add_argument("--frames", metavar="FOLDER")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

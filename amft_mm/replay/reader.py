@@ -1,0 +1,170 @@
+"""Episodes from wherever they are, as plain data: `read_source(path, limit)` gives a Source.
+
+A path is a run's folder (its rollouts and evaluations, and the metrics beside them), a folder of episodes,
+or a folder of demonstrations. Files are data of others: what is missing or broken is an error in words, and
+nothing in them is executed. Pictures stay as the bytes of their files, by the hash of what they hold.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet as parquet
+
+from agents.demonstrations import COLUMNS, LARGEST_PICTURE
+from agents.worlds import World
+from amft_mm.episodes import MORE
+
+LARGEST_FILE = 20_000_000
+"""Bytes of a picture's file; one that is larger is left out."""
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass
+class Source:
+    """A run or folder."""
+
+    name: str
+    episodes: list[dict[str, Any]]
+    pictures: dict[str, bytes]
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+
+
+def read_source(path: Path, limit: int = 2000) -> Source:
+    """The newest `limit` episodes."""
+    files = sorted(_files(path))
+    if not files:
+        raise FileNotFoundError(
+            f"{path}: there are no episodes here. Give a run's folder (with episodes/ in it), a folder of "
+            "episodes, or a folder of demonstrations (with data/*.parquet)"
+        )
+    pictures: dict[str, bytes] = {}
+    episodes: list[dict[str, Any]] = []
+    for file in reversed(files):
+        for row in _rows(file):
+            if len(episodes) == limit:
+                break
+            episodes.append(_episode(row, pictures))
+    episodes.reverse()
+    return Source(path.resolve().name, episodes, pictures, _metrics(path))
+
+
+def _files(path: Path) -> Iterator[Path]:
+    """By step and name, demonstrations as they come."""
+    if not path.is_dir():
+        raise FileNotFoundError(f"{path} is no folder")
+    if (path / "episodes").is_dir():  # a run, or an evaluation
+        yield from path.glob("episodes/**/*.parquet")
+        yield from path.glob("evaluation/episodes/**/*.parquet")
+    else:
+        yield from path.glob("data/*.parquet")
+        yield from path.glob("*.parquet")
+
+
+def _rows(file: Path) -> Iterator[dict[str, Any]]:
+    try:
+        opened = parquet.ParquetFile(file)
+        names = set(opened.schema_arrow.names)
+        if missing := sorted(set(COLUMNS) - names):
+            raise ValueError(f"{file} lacks the columns {', '.join(missing)}")
+        wanted = [name for name in (*COLUMNS, *MORE) if name in names]
+        for group in range(opened.num_row_groups):
+            yield from opened.read_row_group(group, columns=wanted).to_pylist()
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ValueError(f"{file} cannot be read as parquet: {error!s:.200}") from None
+
+
+def _episode(row: dict[str, Any], pictures: dict[str, bytes]) -> dict[str, Any]:
+    known = [_kept(picture, pictures) for picture in row.get("pictures") or []]
+    at = row.get("picture_of") or [-1] * len(row["messages"])
+    tokens = [_loaded(text) for text in row.get("tokens") or []]
+    slips = set(row.get("slips") or [])
+    turns = []
+    for number, (message, answer) in enumerate(zip(row["messages"], row["answers"], strict=True)):
+        picture = at[number] if number < len(at) else -1
+        turn = {
+            "said": message,
+            "picture": known[picture] if 0 <= picture < len(known) else None,
+            "answer": answer,
+            "reward": _at(row.get("rewards"), number),
+            "verdict": _at(row.get("verdicts"), number) or "",
+            "feedback": _at(row.get("feedback"), number) or "",
+            "expert": _at(row.get("experts"), number) or "",
+            "facts": _loaded(_at(row.get("facts"), number)),
+            "tokens": tokens[number] if number < len(tokens) and tokens[number] else None,
+            "slip": number in slips,
+        }
+        turns.append(turn)
+    options = str(row.get("options") or "{}")
+    seed = int(row.get("seed") or 0)
+    return {
+        "name": str(row.get("name") or ""),
+        "env": str(row.get("world") or ""),
+        "seed": seed,
+        "instance": hashlib.sha1(f"{row.get('world')} {options} {seed}".encode()).hexdigest()[:12],
+        "phase": str(row.get("phase") or "demonstration"),
+        "label": str(row.get("label") or ""),
+        "step": int(row.get("step") or 0),
+        "member": int(row.get("member") or 0),
+        "success": bool(row.get("success")),
+        "stop": str(row.get("stop") or ""),
+        "corrupted": str(row.get("corrupted") or ""),
+        "sketch": sketch_of(str(row.get("world") or ""), options, seed),
+        "turns": turns,
+    }
+
+
+def _kept(picture: Any, pictures: dict[str, bytes]) -> str | None:
+    """The key of a picture whose file is a PNG of a bearable size."""
+    data = (picture or {}).get("bytes") or b""
+    if not data.startswith(PNG) or len(data) > LARGEST_FILE or _pixels(data) > LARGEST_PICTURE:
+        return None
+    key = hashlib.sha1(data).hexdigest()[:16]
+    pictures.setdefault(key, data)
+    return key
+
+
+def _pixels(data: bytes) -> int:
+    """As a PNG's header says."""
+    return int.from_bytes(data[16:20], "big") * int.from_bytes(data[20:24], "big")
+
+
+def _loaded(text: Any) -> Any:
+    try:
+        return json.loads(text) if isinstance(text, str) and text else None
+    except ValueError:
+        return None
+
+
+def _at(values: Any, number: int) -> Any:
+    return values[number] if values is not None and number < len(values) else None
+
+
+@lru_cache(maxsize=4096)
+def _sketch(world: str, options: str, seed: int) -> str:
+    try:
+        env = World(world, json.loads(options)).make()
+        env.reset(seed=seed)
+        return json.dumps(env.unwrapped.sketch())  # type: ignore[attr-defined]
+    except Exception:  # a world that is not here: the episode is shown without
+        return "{}"
+
+
+def sketch_of(world: str, options: str, seed: int) -> Any:
+    """What the world would draw of the instance beside its pictures."""
+    return json.loads(_sketch(world, options, seed)) if world.startswith("amft/") else {}
+
+
+def _metrics(path: Path) -> list[dict[str, Any]]:
+    file = path / "metrics.jsonl"
+    if not file.is_file():
+        return []
+    rows = [_loaded(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    return [row for row in rows if isinstance(row, dict) and "step" in row]
