@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +49,8 @@ def read_source(path: Path, limit: int = 2000) -> Source:
     pictures: dict[str, bytes] = {}
     episodes: list[dict[str, Any]] = []
     for file in reversed(files):
-        for row in _rows(file):
-            if len(episodes) == limit:
-                break
-            episodes.append(_episode(row, pictures))
-    episodes.reverse()
+        rows = list(islice(_rows(file), limit - len(episodes)))
+        episodes = [_episode(row, pictures) for row in rows] + episodes
     return Source(path.resolve().name, episodes, pictures, _metrics(path))
 
 
