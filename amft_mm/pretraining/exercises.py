@@ -14,7 +14,7 @@ from amft_mm.pretraining.cards import cards_by_a_rule, one_card, table_by_a_rule
 from amft_mm.pretraining.exercise import Exercise, Rng
 from amft_mm.pretraining.forms import cards_form, math_form, street_form
 from amft_mm.pretraining.streets import one_side, one_sign, one_view, sign_part, street_corner
-from amft_mm.pretraining.texts import compass, echo, echo_of_words, lines, same_or_not, sums, until
+from amft_mm.pretraining.texts import compass, echo, echo_of_words, lines, same_or_not, sums
 
 Kinds = dict[str, tuple[Callable[[Rng], Exercise], float]]
 """What there is to draw from, each with its share."""
@@ -46,7 +46,6 @@ SHORT_TEXT: Kinds = {
     "same_or_not": (same_or_not, 0.1),
     "compass": (compass, 0.08),
 }
-FOLLOWING: Kinds = {"until": (until, 1.0)}
 TEXT_FORMS: Kinds = {
     "cards_form_in_words": (partial(cards_form, visual=False), 0.4),
     "street_form_in_words": (partial(street_form, visual=False), 0.3),

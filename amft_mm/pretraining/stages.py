@@ -19,7 +19,6 @@ from amft_mm.batching import by_length
 from amft_mm.pretraining import seeing
 from amft_mm.pretraining.exercises import (
     ECHOES,
-    FOLLOWING,
     FORMS,
     SHORT_SIGHT,
     SHORT_TEXT,
@@ -210,29 +209,10 @@ class Settling(_Speaking):
         self.after: Mapping[str, torch.nn.Module] = {"together": policy.model}
 
 
-class Following(_Speaking):
-    """The whole model, mostly by lists that are to be followed while things are seen."""
-
-    number = 6
-    parts: ClassVar = {
-        "following": FOLLOWING,
-        "sight": STREETS,
-        "text": SHORT_TEXT,
-        "forms": FORMS,
-    }
-    asked: ClassVar = (FOLLOWING, STREETS, SHORT_TEXT, FORMS)
-
-    def __init__(self, policy: Policy) -> None:
-        super().__init__(policy)
-        self.module = policy.model
-        self.after: Mapping[str, torch.nn.Module] = {"settling": policy.model}
-
-
 STAGES: dict[str, Callable[[Policy], Any]] = {
     "seeing": Seeing,
     "copying": Copying,
     "reading": Reading,
     "together": Together,
     "settling": Settling,
-    "following": Following,
 }

@@ -88,55 +88,6 @@ def same_or_not(rng: Rng) -> Exercise:
     return [Turn(f"{text}\nIs {asked} there?", None, found)]
 
 
-DOINGS = ("Wait", "Count", "Look", "Turn left", "Turn right", "Move", "Face north", "Face south")
-
-
-def until(rng: Rng) -> Exercise:
-    """A list of what is to be done until something is seen; what is seen, one after the other; each time
-    the item that applies. What is seen is often nearly what the list says."""
-    items = int(rng.integers(1, 5))
-    goals = [(_shop(rng), pick(rng, tuple(SIDES.values()))) for _ in range(items)]
-    doings = [pick(rng, DOINGS) for _ in range(items)]
-    said = [
-        f"{doing} until {shop} is {side}."
-        for doing, (shop, side) in zip(doings, goals, strict=True)
-    ]
-    said.append("Rest.")
-    text = "\n".join(f"{number}. {item}" for number, item in enumerate(said, 1))
-    turns: Exercise = []
-    at = 0
-    while at < items and len(turns) < 12:
-        reached = rng.random() < 0.4
-        seen = [goals[at] if reached else _nearly(rng, goals[at])]
-        if rng.random() < 0.4:
-            seen.insert(int(rng.integers(2)), (_shop(rng), pick(rng, tuple(SIDES.values()))))
-        at += goals[at] in seen
-        words = "; ".join(f"{shop} is {side}" for shop, side in seen) + "."
-        turns.append(Turn(f"{text}\n{words}" if not turns else words, None, said[at]))
-    return turns
-
-
-def _nearly(rng: Rng, goal: tuple[str, str]) -> tuple[str, str]:
-    """Something else than the goal: another side, another word of the name, or another shop."""
-    (shop, side), kind = goal, rng.random()
-    sides = [other for other in SIDES.values() if other != side]
-    if kind < 0.35:
-        return shop, pick(rng, sides)
-    if kind < 0.7:
-        parts, place = shop.split(), int(rng.integers(3))
-        parts[place] = pick(rng, _others(place, parts[place]))
-        return " ".join(parts), side
-    return pick(rng, _others(None, shop)), pick(rng, tuple(SIDES.values()))
-
-
-@lru_cache(maxsize=256)
-def _others(place: int | None, word: str) -> list[str]:
-    """All other names of shops, or all other words that stand at that place of one."""
-    names = [mark.name for mark in load_city("gridtown").landmarks]
-    words = names if place is None else [name.split()[place] for name in names]
-    return sorted(set(words) - {word})
-
-
 def compass(rng: Rng) -> Exercise:
     """Headings after turns."""
     names, turns = (

@@ -237,17 +237,3 @@ def test_the_exam_of_the_model_in_the_box():
     for name, share in claimed.items():
         noise = 3 * (max(share * (1 - share), 0.01) / count) ** 0.5
         assert abs(found[name] - share) < noise + 0.03, (name, found[name], share)
-
-
-@pytest.mark.parametrize("seed", range(40))
-def test_lists_are_followed_to_the_letter(seed):
-    """Read again from the words alone: an item holds until what it names is seen on the side it names."""
-    turns = texts.until(np.random.default_rng(seed))
-    *listed, seen = turns[0].text.split("\n")
-    items = [line.split(". ", 1)[1] for line in listed]
-    at = 0
-    for words in [seen, *(turn.text for turn in turns[1:])]:
-        goal = items[at].partition(" until ")[2].rstrip(".")
-        at += goal in words.rstrip(".").split("; ")
-        answer, turns = turns[0].answer, turns[1:]
-        assert answer == items[at]
