@@ -1,0 +1,158 @@
+"""`python -m amft_mm.watch RUN` shows a run in the terminal: how far, mu, success, verdicts; Ctrl+C ends it.
+
+It reads what the run writes and touches nothing, so it may be started and stopped at will, also over ssh.
+Where there is no terminal, or with `--once`, it prints what there is and ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from amft_mm.curves import is_success
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+LINES = {
+    "mu": "mu",
+    "success of rollouts": "rollout/success",
+    "return": "rollout/return",
+    "loss of imitation": "loss/imitation",
+    "entropy": "policy/entropy",
+}
+SHARES = ("mu", "rollout/success")
+"""Drawn from 0 to 1; others between their least and most."""
+RECENT = 20
+"""Steps that the time left is told by."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser("amft_mm.watch", description=__doc__)
+    parser.add_argument("run", type=Path, metavar="RUN")
+    parser.add_argument("--once", action="store_true", help="print what there is, and end")
+    given = parser.parse_args(arguments)
+    if not (given.run / "config.yaml").is_file():
+        raise SystemExit(f"watch: {given.run} holds no run: give the folder that `out=` names")
+    console = Console()
+    if given.once or not console.is_terminal:
+        console.print(picture(given.run, console.width))
+        return
+    try:
+        with Live(console=console, screen=True, auto_refresh=False) as live:
+            while True:
+                live.update(picture(given.run, console.width), refresh=True)
+                time.sleep(1.0)
+    except KeyboardInterrupt:
+        console.print(picture(given.run, console.width))
+
+
+def picture(run: Path, width: int) -> RenderableType:
+    """The run as it is now, for a terminal of that width. Names are text, never markup."""
+    config, rows = OmegaConf.load(run / "config.yaml"), read_rows(run / "metrics.jsonl")
+    last = int(config.train.warmup_steps + config.train.steps)
+    steps = [row for row in rows if row.get("phase") != "evaluation"]
+    head = Text(f"{run}   {config.env.name}, {config.method.name}, seed {config.seed}", "bold")
+    if not steps:
+        return Group(head, Text("has not made a step yet"))
+    now = steps[-1]
+    left = time_left(steps, last)
+    done = Text(f"step {now['step']} of {last}, {now['phase']}, {left}")
+    return Group(
+        head,
+        done,
+        ProgressBar(total=last, completed=now["step"], width=max(10, min(width - 2, 80))),
+        Text(),
+        _lines(steps, max(8, width - 44)),
+        Text(),
+        *_evaluations(rows),
+        *_verdicts(now, max(8, width - 44)),
+    )
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Whole lines alone: the last one may be on its way."""
+    if not path.is_file():
+        return []
+    return list(_loaded(path.read_text(encoding="utf-8").splitlines()))
+
+
+def _loaded(lines: Sequence[str]) -> Iterator[dict[str, Any]]:
+    for line in lines:
+        try:
+            row = json.loads(line)
+        except ValueError:
+            return
+        if isinstance(row, dict) and "step" in row:
+            yield row
+
+
+def time_left(steps: Sequence[dict[str, Any]], last: int) -> str:
+    times = [row["time/step"] for row in steps[-RECENT:] if "time/step" in row]
+    if steps[-1]["step"] >= last:
+        return "done"
+    if not times:
+        return "time left not known"
+    seconds = sum(times) / len(times) * (last - steps[-1]["step"])
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min left" if hours else f"{minutes} min left"
+
+
+def sparkline(values: Sequence[float], width: int, low: float, high: float) -> str:
+    """Means of equal stretches, as blocks; not more than there are values."""
+    width = min(width, len(values))
+    edges = [round(i * len(values) / width) for i in range(width + 1)] if width else [0]
+    means = [sum(values[a:b]) / (b - a) for a, b in pairwise(edges) if b > a]
+    span = high - low
+    places = [(mean - low) / span if span > 0 else 0.5 for mean in means]
+    return "".join(BLOCKS[min(7, max(0, math.floor(place * 8)))] for place in places)
+
+
+def _lines(steps: Sequence[dict[str, Any]], width: int) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for label, key in LINES.items():
+        values = [float(row[key]) for row in steps if isinstance(row.get(key), int | float)]
+        if values:
+            low, high = (0.0, 1.0) if key in SHARES else (min(values), max(values))
+            line = sparkline(values, width, low, high)
+            table.add_row(Text(label), Text(f"{values[-1]:.3g}", "bold"), Text(line, "cyan"))
+    return table
+
+
+def _evaluations(rows: Sequence[dict[str, Any]]) -> list[RenderableType]:
+    found = [row for row in rows if row.get("phase") == "evaluation"]
+    if not found:
+        return []
+    shares = {k: v for k, v in found[-1].items() if is_success(k)}
+    told = "   ".join(
+        f"{key.removeprefix('eval/').removesuffix('/success')} {share:.1%}"
+        for key, share in shares.items()
+    )
+    return [Text(f"evaluated after step {found[-1]['step']}:  {told}"), Text()]
+
+
+def _verdicts(row: dict[str, Any], width: int) -> list[RenderableType]:
+    """The last rollouts' verdicts, most frequent first."""
+    prefix = "rollout/verdict/"
+    shares = {k.removeprefix(prefix): v for k, v in row.items() if k.startswith(prefix)}
+    if not shares:
+        return []
+    table = Table.grid(padding=(0, 2))
+    for name, share in sorted(shares.items(), key=lambda item: -item[1])[:6]:
+        table.add_row(Text(name), Text(f"{share:.0%}", "bold"), Text("█" * round(share * width)))
+    return [Text("verdicts of the last rollouts"), table]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""A run in the terminal: what it shows is what the run wrote, at any width, while it writes."""
+
+import io
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from amft_mm.watch import main, picture, sparkline, time_left
+
+ROOT = Path(__file__).parents[2]
+
+
+def run_of(folder, rows, cut=""):
+    folder.mkdir()
+    (folder / "config.yaml").write_text(
+        "env: {name: virl}\nmethod: {name: amft}\nseed: 3\ntrain: {warmup_steps: 10, steps: 30}\n"
+    )
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + cut)
+    return folder
+
+
+def step(number, **figures):
+    return {"step": number, "phase": "mix", "mu": number / 40, "time/step": 6.0, **figures}
+
+
+ROWS = [
+    *(
+        step(n, **{"rollout/success": n / 40, "rollout/verdict/[red]right": 0.75})
+        for n in range(1, 21)
+    ),
+    {"step": 20, "phase": "evaluation", "eval/id/success": 0.5, "eval/id/stop/success": 0.5},
+]
+
+
+def drawn(folder, width=100):
+    console = Console(file=io.StringIO(), width=width, force_terminal=False)
+    console.print(picture(folder, width))
+    return console.file.getvalue()
+
+
+def test_it_tells_what_the_run_wrote(tmp_path):
+    text = drawn(run_of(tmp_path / "run", ROWS, cut='{"step": 21, "ph'))
+    assert "virl, amft, seed 3" in text
+    assert "step 20 of 40, mix, 2 min left" in text
+    assert "id 50.0%" in text
+    assert "▁" in text
+    assert "[red]right" in text  # a name, not markup
+    assert "75%" in text
+
+
+@pytest.mark.parametrize("width", [20, 40, 80, 200])
+def test_it_fits_any_terminal(tmp_path, width):
+    lines = drawn(run_of(tmp_path / "run", ROWS), width).splitlines()
+    assert max(len(line) for line in lines) <= width
+
+
+def test_a_run_that_has_not_begun_and_one_that_is_none(tmp_path):
+    assert "not made a step yet" in drawn(run_of(tmp_path / "run", []))
+    with pytest.raises(SystemExit, match="holds no run"):
+        main([str(tmp_path)])
+
+
+def test_lines_of_blocks():
+    assert sparkline([0.0, 0.5, 1.0], 10, 0.0, 1.0) == "▁▅█"
+    assert len(sparkline(list(range(1000)), 50, 0, 999)) == 50
+    assert sparkline([2.0, 2.0], 5, 2.0, 2.0) == "▅▅"
+    assert sparkline([], 5, 0, 1) == ""
+
+
+def test_the_time_left_is_that_of_the_last_steps():
+    slow = [{"step": n, "time/step": 100.0} for n in range(1, 50)]
+    quick = [{"step": n, "time/step": 36.0} for n in range(50, 71)]
+    assert time_left([*slow, *quick], 170) == "1 h 0 min left"
+    assert time_left([*slow, *quick], 70) == "done"
+
+
+@pytest.mark.slow
+def test_it_follows_a_run_on_a_terminal_that_is_resized(tmp_path):
+    """On a real pseudo-terminal: new rows appear, a resize is survived, Ctrl+C ends it in order."""
+    import fcntl
+    import struct
+    import termios
+
+    folder = run_of(tmp_path / "run", ROWS)
+    ours, theirs = pty.openpty()
+
+    def resize(lines, columns):
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
+    resize(30, 90)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color"}
+    environment.pop("COLUMNS", None)
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "amft_mm.watch", str(folder)],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=environment,
+        start_new_session=True,
+    )
+    seen = ""
+
+    def wait_for(words):
+        nonlocal seen
+        started = time.monotonic()
+        while words not in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen):
+            assert time.monotonic() - started < 60, seen[-2000:]
+            seen += os.read(ours, 65536).decode(errors="replace")
+
+    wait_for("step 20 of 40")
+    with (folder / "metrics.jsonl").open("a") as lines:
+        lines.write(json.dumps(step(21)) + "\n")
+    wait_for("step 21 of 40")
+    resize(12, 40)
+    with (folder / "metrics.jsonl").open("a") as lines:
+        lines.write(json.dumps(step(22)) + "\n")
+    wait_for("step 22 of 40")
+    watching.send_signal(signal.SIGINT)
+    assert watching.wait(30) == 0
