@@ -33,7 +33,7 @@ class AMFT:
     ) -> None:
         if not 0 <= beta < 1:
             raise ValueError(f"balance: beta={beta} must be from 0 up to, but not, 1")
-        self._logit = _logit(share("start", min(max(start, lowest), highest)))
+        self._logit = _logit(min(max(share("start", start), lowest), highest))
         self._rate, self._beta, self._doubt, self._patience = rate, beta, doubt, patience
         self._bounds = _logit(share("lowest", lowest)), _logit(share("highest", highest))
         self._mean = self._square = self._weight = 0.0

@@ -11,7 +11,7 @@ A run is a name, a folder and a list of settings; everything else is read from i
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -22,8 +22,10 @@ from omegaconf import DictConfig, OmegaConf
 from amft_mm.methods import methods
 from envs.contract import one_of
 
-Choice = dict[str, Any]
-"""What was searched for and found: settings and their values."""
+Settings = dict[str, Any]
+"""By name, as `train.lr: 0.001`."""
+Choice = Settings
+"""What was searched for and found."""
 VALIDATION = "train"
 """The split that trials are compared on, by instances that no run trains on."""
 
@@ -50,7 +52,8 @@ class Variant:
     """A method as it is compared: a preset with other settings, perhaps some that are searched for."""
 
     name: str
-    settings: tuple[str, ...]
+    method: str
+    settings: Settings
     search: dict[str, list[Any]]
 
 
@@ -60,11 +63,11 @@ class Grid:
         self.out = Path(plain["out"])
         self.envs: list[str] = plain["envs"]
         self.variants = [variant(name, plain) for name in plain["methods"]]
-        self._budgets: dict[str, list[str]] = plain["budgets"]
-        self._conditions: dict[str, list[str]] = plain["conditions"]
+        self._budgets: dict[str, Settings] = plain["budgets"]
+        self._conditions: dict[str, Settings] = plain["conditions"]
         self._seeds, self._more = int(plain["seeds"]), plain["more_seeds"]
         self._tune_seed = int(plain["tune_seed"])
-        self._evaluation = [f"eval.{name}={value}" for name, value in plain["eval"].items()]
+        self._evaluation = {f"eval.{name}": value for name, value in plain["eval"].items()}
         for env in self.envs:
             one_of("envs", env, tuple(self._budgets))
         self._part, self._parts = shard(str(plain["shard"]))
@@ -85,9 +88,10 @@ class Grid:
         return range(max(self._seeds, int(self._more.get(method, 0))))
 
     def _warm(self, env: str, seed: int) -> Run:
-        settings = [f"env={env}", *self._budgets[env], "train.steps=0", f"seed={seed}"]
-        settings += [f"demos.seed={seed}", *self._evaluation, "eval.every=0"]
-        return Run(env, "warm", "sft", seed, self.out / "warm" / f"{env}-{seed}", tuple(settings))
+        settings = {**self._budgets[env], **self._evaluation, "eval.every": 0, "train.steps": 0}
+        settings |= {"seed": seed, "demos.seed": seed}
+        folder = self.out / "warm" / f"{env}-{seed}"
+        return Run(env, "warm", "sft", seed, folder, words_of(env, "sft", settings))
 
     def _all_trials(self) -> Iterator[Run]:
         for env, method in product(self.envs, self.variants):
@@ -98,7 +102,7 @@ class Grid:
                 choice = dict(zip(names, values, strict=True))
                 label = ",".join(f"{n.rsplit('.', 1)[-1]}={v:g}" for n, v in choice.items())
                 folder = self.out / "trials" / env / method.name / label
-                settings = [f"env.splits=[{VALIDATION}]", "eval.every=0"]
+                settings = {"env.splits": [VALIDATION], "eval.every": 0}
                 yield self._after_warm(
                     env, "trial", method, self._tune_seed, folder, choice, settings
                 )
@@ -121,19 +125,36 @@ class Grid:
         seed: int,
         folder: Path,
         choice: Choice,
-        more: Sequence[str],
+        more: Settings,
     ) -> Run:
         warm = self._warm(env, seed).folder
-        settings = [f"env={env}", *self._budgets[env], *self._evaluation, *method.settings]
-        settings += [f"{name}={value}" for name, value in choice.items()]
-        settings += [f"train.warm_from={warm}", f"seed={seed}", f"demos.seed={seed}"]
-        if not any(word.startswith("demos.") for word in more):
-            settings.append(f"demos.folder={warm / 'demos'}")
-        return Run(env, condition, method.name, seed, folder, (*settings, *more), choice)
+        settings = {**self._budgets[env], **self._evaluation, **method.settings, **choice}
+        settings |= {"train.warm_from": str(warm), "seed": seed, "demos.seed": seed, **more}
+        if not any(name.startswith("demos.") for name in more):
+            settings["demos.folder"] = str(warm / "demos")
+        words = words_of(env, method.method, settings)
+        return Run(env, condition, method.name, seed, folder, words, choice)
 
     def _mine(self, name: str) -> bool:
         """A method's trials and runs on an environment stay in one shard."""
         return zlib.crc32(name.encode()) % self._parts == self._part
+
+
+def words_of(env: str, method: str, settings: Settings) -> tuple[str, ...]:
+    """As they are written on the command line. A method's own parts check what they are given."""
+    told = [
+        f"{'++' if name.startswith('method.') else ''}{name}={_written(value)}"
+        for name, value in settings.items()
+    ]
+    return (f"env={env}", f"method={method}", *told)
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{','.join(map(_written, value))}]"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)
 
 
 def variant(name: str, config: dict[str, Any]) -> Variant:
@@ -141,8 +162,9 @@ def variant(name: str, config: dict[str, Any]) -> Variant:
     own = config["variants"].get(name)
     if own is None:
         one_of("methods", name, (*methods(), *config["variants"]))
-        own = {"settings": [f"method={name}"]}
-    return Variant(name, tuple(own["settings"]), {**config["search"], **own.get("search", {})})
+        own = {"method": name}
+    search = {**config["search"], **own.get("search", {})}
+    return Variant(name, own["method"], own.get("settings", {}), search)
 
 
 def shard(text: str) -> tuple[int, int]:

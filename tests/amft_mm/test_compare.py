@@ -179,13 +179,13 @@ def test_budgets_that_differ_are_said_to_differ():
 
 TINY = [
     "methods=[sft,amft,broken]",
-    "+variants.broken={settings:[method=amft,method.balance.start=7]}",
+    "+variants.broken={method:amft,settings:{method.balance.start:7}}",
     "seeds=1",
     "more_seeds={}",
     "search={train.lr:[0.001]}",
     "eval={every:2,episodes:2}",
-    "budgets.math=[model.name=tiny-random,demos.n=4,limits.max_new_tokens=8,train.warmup_steps=2,train.steps=2,"
-    "train.warmup_demos=2,train.demos=2,train.tasks=2,train.group=2]",
+    "++budgets.math={model.name:tiny-random,demos.n:4,limits.max_new_tokens:8,train.warmup_steps:2,train.steps:2,"
+    "train.warmup_demos:2,train.demos:2,train.tasks:2,train.group:2}",
     "jobs=2",
 ]
 
