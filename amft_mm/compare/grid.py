@@ -56,6 +56,11 @@ class Variant:
     settings: Settings
     search: dict[str, list[Any]]
 
+    def choices(self) -> list[Choice]:
+        names = sorted(self.search)
+        values = product(*(self.search[name] for name in names))
+        return [dict(zip(names, one, strict=True)) for one in values]
+
 
 class Grid:
     def __init__(self, config: DictConfig) -> None:
@@ -95,11 +100,10 @@ class Grid:
 
     def _all_trials(self) -> Iterator[Run]:
         for env, method in product(self.envs, self.variants):
-            names = sorted(method.search)
-            if not self._mine(f"{env}/{method.name}"):
-                continue
-            for values in product(*(method.search[name] for name in names)):
-                choice = dict(zip(names, values, strict=True))
+            choices = method.choices()
+            if len(choices) < 2 or not self._mine(f"{env}/{method.name}"):
+                continue  # there is nothing to choose, or others do
+            for choice in choices:
                 label = ",".join(f"{n.rsplit('.', 1)[-1]}={v:g}" for n, v in choice.items())
                 folder = self.out / "trials" / env / method.name / label
                 settings = {"env.splits": [VALIDATION], "eval.every": 0}
@@ -111,7 +115,7 @@ class Grid:
         for env, method in product(self.envs, self.variants):
             if not self._mine(f"{env}/{method.name}"):
                 continue
-            choice = chosen.get((env, method.name), {})
+            choice = chosen.get((env, method.name), method.choices()[0])
             for condition, settings in self._conditions.items():
                 for seed in self.seeds_of(method.name):
                     folder = self.out / "runs" / env / condition / method.name / str(seed)
