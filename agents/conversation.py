@@ -139,14 +139,10 @@ class Conversation:
 
     def say(self, text: str, *, learnt: bool = True) -> str:
         """Appends an answer written by another, as this model would have to write it."""
-        ids = self.written(text)
+        ids = self._dialect.answer(text)
         said = self.act(ids)
         self.answers[-1] = replace(self.answers[-1], given=len(ids), learnt=learnt)
         return said
-
-    def written(self, text: str) -> list[int]:
-        """An answer's ids, as this model would have to write it."""
-        return self._dialect.answer(text)
 
     def begin(self, ids: list[int]) -> bool:
         """Appends the beginning of an answer. False, with nothing appended, where the rest would then

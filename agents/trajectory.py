@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,3 +60,11 @@ class Trajectory:
     def failed(self) -> bool:
         """Whether it has to be kept out of every loss."""
         return self.stop == ERROR
+
+
+def by_task(trajectories: Iterable[Trajectory]) -> dict[int, list[Trajectory]]:
+    """The groups: episodes of the same task instance, in order."""
+    groups: dict[int, list[Trajectory]] = {}
+    for trajectory in trajectories:
+        groups.setdefault(trajectory.task, []).append(trajectory)
+    return groups

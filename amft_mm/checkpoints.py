@@ -58,6 +58,11 @@ def latest(folder: Path) -> Path | None:
     return found[-1] if found else None
 
 
+def told(folder: Path) -> str:
+    """Which ones there are, for messages."""
+    return ", ".join(path.name for path in sorted(folder.glob(f"{PREFIX}*"))) or "none"
+
+
 def load(path: Path) -> dict[str, Any]:
     """The state; random states are put back. Plain data and tensors alone are read."""
     try:

@@ -72,9 +72,9 @@ def load_weights(policy: Policy, run: Path, wanted: str) -> str:
     else:
         path = checkpoints.path_of(folder, int(wanted)) if wanted.isdigit() else None
     if path is None or not path.is_dir():
-        there = ", ".join(p.name for p in sorted(folder.glob("step_*"))) or "none"
         raise FileNotFoundError(
-            f"checkpoint={wanted!r} is not in {folder}: give last, best or a step; there: {there}"
+            f"checkpoint={wanted!r} is not in {folder}: give last, best or a step; "
+            f"there: {checkpoints.told(folder)}"
         )
     policy.model.load_state_dict(checkpoints.load(path)["model"], strict=False)
     return f"{run.name}/{path.name}"

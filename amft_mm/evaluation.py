@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 
 from agents.engines.base import GREEDY, Engine, Sampling
 from agents.policy import Policy
-from agents.trajectory import Trajectory
+from agents.trajectory import Trajectory, by_task
 from agents.worlds import World
 from amft_mm.episodes import Recorder
 from amft_mm.intervals import pass_at, wilson
@@ -117,7 +117,7 @@ class Evaluator:
         }
         row |= {k: v for k, v in metrics.items() if k.startswith(("verdict/", "stop/"))}
         if tries > 1:
-            groups = self._team.gather(_by_task(played.mine))
+            groups = self._team.gather(_tries(played.mine))
             for k in sorted({1, tries}):
                 row[f"pass@{k}"] = float(np.mean([pass_at(k, n, right) for n, right in groups]))
         return {f"eval/{split}/{name}": value for name, value in row.items()}
@@ -138,10 +138,7 @@ class Evaluator:
             stage.close()
 
 
-def _by_task(trajectories: list[Trajectory]) -> list[tuple[int, int]]:
+def _tries(trajectories: list[Trajectory]) -> list[tuple[int, int]]:
     """(tries that did not fail, successes) of each task instance."""
-    tries: dict[int, list[bool]] = {}
-    for trajectory in trajectories:
-        if not trajectory.failed:
-            tries.setdefault(trajectory.task, []).append(trajectory.success)
-    return [(len(outcomes), sum(outcomes)) for outcomes in tries.values()]
+    tries = by_task(t for t in trajectories if not t.failed).values()
+    return [(len(members), sum(t.success for t in members)) for members in tries]

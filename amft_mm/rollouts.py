@@ -21,7 +21,7 @@ from agents.engines.base import Engine, Sampling
 from agents.experts import BadEpisode, demonstrate
 from agents.policy import Policy
 from agents.rollout import Given, Plan, play, summary
-from agents.trajectory import Trajectory
+from agents.trajectory import Trajectory, by_task
 from agents.worlds import World, Worlds
 from amft_mm.credit import advantages
 from amft_mm.learner import Example
@@ -143,11 +143,8 @@ def light(trajectory: Trajectory) -> Trajectory:
 
 def credited(trajectories: Sequence[Trajectory], credit: dict[str, Any]) -> list[Example]:
     """Examples of the episodes that did not fail, group by group."""
-    groups: dict[int, list[Trajectory]] = {}
-    for trajectory in trajectories:
-        groups.setdefault(trajectory.task, []).append(trajectory)
     examples = []
-    for members in groups.values():
+    for members in by_task(trajectories).values():
         rewards = [None if t.failed else answer_rewards(t) for t in members]
         outcomes = [float(t.success) for t in members if not t.failed]
         rate = float(np.mean(outcomes)) if outcomes else 0.0

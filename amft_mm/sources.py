@@ -19,7 +19,7 @@ from agents.engines.base import Engine
 from agents.policy import Policy
 from agents.rollout import Given
 from agents.seeds import mixed_seed
-from agents.trajectory import Trajectory
+from agents.trajectory import Trajectory, by_task
 from amft_mm.guidance.base import Group, Guidance, Place, success_rate
 from amft_mm.learner import Example
 from amft_mm.rollouts import Guided, Played, Stage, credited, play_settings
@@ -194,13 +194,6 @@ def beginning(row: Demonstration, share: float, policy: Policy) -> Given:
     begun = written[whole][:left] if whole < len(written) and whole not in row.slips else []
     learnt = tuple(number not in row.slips for number in range(whole))
     return Given(tuple(row.answers[:whole]), learnt, tuple(begun))
-
-
-def by_task(trajectories: Iterable[Trajectory]) -> dict[int, list[Trajectory]]:
-    groups: dict[int, list[Trajectory]] = {}
-    for trajectory in trajectories:
-        groups.setdefault(trajectory.task, []).append(trajectory)
-    return groups
 
 
 def together(figures: Sequence[dict[str, float]]) -> dict[str, float]:

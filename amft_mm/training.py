@@ -346,10 +346,10 @@ class Trainer:
         """Begins where another run's warm-up ended, with its weights and optimizer."""
         path = checkpoints.path_of(run / "checkpoints", self._warmup)
         if not path.is_dir():
-            there = ", ".join(p.name for p in sorted(path.parent.glob("step_*"))) or "none"
             raise FileNotFoundError(
                 f"train.warm_from={run}: there is no checkpoint of the end of a warm-up of "
-                f"train.warmup_steps={self._warmup} (there: {there}); a run with train.steps=0 leaves one"
+                f"train.warmup_steps={self._warmup} (there: {checkpoints.told(path.parent)}); "
+                "a run with train.steps=0 leaves one"
             )
         self._load(path)
 

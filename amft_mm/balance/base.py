@@ -64,13 +64,10 @@ class Weighing(Protocol):
         ...
 
 
-class Meeting:
-    """What balances that decide on seeing both gradients have in common."""
+class Unmoved:
+    """A balance that is told nothing and remembers nothing."""
 
     learns = False
-
-    def mu(self, step: int) -> float:
-        return 0.5
 
     def update(self, seen: Seen) -> dict[str, float]:
         return {}
@@ -80,6 +77,16 @@ class Meeting:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         pass
+
+
+class Meeting(Unmoved):
+    """What balances that decide on seeing both gradients have in common."""
+
+    def __init__(self, steps: int) -> None:
+        pass
+
+    def mu(self, step: int) -> float:
+        return 0.5
 
 
 def share(name: str, value: float) -> float:

@@ -11,9 +11,6 @@ from amft_mm.balance.base import Gradients, Meeting
 
 
 class GradNorm(Meeting):
-    def __init__(self, steps: int) -> None:
-        pass
-
     def weights(self, step: int, gradients: Gradients) -> tuple[float, float]:
         explored, imitated = gradients.exploration_norm, gradients.imitation_norm
         if not explored * imitated > 0:

@@ -9,9 +9,6 @@ from amft_mm.balance.base import Gradients, Meeting
 
 
 class MGDA(Meeting):
-    def __init__(self, steps: int) -> None:
-        pass
-
     def weights(self, step: int, gradients: Gradients) -> tuple[float, float]:
         explored, imitated = gradients.exploration_norm**2, gradients.imitation_norm**2
         if not explored * imitated > 0:  # the shortest would be none at all

@@ -10,9 +10,6 @@ from amft_mm.balance.base import Gradients, Meeting
 
 
 class PCGrad(Meeting):
-    def __init__(self, steps: int) -> None:
-        pass
-
     def weights(self, step: int, gradients: Gradients) -> tuple[float, float]:
         conflict = min(gradients.product, 0.0)
         if not conflict:

@@ -13,28 +13,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
-from amft_mm.balance.base import Seen, share
+from amft_mm.balance.base import Unmoved, share
 
 
-class Schedule:
-    learns = False
-
+class Schedule(Unmoved):
     def __init__(self, mu_at: Callable[[int], float]) -> None:
         self._mu_at = mu_at
 
     def mu(self, step: int) -> float:
         return self._mu_at(step)
-
-    def update(self, seen: Seen) -> dict[str, float]:
-        return {}
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        pass
 
 
 def fixed(steps: int, mu: float = 0.5) -> Schedule:

@@ -8,6 +8,7 @@ it into the page as text, never as markup.
 from __future__ import annotations
 
 import base64
+import html
 import json
 from collections.abc import Iterator, Sequence
 from importlib import resources
@@ -34,7 +35,7 @@ def parts(sources: Sequence[Source], live: bool = False) -> Iterator[str]:
     yield "<meta name='viewport' content='width=device-width, initial-scale=1'>\n"
     yield "<meta http-equiv='Content-Security-Policy' content=\"default-src 'none'; img-src data:; "
     yield "style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'\">\n"
-    yield f"<title>{_text(title)}</title>\n<style>{style}</style></head>\n{body}\n"
+    yield f"<title>{html.escape(title)}</title>\n<style>{style}</style></head>\n{body}\n"
     yield _block("index", index(sources) | {"live": live})
     for number, source in enumerate(sources):
         for place, episode in enumerate(source.episodes):
@@ -91,9 +92,3 @@ def _block(name: str, value: Any) -> str:
     text = json.dumps(value, ensure_ascii=True, separators=(",", ":"))
     text = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
     return f"<script type='application/json' id='{name}'>{text}</script>\n"
-
-
-def _text(words: str) -> str:
-    import html
-
-    return html.escape(words)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from agents.trajectory import Trajectory
+from agents.trajectory import by_task
 from amft_mm.exploration import reinforce
 from amft_mm.learner import Example
 from amft_mm.utility.base import MOST, Look, View, look_at
@@ -25,12 +25,9 @@ class LogSuccess:
     def look(self, view: View) -> Look | None:
         if not view.is_due(self._every):
             return None
-        groups: dict[int, list[Trajectory]] = {}
-        for trajectory in view.trajectories:
-            if not trajectory.failed and trajectory.conversation.answers:
-                groups.setdefault(trajectory.task, []).append(trajectory)
+        played = [t for t in view.trajectories if not t.failed and t.conversation.answers]
         examples: list[Example] = []
-        for members in groups.values():
+        for members in by_task(played).values():
             won = [t for t in members if t.success]
             for trajectory in won:
                 examples.append(_weighted(Example(trajectory.conversation), 1 / len(won)))

@@ -226,11 +226,10 @@ class VIRLEnv(World):
         assert route is not None
         city = self._source.city
         to_xy = (city.projection if city else Projection(route.start.position)).to_xy
-        way = [route.start, *(p for leg in route.legs for p in (*leg.path, leg.end))]
         height = self._tile[0] * 2 if self._visual else 448
         birds_eye = draw_map(
             city,
-            way=[to_xy(place.position) for place in way],
+            way=[to_xy(place.position) for place in route.way],
             walked=[to_xy(place.position) for place in journey.walked],
             position=to_xy(journey.place.position),
             heading=journey.heading,
@@ -243,12 +242,14 @@ class VIRLEnv(World):
         """A map as (latitude, longitude): the way to go, and what is near it."""
         route, city = self._route, self._source.city
         assert route is not None
-        way = [route.start, *(p for leg in route.legs for p in (*leg.path, leg.end))]
-        found: dict[str, Any] = {"kind": "map", "way": [list(place.position) for place in way]}
+        found: dict[str, Any] = {
+            "kind": "map",
+            "way": [list(place.position) for place in route.way],
+        }
         if city is None:
             return found
         to_latlng = city.projection.to_latlng
-        at = np.array([city.projection.to_xy(place.position) for place in way])
+        at = np.array([city.projection.to_xy(place.position) for place in route.way])
         low, high = at.min(0) - NEAR_M, at.max(0) + NEAR_M
 
         def near(xy: Any) -> bool:

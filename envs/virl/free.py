@@ -87,7 +87,7 @@ class FreeJourney:
         self.heading = route.start_heading
         self._map, self._style = street_map, style
         self._radius, self._shaping = success_radius, shaping
-        reference = [route.start, *(p for leg in route.legs for p in (*leg.path, leg.end))]
+        reference = route.way
         self._reference = [street_map.nearest(place.position) for place in reference]
         self._goal = self._reference[-1]
         self._to_goal = street_map.distances_to(self._goal)

@@ -56,3 +56,8 @@ class Route:
     start: Place
     start_heading: float
     legs: tuple[Leg, ...]
+
+    @property
+    def way(self) -> list[Place]:
+        """Every place from the start to the destination."""
+        return [self.start, *(place for leg in self.legs for place in (*leg.path, leg.end))]
