@@ -4,6 +4,7 @@ Its sister packages have generic names. A folder of the same name in the working
 be imported in their place; that is noticed here, before anything else goes wrong.
 """
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -27,3 +28,7 @@ def _refuse_shadows() -> None:
 
 
 _refuse_shadows()
+
+# Threads that wait for work sleep. Else those of two runs on the same cores take each other's time by
+# waiting busily, and both are ten times as slow. It is read when torch is first imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -8,6 +8,7 @@ evaluation, so that figures compare.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ from agents.worlds import World
 from amft_mm.episodes import Recorder
 from amft_mm.intervals import pass_at, wilson
 from amft_mm.rollouts import Played, Stage, play_settings
-from amft_mm.settings import parts_of, world_of
+from amft_mm.settings import EnvPart, parts_of, world_of
 from amft_mm.team import Team
 
 SEED = 2**30
@@ -36,60 +37,77 @@ class Split:
     env: DictConfig
     name: str | None
 
+    def check(self) -> None:
+        """What is not there is told now, not after the training."""
+        try:
+            self.world().make().close()
+        except ValueError as error:
+            raise ValueError(
+                f"the split {self.label} of env.splits can not be played: {error}"
+            ) from None
+
     def world(self) -> World:
         return world_of(self.env, **({} if self.name is None else {"split": self.name}))
 
 
 def splits_of(env: DictConfig) -> list[Split]:
-    """With several environments, their names come before the splits'."""
+    """What an environment, or each of a mix, is evaluated on."""
     parts = parts_of(env)
     return [
-        Split(f"{part.name}/{name}" if len(parts) > 1 else name, part.env, known)
+        _split(part, name, len(parts) > 1)
         for part in parts
-        for known in list(part.env.get("splits") or []) or [None]
-        for name in [known or "all"]
+        for name in list(part.env.get("splits") or []) or [None]
     ]
+
+
+def chosen_splits(env: DictConfig, labels: Sequence[str] | None) -> list[Split]:
+    """Those of these labels; what is trained on can be asked for too. None is each part's first."""
+    known, parts = splits_of(env), parts_of(env)
+    if labels is None:
+        return list({split.env.name: split for split in reversed(known)}.values())[::-1]
+    trained = [_split(p, p.env.split, len(parts) > 1) for p in parts if "split" in p.env]
+    found = {split.label: split for split in [*trained, *known]}
+    missing = [label for label in labels if label not in found]
+    if missing or not labels:
+        raise ValueError(f"eval.splits={list(labels)}: there are {', '.join(found)}")
+    return [found[label] for label in labels]
+
+
+def _split(part: EnvPart, name: str | None, several: bool) -> Split:
+    label = name or "all"
+    return Split(f"{part.name}/{label}" if several else label, part.env, name)
 
 
 class Evaluator:
     def __init__(self, config: DictConfig, policy: Policy, engine: Engine, team: Team) -> None:
         self._config, self._policy, self._engine, self._team = config, policy, engine, team
-        self.splits = splits_of(config.env)
+        self._all = splits_of(config.env)
+        self._between = chosen_splits(config.env, config.eval.splits)
+        for split in [*self._all, *self._between]:
+            split.check()
         self._stages: dict[str, Stage] = {}
-        self._last: dict[str, list[Trajectory]] = {}
+        self._last: list[tuple[Split, list[Trajectory]]] = []
 
     def evaluate(self, *, last: bool = True) -> dict[str, Any]:
         """All splits at the end; those of `eval.splits`, or the first of each environment, before."""
-        wanted = self._config.eval.splits
-        if wanted is None:
-            wanted = self._firsts()
-        chosen = [split for split in self.splits if last or split.label in wanted]
-        if not chosen:
-            there = ", ".join(split.label for split in self.splits)
-            raise ValueError(f"eval.splits={list(wanted)}: there are {there}")
         row: dict[str, Any] = {}
-        self._last = {}
-        for split in chosen:
+        self._last = []
+        for split in self._all if last else self._between:
             played = self._play(split, self._config.eval.episodes)
             row |= self._figures(split.label, played)
-            self._last[split.label] = played.mine
+            self._last.append((split, played.mine))
         return row
 
     def keep(self, recorder: Recorder, step: int, count: int) -> None:
         """The first episodes of each split of the last evaluation."""
-        for split in self.splits:
-            first = self._last.get(split.label, [])[:count]
-            recorder.keep("evaluation", step, split.label, first, split.world())
+        for split, played in self._last:
+            recorder.keep("evaluation", step, split.label, played[:count], split.world())
 
     def score(self, found: dict[str, Any]) -> float:
-        """What tells the best checkpoint: success on the first split of each environment."""
-        shares = [found.get(f"eval/{label}/success") for label in self._firsts()]
+        """What tells the best checkpoint: success on what is evaluated while training."""
+        shares = [found.get(f"eval/{split.label}/success") for split in self._between]
         known = [share for share in shares if share is not None]
         return float(np.mean(known)) if known else 0.0
-
-    def _firsts(self) -> list[str]:
-        """The first split of each environment."""
-        return list({id(split.env): split.label for split in reversed(self.splits)}.values())
 
     def _play(self, split: Split, episodes: int) -> Played:
         config, settings = self._config.eval, play_settings(self._config)
@@ -126,7 +144,7 @@ class Evaluator:
         config = self._config.eval
         return {
             "weights": weights,
-            "splits": [split.label for split in self.splits],
+            "splits": [split.label for split, _ in self._last],
             "episodes": config.episodes,
             "tries": config.tries,
             "seed": config.seed,

@@ -23,7 +23,11 @@ def open_team(config: DictConfig) -> Team:
 
 
 def automatic_threads(model: str) -> int:
-    """What the machine has for each of its processes; the tiny model has no use for more than two."""
+    """OMP_NUM_THREADS where it is set; else what the machine has for each of its processes, of which the
+    tiny model has no use for more than two."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked.isdigit() and int(asked):
+        return int(asked)
     here = max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     return min(2, here) if model.startswith("tiny") else here
 

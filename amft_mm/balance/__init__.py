@@ -5,13 +5,13 @@
     balance.update(seen)  is told, at each step, before its mu is asked for
     balance.weights(step, gradients)   where it has that, decides on seeing both gradients
 
-A new one is a file with a class and a line in `BALANCES`.
+A new one is a file with a class and a line in `BALANCES`, or MODULE:CLASS outside the suite.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from amft_mm.balance import (
     amft,
@@ -24,7 +24,7 @@ from amft_mm.balance import (
     schedules,
 )
 from amft_mm.balance.base import Balance, Gradients, Seen, Weighing
-from envs.contract import one_of
+from amft_mm.plugins import make
 
 BALANCES: dict[str, Callable[..., Balance]] = {
     "fixed": schedules.fixed,
@@ -47,8 +47,4 @@ __all__ = ["BALANCES", "Balance", "Gradients", "Seen", "Weighing", "balance"]
 
 
 def balance(name: str, steps: int, settings: dict[str, Any]) -> Balance:
-    one_of("balance", name, tuple(BALANCES))
-    try:
-        return BALANCES[name](steps=steps, **settings)
-    except TypeError as error:
-        raise ValueError(f"balance {name}: {error}") from None
+    return cast(Balance, make("balance", name, BALANCES, {"steps": steps} | settings))

@@ -10,6 +10,7 @@ A run is a name, a folder and a list of settings; everything else is read from i
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -68,8 +69,8 @@ class Grid:
         self.out = Path(plain["out"])
         self.envs: list[str] = plain["envs"]
         self.variants = [variant(name, plain) for name in plain["methods"]]
-        self._budgets: dict[str, Settings] = plain["budgets"]
-        self._conditions: dict[str, Settings] = plain["conditions"]
+        self._budgets = {env: flat(settings) for env, settings in plain["budgets"].items()}
+        self._conditions = {name: flat(settings) for name, settings in plain["conditions"].items()}
         self._seeds, self._more = int(plain["seeds"]), plain["more_seeds"]
         self._tune_seed = int(plain["tune_seed"])
         self._evaluation = {f"eval.{name}": value for name, value in plain["eval"].items()}
@@ -104,7 +105,7 @@ class Grid:
             if len(choices) < 2 or not self._mine(f"{env}/{method.name}"):
                 continue  # there is nothing to choose, or others do
             for choice in choices:
-                label = ",".join(f"{n.rsplit('.', 1)[-1]}={v:g}" for n, v in choice.items())
+                label = "_".join(f"{n.rsplit('.', 1)[-1]}-{v:g}" for n, v in choice.items())
                 folder = self.out / "trials" / env / method.name / label
                 settings = {"env.splits": [VALIDATION], "eval.every": 0}
                 yield self._after_warm(
@@ -158,7 +159,15 @@ def _written(value: Any) -> str:
         return f"[{','.join(map(_written, value))}]"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    return str(value)
+    return quoted(value) if isinstance(value, str) else str(value)
+
+
+def quoted(text: str) -> str:
+    """Words that Hydra would read otherwise than as they stand, such as a folder's name with a = in it."""
+    if re.fullmatch(r"[\w./:-]+", text):
+        return text
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def variant(name: str, config: dict[str, Any]) -> Variant:
@@ -167,8 +176,17 @@ def variant(name: str, config: dict[str, Any]) -> Variant:
     if own is None:
         one_of("methods", name, (*methods(), *config["variants"]))
         own = {"method": name}
-    search = {**config["search"], **own.get("search", {})}
-    return Variant(name, own["method"], own.get("settings", {}), search)
+    search = {**config["search"], **flat(own.get("search", {}))}
+    return Variant(name, own["method"], flat(own.get("settings", {})), search)
+
+
+def flat(settings: Settings, above: str = "") -> Settings:
+    """{"train": {"steps": 5}} and {"train.steps": 5} are the same; a command line gives the former."""
+    found: Settings = {}
+    for name, value in settings.items():
+        within = flat(value, f"{above}{name}.") if isinstance(value, dict) else None
+        found |= {f"{above}{name}": value} if within is None else within
+    return found
 
 
 def shard(text: str) -> tuple[int, int]:

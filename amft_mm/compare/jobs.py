@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from amft_mm.compare.grid import Run
+from amft_mm.compare.grid import Run, quoted
 from amft_mm.compare.result import Result, crashed, read_result, result_of, write_result
 
 LOG = "log.txt"
@@ -45,7 +45,14 @@ def _make(run: Run, keep: bool) -> Result:
     shutil.rmtree(run.folder, ignore_errors=True)  # of an attempt that did not finish
     run.folder.parent.mkdir(parents=True, exist_ok=True)
     log = run.folder.with_name(f"{run.folder.name}.{LOG}")
-    words = [sys.executable, "-m", "amft_mm.train", *run.settings, f"out={run.folder}", "threads=1"]
+    words = [
+        sys.executable,
+        "-m",
+        "amft_mm.train",
+        *run.settings,
+        f"out={quoted(str(run.folder))}",
+        "threads=1",
+    ]
     started = time.monotonic()
     with open(log, "w", encoding="utf-8") as lines:
         ended = subprocess.run(

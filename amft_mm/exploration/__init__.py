@@ -3,10 +3,12 @@
     loss(tokens, totals, **settings) -> scalar, to be summed over micro-batches and processes
 
 What the advantages are is the business of amft_mm/credit.py. `EXPLORATION` names their files; a new one
-is a file with a `loss`, perhaps NEEDS (amft_mm/objectives.py), and a line here.
+is a file with a `loss`, perhaps NEEDS (amft_mm/objectives.py), and a line here; one outside the suite
+is named MODULE:loss.
 """
 
 from types import ModuleType
+from typing import Any
 
 from amft_mm.exploration import (
     dapo,
@@ -22,7 +24,7 @@ from amft_mm.exploration import (
     srft,
     trapo,
 )
-from envs.contract import one_of
+from amft_mm.plugins import loss_of
 
 EXPLORATION: dict[str, ModuleType] = {
     "reinforce": reinforce,
@@ -42,5 +44,6 @@ EXPLORATION: dict[str, ModuleType] = {
 }
 
 
-def exploration(name: str) -> ModuleType:
-    return EXPLORATION[one_of("exploration", name, tuple(EXPLORATION))]
+def exploration(name: str) -> Any:
+    """The module of a loss."""
+    return loss_of("exploration", name, EXPLORATION)

@@ -1,12 +1,12 @@
 """What guides exploration: `guidance(name, settings)` gives a Guidance (amft_mm/guidance/base.py).
 
-A new one is a file with a class and a line in `GUIDANCE`.
+A new one is a file with a class and a line in `GUIDANCE`, or MODULE:CLASS outside the suite.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from amft_mm.guidance.base import Choice, Group, Guidance, Place
 from amft_mm.guidance.hpt import HPT
@@ -14,7 +14,7 @@ from amft_mm.guidance.joined import Joined
 from amft_mm.guidance.micro_groups import MicroGroups
 from amft_mm.guidance.prefix import Prefix
 from amft_mm.guidance.relift import ReLIFT
-from envs.contract import one_of
+from amft_mm.plugins import make
 
 GUIDANCE: dict[str, Callable[..., Guidance]] = {
     "none": Guidance,
@@ -29,8 +29,4 @@ __all__ = ["GUIDANCE", "Choice", "Group", "Guidance", "Place", "guidance"]
 
 
 def guidance(name: str, settings: dict[str, Any]) -> Guidance:
-    one_of("guidance", name, tuple(GUIDANCE))
-    try:
-        return GUIDANCE[name](**settings)
-    except TypeError as error:
-        raise ValueError(f"guidance {name}: {error}") from None
+    return cast(Guidance, make("guidance", name, GUIDANCE, settings))

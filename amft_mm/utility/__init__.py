@@ -3,17 +3,17 @@
     utility(name).look(view) -> Look, or None where nothing is to be seen at this step
 
 `view` is the step's own (amft_mm/utility/base.py). A look leaves no gradient behind. A new utility is a
-file with a class and a line in `UTILITIES`.
+file with a class and a line in `UTILITIES`, or MODULE:CLASS outside the suite.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
+from amft_mm.plugins import make
 from amft_mm.utility import demo_nll, heldout, log_success, next_rollout
 from amft_mm.utility.base import Look, Utility, View
-from envs.contract import one_of
 
 UTILITIES: dict[str, Callable[..., Utility]] = {
     "next_rollout": next_rollout.NextRollout,
@@ -26,8 +26,4 @@ __all__ = ["UTILITIES", "Look", "Utility", "View", "utility"]
 
 
 def utility(name: str, settings: dict[str, Any]) -> Utility:
-    one_of("utility", name, tuple(UTILITIES))
-    try:
-        return UTILITIES[name](**settings)
-    except TypeError as error:
-        raise ValueError(f"utility {name}: {error}") from None
+    return cast(Utility, make("utility", name, UTILITIES, settings))

@@ -81,6 +81,15 @@ def test_methods_differ_in_nothing_but_the_method():
     assert each == [3, 15]
 
 
+def test_settings_may_be_nested_as_a_command_line_has_them():
+    dotted, nested = (
+        grid("envs=[math]", f"++budgets.math{setting}", "methods=[sft]").runs({})[0].settings
+        for setting in ("={train.steps:7}", ".train.steps=7")
+    )
+    assert dotted == nested
+    assert "train.steps=7" in nested
+
+
 def test_shards_are_disjoint_and_together_everything():
     whole = {run.name for run in grid().runs({})}
     parts = [{run.name for run in grid(f"shard={k}/3").runs({})} for k in (1, 2, 3)]
@@ -178,21 +187,23 @@ def test_budgets_that_differ_are_said_to_differ():
 
 
 TINY = [
-    "methods=[sft,amft,broken]",
+    "methods=[tuned,amft,broken]",
+    "+variants.tuned={method:sft,search:{train.lr:[0.001,0.002]}}",
     "+variants.broken={method:amft,settings:{method.balance.start:7}}",
     "seeds=1",
     "more_seeds={}",
     "search={train.lr:[0.001]}",
     "eval={every:2,episodes:2}",
     "++budgets.math={model.name:tiny-random,demos.n:4,limits.max_new_tokens:8,train.warmup_steps:2,train.steps:2,"
-    "train.warmup_demos:2,train.demos:2,train.tasks:2,train.group:2}",
+    "train.warmup_demos:2,train.demos:2,train.tasks:2}",
+    "++budgets.math.train.group=2",
     "jobs=2",
 ]
 
 
 @pytest.mark.slow
 def test_a_comparison_runs_and_is_not_made_twice(tmp_path):
-    words = [sys.executable, "-m", "amft_mm.compare", "out=here", *TINY]
+    words = [sys.executable, "-m", "amft_mm.compare", "out='it is=here'", *TINY]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
 
     def run():
@@ -202,7 +213,9 @@ def test_a_comparison_runs_and_is_not_made_twice(tmp_path):
 
     done = run()
     assert done.returncode == 0, done.stdout + done.stderr
-    here = tmp_path / "here"
+    here = tmp_path / "it is=here"
+    trials = [json.loads(p.read_text()) for p in here.glob("trials/math/tuned/*.json")]
+    assert [trial["state"] for trial in trials] == ["finished"] * 2
     told = (here / "README.md").read_text()
     assert "math/clean/broken/0: crashed" in told
     assert "start=7" in told

@@ -4,9 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from hydra import compose, initialize_config_module
 from scipy import stats
 
 from agents.demonstrations import Demonstrations
+from amft_mm.evaluation import Evaluator, chosen_splits
 from amft_mm.intervals import bootstrap, pass_at, wilson
 from tests.amft_mm.test_train import TINY, run
 
@@ -39,6 +41,31 @@ def test_pass_at_k_is_the_share_of_draws_with_a_success():
             assert pass_at(k, 5, right) == pytest.approx(np.mean(draws))
     with pytest.raises(ValueError, match="pass@6"):
         pass_at(6, 5, 1)
+
+
+def test_splits_are_chosen_by_name_and_the_trained_one_too():
+    with initialize_config_module("configs", version_base="1.3"):
+        env = compose("train", ["env=virl"]).env
+        mix = compose("train", ["env=mix"]).env
+    assert [split.label for split in chosen_splits(env, None)] == ["id"]
+    assert [s.world().options["split"] for s in chosen_splits(env, ["train", "id"])] == [
+        "train",
+        "id",
+    ]
+    assert {split.label for split in chosen_splits(mix, None)} >= {"virl/id", "math/id"}
+    for wrong in (["nowhere"], ["id", "nowhere"], []):
+        with pytest.raises(
+            ValueError, match=r"eval\.splits=.*there are train, id, ood_rule, ood_city"
+        ):
+            chosen_splits(env, wrong)
+
+
+def test_a_split_that_can_not_be_played_is_told_before_training():
+    """Defect guarded against: hours of training, and then no evaluation."""
+    with initialize_config_module("configs", version_base="1.3"):
+        config = compose("train", ["env=math", "env.splits=[id,harder]"])
+    with pytest.raises(ValueError, match=r"split harder of env\.splits .* 'ood_hard'"):
+        Evaluator(config, None, None, None)
 
 
 def evaluated(folder, *settings):

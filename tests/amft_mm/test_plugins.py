@@ -1,0 +1,53 @@
+"""Parts of a method from a file of one's own."""
+
+import pytest
+
+from amft_mm.balance import balance
+from amft_mm.exploration import exploration
+from amft_mm.imitation import imitation
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+def test_a_balance_of_ones_own(folder):
+    (folder / "my_balance.py").write_text(
+        "class Half:\n    def __init__(self, steps, mu=0.5): self.value = mu\n"
+        "    def mu(self, step): return self.value\n"
+    )
+    assert balance("my_balance:Half", 10, {"mu": 0.25}).mu(3) == 0.25
+    with pytest.raises(ValueError, match=r"my_balance:Half: .*unexpected keyword.*'start'"):
+        balance("my_balance:Half", 10, {"start": 0.25})
+
+
+def test_a_loss_of_ones_own_brings_its_needs(folder):
+    (folder / "my_loss.py").write_text(
+        "NEEDS = ('reference',)\ndef loss(tokens, totals): return 0.0\ndef other(): pass\n"
+    )
+    assert imitation("my_loss:loss").NEEDS == ("reference",)
+    assert exploration("my_loss:loss").loss(None, None) == 0.0
+    with pytest.raises(ValueError, match="MODULE:loss"):
+        imitation("my_loss:other")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("amtf", "Did you mean 'amft'"),
+        ("not_there:Mine", "no module 'not_there'.*my_file:Mine"),
+        ("my_empty:Mine", "my_empty has no 'Mine'"),
+    ],
+)
+def test_what_is_not_there_is_told(folder, name, words):
+    (folder / "my_empty.py").write_text("")
+    with pytest.raises(ValueError, match=words):
+        balance(name, 10, {})
+
+
+def test_what_a_file_itself_misses_is_not_hidden(folder):
+    (folder / "my_broken.py").write_text("import not_installed_at_all\n")
+    with pytest.raises(ModuleNotFoundError, match="not_installed_at_all"):
+        balance("my_broken:Mine", 10, {})

@@ -1,0 +1,147 @@
+"""Every command that a document tells people to type works, as it stands there.
+
+Training commands are made short by settings that are added to them; what cannot be run here is listed with
+the reason, so that no command is forgotten.
+"""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from envs.general_points.cards import RANKS, SUITS
+from tests.amft_mm.test_train import TINY, run
+from tests.envs.virl.published_folder import write_folder
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = sorted(
+    path
+    for pattern in ("*.md", "docs/*.md", "examples/*.md", "results/*.md")
+    for path in ROOT.glob(pattern)
+)
+COMMAND = re.compile(
+    r"^    ((?:python|torchrun|accelerate|uv|pip|cd|[A-Z_]+=\S+|\S+/\S+\.sh) .*?)(?:  +#.*)?$"
+)
+LEFT_OUT = {  # what is in a command: why it is not run here
+    "pip install": "needs the network; .ci/run installs the wheel",
+    "uv sync": "needs the network; .ci/run does it",
+    "uv run": "tests that CI runs anyway",
+    "vllm serve": "tests/agents/test_vllm_server.py",
+    "engine=vllm": "needs a GPU; tests/agents/test_vllm_engine.py",
+    "--nnodes": "needs two machines",
+    "--nproc_per_node 8": "needs eight GPUs",
+    "amft_mm.watch": "goes on until Ctrl+C; tests/amft_mm/test_watch.py",
+    "amft_mm.compare": "takes hours; tests/amft_mm/test_compare.py runs a small one",
+    "amft_mm.pretrain": "takes hours; tests/amft_mm/test_pretrain.py runs a small one",
+    "benchmarks/": "takes minutes; they print figures",
+    "--mp4": "needs ffmpeg",
+}
+SHORTER = {
+    "amft_mm.train": [s for s in TINY if not s.startswith("model")] + ["model.name=tiny-random"],
+    "amft_mm.evaluate": ["eval.episodes=2", "limits.max_new_tokens=8", "threads=1"],
+    "amft_mm.demos": ["n=2"],
+}
+
+
+def commands(document):
+    """[(folder of the repository it is to be run in, or "", command)]"""
+    folder, found = "", []
+    for line in document.read_text(encoding="utf-8").splitlines():
+        told = COMMAND.match(line)
+        if not told:
+            if line and not line.startswith(" "):
+                folder = ""
+            continue
+        command = told[1].strip()
+        if command.startswith("cd "):
+            folder = command[3:].strip()
+        elif not any(part in command for part in LEFT_OUT):
+            found.append((folder, command))
+    return found
+
+
+TOLD = [(d, commands(d)) for d in DOCUMENTS if commands(d)]
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """A folder with what the documents speak of: a run, a deck, questions, chats, street views."""
+    place = tmp_path_factory.mktemp("workplace")
+    done = run(place, "env=math", "out=runs/NAME")
+    assert done.returncode == 0, done.stderr
+    for name in ("ONE", "TWO"):
+        shutil.copytree(place / "runs" / "NAME", place / "runs" / name)
+    (place / "cards").mkdir()
+    from PIL import Image
+
+    for suit in SUITS:
+        for rank in range(1, len(RANKS) + 1):
+            name = f"{RANKS[rank - 1]}_of_{suit}.png".lower()
+            Image.new("RGB", (50, 70), "white").save(place / "cards" / name)
+    questions = [{"question": f"What is {k} + 1?", "answer": str(k + 1)} for k in range(100)]
+    (place / "questions.jsonl").write_text("\n".join(map(json.dumps, questions)))
+    chats = [
+        {
+            "conversations": [
+                {"from": "human", "value": q["question"]},
+                {"from": "gpt", "value": q["answer"]},
+            ]
+        }
+        for q in questions[:10]
+    ]
+    (place / "chats.json").write_text(json.dumps(chats))
+    write_folder(place / "FOLDER")
+    done = run(
+        place,
+        "env=virl",
+        "n=2",
+        "out=demos/virl",
+        "env.modality=visual",
+        module="amft_mm.demos",
+        base=(),
+    )
+    assert done.returncode == 0, done.stderr
+    guides = "".join(
+        (ROOT / "docs" / name).read_text() for name in ("environments.md", "your_method.md")
+    )
+    for name in ("doubling.py", "gentle.py"):
+        code = re.search(rf"(?ms)^    # {re.escape(name)}\n.*?(?=^\S)", guides)[0]
+        (place / name).write_text(re.sub(r"(?m)^    ", "", code))
+    shutil.copytree(ROOT / "examples", place / "examples")
+    return place
+
+
+def test_most_commands_are_run():
+    assert sum(len(found) for _, found in TOLD) > 25
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("document", [d for d, _ in TOLD], ids=lambda d: str(d.relative_to(ROOT)))
+def test_the_commands_of(document, workplace):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    for folder, command in commands(document):
+        words = shlex.split(command)
+        for module, more in SHORTER.items():
+            if module in words and "train.dry_run=true" not in words:
+                names = tuple(setting.partition("=")[0] + "=" for setting in more)
+                words = [word for word in words if not word.startswith(names)] + more
+        if words[0] == "python":
+            words[0] = sys.executable
+        if words[0] == "torchrun":
+            words[:1] = [sys.executable, "-m", "torch.distributed.run"]
+        done = subprocess.run(
+            words,
+            cwd=workplace / folder,
+            env=environment,
+            input="",
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, f"{command}\n{' '.join(words)}\n{done.stderr[-3000:]}"
