@@ -20,6 +20,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from agents.files import write_text
+from amft_mm.metrics import METRICS, read_rows
 from amft_mm.team import Team
 
 MAY_DIFFER = ("resume", "out", "debug", "threads", "wandb", "progress", "demos.folder")
@@ -58,24 +59,14 @@ class RunFolder:
             key: None if isinstance(value, float) and not math.isfinite(value) else value
             for key, value in metrics.items()
         }
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as lines:
+        with (self.path / METRICS).open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(row, allow_nan=False) + "\n")
-
-    def rows(self) -> list[dict[str, Any]]:
-        """A last line that was cut short by a kill is left out."""
-        path, rows = self.path / "metrics.jsonl", []
-        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-            try:
-                rows.append(json.loads(line))
-            except ValueError:
-                break
-        return rows
 
     def forget_after(self, step: int) -> None:
         """Rows of steps after the checkpoint will be made again."""
-        kept = [row for row in self.rows() if row["step"] <= step]
+        kept = [row for row in read_rows(self.path) if row["step"] <= step]
         lines = "".join(json.dumps(row) + "\n" for row in kept)
-        write_text(self.path / "metrics.jsonl", lines)
+        write_text(self.path / METRICS, lines)
 
     def summarise(self, summary: dict[str, Any]) -> None:
         text = json.dumps(summary, indent=2, allow_nan=False)

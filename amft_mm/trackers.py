@@ -1,5 +1,8 @@
 """Where metrics go beside the run's folder: Weights & Biases, TensorBoard. Both only when asked for.
 
+Weights & Biases also gets one episode of each split of an evaluation, as the GIF that
+`python -m amft_mm.replay --gif` makes.
+
 `wandb.mode` null is `disabled`, or `online` where WANDB_API_KEY is set. Nothing ever asks at the terminal,
 and without a key nothing ever calls the network.
 """
@@ -7,8 +10,9 @@ and without a key nothing ever calls the network.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
@@ -57,7 +61,28 @@ def _wandb(config: DictConfig, path: Path, mode: str) -> Track:
         config=OmegaConf.to_container(config, resolve=True),  # type: ignore[arg-type]
         settings=wandb.Settings(silent=True, console="off"),
     )
-    return lambda row: run.log(row, step=row["step"])
+
+    def track(row: dict[str, Any]) -> None:
+        with TemporaryDirectory() as folder:
+            films = {f"episode/{name}": path for name, path in _films(row, path, Path(folder))}
+            shown = {n: wandb.Video(str(film), format="gif") for n, film in films.items()}
+            run.log(row | shown, step=row["step"])
+
+    return track
+
+
+def _films(row: dict[str, Any], run: Path, folder: Path) -> Iterator[tuple[str, Path]]:
+    """The first episode of each split that was kept of an evaluation."""
+    from amft_mm.replay.film import frames, save
+    from amft_mm.replay.reader import read_source
+
+    if row.get("phase") != "evaluation":
+        return
+    begin = f"{row['step']:06d}-evaluation-"
+    for file in sorted((run / "episodes").glob(f"{begin}*.parquet")):
+        source, name = read_source(file, 1), file.stem.removeprefix(begin)
+        save(frames(source.episodes[0], source.pictures), folder / f"{name}.gif")
+        yield name, folder / f"{name}.gif"
 
 
 def _tensorboard(path: Path) -> Track:

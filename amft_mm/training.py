@@ -31,6 +31,7 @@ from amft_mm.episodes import Recorder
 from amft_mm.evaluation import Evaluator
 from amft_mm.guidance import Choice, Group, guidance
 from amft_mm.learner import Example, Learner, OptimizerSettings
+from amft_mm.metrics import read_rows
 from amft_mm.mixed import MixedPart, mixed_parts, together
 from amft_mm.objectives import Objectives
 from amft_mm.optimization import slope
@@ -286,10 +287,11 @@ class Trainer:
         due = every and self.step % every == 0 and self.step > self._warmup
         if last or due or (self.step == self._warmup and every):
             found = self.evaluator.evaluate(last=last)
-            self._tell({"step": self.step, "phase": "evaluation", **found})
             if self.team.main:
                 self.evaluator.keep(self._recorder, self.step, self.config.record.evaluation)
-                draw(self.run.rows(), self.run.path / "curves.png", self.run.path.name)
+            self._tell({"step": self.step, "phase": "evaluation", **found})
+            if self.team.main:
+                draw(read_rows(self.run.path), self.run.path / "curves.png", self.run.path.name)
                 self.run.summarise(self.evaluator.summary(f"step_{self.step:06d}", found))
                 best = checkpoints.mark_best(self.folder, self.step, self.evaluator.score(found))
         (wanted,) = self.team.sum(float(best))

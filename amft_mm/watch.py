@@ -7,10 +7,9 @@ Where there is no terminal, or with `--once`, it prints what there is and ends.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from amft_mm.curves import is_success
+from amft_mm.metrics import read_rows
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 LINES = {
@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def picture(run: Path, width: int) -> RenderableType:
     """The run as it is now, for a terminal of that width. Names are text, never markup."""
-    config, rows = OmegaConf.load(run / "config.yaml"), read_rows(run / "metrics.jsonl")
+    config, rows = OmegaConf.load(run / "config.yaml"), read_rows(run)
     last = int(config.train.warmup_steps + config.train.steps)
     steps = [row for row in rows if row.get("phase") != "evaluation"]
     head = Text(f"{run}   {config.env.name}, {config.method.name}, seed {config.seed}", "bold")
@@ -79,23 +79,6 @@ def picture(run: Path, width: int) -> RenderableType:
         *_evaluations(rows),
         *_verdicts(now, max(8, width - 44)),
     )
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Whole lines alone: the last one may be on its way."""
-    if not path.is_file():
-        return []
-    return list(_loaded(path.read_text(encoding="utf-8").splitlines()))
-
-
-def _loaded(lines: Sequence[str]) -> Iterator[dict[str, Any]]:
-    for line in lines:
-        try:
-            row = json.loads(line)
-        except ValueError:
-            return
-        if isinstance(row, dict) and "step" in row:
-            yield row
 
 
 def time_left(steps: Sequence[dict[str, Any]], last: int) -> str:

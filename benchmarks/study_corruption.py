@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from amft_mm.intervals import bootstrap
+from amft_mm.metrics import read_rows
 
 SHARES = (0.0, 0.5, 1.0)
 
@@ -84,7 +85,7 @@ def train(folder: Path, *settings: str) -> Path:
 
 
 def told(folder: Path, name: str) -> list[float]:
-    rows = map(json.loads, (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
+    rows = read_rows(folder)
     return [row[name] for row in rows if row["phase"] == "mix" and name in row]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from agents.files import write_text
 from amft_mm.compare.grid import Run
+from amft_mm.metrics import read_rows
 
 Points = list[tuple[int, float]]
 
@@ -89,8 +90,7 @@ def crashed(run: Run, why: str, seconds: float) -> Result:
 
 def result_of(run: Run, seconds: float) -> Result:
     """From the folder of a run that has ended well."""
-    lines = (run.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    rows = [json.loads(line) for line in lines]
+    rows = read_rows(run.folder)
     summary = json.loads((run.folder / "summary.json").read_text(encoding="utf-8"))
     splits, episodes = summary["splits"], summary["episodes"]
     scores = {s: Score(summary[f"eval/{s}/success"], episodes) for s in splits}

@@ -22,6 +22,7 @@ import pyarrow.parquet as parquet
 from agents.demonstrations import COLUMNS, LARGEST_PICTURE
 from agents.worlds import World
 from amft_mm.episodes import MORE
+from amft_mm.metrics import read_rows
 
 LARGEST_FILE = 20_000_000
 """Bytes of a picture's file; one that is larger is left out."""
@@ -51,13 +52,16 @@ def read_source(path: Path, limit: int = 2000) -> Source:
     for file in reversed(files):
         rows = list(islice(_rows(file), limit - len(episodes)))
         episodes = [_episode(row, pictures) for row in rows] + episodes
-    return Source(path.resolve().name, episodes, pictures, _metrics(path))
+    return Source(path.resolve().name, episodes, pictures, read_rows(path))
 
 
 def _files(path: Path) -> Iterator[Path]:
     """By step and name, demonstrations as they come."""
+    if path.is_file():
+        yield path
+        return
     if not path.is_dir():
-        raise FileNotFoundError(f"{path} is no folder")
+        raise FileNotFoundError(f"{path} is no folder and no file of episodes")
     if (path / "episodes").is_dir():  # a run, or an evaluation
         yield from path.glob("episodes/**/*.parquet")
         yield from path.glob("evaluation/episodes/**/*.parquet")
@@ -158,11 +162,3 @@ def _sketch(world: str, options: str, seed: int) -> str:
 def sketch_of(world: str, options: str, seed: int) -> Any:
     """What the world would draw of the instance beside its pictures."""
     return json.loads(_sketch(world, options, seed)) if world.startswith("amft/") else {}
-
-
-def _metrics(path: Path) -> list[dict[str, Any]]:
-    file = path / "metrics.jsonl"
-    if not file.is_file():
-        return []
-    rows = [_loaded(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    return [row for row in rows if isinstance(row, dict) and "step" in row]

@@ -252,6 +252,8 @@ def test_offline_tracking_stays_in_the_folder(tmp_path):
     done = run(tmp_path, "env=math", "wandb.mode=offline", "out=here")
     assert done.returncode == 0, done.stderr
     assert list((tmp_path / "here").glob("wandb/offline-run-*"))
+    films = (tmp_path / "here").glob("wandb/offline-run-*/files/media/videos/episode/*.gif")
+    assert len({film.name.partition("_")[0] for film in films}) >= 2  # of two splits
     assert sorted(path.name for path in tmp_path.iterdir()) == ["here"]
 
 

@@ -1,0 +1,26 @@
+"""`read_rows(folder)`: the rows of a run's metrics.jsonl, one a step or evaluation.
+
+Whole lines alone: the last one may be on its way, or have been cut short by a kill. A folder without the file
+has none.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+METRICS = "metrics.jsonl"
+
+
+def read_rows(folder: Path) -> list[dict[str, Any]]:
+    path = folder / METRICS
+    rows: list[dict[str, Any]] = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+        try:
+            row = json.loads(line)
+        except ValueError:
+            break
+        if isinstance(row, dict) and "step" in row:
+            rows.append(row)
+    return rows
