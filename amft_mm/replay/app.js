@@ -284,19 +284,25 @@ const title = (text) => { const t = draw("title"); t.textContent = visible(text)
 function buildCurves() {
   const names = [...new Set(held.sources.flatMap((source) => Object.keys(source.curves)))];
   if (!names.length) { $("run").remove(); return; }
-  const panels = [["success", names.filter((name) => name.endsWith("/success"))], ...names.filter((name) => !name.endsWith("/success")).map((name) => [name, [name]])];
-  for (const [label, keys] of panels) if (keys.length) $("curves").append(panel(label, keys));
+  const panels = new Map();
+  for (const name of names) {
+    const label = name.startsWith("rollout/stop/") ? "stop reasons" : name.endsWith("/success") ? "success" : name.startsWith("loss/") ? "losses" : name.startsWith("grad/") ? "gradients" : name;
+    panels.set(label, [...(panels.get(label) || []), name]);
+  }
+  for (const [label, keys] of panels) $("curves").append(panel(label, keys));
 }
 
 function panel(label, keys) {
   const lines = held.sources.flatMap((source) => keys.filter((key) => source.curves[key]).map((key) => ({ name: `${several ? source.name + " " : ""}${key}`, points: source.curves[key], dots: key.startsWith("eval/") })));
   const points = lines.flatMap((line) => line.points), width = 280, height = 130;
   const x0 = Math.min(...points.map((p) => p[0])), x1 = Math.max(...points.map((p) => p[0]), x0 + 1);
-  const unit = label === "success" || label === "mu";
+  const unit = ["success", "mu", "stop reasons"].includes(label);
   const y0 = unit ? 0 : Math.min(...points.map((p) => p[1])), y1 = unit ? 1 : Math.max(...points.map((p) => p[1]), y0 + 1e-9);
   const at = ([x, y]) => [30 + (x - x0) / (x1 - x0) * (width - 36), 6 + (1 - (y - y0) / (y1 - y0)) * (height - 24)];
   const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": `curve of ${label}` });
-  [[y0, height - 16], [y1, 10]].forEach(([value, y]) => { const t = draw("text", { x: 0, y, "font-size": 10, fill: "currentColor" }); t.textContent = Number(value.toPrecision(2)); svg.append(t); });
+  const word = (text, x, y, anchor) => { const t = draw("text", { x, y, "font-size": 10, fill: "currentColor", "text-anchor": anchor }); t.textContent = text; svg.append(t); };
+  word(Number(y0.toPrecision(2)), 0, height - 20, "start"); word(Number(y1.toPrecision(2)), 0, 10, "start");
+  word(`step ${x0}`, 30, height - 4, "start"); word(`${x1}`, width - 6, height - 4, "end");
   lines.forEach((line, number) => {
     const colour = COLOURS[number % COLOURS.length], where = line.points.map(at);
     svg.append(draw("polyline", { points: where.map((p) => p.map((v) => v.toFixed(1)).join(",")).join(" "), fill: "none", stroke: colour, "stroke-width": 1.5, opacity: 0.9 }));
@@ -311,7 +317,8 @@ function panel(label, keys) {
     const field = $("filters").elements.step; if (!field) return;
     field.value = String(nearest(steps, stepAt(event))[0]); refresh();
   });
-  return make("figure", {}, make("figcaption", {}, visible(label)), svg);
+  const legend = lines.length < 2 ? [] : lines.map((line, number) => make("span", { class: "key", style: `--key:${COLOURS[number % COLOURS.length]}` }, visible(line.name)));
+  return make("figure", {}, make("figcaption", {}, visible(label), ...legend), svg);
 }
 
 // Keys, links, and what comes later.

@@ -17,7 +17,11 @@ from typing import Any
 from amft_mm.curves import is_success
 from amft_mm.replay.reader import Source
 
-CURVES = ("mu", "policy/entropy", "loss/imitation", "loss/exploration", "rollout/return")
+STOPS = "rollout/stop/"
+CURVES = (
+    *("mu", "policy/entropy", "rollout/return", "loss/imitation", "loss/exploration"),
+    *("grad/imitation_norm", "grad/exploration_norm"),
+)
 SUMMARY = ("name", "env", "seed", "instance", "phase", "label", "step", "member", "success", "stop")
 
 
@@ -65,12 +69,13 @@ def detail(episode: dict[str, Any]) -> dict[str, Any]:
 
 
 def curves(rows: Sequence[dict[str, Any]]) -> dict[str, list[tuple[int, float]]]:
-    keys = {key for row in rows for key in row if is_success(key)}
-    wanted = [*sorted(keys), *CURVES]
-    found = {
-        key: [(row["step"], row[key]) for row in rows if isinstance(row.get(key), int | float)]
-        for key in wanted
-    }
+    keys = {key for row in rows for key in row if is_success(key) or key.startswith(STOPS)}
+    found: dict[str, list[tuple[int, float]]] = {}
+    for key in (*sorted(keys), *CURVES):
+        absent = 0.0 if key.startswith(STOPS) else None  # a reason that did not occur is not listed
+        played = (row for row in rows if absent is None or "rollout/success" in row)
+        values = [(row["step"], row.get(key, absent)) for row in played]
+        found[key] = [(step, value) for step, value in values if isinstance(value, int | float)]
     return {key: points for key, points in found.items() if points}
 
 
