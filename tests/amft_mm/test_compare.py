@@ -78,7 +78,7 @@ def test_methods_differ_in_nothing_but_the_method():
     assert {run.seed for run in trials} == {1000}  # no reported seed
     assert all("env.splits=[train]" in run.settings for run in trials)  # no reported split
     each = [sum(r.method == m and r.env == "math" for r in trials) for m in ("sft", "best_fixed")]
-    assert each == [3, 15]
+    assert each == [2, 10]
 
 
 def test_settings_may_be_nested_as_a_command_line_has_them():
