@@ -47,6 +47,13 @@ class Run:
     def name(self) -> str:
         return f"{self.env}/{self.condition}/{self.method}/{self.seed}"
 
+    @property
+    def told(self) -> str:
+        """Its name, and what sets it apart from the other trials."""
+        return " ".join(
+            [self.name, *(f"{n.rsplit('.', 1)[-1]}={v}" for n, v in self.choice.items())]
+        )
+
 
 @dataclass(frozen=True)
 class Variant:

@@ -34,7 +34,7 @@ def make_all(
             found = _make(run, keep)
             write_result(run, found)
         done += 1
-        tell(f"{done}/{len(runs)}  {run.name}  {found.told()}")
+        tell(f"{done}/{len(runs)}  {run.told}  {found.told()}")
         return found
 
     with ThreadPoolExecutor(max(1, jobs)) as pool:
