@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -29,7 +30,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Gradients:
-    """What there is to mix."""
+    """What there is to mix, or was mixed: norms before mixing."""
 
     exploration_norm: float
     imitation_norm: float
@@ -38,7 +39,12 @@ class Gradients:
     @property
     def cosine(self) -> float:
         both = self.exploration_norm * self.imitation_norm
-        return self.product / both if both > 0 else 0.0
+        return self.product / both if both > 0 and math.isfinite(both) else 0.0
+
+    def effective_ratio(self, mu: float) -> float:
+        """|mu g_S| / |(1 - mu) g_R|: what the mix really is."""
+        other = (1 - mu) * self.exploration_norm
+        return mu * self.imitation_norm / other if other > 0 else math.inf
 
 
 class Balance(Protocol):

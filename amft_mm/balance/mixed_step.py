@@ -42,20 +42,6 @@ WHOLE = "whole"
 
 
 @dataclass(frozen=True)
-class MixReport:
-    """What was mixed; norms are those before mixing."""
-
-    exploration_norm: float
-    imitation_norm: float
-    cosine: float
-
-    def effective_ratio(self, mu: float) -> float:
-        """|mu g_S| / |(1 - mu) g_R|: what the mix really is."""
-        other = (1 - mu) * self.exploration_norm
-        return mu * self.imitation_norm / other if other > 0 else math.inf
-
-
-@dataclass(frozen=True)
 class StepReport:
     norm: float
     """Of the mixed gradient, before clipping."""
@@ -112,10 +98,7 @@ class MixedStep:
     def gradients(self, scale: float = 1.0) -> Gradients:
         """What there is to mix: exploration as it was taken, imitation in .grad, times `scale`."""
         imitated = {p: p.grad for p in self._parameters() if p.grad is not None}
-        product = total(
-            (self._exploration[p] * s).sum() for p, s in imitated.items() if p in self._exploration
-        )
-        return Gradients(self.exploration_norm(), scale * norm_of(imitated), scale * product)
+        return between(self._exploration, imitated, scale)
 
     @torch.no_grad()
     def mix(
@@ -126,14 +109,13 @@ class MixedStep:
         learn: bool = True,
         part: str = WHOLE,
         weight: float = 1.0,
-    ) -> MixReport:
+    ) -> Gradients:
         """Adds weight ((1 - mu) g_R + mu scale g_S) to the step's gradient, with g_S in .grad, which is
         empty afterwards. `scale` equalises the norms; it is taken as given. Without `learn`, no z."""
         explored, imitated = self._exploration, self._taken()
         self._exploration = {}
-        rr, ss = norm_of(explored) ** 2, norm_of(imitated) ** 2
-        rs = total((explored[p] * s).sum() for p, s in imitated.items() if p in explored)
-        learn = learn and math.isfinite(rr + ss)
+        found = between(explored, imitated)
+        learn = learn and math.isfinite(found.exploration_norm + found.imitation_norm)
         differences = self._differences.setdefault(part, {}) if learn else {}
         for parameter in self._parameters():
             r, s = explored.pop(parameter, None), imitated.pop(parameter, None)
@@ -155,8 +137,7 @@ class MixedStep:
             self._mixed[parameter] = mixed if before is None else before.add_(mixed)
             if learn:
                 differences[parameter] = difference if weight == 1.0 else difference.mul_(weight)
-        both = math.sqrt(rr * ss) if rr > 0 and ss > 0 and math.isfinite(rr * ss) else 0.0
-        return MixReport(math.sqrt(rr), math.sqrt(ss), rs / both if both else 0.0)
+        return found
 
     @torch.no_grad()
     def step(self) -> StepReport:
@@ -241,6 +222,11 @@ class MixedStep:
         second.div_(root.clamp_(min=torch.finfo(root.dtype).tiny)).div_(bottom).div_(bottom)
         factor = bottom.reciprocal_().mul_((1 - b1) / left1).sub_(second)
         return factor.mul_(-float(group["lr"]))
+
+
+def between(explored: Tensors, imitated: Tensors, scale: float = 1.0) -> Gradients:
+    product = total((explored[p] * s).sum() for p, s in imitated.items() if p in explored)
+    return Gradients(norm_of(explored), scale * norm_of(imitated), scale * product)
 
 
 def norm_of(tensors: Tensors) -> float:
