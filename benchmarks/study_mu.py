@@ -1,13 +1,13 @@
 """Does the controller find the best mix, where the best mix is known?
 
-    python benchmarks/study_mu.py out=study.png
+    python benchmarks/study_mu.py out=study.png [seeds=5] [steps=300]
 
 A point in 50 dimensions shall reach a target. Exploration's gradient points there, with noise; the
 demonstrations' gradient is clean but points beside it. Far away imitation is worth more, near the target
 exploration is, so the best mu falls with time. At every fifth step the best mu is looked for by brute
 force: the mix that comes closest to the target after ten more steps of the same optimizer, over many
 draws of noise. Printed and plotted: the mix that each controller found, the best one from where it stood,
-and how far from the target each ended, over 5 seeds.
+and how far from the target each ended.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import torch
 from amft_mm.balance import Seen, balance
 from amft_mm.balance.mixed_step import MixedStep
 
-SIZE, STEPS, NOISE, ASIDE, DRAWS, AHEAD, SEEDS = 50, 300, 2.0, 0.6, 64, 10, 5
+SIZE, NOISE, ASIDE, DRAWS, AHEAD = 50, 2.0, 0.6, 64, 10
 LR, BETAS, EPS = 0.02, (0.9, 0.95), 1e-8
 GRID = np.linspace(0, 1, 21)
 CONTROLLERS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -43,7 +43,7 @@ class Walk:
     distance: float = 0.0
 
 
-def walk(name: str, settings: dict[str, Any], seed: int) -> Walk:
+def walk(name: str, settings: dict[str, Any], seed: int, steps: int) -> Walk:
     torch.manual_seed(seed)
     target = torch.ones(SIZE, dtype=torch.float64)
     shown = target + ASIDE * torch.randn(SIZE, dtype=torch.float64)
@@ -53,9 +53,9 @@ def walk(name: str, settings: dict[str, Any], seed: int) -> Walk:
         place.grad = torch.randn(SIZE, dtype=torch.float64)
         optimizer.step()
         place.data.zero_()
-    mixed, controller = MixedStep(optimizer, None, rho=0.9), balance(name, STEPS, settings)
+    mixed, controller = MixedStep(optimizer, None, rho=0.9), balance(name, steps, settings)
     out = Walk()
-    for step in range(STEPS):
+    for step in range(steps):
         place.grad = place.detach() - target + NOISE * torch.randn(SIZE, dtype=torch.float64)
         norm = float(place.grad.norm())
         product = -mixed.along() if mixed.z else None
@@ -94,14 +94,14 @@ def best_mu(
     return float(GRID[int((theta - target).norm(dim=-1).mean(1).argmin())])
 
 
-def main(path: str) -> None:
+def main(out: str = "study.png", seeds: str = "5", steps: str = "300") -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(13, 3.2), layout="constrained")
     panels = iter(figure.subplots(1, 4, sharey=True))
     print(f"{'controller':<36}{'|mu - best|':>12}{'distance at the end':>22}")
     for name, (kind, settings) in CONTROLLERS.items():
-        walks = [walk(kind, settings, seed) for seed in range(SEEDS)]
+        walks = [walk(kind, settings, seed, int(steps)) for seed in range(int(seeds))]
         apart = [np.mean([abs(w.found[s] - mu) for s, mu in w.best]) for w in walks]
         ends = [w.distance for w in walks]
         spread = f"{np.median(ends):.2f} ({min(ends):.2f} to {max(ends):.2f})"
@@ -110,15 +110,15 @@ def main(path: str) -> None:
             axes = next(panels)
             for number, w in enumerate(walks):
                 axes.plot(w.found, "C0", alpha=0.6, label="" if number else "found")
-                steps, best = zip(*w.best, strict=True)
-                axes.plot(steps, best, "C1", alpha=0.25, label="" if number else "best from there")
+                places, best = zip(*w.best, strict=True)
+                axes.plot(places, best, "C1", alpha=0.25, label="" if number else "best from there")
             axes.set_title(name, fontsize=9)
             axes.set_xlabel("step")
             axes.legend(fontsize=8)
-    figure.savefig(path, dpi=110)
-    print(path)
+    figure.savefig(out, dpi=110)
+    print(out)
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    main(next((a.removeprefix("out=") for a in sys.argv[1:]), "study.png"))
+    main(**dict(given.split("=", 1) for given in sys.argv[1:]))

@@ -36,16 +36,17 @@ LEFT_OUT = {  # what is in a command: why it is not run here
     "engine=vllm": "needs a GPU; tests/agents/test_vllm_engine.py",
     "--nnodes": "needs two machines",
     "--nproc_per_node 8": "needs eight GPUs",
-    "amft_mm.watch": "goes on until Ctrl+C; tests/amft_mm/test_watch.py",
+    "amft_mm.watch": "goes on until Ctrl+C; tests/amft_mm/test_watch.py does that",
     "amft_mm.compare": "takes hours; tests/amft_mm/test_compare.py runs a small one",
     "amft_mm.pretrain": "takes hours; tests/amft_mm/test_pretrain.py runs a small one",
-    "benchmarks/": "takes minutes; they print figures",
+    "benchmarks/bench_": "takes minutes and measures time",
     "--mp4": "needs ffmpeg",
 }
 SHORTER = {
     "amft_mm.train": [s for s in TINY if not s.startswith("model")] + ["model.name=tiny-random"],
     "amft_mm.evaluate": ["eval.episodes=2", "limits.max_new_tokens=8", "threads=1"],
     "amft_mm.demos": ["n=2"],
+    "benchmarks/study_mu.py": ["seeds=1", "steps=10"],
 }
 
 
@@ -114,6 +115,7 @@ def workplace(tmp_path_factory):
         code = re.search(rf"(?ms)^    # {re.escape(name)}\n.*?(?=^\S)", guides)[0]
         (place / name).write_text(re.sub(r"(?m)^    ", "", code))
     shutil.copytree(ROOT / "examples", place / "examples")
+    shutil.copytree(ROOT / "benchmarks", place / "benchmarks")
     return place
 
 
