@@ -83,7 +83,7 @@ class Evaluator:
         self._config, self._policy, self._engine, self._team = config, policy, engine, team
         self._all = splits_of(config.env)
         self._between = chosen_splits(config.env, config.eval.splits)
-        for split in [*self._all, *self._between]:
+        for split in {s.label: s for s in [*self._all, *self._between]}.values():
             split.check()
         self._stages: dict[str, Stage] = {}
         self._last: list[tuple[Split, list[Trajectory]]] = []

@@ -43,7 +43,7 @@ LEFT_OUT = {  # what is in a command: why it is not run here
     "--mp4": "needs ffmpeg",
 }
 SHORTER = {
-    "amft_mm.train": [s for s in TINY if not s.startswith("model")] + ["model.name=tiny-random"],
+    "amft_mm.train": TINY,
     "amft_mm.evaluate": ["eval.episodes=2", "limits.max_new_tokens=8", "threads=1"],
     "amft_mm.demos": ["n=2"],
     "benchmarks/study_mu.py": ["seeds=1", "steps=10"],
