@@ -35,6 +35,7 @@ from amft_mm.metrics import read_rows
 from amft_mm.mixed import MixedPart, mixed_parts, together
 from amft_mm.objectives import Objectives
 from amft_mm.optimization import slope
+from amft_mm.rival import Rival
 from amft_mm.rollouts import (
     answer_rewards,
     anything_to_learn,
@@ -80,6 +81,13 @@ class Trainer:
             raise ValueError(
                 f"method.guidance.name={method.guidance.name} goes neither with method.mu_per_env=true nor "
                 "with credit by gae"
+            )
+        self._rival = Rival(policy, self.learner, **method.rival) if method.rival else None
+        if self._rival is not None and (
+            self._guidance.shown or method.mu_per_env or self._value is not None
+        ):
+            raise ValueError(
+                "method.rival goes neither with guidance, method.mu_per_env=true nor credit by gae"
             )
         self.sources = Sources(config, policy, engine, team)
         self._parts = mixed_parts(config)
@@ -158,11 +166,16 @@ class Trainer:
             row |= played
             self._record(groups)
             clock("time/rollout")
+            if self._rival is not None:
+                row |= self._play_rival(self._rival, row["tokens/generated"])
+                clock("time/rival")
         choice = self._guidance.choose(groups, self.team)
         figures = [self._mix_part(part, number, choice, explores, clock) for part in self._parts]
         if self._value is not None:
             self._value.step()
         step = self.learner.mixed.step()
+        if self._rival is not None:
+            self._rival.step()
         row |= together(self._parts, figures) | {"grad/norm": step.norm}
         self._check(step.finite, row.get("loss/exploration", 0.0))
         self.engine.refresh()
@@ -193,6 +206,8 @@ class Trainer:
             if looks and self._utility.while_exploring:
                 look = self._utility.look(view)
             clock("time/meta")
+            if self._rival is not None:
+                self._rival.explored()
             mixed.take_exploration()
             if looks and not self._utility.while_exploring:
                 look = self._utility.look(view)
@@ -219,6 +234,8 @@ class Trainer:
         if isinstance(part.balance, Weighing):
             explored, imitated = part.balance.weights(number, mixed.gradients(scale))
             weight, mu = weight * (explored + imitated), imitated / (explored + imitated)
+        if self._rival is not None:
+            self._rival.imitated(mu, scale)
         mix = mixed.mix(mu, scale, learn=learns, part=part.name, weight=weight)
         clock("time/update")
         ratio = mix.effective_ratio(mu) * scale
@@ -229,6 +246,19 @@ class Trainer:
             "grad/cosine": mix.cosine,
             "grad/effective_ratio": ratio if math.isfinite(ratio) else None,
             "grad/scale": scale,
+        }
+
+    def _play_rival(self, rival: Rival, generated: float) -> Row:
+        """The rival explores the step's task instances. `generated`: tokens that the model wrote."""
+        with rival.playing():
+            self.engine.refresh()
+            groups, played = self.sources.rollouts(self.step)
+            examples = self._credited([t for _, members in groups for t in members])
+            self.learner.gradients(examples, self._objectives.exploration)
+        self.engine.refresh()
+        return {
+            "tokens/generated": generated + played["tokens/generated"],
+            "rival/success": played.get("rollout/success"),
         }
 
     def _record(self, groups: Sequence[Group]) -> None:
@@ -299,7 +329,10 @@ class Trainer:
             self.save()
 
     def _freeze(self) -> None:
+        """Exploration begins with the weights as they are."""
         self._objectives.freeze(self.run.path / "reference.pt", write=self.team.main)
+        if self._rival is not None and not self._rival.begun:
+            self._rival.begin()
 
     @property
     def folder(self) -> Path:
@@ -326,6 +359,7 @@ class Trainer:
             "guidance": self._guidance.state_dict(),
             "bad_steps": self._bad_steps,
             "value": self._value.state_dict() if self._value is not None else None,
+            "rival": self._rival.state_dict() if self._rival and self._rival.begun else None,
         }
 
     def resume(self) -> bool:
@@ -340,6 +374,8 @@ class Trainer:
         self._bad_steps = state["bad_steps"]
         if self._value is not None:
             self._value.load_state_dict(state["value"])
+        if self._rival is not None and state["rival"] is not None:
+            self._rival.load_state_dict(state["rival"])
         if self.team.main:
             self.run.forget_after(self.step)
         return True

@@ -35,7 +35,7 @@ TINY = [
     "limits.max_new_tokens=8",
     "limits.max_turns=2",
 ]
-TIMES = ("time/rollout", "time/update", "time/meta", "time/step")
+TIMES = ("time/rollout", "time/update", "time/meta", "time/rival", "time/step")
 
 
 def command(*settings, module="amft_mm.train", base=TINY):
