@@ -1,4 +1,4 @@
-"""Curves of a comparison, as SVG text: a line a method, with a band over its seeds."""
+"""Figures of a comparison, as SVG text: a line a method, with a band or bars for what chance may do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from amft_mm.compare.result import Points
+from amft_mm.compare.statistics import Estimate
 
+Conditions = dict[str, dict[str, tuple[Estimate, float | None]]]
+"""By method and condition: success, and mu at the end."""
 WIDEST = 8
 """Methods in one panel: more are divided among several, so that lines can be told apart."""
 MARKS = ("-", "--", "-.", ":")
@@ -36,6 +39,38 @@ def curves_figure(
         axes.set_xlabel("step", fontsize=9)
         axes.grid(alpha=0.3)
         axes.legend(fontsize=7, ncols=2)
+    text = io.StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None})
+    return text.getvalue()
+
+
+def conditions_figure(found: Conditions, title: str) -> str:
+    """Success, and mu at the end, of each method under each condition."""
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    conditions = list(dict.fromkeys(c for of_method in found.values() for c in of_method))
+    figure = Figure(figsize=(2 + 1.1 * len(conditions), 6), layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    above, below = figure.subplots(2, 1, sharex=True)
+    colours = colormaps["tab10"]
+    for number, (method, of_method) in enumerate(found.items()):
+        where = [
+            k + 0.12 * (number - len(found) / 2) for k, c in enumerate(conditions) if c in of_method
+        ]
+        told = [of_method[c] for c in conditions if c in of_method]
+        means = np.array([100 * success.mean for success, _ in told])
+        bars = [means - [100 * s.low for s, _ in told], [100 * s.high for s, _ in told] - means]
+        above.errorbar(where, means, bars, fmt="o", ms=4, color=colours(number % 10), label=method)
+        mus = [np.nan if mu is None else mu for _, mu in told]
+        below.plot(where, mus, "o", ms=4, color=colours(number % 10))
+    above.set_ylabel("success, %")
+    below.set_ylabel("mu at the end")
+    below.set_ylim(-0.05, 1.05)
+    below.set_xticks(range(len(conditions)), conditions, fontsize=8)
+    for axes in (above, below):
+        axes.grid(alpha=0.3)
+    above.legend(fontsize=8, ncols=4)
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None})
     return text.getvalue()

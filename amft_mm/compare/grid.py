@@ -20,7 +20,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from amft_mm.methods import methods
+from amft_mm.methods import NOTHING, demonstrations_of, methods
 from envs.contract import one_of
 
 Settings = dict[str, Any]
@@ -29,6 +29,8 @@ Choice = Settings
 """What was searched for and found."""
 VALIDATION = "train"
 """The split that trials are compared on, by instances that no run trains on."""
+AFTER_WARMUP = ("train.steps", "train.demos", "train.tasks", "train.group")
+"""What a budget says and a warm-up does not ask for."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,14 @@ class Variant:
     method: str
     settings: Settings
     search: dict[str, list[Any]]
+
+    @property
+    def heedless_of(self) -> str | None:
+        """How settings begin that change nothing for it, since it uses no demonstrations or no rewards."""
+        preset = methods()[self.method]
+        if demonstrations_of(preset) == NOTHING:
+            return "demos."
+        return "train.reward_noise" if preset["balance"]["name"] == "sft" else None
 
     def choices(self) -> list[Choice]:
         names = sorted(self.search)
@@ -101,7 +111,8 @@ class Grid:
         return range(max(self._seeds, int(self._more.get(method, 0))))
 
     def _warm(self, env: str, seed: int) -> Run:
-        settings = {**self._budgets[env], **self._evaluation, "eval.every": 0, "train.steps": 0}
+        asked = {n: v for n, v in self._budgets[env].items() if n not in AFTER_WARMUP}
+        settings = {**asked, **self._evaluation, "eval.every": 0, "train.steps": 0}
         settings |= {"seed": seed, "demos.seed": seed}
         folder = self.out / "warm" / f"{env}-{seed}"
         return Run(env, "warm", "sft", seed, folder, words_of(env, "sft", settings))
@@ -125,6 +136,9 @@ class Grid:
                 continue
             choice = chosen.get((env, method.name), method.choices()[0])
             for condition, settings in self._conditions.items():
+                unheard = [name.startswith(method.heedless_of or " ") for name in settings]
+                if settings and all(unheard):
+                    continue  # as clean
                 for seed in self.seeds_of(method.name):
                     folder = self.out / "runs" / env / condition / method.name / str(seed)
                     yield self._after_warm(env, condition, method, seed, folder, choice, settings)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from amft_mm.compare.figures import curves_figure
+from amft_mm.compare.figures import Conditions, conditions_figure, curves_figure
 from amft_mm.compare.result import Points, Result
 from amft_mm.compare.statistics import (
     BySeed,
@@ -27,6 +27,10 @@ from amft_mm.compare.statistics import (
 
 BASELINES = ("sft_then_rl", "best_fixed")
 Table = tuple[list[str], list[list[str]]]
+CONDITIONS = (
+    "Success on the first split, with mu at the end. A method that uses no demonstrations, or no rewards, "
+    "is not run again where only these are changed."
+)
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,14 @@ def report(results: Sequence[Result], command: str) -> Report:
     figures: dict[str, str] = {}
     parts.append(("# Methods compared", None))
     parts.append((_introduction(results, command), None))
+    for env in dict.fromkeys(r.env for r in finished):
+        own = [r for r in finished if r.env == env]
+        if len(_settings(own)) > 1:
+            name = f"{env}-conditions.svg"
+            figures[name] = conditions_figure(under_conditions(own), env)
+            parts.append((f"## {env}: what conditions change", None))
+            parts.append((CONDITIONS, conditions_table(own)))
+            parts.append((f"![success and mu under each condition](figures/{name})", name))
     for env, condition in _settings(finished):
         own = [r for r in finished if (r.env, r.condition) == (env, condition)]
         title = env if condition == "clean" else f"{env}, {condition}"
@@ -85,6 +97,33 @@ def success_table(results: Sequence[Result]) -> Table:
         rows.append(row)
     first = {m: mean_of(_by_seed(results, m, splits[0])).mean for m in _methods(results)}
     return heads, sorted(rows, key=lambda row: -first[row[0]])
+
+
+def under_conditions(results: Sequence[Result]) -> Conditions:
+    """Of each method: (success, mu at the end) by condition, where it was run."""
+    found: Conditions = {}
+    for _, condition in _settings(results):
+        here = [r for r in results if r.condition == condition]
+        for method in _methods(here):
+            ends = [points[-1][1] for points in _curves(here, method, "mu")]
+            mu = float(np.mean(ends)) if ends else None
+            by_seed = _by_seed(here, method, None)
+            found.setdefault(method, {})[condition] = mean_of(by_seed), mu
+    return found
+
+
+def conditions_table(results: Sequence[Result]) -> Table:
+    found = under_conditions(results)
+    conditions = [condition for _, condition in _settings(results)]
+    rows = []
+    for condition in conditions:
+        row = [condition]
+        for of_method in found.values():
+            told = of_method.get(condition)
+            learnt = "" if told is None or told[1] is None else f", mu {told[1]:.2f}"
+            row.append("as clean" if told is None else _share(told[0]) + learnt)
+        rows.append(row)
+    return ["condition", *(f"{method}, %" for method in found)], rows
 
 
 def budget_table(results: Sequence[Result]) -> Table:

@@ -186,6 +186,32 @@ def test_budgets_that_differ_are_said_to_differ():
     assert "Generated tokens differ from the median of 200 for sft 0%." in made
 
 
+def test_conditions_are_told_side_by_side_and_what_does_not_apply_is_not_run():
+    made = grid(
+        "study=robustness",
+        "methods=[grpo,sft,amft]",
+        "seeds=1",
+        "more_seeds={amft:1,sft_then_rl:1}",
+    )
+    runs = made.runs({})
+    each = {m: [r.condition for r in runs if r.method == m] for m in ("grpo", "sft", "amft")}
+    assert each["grpo"] == ["clean", "noise 10 %", "noise 30 %"]
+    assert "noise 10 %" not in each["sft"]
+    assert "wrong 50 %" in each["sft"]
+    assert len(each["amft"]) == 8
+    wrong = next(r for r in runs if r.name == "math/wrong 50 %/amft/0").settings
+    assert "demos.corrupt.share=0.5" in wrong
+    assert not any(word.startswith("demos.folder") for word in wrong)  # it makes its own
+    rows = [result(m, s, 0.5) for m in ("grpo", "amft") for s in range(3)]
+    rows += [result("amft", s, 0.3, condition="wrong 50 %") for s in range(3)]
+    told = report(rows, "here")
+    line = next(x for x in told.markdown.splitlines() if x.startswith("| wrong 50 % |"))
+    assert "as clean" in line
+    assert "30.0 (" in line
+    assert "mu 0.40" in line
+    assert "math-conditions.svg" in told.figures
+
+
 TINY = [
     "methods=[tuned,amft,broken]",
     "+variants.tuned={method:sft,search:{train.lr:[0.001,0.002]}}",
