@@ -195,17 +195,17 @@ def test_conditions_are_told_side_by_side_and_what_does_not_apply_is_not_run():
     )
     runs = made.runs({})
     each = {m: [r.condition for r in runs if r.method == m] for m in ("grpo", "sft", "amft")}
-    assert each["grpo"] == ["clean", "noise 10 %", "noise 30 %"]
-    assert "noise 10 %" not in each["sft"]
-    assert "wrong 50 %" in each["sft"]
+    assert each["grpo"] == ["clean", "noise_10", "noise_30"]
+    assert "noise_10" not in each["sft"]
+    assert "wrong_50" in each["sft"]
     assert len(each["amft"]) == 8
     wrong = next(r for r in runs if r.name == "math/wrong 50 %/amft/0").settings
     assert "demos.corrupt.share=0.5" in wrong
     assert not any(word.startswith("demos.folder") for word in wrong)  # it makes its own
     rows = [result(m, s, 0.5) for m in ("grpo", "amft") for s in range(3)]
-    rows += [result("amft", s, 0.3, condition="wrong 50 %") for s in range(3)]
+    rows += [result("amft", s, 0.3, condition="wrong_50") for s in range(3)]
     told = report(rows, "here")
-    line = next(x for x in told.markdown.splitlines() if x.startswith("| wrong 50 % |"))
+    line = next(x for x in told.markdown.splitlines() if x.startswith("| wrong_50 |"))
     assert "as clean" in line
     assert "30.0 (" in line
     assert "mu 0.40" in line
