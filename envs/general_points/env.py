@@ -1,9 +1,15 @@
 """`amft/GeneralPoints-v0`: use the number of each card once to make the target.
 
 Hands are dealt from one deck without replacement, uniformly among those that have a solution and
-belong to the split. Splits: `train` and `id` are disjoint sets of hands; `ood_rule` counts the faces
-by the other rule, `ood_color` deals the other colour, `ood_deck` shows other drawings, all three with
-hands that training never deals; `all` makes no division.
+belong to the split. No two of these ever deal the same cards as `train`, and each changes one thing:
+
+    id         cards whose numbers training may have dealt in other suits
+    ood_hand   numbers that training never deals: a formula that was never shown
+    ood_rule   faces, at least one of them, counted by the other rule
+    ood_color  the other colour
+    ood_deck   other drawings
+
+`all` makes no division.
 """
 
 from __future__ import annotations
@@ -33,8 +39,9 @@ from envs.general_points.prompts import Task, answer, best_solution, prompt
 from envs.general_points.solver import solutions, solvable
 from envs.general_points.verdict import REWARDS, GeneralPointsVerdict, judge
 
-SPLITS = ("all", "train", "id", "ood_rule", "ood_color", "ood_deck")
-EVAL_SHARE = 0.15
+SPLITS = ("all", "train", "id", "ood_hand", "ood_rule", "ood_color", "ood_deck")
+KEPT_SHARE = 0.15
+"""Of the hands, and of the numbers, that training never deals."""
 _TRIES = 20_000
 
 
@@ -96,7 +103,7 @@ class GeneralPointsEnv(World):
         size       (height, width) of the picture
         prompts    "fixed" wording, or "varied" by the seed
         thought    the example and the expert have a field for reasoning; agents always may
-        split      "all", "train", "id", "ood_rule", "ood_color" or "ood_deck"
+        split      "all", "train", "id", "ood_hand", "ood_rule", "ood_color" or "ood_deck"
         """
         self._visual = one_of("modality", modality, ("visual", "text")) == "visual"
         self._size = picture_size("size", size)
@@ -212,11 +219,16 @@ class GeneralPointsEnv(World):
         )
 
     def _may_deal(self, hand: tuple[Card, ...]) -> bool:
-        if self._split != "all" and is_evaluation_hand(
-            tuple(sorted(card.number("ten") for card in hand))
-        ) != (self._split != "train"):
+        if self._split != "all" and not self._of_split(hand):
             return False
         return solvable(sorted(card.number(self._face_rule) for card in hand), self._target)
+
+    def _of_split(self, hand: tuple[Card, ...]) -> bool:
+        if self._split == "ood_rule":
+            return kept_cards(hand) and any(card.rank > 10 for card in hand)
+        if kept_numbers(hand):
+            return self._split == "ood_hand"
+        return self._split != "ood_hand" and kept_cards(hand) == (self._split != "train")
 
     def _given(self, names: Any) -> tuple[Card, ...]:
         """The hand that reset(options={"hand": ...}) names."""
@@ -237,8 +249,16 @@ class GeneralPointsEnv(World):
         return tuple(card for card in cards if card is not None)
 
 
+def kept_cards(hand: Sequence[Card]) -> bool:
+    """Whether training never deals these cards, in any order."""
+    return _kept(tuple(sorted(map(str, hand))))
+
+
+def kept_numbers(hand: Sequence[Card]) -> bool:
+    """Whether training never deals cards of these numbers, faces counted as ten."""
+    return _kept(tuple(sorted(card.number("ten") for card in hand)))
+
+
 @cache
-def is_evaluation_hand(numbers: tuple[int, ...]) -> bool:
-    """Whether hands of these numbers (sorted, faces counted as ten) are kept for evaluation."""
-    digest = hashlib.sha256(repr(numbers).encode()).digest()
-    return digest[0] < 256 * EVAL_SHARE
+def _kept(instance: tuple[Any, ...]) -> bool:
+    return hashlib.sha256(repr(instance).encode()).digest()[0] < 256 * KEPT_SHARE

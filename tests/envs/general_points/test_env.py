@@ -218,23 +218,29 @@ def test_faces_count_by_the_rule():
         assert info["numbers"] == [number, 2, 3, 1]
 
 
-def instances(split, count=1500):
+def hands(split, count=1500):
+    """Card names, and their numbers with faces as ten, of `count` hands."""
     env = make(split=split)
-    hands = set()
-    for seed in range(count):
-        cards = env.reset(seed=seed)[1]["cards"]
-        hands.add(
-            tuple(sorted(min("A23456789TJQK".index(c[0].replace("1", "T")) + 1, 10) for c in cards))
-        )
-    return hands
+    dealt = [tuple(sorted(env.reset(seed=seed)[1]["cards"])) for seed in range(count)]
+    ranks = [["A23456789TJQK".index(c[0].replace("1", "T")) + 1 for c in hand] for hand in dealt]
+    return set(dealt), {tuple(sorted(min(rank, 10) for rank in hand)) for hand in ranks}
 
 
 def test_training_and_evaluation_hands_do_not_overlap():
-    train = instances("train")
-    for split in ("id", "ood_rule", "ood_color", "ood_deck"):
-        held_out = instances(split, 400)
-        assert len(held_out) > 20
+    """Whichever way round the cards lie."""
+    train, numbers = hands("train", 5000)
+    for split in ("id", "ood_hand", "ood_rule", "ood_color", "ood_deck"):
+        held_out, _ = hands(split, 400)
+        assert len(held_out) > 300
         assert not train & held_out
+    assert not numbers & hands("ood_hand", 400)[1]
+    assert len(hands("id", 400)[1] - numbers) < 10  # a hand may be new, its numbers are not
+    assert len(hands("ood_color", 400)[1] - numbers) < 10
+
+
+def test_every_hand_of_the_other_rule_has_a_face():
+    for hand in hands("ood_rule", 200)[0]:
+        assert any(card[0] in "JQK" for card in hand)
 
 
 def test_splits_change_what_they_say():
