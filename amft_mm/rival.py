@@ -8,8 +8,8 @@ theta^ + w, that only explores. With mu the share of imitation:
     w       climbs  mu J_S(theta + w) + (1 - mu) [J_R(theta + w) - J_R(theta^ + w)]
 
 From the paper's text; how fast w moves is left open there, and is `pace` times the learning rate here. Both
-explore the same task instances at every step, so the run writes twice as many rollouts as others:
-halve train.tasks for equal budgets. It holds a second model and its optimizer.
+explore the same task instances, half of train.tasks, so that a step writes as many rollouts as any
+other's. It holds a second model and its optimizer.
 
 No adapter is put into the model: both sets of weights hold their sum with w, and the gradient of A and B
 follows from that of the matrix that they are added to. Weight decay acts on the sum.

@@ -34,6 +34,8 @@ UNGUIDED = Guidance()
 class Sources:
     def __init__(self, config: DictConfig, policy: Policy, engine: Engine, team: Team) -> None:
         self._seed, self._tasks, self._group = config.seed, config.train.tasks, config.train.group
+        if config.method.rival:  # which explores the same ones: as many rollouts as without it
+            self._tasks = max(1, self._tasks // 2)
         settings = play_settings(config)
         self._policy, self._team, self._limits = policy, team, settings.limits
         self.parts = parts_of(config.env)
