@@ -99,6 +99,8 @@ class OptimizerSettings:
     max_norm: float | None = 1.0
     horizon: float = 0.0
     """rho of z: how much of the effect of earlier steps' mu is looked at."""
+    plain: bool = False
+    """Whether z pretends that steps are plain descent."""
 
 
 class Learner:
@@ -114,7 +116,9 @@ class Learner:
             betas=settings.betas,
             eps=settings.eps,
         )
-        self.mixed = MixedStep(self.optimizer, settings.max_norm, settings.horizon)
+        self.mixed = MixedStep(
+            self.optimizer, settings.max_norm, settings.horizon, plain=settings.plain
+        )
 
     def set_lr(self, lr: float) -> None:
         for group in self.optimizer.param_groups:

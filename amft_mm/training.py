@@ -433,5 +433,6 @@ def optimizer_settings(config: DictConfig) -> OptimizerSettings:
         betas=tuple(train.betas),
         weight_decay=train.weight_decay,
         max_norm=train.max_norm,
-        horizon=config.method.get("horizon", 0.0),
+        horizon=config.method.horizon,
+        plain=config.method.plain_derivative,
     )

@@ -14,7 +14,8 @@ With d = g_S - g_R, g = (1 - mu) g_R + mu g_S, N = |g| and the clipping threshol
                             - m^ (1 - b2) g~ / ((1 - b2^t) sqrt(v^) (sqrt(v^) + eps)^2) ]
 
 for AdamW, elementwise; decoupled weight decay drops out. Over several steps z <- rho z + the above: a
-longer view without Hessians. Everything is done in place: one extra copy of the trainable parameters
+longer view without Hessians. With `plain`, z pretends that the step was plain descent, d theta' / d g~ = -lr:
+what an ablation leaves out. Everything is done in place: one extra copy of the trainable parameters
 while two gradients are held, and one that holds z.
 
 A step may be made of several parts, each with a mu of its own: every `mix(mu, part=NAME)` adds to the
@@ -53,7 +54,12 @@ class MixedStep:
     """Around a torch.optim.AdamW; see the module's docstring."""
 
     def __init__(
-        self, optimizer: torch.optim.Optimizer, max_norm: float | None = None, rho: float = 0.0
+        self,
+        optimizer: torch.optim.Optimizer,
+        max_norm: float | None = None,
+        rho: float = 0.0,
+        *,
+        plain: bool = False,
     ) -> None:
         if type(optimizer) is not torch.optim.AdamW:
             raise TypeError(
@@ -67,7 +73,7 @@ class MixedStep:
             raise ValueError(f"max_norm={max_norm} must be above 0, or None for no clipping")
         if not 0 <= rho < 1:
             raise ValueError(f"rho={rho} must be from 0 up to, but not, 1")
-        self.optimizer, self.max_norm, self.rho = optimizer, max_norm, rho
+        self.optimizer, self.max_norm, self.rho, self.plain = optimizer, max_norm, rho, plain
         self._exploration: Tensors = {}
         self._mixed: Tensors = {}
         self._differences: dict[str, Tensors] = {}
@@ -208,8 +214,10 @@ class MixedStep:
                     else:
                         z[parameter] = d
 
-    def _slope(self, parameter: torch.Tensor, group: dict[str, Any]) -> torch.Tensor:
+    def _slope(self, parameter: torch.Tensor, group: dict[str, Any]) -> torch.Tensor | float:
         """d theta' / d g~ of the step that was just made."""
+        if self.plain:
+            return -float(group["lr"])
         state, gradient = self.optimizer.state[parameter], parameter.grad
         b1, b2 = group["betas"]
         steps = float(state["step"])

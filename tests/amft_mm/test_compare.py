@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hydra import compose, initialize_config_module
 
+from amft_mm.balance import balance
 from amft_mm.compare.grid import Grid
 from amft_mm.compare.report import report
 from amft_mm.compare.result import Result, Score
@@ -22,6 +23,8 @@ from amft_mm.compare.statistics import (
     mean_of,
     mean_ranks,
 )
+from amft_mm.settings import options_of
+from amft_mm.utility import utility
 
 ROOT = Path(__file__).parents[2]
 
@@ -210,6 +213,23 @@ def test_conditions_are_told_side_by_side_and_what_does_not_apply_is_not_run():
     assert "30.0 (" in line
     assert "mu 0.40" in line
     assert "math-conditions.svg" in told.figures
+
+
+@pytest.mark.parametrize("study", ["robustness", "ablation"])
+def test_what_a_study_changes_is_known_to_training(study):
+    """So that no run of hours ends in a name that does not exist."""
+    changed = set()
+    for run in grid(f"study={study}").runs({}):
+        changed |= {
+            word.lstrip("+").partition("=")[0] for word in run.settings if "method." in word
+        }
+        kept = [w for w in run.settings if not w.startswith("train.warm_from")]
+        with initialize_config_module("configs", version_base="1.3"):
+            config = compose("train", kept)
+        settings = options_of(config.method.balance)
+        assert balance(config.method.balance.name, 10, settings)
+        assert utility(config.method.utility.name, options_of(config.method.utility))
+    assert bool(changed) == (study == "ablation")
 
 
 TINY = [

@@ -26,13 +26,13 @@ def give(params, gradients):
         parameter.grad = gradient.clone()
 
 
-def one_step(params, state, g_r, g_s, mu, max_norm, rho=0.0, scale=1.0, **changes):
+def one_step(params, state, g_r, g_s, mu, max_norm, rho=0.0, scale=1.0, plain=False, **changes):
     """A step of a copy; its parameters, its z, and what it was made of."""
     mine = [torch.nn.Parameter(p.detach().clone()) for p in params]
     optimizer = adamw(mine, **changes)
     if state is not None:
         optimizer.load_state_dict(copy.deepcopy(state))
-    mixed = MixedStep(optimizer, max_norm, rho)
+    mixed = MixedStep(optimizer, max_norm, rho, plain=plain)
     give(mine, g_r)
     mixed.take_exploration()
     give(mine, g_s)
@@ -67,6 +67,31 @@ def test_z_equals_finite_differences_of_the_real_step(max_norm, steps, mu, eps):
     for z, high, low in zip(mixed.z[WHOLE].values(), up, down, strict=True):
         finite = (high - low) / (2 * h)
         assert torch.allclose(z, finite, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("max_norm", [None, 0.5])
+def test_a_plain_z_is_that_of_plain_descent(max_norm):
+    """Against finite differences of a clipped step of SGD."""
+    generator = torch.Generator().manual_seed(3)
+    params, state = after(5, generator)
+    g_r, g_s = (
+        [torch.randn(p.shape, generator=generator, dtype=DOUBLE) for p in params] for _ in "rs"
+    )
+
+    def descended(mu):
+        mine = [torch.nn.Parameter(p.detach().clone()) for p in params]
+        give(mine, [(1 - mu) * r + mu * s for r, s in zip(g_r, g_s, strict=True)])
+        if max_norm is not None:
+            torch.nn.utils.clip_grad_norm_(mine, max_norm)
+        torch.optim.SGD(mine, lr=0.01).step()
+        return mine
+
+    _, mixed, _ = one_step(params, state, g_r, g_s, 0.3, max_norm, plain=True)
+    h = 1e-6
+    for z, high, low in zip(
+        mixed.z[WHOLE].values(), descended(0.3 + h), descended(0.3 - h), strict=True
+    ):
+        assert torch.allclose(z, (high - low) / (2 * h), rtol=1e-4, atol=1e-9)
 
 
 def test_at_the_first_step_of_a_fresh_optimizer_the_mix_hardly_matters():
