@@ -112,7 +112,7 @@ class Grid:
 
     def _warm(self, env: str, seed: int) -> Run:
         asked = {n: v for n, v in self._budgets[env].items() if n not in AFTER_WARMUP}
-        settings = {**asked, **self._evaluation, "eval.every": 0, "train.steps": 0}
+        settings = {**self._evaluation, **asked, "eval.every": 0, "train.steps": 0}
         settings |= {"seed": seed, "demos.seed": seed}
         folder = self.out / "warm" / f"{env}-{seed}"
         return Run(env, "warm", "sft", seed, folder, words_of(env, "sft", settings))
@@ -154,7 +154,7 @@ class Grid:
         more: Settings,
     ) -> Run:
         warm = self._warm(env, seed).folder
-        settings = {**self._budgets[env], **self._evaluation, **method.settings, **choice}
+        settings = {**self._evaluation, **self._budgets[env], **method.settings, **choice}
         settings |= {"train.warm_from": str(warm), "seed": seed, "demos.seed": seed, **more}
         if not any(name.startswith("demos.") for name in more):
             settings["demos.folder"] = str(warm / "demos")

@@ -66,7 +66,7 @@ def read_result(run: Run) -> Result | None:
     if not path.is_file():
         return None
     found = result_from(json.loads(path.read_text(encoding="utf-8")))
-    same = found.settings == list(run.settings)
+    same = set(found.settings) == set(run.settings)
     if found.state == "finished" and not same:
         raise FileExistsError(
             f"{path} was made with other settings: choose another folder by out=FOLDER, or delete it"
