@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
+from agents.plugins import make
 from amft_mm.balance import (
     amft,
     amft_paper,
@@ -24,7 +25,6 @@ from amft_mm.balance import (
     schedules,
 )
 from amft_mm.balance.base import Balance, Gradients, Seen, Weighing
-from amft_mm.plugins import make
 
 BALANCES: dict[str, Callable[..., Balance]] = {
     "fixed": schedules.fixed,

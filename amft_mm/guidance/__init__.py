@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
+from agents.plugins import make
 from amft_mm.guidance.base import Choice, Group, Guidance, Place
 from amft_mm.guidance.hpt import HPT
 from amft_mm.guidance.joined import Joined
 from amft_mm.guidance.micro_groups import MicroGroups
 from amft_mm.guidance.prefix import Prefix
 from amft_mm.guidance.relift import ReLIFT
-from amft_mm.plugins import make
 
 GUIDANCE: dict[str, Callable[..., Guidance]] = {
     "none": Guidance,

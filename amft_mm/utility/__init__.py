@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
-from amft_mm.plugins import make
+from agents.plugins import make
 from amft_mm.utility import demo_nll, heldout, log_success, next_rollout
 from amft_mm.utility.base import Look, Utility, View
 

@@ -1,7 +1,8 @@
-"""Parts of a method from a file of one's own."""
+"""Engines and parts of a method from a file of one's own."""
 
 import pytest
 
+from agents.engines import make_engine
 from amft_mm.balance import balance
 from amft_mm.exploration import exploration
 from amft_mm.imitation import imitation
@@ -31,6 +32,15 @@ def test_a_loss_of_ones_own_brings_its_needs(folder):
     assert exploration("my_loss:loss").loss(None, None) == 0.0
     with pytest.raises(ValueError, match="MODULE:loss"):
         imitation("my_loss:other")
+
+
+def test_an_engine_of_ones_own_gets_the_policy_and_its_options(folder):
+    (folder / "my_engine.py").write_text(
+        "class Mine:\n    def __init__(self, policy, pace=1): self.got = policy, pace\n"
+    )
+    assert make_engine("my_engine:Mine", "a policy", pace=3).got == ("a policy", 3)
+    with pytest.raises(ValueError, match=r"engine my_engine:Mine: .*'speed'"):
+        make_engine("my_engine:Mine", None, speed=3)
 
 
 @pytest.mark.parametrize(
