@@ -181,6 +181,9 @@ def _introduction(results: Sequence[Result], command: str) -> str:
 
 
 def _curve_words(results: Sequence[Result]) -> str:
+    longest = max((len(r.curves.get("success", [])) for r in results), default=0)
+    if longest < 3:
+        return "Evaluated at the end alone."
     rising = [
         method
         for method in _methods(results)

@@ -181,6 +181,13 @@ def test_the_report_says_who_crashed_and_never_averages_it_away():
     assert set(made.figures) == {"math-clean-success.svg", "math-clean-mu.svg"}
 
 
+def test_a_single_point_is_no_flat_curve():
+    short = [result("amft", s, 0.5, curves={"success": [(20, 0.5)]}) for s in range(3)]
+    told = report(short, "here").markdown
+    assert "Evaluated at the end alone." in told
+    assert "flattened" not in told
+
+
 def test_budgets_that_differ_are_said_to_differ():
     more = {"demonstration tokens": 300.0, "generated tokens": 0.0, "optimizer steps": 20}
     rows = [result(m, 0, 0.5) for m in ("amft", "hpt", "grpo")]
