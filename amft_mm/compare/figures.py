@@ -56,7 +56,9 @@ def conditions_figure(found: Conditions, title: str) -> str:
     colours = colormaps["tab10"]
     for number, (method, of_method) in enumerate(found.items()):
         where = [
-            k + 0.12 * (number - len(found) / 2) for k, c in enumerate(conditions) if c in of_method
+            k + 0.12 * (number - (len(found) - 1) / 2)
+            for k, c in enumerate(conditions)
+            if c in of_method
         ]
         told = [of_method[c] for c in conditions if c in of_method]
         means = np.array([100 * success.mean for success, _ in told])
@@ -70,7 +72,7 @@ def conditions_figure(found: Conditions, title: str) -> str:
     below.set_xticks(range(len(conditions)), conditions, fontsize=8)
     for axes in (above, below):
         axes.grid(alpha=0.3)
-    above.legend(fontsize=8, ncols=4)
+    figure.legend(loc="outside lower center", fontsize=8, ncols=5)
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None})
     return text.getvalue()
