@@ -10,7 +10,7 @@ neither the budget nor the number of processes changes an update.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -22,7 +22,7 @@ from agents.conversation import Conversation
 from agents.policy import Measure, Policy
 from amft_mm.balance.mixed_step import MixedStep, norm_of
 from amft_mm.batching import by_length
-from amft_mm.optimization import decay_groups
+from amft_mm.optimization import decay_groups, set_lr
 from amft_mm.team import Team
 from amft_mm.tokens import Loss, Tokens, Totals
 
@@ -38,6 +38,8 @@ class Objective:
     """Other weights' log-probabilities of the chosen tokens."""
     measure: Callable[[Sequence[Conversation]], Measure] | None = None
     """What is to be measured of whole distributions."""
+    by_advantage: bool = False
+    """Whether its gradient is 0 where advantages are: such conversations are read, without a gradient."""
 
 
 @dataclass(frozen=True)
@@ -121,8 +123,7 @@ class Learner:
         )
 
     def set_lr(self, lr: float) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
+        set_lr(self.optimizer, lr)
 
     def gradients(
         self,
@@ -138,9 +139,11 @@ class Learner:
         told = all(e.old_log_probs() is not None for e in examples)
         (silent,) = self.team.sum(0.0 if told else 1.0)
         self.policy.model.train()
-        for part in by_length(examples, self._micro_batch_tokens, lambda e: e.conversation):
-            terms, hidden = self._tokens(part, objective, compare=not silent)
-            value = objective.loss(terms, totals)
+        still = objective.by_advantage and critic is None
+        for part, moves in self._micro_batches(examples, all_move=not still):
+            with torch.set_grad_enabled(moves):
+                terms, hidden = self._tokens(part, objective, compare=not silent)
+                value = objective.loss(terms, totals)
             if critic is not None:
                 critic.learn(hidden, part)
             if value.requires_grad:
@@ -153,6 +156,19 @@ class Learner:
         self.team.share_gradients(self.parameters)
         total, entropy, given = self.team.sum(total, entropy, given)
         return LossReport(total, tokens, sequences, entropy / max(tokens, 1), error, round(given))
+
+    def _micro_batches(
+        self, examples: Sequence[Example], *, all_move: bool
+    ) -> Iterator[tuple[list[Example], bool]]:
+        """And whether each moves the weights: groups whose members all fare alike do not. If none does,
+        one is taken as if it did: a step of zeros is a step."""
+        moving = [all_move or bool(np.any(e.advantages)) for e in examples]
+        if examples and not any(moving):
+            moving[0] = True
+        for moves in (True, False):
+            part = [e for e, own in zip(examples, moving, strict=True) if own is moves]
+            for batch in by_length(part, self._micro_batch_tokens, lambda e: e.conversation):
+                yield batch, moves
 
     def _tokens(
         self, examples: Sequence[Example], objective: Objective, *, compare: bool

@@ -5,7 +5,8 @@
     .freeze(path, write=)      from now on the present weights are the reference, if one is needed
 
 A loss module says in NEEDS what it needs: `reference` (other weights' log-probabilities of the chosen
-tokens), `reference_kl` (KL(ref || pi) of whole distributions), `top_mass` (mass of the k likeliest).
+tokens), `reference_kl` (KL(ref || pi) of whole distributions), `top_mass` (mass of the k likeliest). One
+that says BY_ADVANTAGE = True has no gradient where advantages are 0, and is spared the backward pass there.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ class Objectives:
         if "top_mass" in needs:
             measure = partial(_top_mass, int(options.get("k", 3)))
         reference = self._needed() if "reference" in needs else None
-        return Objective(partial(module.loss, **options), reference, measure)
+        still = bool(getattr(module, "BY_ADVANTAGE", False))
+        return Objective(partial(module.loss, **options), reference, measure, still)
 
     def _needed(self) -> Reference:
         self._reference = self._reference or Reference(self._policy)

@@ -17,6 +17,11 @@ def slope(step: int, steps: int, ramp: int, final: float) -> float:
     return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
+def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+
+
 def decay_groups(parameters: Sequence[torch.Tensor], weight_decay: float) -> list[dict[str, Any]]:
     """Matrices decay; biases and norms do not."""
     return [

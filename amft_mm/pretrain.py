@@ -24,7 +24,7 @@ from omegaconf import DictConfig
 from agents.files import whole_file
 from agents.policy import Policy
 from agents.tiny_vlm import build_tiny_vlm
-from amft_mm.optimization import decay_groups, slope
+from amft_mm.optimization import decay_groups, set_lr, slope
 from amft_mm.pretraining.card import model_card
 from amft_mm.pretraining.exam import examine
 from amft_mm.pretraining.stages import STAGES, Stage
@@ -101,8 +101,7 @@ def teach(
     done, tokens, before = begin(stage, name, optimizer, config, folder)
     started, losses = time.monotonic(), []
     for step in range(done + 1, settings.steps + 1):
-        for group in optimizer.param_groups:
-            group["lr"] = settings.lr * slope(step, settings.steps, config.warmup, 0.02)
+        set_lr(optimizer, settings.lr * slope(step, settings.steps, config.warmup, 0.02))
         lesson = stage.lesson(settings.batch, [config.seed, stage.number, step])
         loss, read = stage.learn(team.mine(lesson), team)
         team.share_gradients(parameters)

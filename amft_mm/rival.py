@@ -28,7 +28,7 @@ import torch
 from agents.policy import Policy
 from amft_mm.balance.mixed_step import MixedStep
 from amft_mm.learner import Learner
-from amft_mm.optimization import decay_groups
+from amft_mm.optimization import decay_groups, set_lr
 from envs.contract import whole_number
 
 
@@ -72,11 +72,10 @@ class Rival:
         self._shadow = [p.detach().clone().requires_grad_() for p in own.parameters]
         optimizer = torch.optim.AdamW(decay_groups(self._shadow, 0.0))
         optimizer.load_state_dict(copy.deepcopy(own.optimizer.state_dict()))
-        self._step = MixedStep(optimizer, own.mixed.max_norm)
+        self._shadow_step = MixedStep(optimizer, own.mixed.max_norm)
 
     @contextmanager
     def playing(self) -> Iterator[None]:
-        lr = self._learner.optimizer.param_groups[0]["lr"]
         self._swap()
         try:
             yield
@@ -85,11 +84,10 @@ class Rival:
         self._gains = [-gain for gain in self._projected()]
         for own, shadow in zip(self._learner.parameters, self._shadow, strict=True):
             shadow.grad, own.grad = own.grad, None
-        for group in self._step.optimizer.param_groups:
-            group["lr"] = lr
-        self._step.take_exploration()
-        self._step.mix(0.0, learn=False)
-        self._step.step()
+        set_lr(self._shadow_step.optimizer, self._lr)
+        self._shadow_step.take_exploration()
+        self._shadow_step.mix(0.0, learn=False)
+        self._shadow_step.step()
 
     def explored(self) -> None:
         self._gains = [own + gain for own, gain in zip(self._projected(), self._gains, strict=True)]
@@ -109,14 +107,17 @@ class Rival:
         before = [b @ a for a, b in zip(self._a, self._b, strict=True)]
         for parameter, gain in zip(self._a + self._b, gains, strict=True):
             parameter.grad = gain
-        for group in self._w.param_groups:
-            group["lr"] = self._pace * self._learner.optimizer.param_groups[0]["lr"]
+        set_lr(self._w, self._pace * self._lr)
         self._w.step()
         shadows = dict(zip(self._learner.parameters, self._shadow, strict=True))
         for matrix, a, b, old in zip(self._matrices, self._a, self._b, before, strict=True):
             moved = b @ a - old
             matrix.add_(moved)
             shadows[matrix].add_(moved)
+
+    @property
+    def _lr(self) -> float:
+        return float(self._learner.optimizer.param_groups[0]["lr"])
 
     def _nothing(self) -> list[torch.Tensor]:
         return [torch.zeros_like(p) for p in self._a + self._b]
@@ -139,7 +140,7 @@ class Rival:
             "b": [b.detach() for b in self._b],
             "w": self._w.state_dict(),
             "shadow": [s.detach() for s in self._shadow],
-            "optimizer": self._step.optimizer.state_dict(),
+            "optimizer": self._shadow_step.optimizer.state_dict(),
         }
 
     @torch.no_grad()
@@ -149,4 +150,4 @@ class Rival:
             for parameter, value in zip(own, state[kept], strict=True):
                 parameter.copy_(value)
         self._w.load_state_dict(state["w"])
-        self._step.optimizer.load_state_dict(state["optimizer"])
+        self._shadow_step.optimizer.load_state_dict(state["optimizer"])

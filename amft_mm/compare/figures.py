@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -39,9 +40,11 @@ def curves_figure(
         axes.set_xlabel("step", fontsize=9)
         axes.grid(alpha=0.3)
         axes.legend(fontsize=7, ncols=2)
-    text = io.StringIO()
-    figure.savefig(text, format="svg", metadata={"Date": None})
-    return text.getvalue()
+    return _svg(figure)
+
+
+def conditions_of(found: Conditions) -> list[str]:
+    return list(dict.fromkeys(c for of_method in found.values() for c in of_method))
 
 
 def conditions_figure(found: Conditions, title: str) -> str:
@@ -49,7 +52,7 @@ def conditions_figure(found: Conditions, title: str) -> str:
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
-    conditions = list(dict.fromkeys(c for of_method in found.values() for c in of_method))
+    conditions = conditions_of(found)
     figure = Figure(figsize=(2 + 1.1 * len(conditions), 6), layout="constrained")
     figure.suptitle(title, fontsize=11)
     above, below = figure.subplots(2, 1, sharex=True)
@@ -73,6 +76,10 @@ def conditions_figure(found: Conditions, title: str) -> str:
     for axes in (above, below):
         axes.grid(alpha=0.3)
     figure.legend(loc="outside lower center", fontsize=8, ncols=5)
+    return _svg(figure)
+
+
+def _svg(figure: Any) -> str:
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None})
     return text.getvalue()

@@ -21,7 +21,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from amft_mm.methods import NOTHING, demonstrations_of, methods
-from envs.contract import one_of
+from envs.contract import one_of, share
 
 Settings = dict[str, Any]
 """By name, as `train.lr: 0.001`."""
@@ -65,14 +65,8 @@ class Variant:
     method: str
     settings: Settings
     search: dict[str, list[Any]]
-
-    @property
-    def heedless_of(self) -> str | None:
-        """How settings begin that change nothing for it, since it uses no demonstrations or no rewards."""
-        preset = methods()[self.method]
-        if demonstrations_of(preset) == NOTHING:
-            return "demos."
-        return "train.reward_noise" if preset["balance"]["name"] == "sft" else None
+    heedless_of: str | None
+    """How settings begin that change nothing for it."""
 
     def choices(self) -> list[Choice]:
         names = sorted(self.search)
@@ -90,6 +84,7 @@ class Grid:
         self._conditions = {name: flat(settings) for name, settings in plain["conditions"].items()}
         self._seeds, self._more = int(plain["seeds"]), plain["more_seeds"]
         self._tune_seed = int(plain["tune_seed"])
+        self._trial_length = share("trial_length", plain["trial_length"])
         self._evaluation = {f"eval.{name}": value for name, value in plain["eval"].items()}
         for env in self.envs:
             one_of("envs", env, tuple(self._budgets))
@@ -125,7 +120,10 @@ class Grid:
             for choice in choices:
                 label = "_".join(f"{n.rsplit('.', 1)[-1]}-{v:g}" for n, v in choice.items())
                 folder = self.out / "trials" / env / method.name / label
-                settings = {"env.splits": [VALIDATION], "eval.every": 0}
+                settings: Settings = {"env.splits": [VALIDATION], "eval.every": 0}
+                steps = self._budgets[env].get("train.steps")
+                if steps:
+                    settings["train.steps"] = max(1, round(self._trial_length * steps))
                 yield self._after_warm(
                     env, "trial", method, self._tune_seed, folder, choice, settings
                 )
@@ -136,8 +134,8 @@ class Grid:
                 continue
             choice = chosen.get((env, method.name), method.choices()[0])
             for condition, settings in self._conditions.items():
-                unheard = [name.startswith(method.heedless_of or " ") for name in settings]
-                if settings and all(unheard):
+                heedless = method.heedless_of
+                if settings and heedless and all(name.startswith(heedless) for name in settings):
                     continue  # as clean
                 for seed in self.seeds_of(method.name):
                     folder = self.out / "runs" / env / condition / method.name / str(seed)
@@ -193,12 +191,20 @@ def quoted(text: str) -> str:
 
 def variant(name: str, config: dict[str, Any]) -> Variant:
     """By its name among `variants`, or a preset's."""
-    own = config["variants"].get(name)
+    own, presets = config["variants"].get(name), methods()
     if own is None:
-        one_of("methods", name, (*methods(), *config["variants"]))
+        one_of("methods", name, (*presets, *config["variants"]))
         own = {"method": name}
     search = {**config["search"], **flat(own.get("search", {}))}
-    return Variant(name, own["method"], flat(own.get("settings", {})), search)
+    heedless = heedless_of(presets[own["method"]]) if own["method"] in presets else None
+    return Variant(name, own["method"], flat(own.get("settings", {})), search, heedless)
+
+
+def heedless_of(preset: dict[str, Any]) -> str | None:
+    """How settings begin that a method does not heed, since it uses no demonstrations or no rewards."""
+    if demonstrations_of(preset) == NOTHING:
+        return "demos."
+    return "train.reward_noise" if preset["balance"]["name"] == "sft" else None
 
 
 def flat(settings: Settings, above: str = "") -> Settings:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from amft_mm.compare.figures import Conditions, conditions_figure, curves_figure
+from amft_mm.compare.figures import Conditions, conditions_figure, conditions_of, curves_figure
 from amft_mm.compare.result import Points, Result
 from amft_mm.compare.statistics import (
     BySeed,
@@ -51,10 +51,10 @@ def report(results: Sequence[Result], command: str) -> Report:
     for env in dict.fromkeys(r.env for r in finished):
         own = [r for r in finished if r.env == env]
         if len(_settings(own)) > 1:
-            name = f"{env}-conditions.svg"
-            figures[name] = conditions_figure(under_conditions(own), env)
+            name, found = f"{env}-conditions.svg", under_conditions(own)
+            figures[name] = conditions_figure(found, env)
             parts.append((f"## {env}: what conditions change", None))
-            parts.append((CONDITIONS, conditions_table(own)))
+            parts.append((CONDITIONS, conditions_table(found)))
             parts.append((f"![success and mu under each condition](figures/{name})", name))
     for env, condition in _settings(finished):
         own = [r for r in finished if (r.env, r.condition) == (env, condition)]
@@ -112,11 +112,9 @@ def under_conditions(results: Sequence[Result]) -> Conditions:
     return found
 
 
-def conditions_table(results: Sequence[Result]) -> Table:
-    found = under_conditions(results)
-    conditions = [condition for _, condition in _settings(results)]
+def conditions_table(found: Conditions) -> Table:
     rows = []
-    for condition in conditions:
+    for condition in conditions_of(found):
         row = [condition]
         for of_method in found.values():
             told = of_method.get(condition)

@@ -11,6 +11,8 @@ import torch
 from amft_mm.exploration.clipped import advantages_of, surrogate
 from amft_mm.tokens import Tokens, Totals
 
+BY_ADVANTAGE = True
+
 
 def loss(
     tokens: Tokens, totals: Totals, clip_low: float = 0.2, clip_high: float = 0.28

@@ -10,6 +10,8 @@ import torch
 from amft_mm.exploration.clipped import advantages_of, surrogate
 from amft_mm.tokens import Tokens, Totals
 
+BY_ADVANTAGE = True
+
 
 def loss(tokens: Tokens, totals: Totals, clip: float = 0.2, length: float = 512.0) -> torch.Tensor:
     if not length > 0:

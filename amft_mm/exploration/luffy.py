@@ -15,6 +15,8 @@ from amft_mm.exploration.clipped import advantages_of, surrogate
 from amft_mm.imitation.shaped import shape
 from amft_mm.tokens import Tokens, Totals
 
+BY_ADVANTAGE = True
+
 
 def loss(tokens: Tokens, totals: Totals, clip: float = 0.2, gamma: float = 0.1) -> torch.Tensor:
     advantages, own = advantages_of(tokens), tokens.own

@@ -12,6 +12,8 @@ from amft_mm.exploration.clipped import advantages_of, surrogate
 from amft_mm.tokens import Tokens, Totals
 from envs.contract import share
 
+BY_ADVANTAGE = True
+
 
 def loss(tokens: Tokens, totals: Totals, clip: float = 0.2, top: float = 0.2) -> torch.Tensor:
     share("exploration.top", top)

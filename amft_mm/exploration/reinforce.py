@@ -11,6 +11,8 @@ import torch
 from amft_mm.exploration.clipped import advantages_of
 from amft_mm.tokens import Tokens, Totals
 
+BY_ADVANTAGE = True
+
 
 def loss(tokens: Tokens, totals: Totals) -> torch.Tensor:
     return -(tokens.log_ratios.exp() * advantages_of(tokens)).sum() * totals.per_sequence

@@ -1,7 +1,7 @@
 """`amft/GeneralPoints-v0`: use the number of each card once to make the target.
 
 Hands are dealt from one deck without replacement, uniformly among those that have a solution and
-belong to the split. No two of these ever deal the same cards as `train`, and each changes one thing:
+belong to the split. None of these ever deals the same cards as `train`, and each changes one thing:
 
     id         cards whose numbers training may have dealt in other suits
     ood_hand   numbers that training never deals: a formula that was never shown

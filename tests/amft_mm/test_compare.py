@@ -80,6 +80,8 @@ def test_methods_differ_in_nothing_but_the_method():
     trials = made.trials()
     assert {run.seed for run in trials} == {1000}  # no reported seed
     assert all("env.splits=[train]" in run.settings for run in trials)  # no reported split
+    lengths = [w for r in trials for w in r.settings if w.startswith("train.steps=")]
+    assert set(lengths) == {"train.steps=30", "train.steps=5"}  # half as long as the runs
     each = [sum(r.method == m and r.env == "math" for r in trials) for m in ("sft", "best_fixed")]
     assert each == [2, 10]
 
@@ -107,6 +109,7 @@ def test_shards_are_disjoint_and_together_everything():
         ("envs=[maths]", "Did you mean 'math'"),
         ("shard=3/2", "shard=2/8"),
         ("shard=x", "shard=2/8"),
+        ("trial_length=2", "from 0 to 1"),
     ],
 )
 def test_mistakes_are_named(setting, words):

@@ -305,6 +305,20 @@ def test_on_policy_each_is_the_policy_gradient_in_its_own_measure(name):
     assert torch.allclose(got, expected, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "name", sorted(n for n in EXPLORATION if hasattr(exploration(n), "BY_ADVANTAGE"))
+)
+@pytest.mark.parametrize("given", [False, True])
+def test_what_says_that_it_goes_by_advantage_has_no_gradient_without(name, given):
+    """Such conversations are spared the backward pass: off policy, and where an expert wrote, too."""
+    problem = Problem(5, off_policy=0.5)
+    problem.advantages[: problem.lengths[0]] = 0.0
+    problem.given[:2] = given
+    exploration(name).loss(problem.tokens(), problem.totals).backward()
+    assert not problem.logits.grad[: problem.lengths[0]].any()
+    assert problem.logits.grad[problem.lengths[0] :].any()
+
+
 def test_no_old_log_probs_means_that_the_weights_are_those_that_sampled():
     problem = Problem(6)
     tokens = problem.tokens()

@@ -26,6 +26,11 @@ def give(params, gradients):
         parameter.grad = gradient.clone()
 
 
+def noise(params, generator):
+    """Gradients of these parameters, at random."""
+    return [torch.randn(p.shape, generator=generator, dtype=DOUBLE) for p in params]
+
+
 def one_step(params, state, g_r, g_s, mu, max_norm, rho=0.0, scale=1.0, plain=False, **changes):
     """A step of a copy; its parameters, its z, and what it was made of."""
     mine = [torch.nn.Parameter(p.detach().clone()) for p in params]
@@ -45,7 +50,7 @@ def after(steps, generator, **changes):
     params = parameters(generator)
     optimizer = adamw(params, **changes)
     for _ in range(steps):
-        give(params, [torch.randn(p.shape, generator=generator, dtype=DOUBLE) for p in params])
+        give(params, noise(params, generator))
         optimizer.step()
     return params, optimizer.state_dict() if steps else None
 
@@ -57,9 +62,7 @@ def after(steps, generator, **changes):
 def test_z_equals_finite_differences_of_the_real_step(max_norm, steps, mu, eps):
     generator = torch.Generator().manual_seed(steps)
     params, state = after(steps, generator, eps=eps)
-    g_r, g_s = (
-        [torch.randn(p.shape, generator=generator, dtype=DOUBLE) for p in params] for _ in range(2)
-    )
+    g_r, g_s = (noise(params, generator) for _ in "rs")
     scale, h = 0.7, 1e-6
     _, mixed, _ = one_step(params, state, g_r, g_s, mu, max_norm, scale=scale, eps=eps)
     up, _, _ = one_step(params, state, g_r, g_s, mu + h, max_norm, scale=scale, eps=eps)
@@ -74,9 +77,7 @@ def test_a_plain_z_is_that_of_plain_descent(max_norm):
     """Against finite differences of a clipped step of SGD."""
     generator = torch.Generator().manual_seed(3)
     params, state = after(5, generator)
-    g_r, g_s = (
-        [torch.randn(p.shape, generator=generator, dtype=DOUBLE) for p in params] for _ in "rs"
-    )
+    g_r, g_s = (noise(params, generator) for _ in "rs")
 
     def descended(mu):
         mine = [torch.nn.Parameter(p.detach().clone()) for p in params]
@@ -112,9 +113,7 @@ def test_pure_mixes_are_pure_to_the_bit(max_norm):
     """mu = 0 and mu = 1 step as AdamW does on one gradient, whatever the other holds."""
     generator = torch.Generator().manual_seed(1)
     params, state = after(3, generator)
-    g_r, g_s = (
-        [torch.randn(p.shape, generator=generator, dtype=DOUBLE) for p in params] for _ in "rs"
-    )
+    g_r, g_s = (noise(params, generator) for _ in "rs")
     for mu, pure in ((0.0, g_r), (1.0, g_s)):
         mine = one_step(params, state, g_r, g_s, mu, max_norm)[0]
         plain = [torch.nn.Parameter(p.detach().clone()) for p in params]
@@ -140,7 +139,7 @@ def test_pure_mixes_are_pure_to_the_bit(max_norm):
 def test_a_gradient_that_is_not_finite_leaves_everything_as_it_was():
     generator = torch.Generator().manual_seed(2)
     params, state = after(3, generator)
-    g_r = [torch.randn(p.shape, generator=generator, dtype=DOUBLE) for p in params]
+    g_r = noise(params, generator)
     g_s = [torch.full_like(g, torch.inf) for g in g_r]
     mine, mixed, report = one_step(params, state, g_r, g_s, 0.5, 1.0)
     assert not report[1].finite
@@ -152,7 +151,7 @@ def test_a_gradient_that_is_not_finite_leaves_everything_as_it_was():
 def test_the_report_says_what_was_mixed():
     generator = torch.Generator().manual_seed(3)
     params, state = after(2, generator)
-    g_r = [torch.randn(p.shape, generator=generator, dtype=DOUBLE) for p in params]
+    g_r = noise(params, generator)
     g_s = [-2 * g for g in g_r]
     _, _, (report, stepped) = one_step(params, state, g_r, g_s, 0.25, None)
     norm = float(sum((g**2).sum() for g in g_r)) ** 0.5
@@ -188,9 +187,7 @@ def test_the_horizon_is_a_discounted_sum(rho, count):
     optimizer = adamw(params)
     mixed, expected = MixedStep(optimizer, None, rho), None
     for _ in range(count):
-        g_r, g_s = (
-            [torch.randn(p.shape, generator=generator, dtype=DOUBLE) for p in params] for _ in "rs"
-        )
+        g_r, g_s = (noise(params, generator) for _ in "rs")
         state = copy.deepcopy(optimizer.state_dict()) if optimizer.state else None
         single = one_step(params, state, g_r, g_s, 0.4, None)[1]
         now = list(single.z[WHOLE].values())
@@ -209,9 +206,7 @@ def test_the_horizon_is_a_discounted_sum(rho, count):
 def test_along_is_the_product_with_the_next_gradient_and_survives_saving():
     generator = torch.Generator().manual_seed(6)
     params, state = after(5, generator)
-    g_r, g_s = (
-        [torch.randn(p.shape, generator=generator, dtype=DOUBLE) for p in params] for _ in "rs"
-    )
+    g_r, g_s = (noise(params, generator) for _ in "rs")
     mine, mixed, _ = one_step(params, state, g_r, g_s, 0.4, 1.0)
     nxt = [torch.randn(p.shape, generator=generator, dtype=DOUBLE) for p in mine]
     give(mine, nxt)
@@ -241,12 +236,7 @@ def test_each_part_of_a_step_has_its_own_derivative(max_norm):
     """Two environments with a mu each: z of each equals finite differences by its own mu."""
     generator = torch.Generator().manual_seed(7)
     params, state = after(20, generator)
-    gradients = {
-        part: [
-            [torch.randn(p.shape, generator=generator, dtype=DOUBLE) for p in params] for _ in "rs"
-        ]
-        for part in ("streets", "cards")
-    }
+    gradients = {part: [noise(params, generator) for _ in "rs"] for part in ("streets", "cards")}
     weights = {"streets": 0.7, "cards": 0.3}
 
     def stepped(mus):

@@ -1,0 +1,71 @@
+"""The learner: conversations that move nothing are read without a gradient, and change no update."""
+
+import numpy as np
+import pytest
+import torch
+
+from agents.conversation import Conversation, Limits
+from amft_mm.exploration import EXPLORATION
+from amft_mm.learner import Example, Learner, Objective, OptimizerSettings
+from amft_mm.team import Team
+
+SPARING = [name for name, module in EXPLORATION.items() if getattr(module, "BY_ADVANTAGE", False)]
+
+
+def rollouts(policy, credits):
+    """Conversations of one to three answers, each with the credit of its number."""
+    examples = []
+    for number, credit in enumerate(credits):
+        conversation = Conversation(policy, Limits())
+        for turn in range(1 + number % 3):
+            conversation.observe(f"turn {turn} of number {number}")
+            conversation.say("left" if turn % 2 else f"a longer answer than {number}")
+        answers = len(conversation.answers)
+        examples.append(Example(conversation, np.full(answers, credit)))
+    return examples
+
+
+def learnt(policy, examples, loss, *, by_advantage):
+    """The report, the gradients, and of each pass its conversations and whether it had a gradient."""
+    learner, passes = Learner(policy, OptimizerSettings(lr=0.0), Team(), 100), []
+
+    def watched(tokens, totals):
+        passes.append((len(tokens.lengths), torch.is_grad_enabled()))
+        return loss(tokens, totals)
+
+    report = learner.gradients(examples, Objective(watched, by_advantage=by_advantage))
+    gradients = [None if p.grad is None else p.grad.clone() for p in learner.parameters]
+    learner.drop_gradients()
+    return report, gradients, passes
+
+
+@pytest.mark.parametrize("name", SPARING)
+def test_what_moves_nothing_is_spared_the_backward_pass_and_told_all_the_same(tiny, name):
+    """A mean over the batch must not become one over what moves: the totals are of all."""
+    examples, loss = rollouts(tiny, [0.0, 1.0, 0.0, -0.5, 0.0, 0.0]), EXPLORATION[name].loss
+    spared, gradients, passes = learnt(tiny, examples, loss, by_advantage=True)
+    whole, expected, all_moving = learnt(tiny, examples, loss, by_advantage=False)
+    assert sum(count for count, moves in passes if moves) == 2
+    assert sum(count for count, _ in passes) == len(examples)
+    assert all(moves for _, moves in all_moving)
+    assert vars(spared) == pytest.approx(vars(whole), abs=1e-6)
+    assert any(gradient is not None and gradient.any() for gradient in gradients)
+    for one, other in zip(gradients, expected, strict=True):
+        assert (one is None) == (other is None)
+        assert one is None or torch.allclose(one, other, atol=1e-7)
+
+
+def test_where_nothing_moves_gradients_are_zeros(tiny):
+    """None would leave the optimizer's step out, and with it the momentum of earlier ones."""
+    examples, loss = rollouts(tiny, [0.0, 0.0, 0.0]), EXPLORATION["grpo"].loss
+    _, gradients, _ = learnt(tiny, examples, loss, by_advantage=True)
+    _, expected, _ = learnt(tiny, examples, loss, by_advantage=False)
+    assert [g is None for g in gradients] == [g is None for g in expected]
+    assert all(not g.any() for g in gradients if g is not None)
+    assert any(g is not None for g in gradients)
+
+
+def test_without_examples_there_is_no_gradient(tiny):
+    report, gradients, _ = learnt(tiny, [], EXPLORATION["grpo"].loss, by_advantage=True)
+    assert report.sequences == 0
+    assert all(gradient is None for gradient in gradients)
