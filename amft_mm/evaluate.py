@@ -1,12 +1,11 @@
 """`python -m amft_mm.evaluate run=RUN` or `model=NAME env=ENV`: every split, with intervals.
 
-Writes `summary.json` (which weights, splits, seeds, how many episodes, what came out) and `episodes/`
-(the first of each split, amft_mm/episodes.py) below `out=`.
+Writes `summary.json` (which weights, splits, seeds, how many episodes, what came out), `instances.json` (how
+each task instance fared) and `episodes/` (the first of each split, amft_mm/episodes.py) below `out=`.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -23,6 +22,7 @@ from amft_mm.episodes import Recorder
 from amft_mm.evaluation import Evaluator
 from amft_mm.overrides import check_overrides
 from amft_mm.players import engine_of, load_policy, open_team
+from amft_mm.run_folder import write_evaluation
 
 
 def evaluate(config: DictConfig) -> dict[str, Any]:
@@ -40,8 +40,7 @@ def evaluate(config: DictConfig) -> dict[str, Any]:
         folder = out_folder(config)
         folder.mkdir(parents=True, exist_ok=True)
         evaluator.keep(Recorder(folder / "episodes", policy), 0, config.record)
-        text = json.dumps(summary, indent=2, allow_nan=False)
-        (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
+        write_evaluation(folder, summary, evaluator.instances())
         show(summary, folder)
     evaluator.close()
     return summary

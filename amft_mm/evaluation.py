@@ -86,7 +86,7 @@ class Evaluator:
         for split in {s.label: s for s in [*self._all, *self._between]}.values():
             split.check()
         self._stages: dict[str, Stage] = {}
-        self._last: list[tuple[Split, list[Trajectory]]] = []
+        self._last: list[tuple[Split, Played]] = []
 
     def evaluate(self, *, last: bool = True) -> dict[str, Any]:
         """All splits at the end; those of `eval.splits`, or the first of each environment, before."""
@@ -95,13 +95,13 @@ class Evaluator:
         for split in self._all if last else self._between:
             played = self._play(split, self._config.eval.episodes)
             row |= self._figures(split.label, played)
-            self._last.append((split, played.mine))
+            self._last.append((split, played))
         return row
 
     def keep(self, recorder: Recorder, step: int, count: int) -> None:
         """The first episodes of each split of the last evaluation."""
         for split, played in self._last:
-            recorder.keep("evaluation", step, split.label, played[:count], split.world())
+            recorder.keep("evaluation", step, split.label, played.mine[:count], split.world())
 
     def score(self, found: dict[str, Any]) -> float:
         """What tells the best checkpoint: success on what is evaluated while training."""
@@ -150,6 +150,12 @@ class Evaluator:
             "seed": config.seed,
             **found,
         }
+
+    def instances(self) -> dict[str, list[float | None]]:
+        """How each task instance of the last evaluation fared, by split; None where its episodes failed.
+        They are the same for all weights, so that two evaluations can be compared one by one."""
+        asked = range(self._config.eval.episodes)
+        return {split.label: [played.fared.get(i) for i in asked] for split, played in self._last}
 
     def close(self) -> None:
         for stage in self._stages.values():

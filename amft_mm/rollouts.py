@@ -59,6 +59,8 @@ class Played:
     """This process's."""
     metrics: dict[str, float]
     """The team's, of the episodes that no expert began."""
+    fared: dict[int, float]
+    """The share of each task instance's episodes that succeeded, of those."""
 
 
 class Stage:
@@ -112,7 +114,9 @@ class Stage:
         unaided = [t for t in everyone if not t.aided]
         written = sum(int((t.conversation.chosen() & ~t.conversation.given()).sum()) for t in mine)
         (generated,) = self._team.sum(written)
-        return Played(mine, {**summary(unaided), "generated": generated})
+        by_instance = by_task(t for t in unaided if not t.failed)
+        fared = {task: float(np.mean([t.success for t in ts])) for task, ts in by_instance.items()}
+        return Played(mine, {**summary(unaided), "generated": generated}, fared)
 
     def demonstrate(self, seed: int) -> Demonstration | None:
         """The expert's episode of a task instance; None where the world has no expert or it failed."""

@@ -4,6 +4,7 @@
     metrics.jsonl   one JSON object a step, and one an evaluation
     checkpoints/    step_000050/, ...
     summary.json    the last evaluation
+    instances.json  how each of its task instances fared, by split
 
 A folder that already holds a run is never written over: `resume` goes on with it, anything else is an
 error.
@@ -68,9 +69,8 @@ class RunFolder:
         lines = "".join(json.dumps(row) + "\n" for row in kept)
         write_text(self.path / METRICS, lines)
 
-    def summarise(self, summary: dict[str, Any]) -> None:
-        text = json.dumps(summary, indent=2, allow_nan=False)
-        write_text(self.path / "summary.json", text + "\n")
+    def summarise(self, summary: dict[str, Any], instances: dict[str, Any]) -> None:
+        write_evaluation(self.path, summary, instances)
 
     def summary(self) -> dict[str, Any]:
         path = self.path / "summary.json"
@@ -87,6 +87,11 @@ class RunFolder:
                 f"{self.path} was begun with other settings ({', '.join(changed)} differ): give "
                 "those it was begun with, or choose another folder by out=FOLDER."
             )
+
+
+def write_evaluation(folder: Path, summary: dict[str, Any], instances: dict[str, Any]) -> None:
+    write_text(folder / "instances.json", json.dumps(instances) + "\n")
+    write_text(folder / "summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
 
 
 def _compared(config: Any) -> dict[str, Any]:

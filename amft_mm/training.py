@@ -322,7 +322,8 @@ class Trainer:
             self._tell({"step": self.step, "phase": "evaluation", **found})
             if self.team.main:
                 draw(read_rows(self.run.path), self.run.path / "curves.png", self.run.path.name)
-                self.run.summarise(self.evaluator.summary(f"step_{self.step:06d}", found))
+                told = self.evaluator.summary(f"step_{self.step:06d}", found)
+                self.run.summarise(told, self.evaluator.instances())
                 best = checkpoints.mark_best(self.folder, self.step, self.evaluator.score(found))
         (wanted,) = self.team.sum(float(best))
         if last or wanted or self.step % self.config.checkpoint.every == 0:

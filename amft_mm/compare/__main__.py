@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 import hydra
 from omegaconf import DictConfig
@@ -25,13 +24,14 @@ from amft_mm.overrides import check_overrides
 
 def compare(config: DictConfig) -> list[Result]:
     grid, jobs = Grid(config), int(config.jobs or os.cpu_count() or 1)
-    failed = [r for r in make_all(grid.warm(), jobs, print, keep=True) if r.state != "finished"]
+    warmups = make_all(grid.warm(), jobs, print, keep=True)
+    failed = [r for r in warmups if r.state != "finished"]
     if failed:
         raise RuntimeError(f"{len(failed)} warm-ups crashed; the first: {failed[0].why[-500:]}")
     trials = grid.trials()
     chosen = best_of(trials, make_all(trials, jobs, print, keep=False))
     results = make_all(grid.runs(chosen), jobs, print, keep=False)
-    write(grid.out, results, "python -m amft_mm.compare " + " ".join(sys.argv[1:]))
+    write(grid.out, results, warmups, "python -m amft_mm.compare " + " ".join(sys.argv[1:]))
     return results
 
 
@@ -47,8 +47,8 @@ def best_of(trials: list[Run], results: list[Result]) -> dict[tuple[str, str], C
     return {key: choice for key, (_, choice) in best.items()}
 
 
-def write(out: Path, results: list[Result], command: str) -> None:
-    made: Any = report(results, command)
+def write(out: Path, results: list[Result], warmups: list[Result], command: str) -> None:
+    made = report(results, warmups, command)
     (out / "figures").mkdir(parents=True, exist_ok=True)
     for name, text in made.figures.items():
         (out / "figures" / name).write_text(text, encoding="utf-8")

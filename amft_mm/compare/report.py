@@ -1,4 +1,4 @@
-"""What a comparison found: `report(results, choices, ...)` gives README.md and index.html as texts.
+"""What a comparison found: `report(results, warmups, command)` gives README.md and index.html as texts.
 
 Tables first, then curves. Ties are called ties, crashes are listed with how they ended and enter no mean, and
 budgets that differ are said to differ.
@@ -7,8 +7,8 @@ budgets that differ are said to differ.
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,6 +27,8 @@ from amft_mm.compare.statistics import (
 
 BASELINES = ("sft_then_rl", "best_fixed")
 Table = tuple[list[str], list[list[str]]]
+Before = Mapping[tuple[str, int], Result]
+"""The warm-ups, by environment and seed."""
 CONDITIONS = (
     "Success on the first split, with mu at the end. A method that uses no demonstrations, or no rewards, "
     "is not run again where only these are changed."
@@ -42,8 +44,9 @@ class Report:
     figures: dict[str, str]
 
 
-def report(results: Sequence[Result], command: str) -> Report:
-    finished = [r for r in results if r.state == "finished"]
+def report(results: Sequence[Result], warmups: Sequence[Result], command: str) -> Report:
+    before = {(w.env, w.seed): w for w in warmups}
+    finished = [begun(r, before) for r in results if r.state == "finished"]
     parts: list[tuple[str, str | Table | None]] = []  # (heading or text, table)
     figures: dict[str, str] = {}
     parts.append(("# Methods compared", None))
@@ -54,14 +57,15 @@ def report(results: Sequence[Result], command: str) -> Report:
             name, found = f"{env}-conditions.svg", under_conditions(own)
             figures[name] = conditions_figure(found, env)
             parts.append((f"## {env}: what conditions change", None))
+            parts.append((_before_words(own, before), None))
             parts.append((CONDITIONS, conditions_table(found)))
             parts.append((f"![success and mu under each condition](figures/{name})", name))
     for env, condition in _settings(finished):
         own = [r for r in finished if (r.env, r.condition) == (env, condition)]
         title = env if condition == "clean" else f"{env}, {condition}"
         parts.append((f"## {title}", None))
-        parts.append((_curve_words(own), None))
-        parts.append(("", success_table(own)))
+        parts.append((f"{_before_words(own, before)} {_curve_words(own)}".strip(), None))
+        parts.append(("", success_table(own, before)))
         parts.append(("What it took:", budget_table(own)))
         parts.append((_budget_words(own), None))
         for key, told in (("success", "success"), ("mu", "mu"), ("entropy", "entropy a token")):
@@ -78,14 +82,28 @@ def report(results: Sequence[Result], command: str) -> Report:
     return Report(_markdown(parts), _page(parts, figures), figures)
 
 
-def success_table(results: Sequence[Result]) -> Table:
+def begun(result: Result, before: Before) -> Result:
+    """With what its warm-up came to as the first point of its curve."""
+    warmup, own = before.get((result.env, result.seed)), result.curves.get("success")
+    if warmup is None or not own:
+        return result
+    whole = [*warmup.curves.get("success", [])[-1:], *own]
+    return replace(result, curves={**result.curves, "success": whole})
+
+
+def success_table(results: Sequence[Result], before: Before) -> Table:
     splits = list(results[0].scores)
-    heads = ["method", *(f"{split}, %" for split in splits), "area under the curve"]
+    first_scores = _begun_with(results, before, splits[0])
+    heads = ["method", *(f"{split}, %" for split in splits)]
+    heads += (["gained"] if first_scores else []) + ["area under the curve"]
     heads += [f"less {b}" for b in BASELINES if b in _methods(results)] + ["learnt at"]
     rows = []
     for method in _methods(results):
         row = [method]
         row += [_share(mean_of(_by_seed(results, method, split))) for split in splits]
+        if first_scores:
+            gained = difference(_by_seed(results, method, splits[0]), first_scores)
+            row.append(_difference(gained))
         areas = [area(points) for points in _curves(results, method, "success")]
         row.append(f"{100 * np.mean(areas):.1f}" if areas else "")
         for baseline in BASELINES:
@@ -176,6 +194,20 @@ def _introduction(results: Sequence[Result], command: str) -> str:
         "split; in brackets are 95 % bootstrap intervals over seeds and episodes. A difference is over the "
         "same seeds; where its interval holds 0 it is a tie."
     )
+
+
+def _begun_with(results: Sequence[Result], before: Before, split: str) -> BySeed:
+    seeds = {(r.env, r.seed) for r in results}
+    return {w.seed: w.scores[split] for w in before.values() if (w.env, w.seed) in seeds}
+
+
+def _before_words(results: Sequence[Result], before: Before) -> str:
+    shares = [
+        f"{split} {_share(mean_of(known))} %"
+        for split in results[0].scores
+        if (known := _begun_with(results, before, split))
+    ]
+    return f"All begin with {', '.join(shares)}." if shares else ""
 
 
 def _curve_words(results: Sequence[Result]) -> str:

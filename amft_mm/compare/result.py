@@ -20,6 +20,8 @@ class Score:
 
     success: float
     episodes: int
+    each: list[float | None] = field(default_factory=list)
+    """How each task instance fared; empty where that is not known."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def read_result(run: Run) -> Result | None:
 
 
 def write_result(run: Run, result: Result) -> None:
-    write_text(path_of(run), json.dumps(asdict(result), indent=1))
+    write_text(path_of(run), json.dumps(asdict(result)))
 
 
 def result_from(plain: dict[str, Any]) -> Result:
@@ -93,7 +95,8 @@ def result_of(run: Run, seconds: float) -> Result:
     rows = read_rows(run.folder)
     summary = json.loads((run.folder / "summary.json").read_text(encoding="utf-8"))
     splits, episodes = summary["splits"], summary["episodes"]
-    scores = {s: Score(summary[f"eval/{s}/success"], episodes) for s in splits}
+    each = json.loads((run.folder / "instances.json").read_text(encoding="utf-8"))
+    scores = {s: Score(summary[f"eval/{s}/success"], episodes, each[s]) for s in splits}
     mixed = [row for row in rows if row["phase"] == "mix"]
     curves = {
         "success": _points(rows, f"eval/{splits[0]}/success"),

@@ -2,7 +2,8 @@
 
 Intervals are 95 % bootstrap intervals over seeds, where each draw also draws the episodes that a run was
 evaluated on: with three seeds the seeds alone would make them too narrow. A difference whose interval
-holds 0 is a tie.
+holds 0 is a tie. Where it is known how each task instance fared, a difference is drawn over instances: what
+is hard for one method is hard for the other.
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ def difference(mine: BySeed, theirs: BySeed, seed: int = 0) -> Estimate | None:
         return None
     one, other = ({s: which[s] for s in both} for which in (mine, theirs))
     mean = np.mean([one[s].success - other[s].success for s in both])
+    apart = [_apart(one[s], other[s]) for s in both]
+    if all(len(each) for each in apart):
+        return _estimate([_paired_draws(apart, seed)], mean)
     # The same seeds are drawn for both, and other episodes: the latter is wide rather than narrow.
     return _estimate([_draws(one, seed), -_draws(other, seed, episodes=seed + 1)], mean)
 
@@ -87,6 +91,24 @@ def _draws(scores: BySeed, seed: int, episodes: int | None = None) -> np.ndarray
     luck = np.random.default_rng([seed if episodes is None else episodes, 1])
     drawn = luck.binomial(counts[which], shares[which]) / counts[which]
     return drawn.mean(1)
+
+
+def _apart(one: Score, other: Score) -> np.ndarray:
+    """By how much each task instance fared better; none where they are not known to be the same."""
+    if len(one.each) != len(other.each):
+        return np.array([])
+    pairs = zip(one.each, other.each, strict=True)
+    return np.array([a - b for a, b in pairs if a is not None and b is not None])
+
+
+def _paired_draws(apart: Sequence[np.ndarray], seed: int) -> np.ndarray:
+    """Means of `DRAWS` draws of seeds, and of instances within each."""
+    rng = np.random.default_rng([seed, 2])
+    means = np.stack(
+        [each[rng.integers(len(each), size=(DRAWS, len(each)))].mean(1) for each in apart]
+    )
+    which = rng.integers(len(apart), size=(DRAWS, len(apart)))
+    return means[which, np.arange(DRAWS)[:, None]].mean(1)
 
 
 def _estimate(parts: Sequence[np.ndarray], mean: np.floating) -> Estimate:

@@ -81,7 +81,7 @@ def test_methods_differ_in_nothing_but_the_method():
     assert {run.seed for run in trials} == {1000}  # no reported seed
     assert all("env.splits=[train]" in run.settings for run in trials)  # no reported split
     lengths = [w for r in trials for w in r.settings if w.startswith("train.steps=")]
-    assert set(lengths) == {"train.steps=30", "train.steps=5"}  # half as long as the runs
+    assert set(lengths) == {"train.steps=40", "train.steps=7"}  # shorter than the runs
     each = [sum(r.method == m and r.env == "math" for r in trials) for m in ("sft", "best_fixed")]
     assert each == [2, 10]
 
@@ -171,7 +171,7 @@ def test_the_report_says_who_crashed_and_never_averages_it_away():
         result(m, s, 0.5 + 0.1 * (m == "amft")) for m in ("amft", "sft_then_rl") for s in range(3)
     ]
     bad = result("sft", 0, 0.0, state="crashed", why="x\n<script>alert(1)</script>")
-    made = report([*good, bad], "python -m amft_mm.compare")
+    made = report([*good, bad], [], "python -m amft_mm.compare")
     assert "math/clean/sft/0: crashed (<script>" in made.markdown
     rows = [line for line in made.markdown.splitlines() if line.startswith("| amft |")]
     assert "60.0" in rows[0]
@@ -186,15 +186,42 @@ def test_the_report_says_who_crashed_and_never_averages_it_away():
 
 def test_a_single_point_is_no_flat_curve():
     short = [result("amft", s, 0.5, curves={"success": [(20, 0.5)]}) for s in range(3)]
-    told = report(short, "here").markdown
+    told = report(short, [], "here").markdown
     assert "Evaluated at the end alone." in told
     assert "flattened" not in told
+
+
+def test_what_all_begin_with_is_told_and_what_was_gained_since():
+    warmups = [result("sft", s, 0.4, condition="warm") for s in range(3)]
+    short = [result("amft", s, 0.9, curves={"success": [(40, 0.9)]}) for s in range(3)]
+    told = report(short, warmups, "here").markdown
+    assert "All begin with id 40.0 (" in told
+    assert "+50.0 (" in told
+    assert f"| {100 * (0.4 + 0.9) / 2:.1f} |" in told  # the curve begins where the warm-up ended
+
+
+def test_a_difference_is_drawn_over_the_task_instances_that_both_met():
+    """Without that, what sets a run's luck apart hides what sets methods apart."""
+    rng = np.random.default_rng(3)
+    mine, theirs = {}, {}
+    for seed in range(3):
+        each = (rng.random(200) < 0.5).astype(float)
+        better = np.where(rng.random(200) < 0.08, 1.0, each)
+        for scored, found in ((mine, better), (theirs, each)):
+            scored[seed] = Score(float(found.mean()), 200, found.tolist())
+    paired = difference(mine, theirs)
+    apart = difference(*({s: Score(f.success, 200) for s, f in x.items()} for x in (mine, theirs)))
+    assert paired.mean == pytest.approx(apart.mean)
+    assert paired.verdict == "better"
+    assert apart.verdict == "tie"
+    theirs[0].each[0] = None  # an episode that failed is left out of the pairs
+    assert difference(mine, theirs).verdict == "better"
 
 
 def test_budgets_that_differ_are_said_to_differ():
     more = {"demonstration tokens": 300.0, "generated tokens": 0.0, "optimizer steps": 20}
     rows = [result(m, 0, 0.5) for m in ("amft", "hpt", "grpo")]
-    made = report([*rows, result("sft", 0, 0.4, totals=more)], "here").markdown
+    made = report([*rows, result("sft", 0, 0.4, totals=more)], [], "here").markdown
     assert "Demonstration tokens differ from the median of 100 for sft 300%." in made
     assert "Generated tokens differ from the median of 200 for sft 0%." in made
 
@@ -217,7 +244,7 @@ def test_conditions_are_told_side_by_side_and_what_does_not_apply_is_not_run():
     assert not any(word.startswith("demos.folder") for word in wrong)  # it makes its own
     rows = [result(m, s, 0.5) for m in ("grpo", "amft") for s in range(3)]
     rows += [result("amft", s, 0.3, condition="wrong_50") for s in range(3)]
-    told = report(rows, "here")
+    told = report(rows, [], "here")
     line = next(x for x in told.markdown.splitlines() if x.startswith("| wrong_50 |"))
     assert "as clean" in line
     assert "30.0 (" in line

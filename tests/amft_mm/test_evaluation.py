@@ -82,7 +82,11 @@ def test_a_run_is_evaluated_on_every_split(tmp_path):
     summary = json.loads((tmp_path / "here" / "evaluation" / "summary.json").read_text())
     assert summary["weights"] == "here/step_000005"
     assert summary["splits"] == ["id", "ood_rule", "ood_city"]
+    instances = json.loads((tmp_path / "here" / "evaluation" / "instances.json").read_text())
+    assert list(instances) == summary["splits"]
     for split in summary["splits"]:
+        assert len(instances[split]) == summary["episodes"]
+        assert np.mean(instances[split]) == pytest.approx(summary[f"eval/{split}/success"])
         low, share, high = (summary[f"eval/{split}/{k}"] for k in ("low", "success", "high"))
         assert 0 <= low <= share <= high <= 1
         assert 0 <= summary[f"eval/{split}/pass@2"] <= 1
