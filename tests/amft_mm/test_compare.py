@@ -81,7 +81,7 @@ def test_methods_differ_in_nothing_but_the_method():
     assert {run.seed for run in trials} == {1000}  # no reported seed
     assert all("env.splits=[train]" in run.settings for run in trials)  # no reported split
     lengths = [w for r in trials for w in r.settings if w.startswith("train.steps=")]
-    assert set(lengths) == {"train.steps=40", "train.steps=7"}  # shorter than the runs
+    assert set(lengths) == {"train.steps=60", "train.steps=5"}  # shorter than the runs
     each = [sum(r.method == m and r.env == "math" for r in trials) for m in ("sft", "best_fixed")]
     assert each == [2, 10]
 
@@ -266,7 +266,7 @@ def test_what_a_study_changes_is_known_to_training(study):
         settings = options_of(config.method.balance)
         assert balance(config.method.balance.name, 10, settings)
         assert utility(config.method.utility.name, options_of(config.method.utility))
-    assert bool(changed) == (study == "ablation")
+    assert ("method.horizon" in changed) == (study == "ablation")
 
 
 TINY = [
