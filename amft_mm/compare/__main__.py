@@ -3,8 +3,8 @@
 Warm-ups first, then each method's trials of learning rates, then the runs, `jobs` at a time. What has
 finished is not made again, so the command can be stopped and started at will. `shard=2/8` does an eighth
 of the methods; put the folders of several machines into one and run the command again for all results
-together. Written are `README.md`, `index.html` and `figures/` in `out=`, a study's in a folder of its own there:
-what it shares with other comparisons is not made again.
+together. Written are `README.md`, `index.html` and `figures/` in `out=`; a study's lie in a folder of their
+own there, and what it shares with other comparisons is not made again.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ def compare(config: DictConfig) -> list[Result]:
     trials = grid.trials()
     chosen = best_of(trials, make_all(trials, jobs, print, keep=False))
     results = make_all(grid.runs(chosen), jobs, print, keep=False)
-    write(grid.out / config.report, results, warmups, "python -m amft_mm.compare " + " ".join(sys.argv[1:]))
+    command = "python -m amft_mm.compare " + " ".join(sys.argv[1:])
+    write(grid.out / config.report, results, warmups, command)
     return results
 
 
