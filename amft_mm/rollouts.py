@@ -149,16 +149,21 @@ def credited(trajectories: Sequence[Trajectory], credit: dict[str, Any]) -> list
     """Examples of the episodes that did not fail, group by group."""
     examples = []
     for members in by_task(trajectories).values():
-        rewards = [None if t.failed else answer_rewards(t) for t in members]
         outcomes = [float(t.success) for t in members if not t.failed]
         rate = float(np.mean(outcomes)) if outcomes else 0.0
-        for trajectory, worth in zip(members, advantages(rewards, **credit), strict=True):
+        for trajectory, worth in zip(members, group_credit(members, credit), strict=True):
             if worth is not None and len(worth):
                 outcome = float(trajectory.success)
                 examples.append(
                     Example(trajectory.conversation, worth, outcome=outcome, success_rate=rate)
                 )
     return examples
+
+
+def group_credit(members: Sequence[Trajectory], credit: dict[str, Any]) -> list[np.ndarray | None]:
+    """The advantages of a group's answers, member by member; None for those that failed."""
+    rewards = [None if t.failed else answer_rewards(t) for t in members]
+    return advantages(rewards, **credit)
 
 
 def with_wrong_rewards(

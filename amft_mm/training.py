@@ -25,7 +25,6 @@ from agents.policy import Policy
 from agents.trajectory import Trajectory
 from amft_mm import checkpoints
 from amft_mm.balance import Seen, Weighing
-from amft_mm.credit import advantages
 from amft_mm.curves import draw
 from amft_mm.episodes import Recorder
 from amft_mm.evaluation import Evaluator
@@ -40,6 +39,7 @@ from amft_mm.rollouts import (
     answer_rewards,
     anything_to_learn,
     credited,
+    group_credit,
     with_wrong_rewards,
 )
 from amft_mm.run_folder import RunFolder
@@ -267,8 +267,8 @@ class Trainer:
         for (number, _), members in groups if count and self.team.main else ():
             if number not in seen:
                 seen.add(number)
-                rewards = [None if t.failed else answer_rewards(t) for t in members]
-                credit = None if self._value else advantages(rewards, **self._credit)[:count]
+                told = self._as_rewarded(members)
+                credit = None if self._value else group_credit(told, self._credit)[:count]
                 env = self.sources.parts[number]
                 self._recorder.keep(
                     "rollout", self.step, env.name, members[:count], world_of(env.env), credit
@@ -281,14 +281,19 @@ class Trainer:
         return ValueHead(self.policy, self.team, self.config.train.micro_batch_tokens, **settings)
 
     def _credited(self, trajectories: Sequence[Trajectory]) -> list[Example]:
-        noise = self.config.train.reward_noise
-        if noise:
-            trajectories = with_wrong_rewards(trajectories, noise, self.config.seed, self.step)
+        trajectories = self._as_rewarded(trajectories)
         if self._value is None:
             return credited(trajectories, self._credit)
         whole = [t for t in trajectories if not t.failed and t.conversation.answers]
         examples = [Example(t.conversation) for t in whole]
         return self._value.credited(examples, [answer_rewards(t) for t in whole])
+
+    def _as_rewarded(self, trajectories: Sequence[Trajectory]) -> Sequence[Trajectory]:
+        """With the wrong rewards that a study asks for."""
+        noise = self.config.train.reward_noise
+        if not noise:
+            return trajectories
+        return with_wrong_rewards(trajectories, noise, self.config.seed, self.step)
 
     def _check(self, finite: bool, loss: float) -> None:
         """Counts steps that were left out; too many in a row end the run."""
