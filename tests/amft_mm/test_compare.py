@@ -83,7 +83,7 @@ def test_methods_differ_in_nothing_but_the_method():
     lengths = [w for r in trials for w in r.settings if w.startswith("train.steps=")]
     assert set(lengths) == {"train.steps=60", "train.steps=5"}  # shorter than the runs
     each = [sum(r.method == m and r.env == "math" for r in trials) for m in ("sft", "best_fixed")]
-    assert each == [2, 10]
+    assert each == [3, 15]
 
 
 def test_settings_may_be_nested_as_a_command_line_has_them():
