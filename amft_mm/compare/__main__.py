@@ -1,7 +1,8 @@
 """`python -m amft_mm.compare envs=[math] methods=[sft,grpo,amft]`: which method does better, and how surely.
 
 Warm-ups first, then each method's trials of learning rates, then the runs, `jobs` at a time. What has
-finished is not made again, so the command can be stopped and started at will. `shard=2/8` does an eighth
+finished is not made again, so the command can be stopped and started at will; the JSON files alone are enough
+for that, and a warm-up is made again where a run still needs its weights. `shard=2/8` does an eighth
 of the methods; put the folders of several machines into one and run the command again for all results
 together. Written are `README.md`, `index.html` and `figures/` in `out=`; a study's lie in a folder of their
 own there, and what it shares with other comparisons is not made again.
@@ -19,19 +20,21 @@ from omegaconf import DictConfig
 from amft_mm.compare.grid import Choice, Grid, Run
 from amft_mm.compare.jobs import make_all
 from amft_mm.compare.report import report
-from amft_mm.compare.result import Result
+from amft_mm.compare.result import Result, is_made, read_result
 from amft_mm.overrides import check_overrides
 
 
 def compare(config: DictConfig) -> list[Result]:
     grid, jobs = Grid(config), int(config.jobs or os.cpu_count() or 1)
-    warmups = make_all(grid.warm(), jobs, print, keep=True)
-    failed = [r for r in warmups if r.state != "finished"]
+    trials = grid.trials()
+    planned = [*trials, *grid.runs({})]
+    begin = grid.warm(run for run in planned if not is_made(run))
+    failed = [r for r in make_all(begin, jobs, print, keep=True) if r.state != "finished"]
     if failed:
         raise RuntimeError(f"{len(failed)} warm-ups crashed; the first: {failed[0].why[-500:]}")
-    trials = grid.trials()
     chosen = best_of(trials, make_all(trials, jobs, print, keep=False))
     results = make_all(grid.runs(chosen), jobs, print, keep=False)
+    warmups = [found for run in grid.warm(planned) if (found := read_result(run))]
     command = "python -m amft_mm.compare " + " ".join(sys.argv[1:])
     write(grid.out / config.report, results, warmups, command)
     return results

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -90,9 +90,9 @@ class Grid:
             one_of("envs", env, tuple(self._budgets))
         self._part, self._parts = shard(str(plain["shard"]))
 
-    def warm(self) -> list[Run]:
-        """Those that this shard's runs begin with."""
-        needed = {(run.env, run.seed) for run in [*self._all_trials(), *self._all_runs({})]}
+    def warm(self, runs: Iterable[Run]) -> list[Run]:
+        """The warm-ups that these runs begin with."""
+        needed = {(run.env, run.seed) for run in runs}
         return [self._warm(env, seed) for env, seed in sorted(needed)]
 
     def trials(self) -> list[Run]:

@@ -24,13 +24,13 @@ LOG = "log.txt"
 def make_all(
     runs: Sequence[Run], jobs: int, tell: Callable[[str], None], *, keep: bool
 ) -> list[Result]:
-    """`keep` leaves checkpoints and models; they are needed where others begin with them."""
+    """`keep` leaves checkpoints and models, which others begin with, and makes them again where they are gone."""
     done = 0
 
     def make(run: Run) -> Result:
         nonlocal done
         found = read_result(run)
-        if found is None:
+        if found is None or (keep and not run.folder.is_dir()):
             found = _make(run, keep)
             write_result(run, found)
         done += 1

@@ -62,6 +62,12 @@ def path_of(run: Run) -> Path:
     return run.folder.with_name(f"{run.folder.name}.json")
 
 
+def is_made(run: Run) -> bool:
+    """Whether it has finished, with whatever settings."""
+    path = path_of(run)
+    return path.is_file() and json.loads(path.read_text(encoding="utf-8"))["state"] == "finished"
+
+
 def read_result(run: Run) -> Result | None:
     """That of a run that has finished with these settings; None says: to be made."""
     path = path_of(run)
