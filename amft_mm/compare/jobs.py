@@ -24,7 +24,7 @@ LOG = "log.txt"
 def make_all(
     runs: Sequence[Run], jobs: int, tell: Callable[[str], None], *, keep: bool
 ) -> list[Result]:
-    """`keep` leaves checkpoints and models, which others begin with, and makes them again where they are gone."""
+    """`keep` leaves what others begin with, checkpoints and model, and makes it again where it is gone."""
     done = 0
 
     def make(run: Run) -> Result:
