@@ -97,12 +97,15 @@ def success_table(results: Sequence[Result], before: Before) -> Table:
     heads = ["method", *(f"{split}, %" for split in splits)]
     heads += (["gained"] if first_scores else []) + ["area under the curve"]
     heads += [f"less {b}" for b in BASELINES if b in _methods(results)] + ["learnt at"]
-    rows = []
+    rows, order = [], {}
     for method in _methods(results):
+        own = _by_seed(results, method, splits[0])
+        gained = difference(own, first_scores)
+        # Seeds begin with more or less success, and some methods have more of them.
+        order[method] = (gained or mean_of(own)).mean
         row = [method]
         row += [_share(mean_of(_by_seed(results, method, split))) for split in splits]
         if first_scores:
-            gained = difference(_by_seed(results, method, splits[0]), first_scores)
             row.append(_difference(gained))
         areas = [area(points) for points in _curves(results, method, "success")]
         row.append(f"{100 * np.mean(areas):.1f}" if areas else "")
@@ -113,8 +116,7 @@ def success_table(results: Sequence[Result], before: Before) -> Table:
         choice = next(r.choice for r in results if r.method == method)
         row.append(", ".join(f"{n.rsplit('.', 1)[-1]} {v:g}" for n, v in choice.items()))
         rows.append(row)
-    first = {m: mean_of(_by_seed(results, m, splits[0])).mean for m in _methods(results)}
-    return heads, sorted(rows, key=lambda row: -first[row[0]])
+    return heads, sorted(rows, key=lambda row: -order[row[0]])
 
 
 def under_conditions(results: Sequence[Result]) -> Conditions:
@@ -167,11 +169,11 @@ def together_table(results: Sequence[Result]) -> Table:
             ranks.setdefault(method, []).append(rank)
         for baseline in BASELINES:
             for method in first:
-                if baseline in first and method != baseline:
-                    mine, theirs = (
-                        [s.success for s in first[m].values()] for m in (method, baseline)
-                    )
-                    chances.setdefault((method, baseline), []).append(improves(mine, theirs))
+                if baseline not in first or method == baseline:
+                    continue
+                chance = improves(first[method], first[baseline])
+                if chance is not None:
+                    chances.setdefault((method, baseline), []).append(chance)
     rows = []
     for method in sorted(ranks, key=lambda m: float(np.mean(ranks[m]))):
         row = [method, f"{np.mean(ranks[method]):.1f} (of {len(ranks)})"]
@@ -192,7 +194,9 @@ def _introduction(results: Sequence[Result], command: str) -> str:
         "and its own learning rate, found by trials with another seed and split.\n\n"
         f"Seeds: {counts}. Success is greedy, over {', '.join(map(str, sorted(episodes)))} episodes of each "
         "split; in brackets are 95 % bootstrap intervals over seeds and episodes. A difference is over the "
-        "same seeds; where its interval holds 0 it is a tie."
+        "same seeds; where its interval holds 0 it is a tie. A mean over other seeds is no comparison: "
+        "methods are ordered by what they gained, and chances to beat another are shares of the seeds that "
+        "both have."
     )
 
 

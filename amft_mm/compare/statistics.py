@@ -50,10 +50,10 @@ def difference(mine: BySeed, theirs: BySeed, seed: int = 0) -> Estimate | None:
     return _estimate([_draws(one, seed), -_draws(other, seed, episodes=seed + 1)], mean)
 
 
-def improves(mine: Sequence[float], theirs: Sequence[float]) -> float:
-    """The chance that a run of one is better than a run of the other; ties count half."""
-    pairs = [(a > b) + 0.5 * (a == b) for a in mine for b in theirs]
-    return float(np.mean(pairs))
+def improves(mine: BySeed, theirs: BySeed) -> float | None:
+    """The share of the seeds that both have in which one is better; ties count half."""
+    pairs = [(mine[s].success, theirs[s].success) for s in mine.keys() & theirs.keys()]
+    return float(np.mean([(a > b) + 0.5 * (a == b) for a, b in pairs])) if pairs else None
 
 
 def mean_ranks(scores: Mapping[str, BySeed]) -> dict[str, float]:

@@ -146,7 +146,8 @@ def test_intervals_cover_what_they_should():
 
 
 def test_small_statistics():
-    assert improves([1, 2], [0, 2]) == pytest.approx((1 + 0 + 1 + 0.5) / 4)
+    assert improves(scores(0.1, 0.2, 0.5), scores(0.0, 0.2)) == pytest.approx((1 + 0.5) / 2)
+    assert improves({0: Score(0.5, 200)}, {1: Score(0.4, 200)}) is None  # no seed that both have
     assert mean_ranks({"a": scores(0.9, 0.2), "b": scores(0.1, 0.8)}) == {"a": 1.5, "b": 1.5}
     assert area([(0, 0.0), (10, 1.0), (20, 1.0)]) == pytest.approx(0.75)
     assert flattened([(0, 0.0), (50, 0.8), (100, 0.8)])
@@ -199,6 +200,17 @@ def test_what_all_begin_with_is_told_and_what_was_gained_since():
     assert "All begin with id 40.0 (" in told
     assert "+50.0 (" in told
     assert f"| {100 * (0.4 + 0.9) / 2:.1f} |" in told  # the curve begins where the warm-up ended
+
+
+def test_more_seeds_do_not_change_the_order():
+    """A method that has one more seed, which begins lower, is not therefore behind."""
+    starts = [0.4, 0.4, 0.4, 0.1]
+    warmups = [result("sft", s, begun, condition="warm") for s, begun in enumerate(starts)]
+    end = {"curves": {"success": [(40, 0.5)]}}
+    rows = [result("amft", s, begun + 0.1, **end) for s, begun in enumerate(starts)]
+    rows += [result("grpo", s, begun + 0.05, **end) for s, begun in enumerate(starts[:3])]
+    told = report(rows, warmups, "here").markdown
+    assert told.index("| amft | 42.5 (") < told.index("| grpo | 45.0 (")
 
 
 def test_a_difference_is_drawn_over_the_task_instances_that_both_met():
@@ -307,14 +319,20 @@ def test_a_comparison_runs_and_is_not_made_twice(tmp_path):
     kept = json.loads((here / "runs" / "math" / "clean" / "amft" / "0.json").read_text())
     assert kept["totals"]["optimizer steps"] == 2
     assert not (here / "runs" / "math" / "clean" / "amft" / "0" / "checkpoints").exists()
-    for folder in (here / "warm").glob(
-        "math-*/"
-    ):  # as in results that were published: JSON files alone
+    # As in results that were published: JSON files alone.
+    for folder in (here / "warm").glob("math-*/"):
         shutil.rmtree(folder)
     before = {p: p.stat().st_mtime_ns for p in here.rglob("*.json") if "broken" not in str(p)}
     assert run().returncode == 0
-    again = [p.name for p in before if p.stat().st_mtime_ns != before[p]]
-    assert again == [
-        "math-0.json"
-    ]  # what crashed begins with it, and nothing begins with that of the trials
-    assert not (here / "warm" / "math-1000").exists()
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+    assert (here / "warm" / "math-0").exists()  # made again: what crashed begins with it
+    assert not (here / "warm" / "math-1000").exists()  # nothing that is left begins with it
+
+    shutil.rmtree(here / "warm" / "math-0")
+    other = json.loads((here / "warm" / "math-0.json").read_text())
+    other["scores"]["id"]["success"] = 0.75  # as it was on another machine
+    (here / "warm" / "math-0.json").write_text(json.dumps(other))
+    refused = run()
+    assert refused.returncode == 1
+    assert "this machine computes otherwise" in refused.stderr
+    assert not (here / "warm" / "math-0").exists()  # so that the next call says so too
