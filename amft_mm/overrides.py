@@ -13,6 +13,7 @@ from typing import Any
 
 from hydra import compose, initialize_config_module
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
@@ -27,7 +28,7 @@ def check_overrides(config_name: str, arguments: Sequence[str] | None = None) ->
         )
     except HydraException as error:
         raise SystemExit(f"{str(error).splitlines()[0]}; settings are written name=value") from None
-    parsed = [o for o in parsed if not (o.is_add() or o.is_delete() or o.is_sweep_override())]
+    parsed = [o for o in parsed if not (_adds(o) or o.is_delete() or o.is_sweep_override())]
     groups, chosen = config_groups(), []
     for override in parsed:
         name, value = override.key_or_group, str(override.value())
@@ -40,6 +41,11 @@ def check_overrides(config_name: str, arguments: Sequence[str] | None = None) ->
         name = override.key_or_group
         if name not in known and name not in groups and not name.startswith("hydra"):
             raise SystemExit(_unknown(name, name, known))
+
+
+def _adds(override: Override) -> bool:
+    """By + or ++: of names that stand in no file, such as those of a method's own parts, which check them."""
+    return override.is_add() or override.is_force_add()
 
 
 def config_groups() -> dict[str, list[str]]:

@@ -24,6 +24,7 @@ from amft_mm.compare.statistics import (
     mean_of,
     mean_ranks,
 )
+from amft_mm.overrides import check_overrides
 from amft_mm.settings import options_of
 from amft_mm.utility import utility
 
@@ -268,8 +269,12 @@ def test_conditions_are_told_side_by_side_and_what_does_not_apply_is_not_run():
 @pytest.mark.parametrize("study", ["robustness", "ablation"])
 def test_what_a_study_changes_is_known_to_training(study):
     """So that no run of hours ends in a name that does not exist."""
-    changed = set()
+    changed, seen = set(), set()
     for run in grid(f"study={study}").runs({}):
+        if (run.method, run.condition) in seen:
+            continue
+        seen.add((run.method, run.condition))
+        check_overrides("train", run.settings)
         changed |= {
             word.lstrip("+").partition("=")[0] for word in run.settings if "method." in word
         }

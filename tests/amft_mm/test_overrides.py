@@ -24,6 +24,6 @@ def test_what_is_not_known_is_told_with_what_is(given, told):
 
 def test_what_is_known_passes():
     fine = ["env=math", "env.source=countdown", "train.steps=3", "+env.extra=1", "~demos.corrupt"]
-    check_overrides("train", fine)
+    check_overrides("train", [*fine, "++method.balance.doubt=0"])  # of a method's own, in no file
     check_overrides("train", ["--help"])
     check_overrides("demos", ["env=virl", "n=3", "corrupt.share=0.5"])
