@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 
 from amft_mm.compare.grid import Choice, Grid, Run
 from amft_mm.compare.jobs import make_all
-from amft_mm.compare.report import report
+from amft_mm.compare.report import Report, report
 from amft_mm.compare.result import Result, is_made, read_result
 from amft_mm.overrides import check_overrides
 
@@ -36,7 +36,8 @@ def compare(config: DictConfig) -> list[Result]:
     results = make_all(grid.runs(chosen), jobs, print, keep=False)
     warmups = [found for run in grid.warm(planned) if (found := read_result(run))]
     command = "python -m amft_mm.compare " + " ".join(sys.argv[1:])
-    write(grid.out / config.report, results, warmups, command)
+    made = report(results, warmups, command, grid.baselines)
+    write(grid.out / config.report, made)
     return results
 
 
@@ -52,8 +53,7 @@ def best_of(trials: list[Run], results: list[Result]) -> dict[tuple[str, str], C
     return {key: choice for key, (_, choice) in best.items()}
 
 
-def write(out: Path, results: list[Result], warmups: list[Result], command: str) -> None:
-    made = report(results, warmups, command)
+def write(out: Path, made: Report) -> None:
     (out / "figures").mkdir(parents=True, exist_ok=True)
     for name, text in made.figures.items():
         (out / "figures" / name).write_text(text, encoding="utf-8")

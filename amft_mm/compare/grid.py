@@ -80,6 +80,7 @@ class Grid:
         self.out = Path(plain["out"])
         self.envs: list[str] = plain["envs"]
         self.variants = [variant(name, plain) for name in plain["methods"]]
+        self.baselines = [variant(name, plain).name for name in plain["baselines"]]
         self._budgets = {env: flat(settings) for env, settings in plain["budgets"].items()}
         self._conditions = {name: flat(settings) for name, settings in plain["conditions"].items()}
         self._seeds, self._more = int(plain["seeds"]), plain["more_seeds"]

@@ -44,7 +44,13 @@ class Report:
     figures: dict[str, str]
 
 
-def report(results: Sequence[Result], warmups: Sequence[Result], command: str) -> Report:
+def report(
+    results: Sequence[Result],
+    warmups: Sequence[Result],
+    command: str,
+    baselines: Sequence[str] = BASELINES,
+) -> Report:
+    """`baselines` are the methods that the others are compared with, where they were run."""
     before = {(w.env, w.seed): w for w in warmups}
     finished = [begun(r, before) for r in results if r.state == "finished"]
     parts: list[tuple[str, str | Table | None]] = []  # (heading or text, table)
@@ -65,7 +71,7 @@ def report(results: Sequence[Result], warmups: Sequence[Result], command: str) -
         title = env if condition == "clean" else f"{env}, {condition}"
         parts.append((f"## {title}", None))
         parts.append((f"{_before_words(own, before)} {_curve_words(own)}".strip(), None))
-        parts.append(("", success_table(own, before)))
+        parts.append(("", success_table(own, before, baselines)))
         parts.append(("What it took:", budget_table(own)))
         parts.append((_budget_words(own), None))
         for key, told in (("success", "success"), ("mu", "mu"), ("entropy", "entropy a token")):
@@ -73,10 +79,10 @@ def report(results: Sequence[Result], warmups: Sequence[Result], command: str) -
             curves = {m: c for m, c in curves.items() if c}
             if curves:
                 name = f"{env}-{condition}-{key}.svg".replace(" ", "-").replace("%", "")
-                figures[name] = curves_figure(curves, f"{title}: {told}", BASELINES)
+                figures[name] = curves_figure(curves, f"{title}: {told}", baselines)
                 parts.append((f"![{told} of {title}](figures/{name})", name))
     parts.append(("## All together", None))
-    parts.append(("", together_table(finished)))
+    parts.append(("", together_table(finished, baselines)))
     crashes = [r for r in results if r.state != "finished"]
     parts.append((_crash_words(crashes), None))
     return Report(_markdown(parts), _page(parts, figures), figures)
@@ -91,12 +97,12 @@ def begun(result: Result, before: Before) -> Result:
     return replace(result, curves={**result.curves, "success": whole})
 
 
-def success_table(results: Sequence[Result], before: Before) -> Table:
+def success_table(results: Sequence[Result], before: Before, baselines: Sequence[str]) -> Table:
     splits = list(results[0].scores)
     first_scores = _begun_with(results, before, splits[0])
     heads = ["method", *(f"{split}, %" for split in splits)]
     heads += (["gained"] if first_scores else []) + ["area under the curve"]
-    heads += [f"less {b}" for b in BASELINES if b in _methods(results)] + ["learnt at"]
+    heads += [f"less {b}" for b in baselines if b in _methods(results)] + ["learnt at"]
     rows, order = [], {}
     for method in _methods(results):
         own = _by_seed(results, method, splits[0])
@@ -109,7 +115,7 @@ def success_table(results: Sequence[Result], before: Before) -> Table:
             row.append(_difference(gained))
         areas = [area(points) for points in _curves(results, method, "success")]
         row.append(f"{100 * np.mean(areas):.1f}" if areas else "")
-        for baseline in BASELINES:
+        for baseline in baselines:
             if baseline in _methods(results):
                 mine, theirs = (_by_seed(results, m, splits[0]) for m in (method, baseline))
                 row.append("" if method == baseline else _difference(difference(mine, theirs)))
@@ -155,10 +161,11 @@ def budget_table(results: Sequence[Result]) -> Table:
     return heads, rows
 
 
-def together_table(results: Sequence[Result]) -> Table:
+def together_table(results: Sequence[Result], baselines: Sequence[str]) -> Table:
     """Over all environments and conditions: mean rank, chance of improvement, mean difference."""
     heads = ["method", "mean rank"]
-    heads += [f"chance to beat {b}" for b in BASELINES]
+    baselines = [b for b in baselines if b in _methods(results)]
+    heads += [f"chance to beat {b}" for b in baselines]
     groups = _settings(results)
     ranks: dict[str, list[float]] = {}
     chances: dict[tuple[str, str], list[float]] = {}
@@ -167,7 +174,7 @@ def together_table(results: Sequence[Result]) -> Table:
         first = {m: _by_seed(own, m, None) for m in _methods(own)}
         for method, rank in mean_ranks(first).items():
             ranks.setdefault(method, []).append(rank)
-        for baseline in BASELINES:
+        for baseline in baselines:
             for method in first:
                 if baseline not in first or method == baseline:
                     continue
@@ -177,7 +184,7 @@ def together_table(results: Sequence[Result]) -> Table:
     rows = []
     for method in sorted(ranks, key=lambda m: float(np.mean(ranks[m]))):
         row = [method, f"{np.mean(ranks[method]):.1f} (of {len(ranks)})"]
-        for baseline in BASELINES:
+        for baseline in baselines:
             known = chances.get((method, baseline))
             row.append(f"{np.mean(known):.0%}" if known else "")
         rows.append(row)

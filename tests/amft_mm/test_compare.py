@@ -108,6 +108,7 @@ def test_shards_are_disjoint_and_together_everything():
     ("setting", "words"),
     [
         ("methods=[stf]", "Did you mean 'sft'"),
+        ("baselines=[best_fixd]", "Did you mean 'best_fixed'"),
         ("envs=[maths]", "Did you mean 'math'"),
         ("shard=3/2", "shard=2/8"),
         ("shard=x", "shard=2/8"),
@@ -212,6 +213,15 @@ def test_more_seeds_do_not_change_the_order():
     rows += [result("grpo", s, begun + 0.05, **end) for s, begun in enumerate(starts[:3])]
     told = report(rows, warmups, "here").markdown
     assert told.index("| amft | 42.5 (") < told.index("| grpo | 45.0 (")
+
+
+def test_what_is_compared_with_can_be_chosen():
+    rows = [result(m, s, 0.5 + 0.1 * (m == "amft")) for m in ("amft", "hpt") for s in range(3)]
+    told = report(rows, [], "here", ["amft", "best_fixed"]).markdown
+    assert "| less amft |" in told
+    assert "-10.0 (" in told
+    assert "| chance to beat amft |" in told
+    assert "best_fixed" not in told  # which was not run
 
 
 def test_a_difference_is_drawn_over_the_task_instances_that_both_met():
