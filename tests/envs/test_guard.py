@@ -180,10 +180,20 @@ def test_a_hang_is_abandoned_and_the_environment_built_anew(where):
     wait_until_no_guard_runs()
 
 
+BEFORE: set[threading.Thread] = set()
+
+
+@pytest.fixture(autouse=True)
+def remember_threads():
+    """Those of other tests' guards, which may still be busy, are not this test's."""
+    BEFORE.clear()
+    BEFORE.update(threading.enumerate())
+
+
 def wait_until_no_guard_runs():
     gc.collect()  # guards that other tests left in an exception's traceback
     for _ in range(200):
-        if not any(thread.name == "GuardedEnv" for thread in threading.enumerate()):
+        if not any(t.name == "GuardedEnv" for t in set(threading.enumerate()) - BEFORE):
             return
         time.sleep(0.02)
     raise AssertionError("threads are left over")
