@@ -10,7 +10,6 @@ own there, and what it shares with other comparisons is not made again.
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -19,21 +18,22 @@ from omegaconf import DictConfig
 
 from amft_mm.compare.grid import Choice, Grid, Run
 from amft_mm.compare.jobs import make_all
+from amft_mm.compare.places import places
 from amft_mm.compare.report import Report, report
 from amft_mm.compare.result import Result, is_made, read_result
 from amft_mm.overrides import check_overrides
 
 
 def compare(config: DictConfig) -> list[Result]:
-    grid, jobs = Grid(config), int(config.jobs or os.cpu_count() or 1)
+    grid, at_once = Grid(config), places(config.jobs)
     trials = grid.trials()
     planned = [*trials, *grid.runs({})]
     begin = grid.warm(run for run in planned if not is_made(run))
-    failed = [r for r in make_all(begin, jobs, print, keep=True) if r.state != "finished"]
+    failed = [r for r in make_all(begin, at_once, print, keep=True) if r.state != "finished"]
     if failed:
         raise RuntimeError(f"{len(failed)} warm-ups crashed; the first: {failed[0].why[-500:]}")
-    chosen = best_of(trials, make_all(trials, jobs, print, keep=False))
-    results = make_all(grid.runs(chosen), jobs, print, keep=False)
+    chosen = best_of(trials, make_all(trials, at_once, print, keep=False))
+    results = make_all(grid.runs(chosen), at_once, print, keep=False)
     warmups = [found for run in grid.warm(planned) if (found := read_result(run))]
     command = "python -m amft_mm.compare " + " ".join(sys.argv[1:])
     made = report(results, warmups, command, grid.baselines)

@@ -1,8 +1,9 @@
 """Runs in parallel, each a process with a log; what has finished is not made again.
 
-    make_all(runs, jobs, tell)   -> for each run, in order, its result (amft_mm/compare/result.py)
+    make_all(runs, places, tell)   -> for each run, in order, its result (amft_mm/compare/result.py)
 
-A run that crashed is a result too, with the end of its log; it is tried again when the command is.
+As many are made at once as there are places (amft_mm/compare/places.py). A run that crashed is a result too,
+with the end of its log; it is tried again when the command is.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 
 from amft_mm.compare.grid import Run, quoted
+from amft_mm.compare.places import Place
 from amft_mm.compare.result import (
     Result,
     crashed,
@@ -29,31 +32,37 @@ LOG = "log.txt"
 
 
 def make_all(
-    runs: Sequence[Run], jobs: int, tell: Callable[[str], None], *, keep: bool
+    runs: Sequence[Run], places: Sequence[Place], tell: Callable[[str], None], *, keep: bool
 ) -> list[Result]:
     """`keep` leaves what others begin with, checkpoints and model, and makes it again where it is gone."""
-    done = 0
+    done, free = 0, SimpleQueue[Place]()
+    for place in places:
+        free.put(place)
 
     def make(run: Run) -> Result:
         nonlocal done
-        found = read_result(run)
-        if found is None:
-            found = _make(run, keep)
-            write_result(run, found)
-        elif keep and not run.folder.is_dir():
-            found = _made_again(run, found)
+        place = free.get()
+        try:
+            found = read_result(run)
+            if found is None:
+                found = _make(run, keep, place)
+                write_result(run, found)
+            elif keep and not run.folder.is_dir():
+                found = _made_again(run, found, place)
+        finally:
+            free.put(place)
         done += 1
         tell(f"{done}/{len(runs)}  {run.told}  {found.told()}")
         return found
 
-    with ThreadPoolExecutor(max(1, jobs)) as pool:
+    with ThreadPoolExecutor(len(places)) as pool:
         return list(pool.map(make, runs))
 
 
-def _made_again(run: Run, before: Result) -> Result:
+def _made_again(run: Run, before: Result, place: Place) -> Result:
     """What others begin with, where only its result is left. Sums of floats differ between kinds of
     machines, and after hundreds of steps the weights do: such runs are not to be compared."""
-    found = _make(run, keep=True)
+    found = _make(run, keep=True, place=place)
     if found.state == "finished" and found.scores != before.scores:
         shutil.rmtree(run.folder)
         raise FileExistsError(
@@ -64,7 +73,7 @@ def _made_again(run: Run, before: Result) -> Result:
     return found
 
 
-def _make(run: Run, keep: bool) -> Result:
+def _make(run: Run, keep: bool, place: Place) -> Result:
     shutil.rmtree(run.folder, ignore_errors=True)  # of an attempt that did not finish
     run.folder.parent.mkdir(parents=True, exist_ok=True)
     log = run.folder.with_name(f"{run.folder.name}.{LOG}")
@@ -82,7 +91,7 @@ def _make(run: Run, keep: bool) -> Result:
             [*words, "wandb.mode=disabled"],
             stdout=lines,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", **place},
             check=False,
         )
     seconds = time.monotonic() - started

@@ -1,4 +1,4 @@
-"""What a comparison found: `report(results, warmups, command)` gives README.md and index.html as texts.
+"""What a comparison found: `report(results, warmups, command, baselines)` gives README.md and index.html.
 
 Tables first, then curves. Ties are called ties, crashes are listed with how they ended and enter no mean, and
 budgets that differ are said to differ.
@@ -25,7 +25,6 @@ from amft_mm.compare.statistics import (
     mean_ranks,
 )
 
-BASELINES = ("sft_then_rl", "best_fixed")
 Table = tuple[list[str], list[list[str]]]
 Before = Mapping[tuple[str, int], Result]
 """The warm-ups, by environment and seed."""
@@ -48,7 +47,7 @@ def report(
     results: Sequence[Result],
     warmups: Sequence[Result],
     command: str,
-    baselines: Sequence[str] = BASELINES,
+    baselines: Sequence[str],
 ) -> Report:
     """`baselines` are the methods that the others are compared with, where they were run."""
     before = {(w.env, w.seed): w for w in warmups}
@@ -117,8 +116,8 @@ def success_table(results: Sequence[Result], before: Before, baselines: Sequence
         row.append(f"{100 * np.mean(areas):.1f}" if areas else "")
         for baseline in baselines:
             if baseline in _methods(results):
-                mine, theirs = (_by_seed(results, m, splits[0]) for m in (method, baseline))
-                row.append("" if method == baseline else _difference(difference(mine, theirs)))
+                theirs = _by_seed(results, baseline, splits[0])
+                row.append("" if method == baseline else _difference(difference(own, theirs)))
         choice = next(r.choice for r in results if r.method == method)
         row.append(", ".join(f"{n.rsplit('.', 1)[-1]} {v:g}" for n, v in choice.items()))
         rows.append(row)
@@ -162,7 +161,7 @@ def budget_table(results: Sequence[Result]) -> Table:
 
 
 def together_table(results: Sequence[Result], baselines: Sequence[str]) -> Table:
-    """Over all environments and conditions: mean rank, chance of improvement, mean difference."""
+    """Over all environments and conditions: mean rank, and chance of improvement."""
     heads = ["method", "mean rank"]
     baselines = [b for b in baselines if b in _methods(results)]
     heads += [f"chance to beat {b}" for b in baselines]

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from hydra import compose, initialize_config_module
 
 from amft_mm.balance import balance
 from amft_mm.compare.grid import Grid
+from amft_mm.compare.jobs import make_all
+from amft_mm.compare.places import places
 from amft_mm.compare.report import report
 from amft_mm.compare.result import Result, Score
 from amft_mm.compare.statistics import (
@@ -29,6 +32,7 @@ from amft_mm.settings import options_of
 from amft_mm.utility import utility
 
 ROOT = Path(__file__).parents[2]
+USUAL = ["sft_then_rl", "best_fixed"]
 
 
 def grid(*settings):
@@ -175,7 +179,7 @@ def test_the_report_says_who_crashed_and_never_averages_it_away():
         result(m, s, 0.5 + 0.1 * (m == "amft")) for m in ("amft", "sft_then_rl") for s in range(3)
     ]
     bad = result("sft", 0, 0.0, state="crashed", why="x\n<script>alert(1)</script>")
-    made = report([*good, bad], [], "python -m amft_mm.compare")
+    made = report([*good, bad], [], "python -m amft_mm.compare", USUAL)
     assert "math/clean/sft/0: crashed (<script>" in made.markdown
     rows = [line for line in made.markdown.splitlines() if line.startswith("| amft |")]
     assert "60.0" in rows[0]
@@ -190,7 +194,7 @@ def test_the_report_says_who_crashed_and_never_averages_it_away():
 
 def test_a_single_point_is_no_flat_curve():
     short = [result("amft", s, 0.5, curves={"success": [(20, 0.5)]}) for s in range(3)]
-    told = report(short, [], "here").markdown
+    told = report(short, [], "here", USUAL).markdown
     assert "Evaluated at the end alone." in told
     assert "flattened" not in told
 
@@ -198,7 +202,7 @@ def test_a_single_point_is_no_flat_curve():
 def test_what_all_begin_with_is_told_and_what_was_gained_since():
     warmups = [result("sft", s, 0.4, condition="warm") for s in range(3)]
     short = [result("amft", s, 0.9, curves={"success": [(40, 0.9)]}) for s in range(3)]
-    told = report(short, warmups, "here").markdown
+    told = report(short, warmups, "here", USUAL).markdown
     assert "All begin with id 40.0 (" in told
     assert "+50.0 (" in told
     assert f"| {100 * (0.4 + 0.9) / 2:.1f} |" in told  # the curve begins where the warm-up ended
@@ -211,7 +215,7 @@ def test_more_seeds_do_not_change_the_order():
     end = {"curves": {"success": [(40, 0.5)]}}
     rows = [result("amft", s, begun + 0.1, **end) for s, begun in enumerate(starts)]
     rows += [result("grpo", s, begun + 0.05, **end) for s, begun in enumerate(starts[:3])]
-    told = report(rows, warmups, "here").markdown
+    told = report(rows, warmups, "here", USUAL).markdown
     assert told.index("| amft | 42.5 (") < told.index("| grpo | 45.0 (")
 
 
@@ -245,7 +249,7 @@ def test_a_difference_is_drawn_over_the_task_instances_that_both_met():
 def test_budgets_that_differ_are_said_to_differ():
     more = {"demonstration tokens": 300.0, "generated tokens": 0.0, "optimizer steps": 20}
     rows = [result(m, 0, 0.5) for m in ("amft", "hpt", "grpo")]
-    made = report([*rows, result("sft", 0, 0.4, totals=more)], [], "here").markdown
+    made = report([*rows, result("sft", 0, 0.4, totals=more)], [], "here", USUAL).markdown
     assert "Demonstration tokens differ from the median of 100 for sft 300%." in made
     assert "Generated tokens differ from the median of 200 for sft 0%." in made
 
@@ -268,12 +272,53 @@ def test_conditions_are_told_side_by_side_and_what_does_not_apply_is_not_run():
     assert not any(word.startswith("demos.folder") for word in wrong)  # it makes its own
     rows = [result(m, s, 0.5) for m in ("grpo", "amft") for s in range(3)]
     rows += [result("amft", s, 0.3, condition="wrong_50") for s in range(3)]
-    told = report(rows, [], "here")
+    told = report(rows, [], "here", USUAL)
     line = next(x for x in told.markdown.splitlines() if x.startswith("| wrong_50 |"))
     assert "as clean" in line
     assert "30.0 (" in line
     assert "mu 0.40" in line
     assert "math-conditions.svg" in told.figures
+
+
+LOOK = """
+import os, sys, time
+out = next(word[4:] for word in sys.argv if word.startswith("out="))
+began = time.monotonic()
+time.sleep(0.3)
+with open(out.replace("/", "_"), "w") as seen:
+    print(os.environ["CUDA_VISIBLE_DEVICES"], began, time.monotonic(), file=seen)
+raise SystemExit(3)
+"""
+
+
+def test_a_gpu_has_one_run_at_a_time_and_none_is_idle(tmp_path, monkeypatch):
+    """All runs on the first GPU of eight, as where nobody says which."""
+    (tmp_path / "amft_mm").mkdir()
+    (tmp_path / "amft_mm" / "__init__.py").touch()
+    (tmp_path / "amft_mm" / "train.py").write_text(LOOK)
+    monkeypatch.chdir(tmp_path)  # python -m looks here first
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5,9")
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    runs = grid("methods=[sft,grpo]", "out=here").runs({})
+    made = make_all(runs, places(None), lambda _: None, keep=False)
+    assert {(one.state, one.why) for one in made} == {("crashed", "exit 3: ")}
+    seen = [path.read_text().split() for path in tmp_path.glob("here_*")]
+    assert len(seen) == len(runs) == 6
+    for gpu in ("3", "5"):
+        times = sorted((float(a), float(b)) for which, a, b in seen if which == gpu)
+        assert len(times) >= 2
+        assert all(end <= begin for (_, end), (begin, _) in pairwise(times))
+
+
+def test_more_jobs_than_gpus_share_them_and_none_is_needed(monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert [p["CUDA_VISIBLE_DEVICES"] for p in places(3)] == ["0", "1", "0"]
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    assert places(3) == [{}, {}, {}]
+    assert len(places(None)) == os.cpu_count()
+    with pytest.raises(ValueError, match="jobs=0 "):
+        places(0)
 
 
 @pytest.mark.parametrize("study", ["robustness", "ablation"])
