@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from amft_mm.compare.conditions import Conditions
 from amft_mm.compare.result import Points
-from amft_mm.compare.statistics import Estimate
 
-Conditions = dict[str, dict[str, tuple[Estimate, float | None]]]
-"""By method and condition: success, and mu at the end."""
 WIDEST = 8
 """Methods in one panel: more are divided among several, so that lines can be told apart."""
+POINTS = 30
+"""Of a line, or up to twice as many."""
 MARKS = ("-", "--", "-.", ":")
 
 
@@ -27,7 +27,7 @@ def curves_figure(
 
     others = [name for name in curves if name not in always]
     panels = [others[i : i + WIDEST] for i in range(0, len(others), WIDEST)] or [[]]
-    figure = Figure(figsize=(5.2 * len(panels), 3.6), layout="constrained")
+    figure = Figure(figsize=(4 * len(panels), 3.2), layout="constrained")
     figure.suptitle(title, fontsize=11)
     colours = colormaps["tab10"]
     for axes, names in zip(
@@ -43,16 +43,13 @@ def curves_figure(
     return _svg(figure)
 
 
-def conditions_of(found: Conditions) -> list[str]:
-    return list(dict.fromkeys(c for of_method in found.values() for c in of_method))
-
-
 def conditions_figure(found: Conditions, title: str) -> str:
-    """Success, and mu at the end, of each method under each condition."""
+    """What each method gained under each condition, or success where that is not known, and mu at the end."""
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
-    conditions = conditions_of(found)
+    conditions = list(dict.fromkeys(c for of_method in found.values() for c in of_method))
+    known = all(told.gained for of_method in found.values() for told in of_method.values())
     figure = Figure(figsize=(2 + 1.1 * len(conditions), 6), layout="constrained")
     figure.suptitle(title, fontsize=11)
     above, below = figure.subplots(2, 1, sharex=True)
@@ -64,12 +61,13 @@ def conditions_figure(found: Conditions, title: str) -> str:
             if c in of_method
         ]
         told = [of_method[c] for c in conditions if c in of_method]
-        means = np.array([100 * success.mean for success, _ in told])
-        bars = [means - [100 * s.low for s, _ in told], [100 * s.high for s, _ in told] - means]
+        shown = [(t.gained if known else None) or t.success for t in told]
+        means = np.array([100 * one.mean for one in shown])
+        bars = [means - [100 * s.low for s in shown], [100 * s.high for s in shown] - means]
         above.errorbar(where, means, bars, fmt="o", ms=4, color=colours(number % 10), label=method)
-        mus = [np.nan if mu is None else mu for _, mu in told]
+        mus = [np.nan if t.mu is None else t.mu for t in told]
         below.plot(where, mus, "o", ms=4, color=colours(number % 10))
-    above.set_ylabel("success, %")
+    above.set_ylabel("gained, points" if known else "success, %")
     below.set_ylabel("mu at the end")
     below.set_ylim(-0.05, 1.05)
     below.set_xticks(range(len(conditions)), conditions, fontsize=8)
@@ -91,10 +89,14 @@ def _svg(figure: Any) -> str:
 
 
 def _line(axes: object, name: str, seeds: Sequence[Points], colour: object, mark: str) -> None:
-    steps = sorted(set.intersection(*({step for step, _ in points} for points in seeds)))
-    if not steps:
+    steps = np.array(sorted(set.intersection(*({step for step, _ in points} for points in seeds))))
+    if not len(steps):
         return
     table = np.array([[dict(points)[step] for step in steps] for points in seeds])
+    if len(steps) > 2 * POINTS:  # what changes at each step is told by means of a few
+        parts = np.array_split(np.arange(len(steps)), POINTS)
+        steps = np.array([steps[part].mean() for part in parts])
+        table = np.stack([table[:, part].mean(1) for part in parts], axis=1)
     axes.plot(steps, table.mean(0), mark, color=colour, label=name, linewidth=1.5)  # type: ignore[attr-defined]
     if len(seeds) > 1:
         low, high = table.min(0), table.max(0)

@@ -6,17 +6,18 @@ budgets that differ are said to differ.
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from amft_mm.compare.figures import Conditions, conditions_figure, conditions_of, curves_figure
-from amft_mm.compare.result import Points, Result
+from amft_mm.compare.conditions import conditions_table, differences_table, under_conditions
+from amft_mm.compare.figures import conditions_figure, curves_figure
+from amft_mm.compare.page import Part, Table, markdown_of, page_of
+from amft_mm.compare.result import Result
+from amft_mm.compare.selecting import Before, by_seed, curves_of, methods_of, settings_of
 from amft_mm.compare.statistics import (
     BySeed,
-    Estimate,
     area,
     difference,
     flattened,
@@ -25,13 +26,16 @@ from amft_mm.compare.statistics import (
     mean_ranks,
 )
 
-Table = tuple[list[str], list[list[str]]]
-Before = Mapping[tuple[str, int], Result]
-"""The warm-ups, by environment and seed."""
 CONDITIONS = (
     "Success on the first split, with mu at the end. A method that uses no demonstrations, or no rewards, "
     "is not run again where only these are changed."
 )
+CURVES = {
+    "gained": "success gained since the warm-up",
+    "success": "success",
+    "mu": "mu",
+    "entropy": "entropy a token",
+}
 
 
 @dataclass(frozen=True)
@@ -52,20 +56,19 @@ def report(
     """`baselines` are the methods that the others are compared with, where they were run."""
     before = {(w.env, w.seed): w for w in warmups}
     finished = [begun(r, before) for r in results if r.state == "finished"]
-    parts: list[tuple[str, str | Table | None]] = []  # (heading or text, table)
+    parts: list[Part] = [("# Methods compared", None), (_introduction(results, command), None)]
     figures: dict[str, str] = {}
-    parts.append(("# Methods compared", None))
-    parts.append((_introduction(results, command), None))
     for env in dict.fromkeys(r.env for r in finished):
-        own = [r for r in finished if r.env == env]
-        if len(_settings(own)) > 1:
-            name, found = f"{env}-conditions.svg", under_conditions(own)
+        own = [r for r in results if r.env == env]
+        if len(settings_of(own)) > 1:
+            name, found = f"{env}-conditions.svg", under_conditions(own, before)
             figures[name] = conditions_figure(found, env)
             parts.append((f"## {env}: what conditions change", None))
             parts.append((_before_words(own, before), None))
-            parts.append((CONDITIONS, conditions_table(found)))
-            parts.append((f"![success and mu under each condition](figures/{name})", name))
-    for env, condition in _settings(finished):
+            parts.append((CONDITIONS, conditions_table(own, found)))
+            parts += [("Differences:", differences_table(own, b)) for b in baselines if b in found]
+            parts.append((f"![what conditions change](figures/{name})", name))
+    for env, condition in settings_of(finished):
         own = [r for r in finished if (r.env, r.condition) == (env, condition)]
         title = env if condition == "clean" else f"{env}, {condition}"
         parts.append((f"## {title}", None))
@@ -73,27 +76,26 @@ def report(
         parts.append(("", success_table(own, before, baselines)))
         parts.append(("What it took:", budget_table(own)))
         parts.append((_budget_words(own), None))
-        for key, told in (("success", "success"), ("mu", "mu"), ("entropy", "entropy a token")):
-            curves = {m: _curves(own, m, key) for m in _methods(own)}
-            curves = {m: c for m, c in curves.items() if c}
-            if curves:
+        for key, told in CURVES.items():
+            curves = {m: lines for m in methods_of(own) if (lines := curves_of(own, m, key))}
+            if curves and not (key == "success" and any("gained" in r.curves for r in own)):
                 name = f"{env}-{condition}-{key}.svg".replace(" ", "-").replace("%", "")
                 figures[name] = curves_figure(curves, f"{title}: {told}", baselines)
-                parts.append((f"![{told} of {title}](figures/{name})", name))
-    parts.append(("## All together", None))
-    parts.append(("", together_table(finished, baselines)))
+                parts.append((f"![{told}, {title}](figures/{name})", name))
+    parts.append(("## All together", together_table(finished, baselines)))
     crashes = [r for r in results if r.state != "finished"]
     parts.append((_crash_words(crashes), None))
-    return Report(_markdown(parts), _page(parts, figures), figures)
+    return Report(markdown_of(parts), page_of(parts, figures), figures)
 
 
 def begun(result: Result, before: Before) -> Result:
-    """With what its warm-up came to as the first point of its curve."""
+    """With what its warm-up came to as the first point of its curve, and a curve of what it gained since."""
     warmup, own = before.get((result.env, result.seed)), result.curves.get("success")
     if warmup is None or not own:
         return result
     whole = [*warmup.curves.get("success", [])[-1:], *own]
-    return replace(result, curves={**result.curves, "success": whole})
+    gained = [(step, value - whole[0][1]) for step, value in whole]
+    return replace(result, curves={**result.curves, "success": whole, "gained": gained})
 
 
 def success_table(results: Sequence[Result], before: Before, baselines: Sequence[str]) -> Table:
@@ -101,59 +103,34 @@ def success_table(results: Sequence[Result], before: Before, baselines: Sequence
     first_scores = _begun_with(results, before, splits[0])
     heads = ["method", *(f"{split}, %" for split in splits)]
     heads += (["gained"] if first_scores else []) + ["area under the curve"]
-    heads += [f"less {b}" for b in baselines if b in _methods(results)] + ["learnt at"]
+    heads += [f"less {b}" for b in baselines if b in methods_of(results)] + ["learnt at"]
     rows, order = [], {}
-    for method in _methods(results):
-        own = _by_seed(results, method, splits[0])
+    for method in methods_of(results):
+        own = by_seed(results, method, splits[0])
         gained = difference(own, first_scores)
         # Seeds begin with more or less success, and some methods have more of them.
         order[method] = (gained or mean_of(own)).mean
         row = [method]
-        row += [_share(mean_of(_by_seed(results, method, split))) for split in splits]
+        row += [mean_of(by_seed(results, method, split)).as_share() for split in splits]
         if first_scores:
-            row.append(_difference(gained))
-        areas = [area(points) for points in _curves(results, method, "success")]
+            row.append(gained.as_difference() if gained else "")
+        areas = [area(points) for points in curves_of(results, method, "success")]
         row.append(f"{100 * np.mean(areas):.1f}" if areas else "")
         for baseline in baselines:
-            if baseline in _methods(results):
-                theirs = _by_seed(results, baseline, splits[0])
-                row.append("" if method == baseline else _difference(difference(own, theirs)))
+            if baseline in methods_of(results):
+                less = difference(own, by_seed(results, baseline, splits[0]))
+                row.append(less.as_difference() if less and method != baseline else "")
         choice = next(r.choice for r in results if r.method == method)
         row.append(", ".join(f"{n.rsplit('.', 1)[-1]} {v:g}" for n, v in choice.items()))
         rows.append(row)
     return heads, sorted(rows, key=lambda row: -order[row[0]])
 
 
-def under_conditions(results: Sequence[Result]) -> Conditions:
-    """Of each method: (success, mu at the end) by condition, where it was run."""
-    found: Conditions = {}
-    for _, condition in _settings(results):
-        here = [r for r in results if r.condition == condition]
-        for method in _methods(here):
-            ends = [points[-1][1] for points in _curves(here, method, "mu")]
-            mu = float(np.mean(ends)) if ends else None
-            by_seed = _by_seed(here, method, None)
-            found.setdefault(method, {})[condition] = mean_of(by_seed), mu
-    return found
-
-
-def conditions_table(found: Conditions) -> Table:
-    rows = []
-    for condition in conditions_of(found):
-        row = [condition]
-        for of_method in found.values():
-            told = of_method.get(condition)
-            learnt = "" if told is None or told[1] is None else f", mu {told[1]:.2f}"
-            row.append("as clean" if told is None else _share(told[0]) + learnt)
-        rows.append(row)
-    return ["condition", *(f"{method}, %" for method in found)], rows
-
-
 def budget_table(results: Sequence[Result]) -> Table:
     names = list(results[0].totals)
     heads = ["method", "seeds", *names]
     rows = []
-    for method in _methods(results):
+    for method in methods_of(results):
         own = [r for r in results if r.method == method]
         totals = [f"{np.mean([r.totals[name] for r in own]):,.0f}" for name in names]
         rows.append([method, str(len(own)), *totals])
@@ -163,14 +140,14 @@ def budget_table(results: Sequence[Result]) -> Table:
 def together_table(results: Sequence[Result], baselines: Sequence[str]) -> Table:
     """Over all environments and conditions: mean rank, and chance of improvement."""
     heads = ["method", "mean rank"]
-    baselines = [b for b in baselines if b in _methods(results)]
+    baselines = [b for b in baselines if b in methods_of(results)]
     heads += [f"chance to beat {b}" for b in baselines]
-    groups = _settings(results)
+    groups = settings_of(results)
     ranks: dict[str, list[float]] = {}
     chances: dict[tuple[str, str], list[float]] = {}
     for group in groups:
         own = [r for r in results if (r.env, r.condition) == group]
-        first = {m: _by_seed(own, m, None) for m in _methods(own)}
+        first = {m: by_seed(own, m) for m in methods_of(own)}
         for method, rank in mean_ranks(first).items():
             ranks.setdefault(method, []).append(rank)
         for baseline in baselines:
@@ -191,7 +168,7 @@ def together_table(results: Sequence[Result], baselines: Sequence[str]) -> Table
 
 
 def _introduction(results: Sequence[Result], command: str) -> str:
-    seeds = {m: len({r.seed for r in results if r.method == m}) for m in _methods(results)}
+    seeds = {m: len({r.seed for r in results if r.method == m}) for m in methods_of(results)}
     counts = ", ".join(f"{m} {n}" for m, n in seeds.items())
     episodes = {s.episodes for r in results for s in r.scores.values()}
     return (
@@ -213,7 +190,7 @@ def _begun_with(results: Sequence[Result], before: Before, split: str) -> BySeed
 
 def _before_words(results: Sequence[Result], before: Before) -> str:
     shares = [
-        f"{split} {_share(mean_of(known))} %"
+        f"{split} {mean_of(known).as_share()} %"
         for split in results[0].scores
         if (known := _begun_with(results, before, split))
     ]
@@ -226,8 +203,8 @@ def _curve_words(results: Sequence[Result]) -> str:
         return "Evaluated at the end alone."
     rising = [
         method
-        for method in _methods(results)
-        if any(not flattened(points) for points in _curves(results, method, "success"))
+        for method in methods_of(results)
+        if any(not flattened(points) for points in curves_of(results, method, "success"))
     ]
     if not rising:
         return "All curves have flattened: the last quarter of the steps gained less than 2 points."
@@ -242,7 +219,7 @@ def _budget_words(results: Sequence[Result]) -> str:
     for name in ("demonstration tokens", "generated tokens"):
         means = {
             m: float(np.mean([r.totals[name] for r in results if r.method == m]))
-            for m in _methods(results)
+            for m in methods_of(results)
         }
         usual = float(np.median([v for v in means.values() if v > 0] or [0.0]))
         apart = [
@@ -261,83 +238,3 @@ def _crash_words(crashes: Sequence[Result]) -> str:
         return "No run crashed."
     told = "\n".join(f"- {r.env}/{r.condition}/{r.method}/{r.seed}: {r.told()}" for r in crashes)
     return f"Crashed, and in no mean:\n\n{told}"
-
-
-def _settings(results: Iterable[Result]) -> list[tuple[str, str]]:
-    return list(dict.fromkeys((r.env, r.condition) for r in results))
-
-
-def _methods(results: Iterable[Result]) -> list[str]:
-    return list(dict.fromkeys(r.method for r in results))
-
-
-def _by_seed(results: Sequence[Result], method: str, split: str | None) -> BySeed:
-    own = [r for r in results if r.method == method]
-    return {r.seed: r.first if split is None else r.scores[split] for r in own}
-
-
-def _curves(results: Sequence[Result], method: str, key: str) -> list[Points]:
-    return [r.curves[key] for r in results if r.method == method and key in r.curves]
-
-
-def _share(found: Estimate) -> str:
-    return f"{100 * found.mean:.1f} ({100 * found.low:.0f} to {100 * found.high:.0f})"
-
-
-def _difference(found: Estimate | None) -> str:
-    if found is None:
-        return ""
-    interval = f"{100 * found.low:+.0f} to {100 * found.high:+.0f}"
-    return f"{100 * found.mean:+.1f} ({interval}), {found.verdict}"
-
-
-def _markdown(parts: Sequence[tuple[str, str | Table | None]]) -> str:
-    told = []
-    for words, table in parts:
-        if words:
-            told.append(words)
-        if isinstance(table, tuple):
-            heads, rows = table
-            lines = [heads, ["---"] * len(heads), *rows]
-            told.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
-    return "\n\n".join(told) + "\n"
-
-
-def _page(parts: Sequence[tuple[str, str | Table | None]], figures: dict[str, str]) -> str:
-    """The same in one file that needs no other."""
-    told = []
-    for words, table in parts:
-        if isinstance(table, str):
-            told.append(f"<figure>{figures[table][figures[table].index('<svg') :]}</figure>")
-        elif words.startswith("#"):
-            level = len(words) - len(words.lstrip("#"))
-            told.append(f"<h{level}>{html.escape(words.lstrip('# '))}</h{level}>")
-        elif words:
-            paragraphs = html.escape(words).split("\n\n")
-            told += [f"<p>{paragraph}</p>" for paragraph in paragraphs]
-        if isinstance(table, tuple):
-            heads, rows = table
-            top = "".join(f"<th>{html.escape(head)}</th>" for head in heads)
-            body = "".join(
-                f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>"
-                for row in rows
-            )
-            told.append(f"<div><table><tr>{top}</tr>{body}</table></div>")
-    return PAGE.format(body="\n".join(told))
-
-
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Methods compared</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>
-:root {{ color-scheme: light dark; }}
-body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; }}
-div {{ overflow-x: auto; }}
-table {{ border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; }}
-th, td {{ border-bottom: 1px solid #8886; padding: .25rem .6rem; text-align: left; white-space: nowrap; }}
-figure {{ margin: 1rem 0; background: white; border-radius: 6px; overflow-x: auto; }}
-figure svg {{ max-width: 100%; height: auto; }}
-</style></head><body>
-{body}
-</body></html>
-"""

@@ -31,6 +31,13 @@ class Estimate:
         """Of a difference."""
         return "better" if self.low > 0 else "worse" if self.high < 0 else "tie"
 
+    def as_share(self) -> str:
+        return f"{100 * self.mean:.1f} ({100 * self.low:.0f} to {100 * self.high:.0f})"
+
+    def as_difference(self) -> str:
+        interval = f"{100 * self.low:+.0f} to {100 * self.high:+.0f}"
+        return f"{100 * self.mean:+.1f} ({interval}), {self.verdict}"
+
 
 def mean_of(scores: BySeed, seed: int = 0) -> Estimate:
     return _estimate([_draws(scores, seed)], np.mean([s.success for s in scores.values()]))

@@ -280,6 +280,28 @@ def test_conditions_are_told_side_by_side_and_what_does_not_apply_is_not_run():
     assert "math-conditions.svg" in told.figures
 
 
+def test_under_a_condition_one_sees_who_does_better_and_who_crashed():
+    """What did not run there since it crashed is not told as what it does where all is well."""
+    begun = {"condition": "warm", "curves": {"success": [(0, 0.45)]}}
+    warmups = [result("sft", s, 0.45, **begun) for s in range(3)]
+    rows = [result(m, s, 0.5) for m in ("grpo", "sft", "best_fixed", "amft") for s in range(3)]
+    rows += [result("best_fixed", s, 0.1, condition="wrong") for s in range(3)]
+    rows += [result("amft", s, 0.4, condition="wrong") for s in range(3)]
+    rows += [result("sft", s, 0.0, condition="wrong", state="crashed") for s in range(3)]
+    made = report(rows, warmups, "here", ["best_fixed"])
+    lines = made.markdown.splitlines()
+    success, less = (line.split(" | ") for line in lines if line.startswith("| wrong |"))
+    assert success[1:3] == ["as clean", "crashed"]
+    assert (
+        "| condition | grpo less best_fixed | sft less best_fixed | amft less best_fixed |" in lines
+    )
+    assert less[1].startswith("+40.0 (")  # grpo as clean
+    assert less[2] == ""
+    assert less[3].startswith("+30.0 (")
+    assert {"math-clean-gained.svg", "math-wrong-gained.svg"} <= set(made.figures)
+    assert "gained, points" in made.figures["math-conditions.svg"]
+
+
 LOOK = """
 import os, sys, time
 out = next(word[4:] for word in sys.argv if word.startswith("out="))
