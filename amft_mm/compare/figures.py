@@ -14,7 +14,7 @@ from amft_mm.compare.result import Points
 WIDEST = 8
 """Methods in one panel: more are divided among several, so that lines can be told apart."""
 POINTS = 30
-"""Of a line, or up to twice as many."""
+"""Of a line, at most."""
 MARKS = ("-", "--", "-.", ":")
 
 
@@ -93,7 +93,7 @@ def _line(axes: object, name: str, seeds: Sequence[Points], colour: object, mark
     if not len(steps):
         return
     table = np.array([[dict(points)[step] for step in steps] for points in seeds])
-    if len(steps) > 2 * POINTS:  # what changes at each step is told by means of a few
+    if len(steps) > POINTS:  # what changes at each step is told by means of a few
         parts = np.array_split(np.arange(len(steps)), POINTS)
         steps = np.array([steps[part].mean() for part in parts])
         table = np.stack([table[:, part].mean(1) for part in parts], axis=1)
