@@ -2,10 +2,11 @@
 
 Warm-ups first, then each method's trials of learning rates, then the runs, `jobs` at a time. What has
 finished is not made again, so the command can be stopped and started at will; the JSON files alone are enough
-for that, and a warm-up is made again where a run still needs its weights. `shard=2/8` does an eighth
-of the methods; put the folders of several machines into one and run the command again for all results
-together. Written are `README.md`, `index.html` and `figures/` in `out=`; a study's lie in a folder of their
-own there, and what it shares with other comparisons is not made again.
+for that, and a warm-up is made again where a run still needs its weights. Machines that share `out=` share
+the work when each runs the command; without a shared folder `shard=2/8` does an eighth of the methods, and
+the command puts together what was copied into one folder. Written are `README.md`, `index.html` and
+`figures/` in `out=`; a study's lie in a folder of their own there, and what it shares with other comparisons
+is not made again.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from amft_mm.compare.grid import Choice, Grid, Run
 from amft_mm.compare.jobs import make_all
 from amft_mm.compare.places import places
 from amft_mm.compare.report import Report, report
-from amft_mm.compare.result import Result, is_made, read_result
+from amft_mm.compare.result import Result, fingerprint, is_made, read_result
 from amft_mm.overrides import check_overrides
 
 
@@ -32,9 +33,10 @@ def compare(config: DictConfig) -> list[Result]:
     failed = [r for r in make_all(begin, at_once, print, keep=True) if r.state != "finished"]
     if failed:
         raise RuntimeError(f"{len(failed)} warm-ups crashed; the first: {failed[0].why[-500:]}")
-    chosen = best_of(trials, make_all(trials, at_once, print, keep=False))
-    results = make_all(grid.runs(chosen), at_once, print, keep=False)
+    tried = make_all(trials, at_once, print, keep=False)
+    results = make_all(grid.runs(best_of(trials, tried)), at_once, print, keep=False)
     warmups = [found for run in grid.warm(planned) if (found := read_result(run))]
+    check_beginnings([*tried, *results], warmups)
     command = "python -m amft_mm.compare " + " ".join(sys.argv[1:])
     made = report(results, warmups, command, grid.baselines)
     write(grid.out / config.report, made)
@@ -51,6 +53,19 @@ def best_of(trials: list[Run], results: list[Result]) -> dict[tuple[str, str], C
         if key not in best or result.first.success > best[key][0]:
             best[key] = result.first.success, run.choice
     return {key: choice for key, (_, choice) in best.items()}
+
+
+def check_beginnings(results: list[Result], warmups: list[Result]) -> None:
+    """Folders of several machines that were put into one hold only one warm-up a seed."""
+    known = {(w.env, w.seed): fingerprint(w) for w in warmups}
+    apart = [r for r in results if r.begun and r.begun != known.get((r.env, r.seed), r.begun)]
+    if apart:
+        first = f"{apart[0].env}/{apart[0].condition}/{apart[0].method}/{apart[0].seed}"
+        raise ValueError(
+            f"{len(apart)} runs, {first} the first, began with other warm-ups than `warm` holds, as machines "
+            "of another kind make them, and are not to be compared with the rest: delete their JSON files, "
+            "give every machine the same `warm` folder, and make them again"
+        )
 
 
 def write(out: Path, made: Report) -> None:

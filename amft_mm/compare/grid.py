@@ -44,6 +44,8 @@ class Run:
     folder: Path
     settings: tuple[str, ...]
     choice: Choice = field(default_factory=dict)
+    warm: Run | None = None
+    """What it begins with."""
 
     @property
     def name(self) -> str:
@@ -152,13 +154,13 @@ class Grid:
         choice: Choice,
         more: Settings,
     ) -> Run:
-        warm = self._warm(env, seed).folder
+        warm = self._warm(env, seed)
         settings = {**self._evaluation, **self._budgets[env], **method.settings, **choice}
-        settings |= {"train.warm_from": str(warm), "seed": seed, "demos.seed": seed, **more}
+        settings |= {"train.warm_from": str(warm.folder), "seed": seed, "demos.seed": seed, **more}
         if not any(name.startswith("demos.") for name in more):
-            settings["demos.folder"] = str(warm / "demos")
+            settings["demos.folder"] = str(warm.folder / "demos")
         words = words_of(env, method.method, settings)
-        return Run(env, condition, method.name, seed, folder, words, choice)
+        return Run(env, condition, method.name, seed, folder, words, choice, warm)
 
     def _mine(self, name: str) -> bool:
         """A method's trials and runs on an environment stay in one shard."""

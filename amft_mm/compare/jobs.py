@@ -2,8 +2,10 @@
 
     make_all(runs, places, tell)   -> for each run, in order, its result (amft_mm/compare/result.py)
 
-As many are made at once as there are places (amft_mm/compare/places.py). A run that crashed is a result too,
-with the end of its log; it is tried again when the command is.
+As many are made at once as there are places (amft_mm/compare/places.py). Calls that share a folder, on one
+machine or several, share the work: who makes a run holds its lock, the others take the next, and what is left
+they wait for. A run that crashed is a result too, with the end of its log; it is tried again when the command
+is.
 """
 
 from __future__ import annotations
@@ -12,10 +14,13 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from queue import SimpleQueue
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
+
+from filelock import FileLock, Timeout
 
 from amft_mm.compare.grid import Run, quoted
 from amft_mm.compare.places import Place
@@ -23,40 +28,82 @@ from amft_mm.compare.result import (
     Result,
     crashed,
     path_of,
+    read_crash,
     read_result,
     result_of,
     write_result,
 )
 
 LOG = "log.txt"
+WAIT = 1.0
+"""Seconds, between looks at what others make."""
 
 
 def make_all(
     runs: Sequence[Run], places: Sequence[Place], tell: Callable[[str], None], *, keep: bool
 ) -> list[Result]:
     """`keep` leaves what others begin with, checkpoints and model, and makes it again where it is gone."""
-    done, free = 0, SimpleQueue[Place]()
-    for place in places:
-        free.put(place)
+    left, results = _Left(runs), dict[int, Result]()
+    old = [
+        read_crash(run) for run in runs
+    ]  # what crashes while others look on is not tried again by them
 
-    def make(run: Run) -> Result:
-        nonlocal done
-        place = free.get()
-        try:
-            found = read_result(run)
-            if found is None:
-                found = _make(run, keep, place)
-                write_result(run, found)
-            elif keep and not run.folder.is_dir():
-                found = _made_again(run, found, place)
-        finally:
-            free.put(place)
-        done += 1
-        tell(f"{done}/{len(runs)}  {run.told}  {found.told()}")
-        return found
+    def work(place: Place) -> None:
+        while taken := left.take():
+            number, lock = taken
+            try:
+                found = results[number] = _result(runs[number], old[number], keep, place)
+            finally:
+                lock.release()
+            tell(f"{len(results)}/{len(runs)}  {runs[number].told}  {found.told()}")
 
     with ThreadPoolExecutor(len(places)) as pool:
-        return list(pool.map(make, runs))
+        try:
+            for worker in as_completed([pool.submit(work, place) for place in places]):
+                worker.result()
+        finally:
+            left.clear()  # after a mistake the others end with what they have begun
+    return [results[number] for number in range(len(runs))]
+
+
+class _Left:
+    """Runs that are still to be made, by number, for workers to take."""
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        self._runs = dict(enumerate(runs))
+        self._guard = threading.Lock()
+
+    def take(self) -> tuple[int, FileLock] | None:
+        """A run that nobody makes now, and its lock, held; None where none is left. While others make all
+        that are left it waits."""
+        while True:
+            with self._guard:
+                if not self._runs:
+                    return None
+                for number, run in self._runs.items():
+                    run.folder.parent.mkdir(parents=True, exist_ok=True)
+                    lock = FileLock(run.folder.with_name(f"{run.folder.name}.lock"))
+                    with suppress(Timeout):
+                        lock.acquire(blocking=False)
+                        del self._runs[number]
+                        return number, lock
+            time.sleep(WAIT)
+
+    def clear(self) -> None:
+        with self._guard:
+            self._runs.clear()
+
+
+def _result(run: Run, old_crash: Result | None, keep: bool, place: Place) -> Result:
+    found, crash = read_result(run), read_crash(run)
+    if found is None and crash != old_crash:
+        found = crash
+    if found is None:
+        found = _make(run, keep, place)
+        write_result(run, found)
+    elif keep and found.state == "finished" and not (run.folder / "model").is_dir():
+        found = _made_again(run, found, place)
+    return found
 
 
 def _made_again(run: Run, before: Result, place: Place) -> Result:
@@ -75,7 +122,6 @@ def _made_again(run: Run, before: Result, place: Place) -> Result:
 
 def _make(run: Run, keep: bool, place: Place) -> Result:
     shutil.rmtree(run.folder, ignore_errors=True)  # of an attempt that did not finish
-    run.folder.parent.mkdir(parents=True, exist_ok=True)
     log = run.folder.with_name(f"{run.folder.name}.{LOG}")
     words = [
         sys.executable,

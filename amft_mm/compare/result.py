@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -43,6 +44,8 @@ class Result:
     """By step: success on the first split, mu, entropy."""
     totals: dict[str, float] = field(default_factory=dict)
     """Demonstration tokens, generated tokens, optimizer steps of the mixing phase."""
+    begun: str = ""
+    """A fingerprint of the warm-up; empty where it is not known, or for a warm-up itself."""
 
     @property
     def first(self) -> Score:
@@ -70,16 +73,26 @@ def is_made(run: Run) -> bool:
 
 def read_result(run: Run) -> Result | None:
     """That of a run that has finished with these settings; None says: to be made."""
-    path = path_of(run)
-    if not path.is_file():
+    found = _read(run)
+    if found is None or found.state != "finished":
         return None
-    found = result_from(json.loads(path.read_text(encoding="utf-8")))
-    same = set(found.settings) == set(run.settings)
-    if found.state == "finished" and not same:
+    if set(found.settings) != set(run.settings):
         raise FileExistsError(
-            f"{path} was made with other settings: choose another folder by out=FOLDER, or delete it"
+            f"{path_of(run)} was made with other settings: choose another folder by out=FOLDER, or delete it"
         )
-    return found if found.state == "finished" else None
+    return found
+
+
+def read_crash(run: Run) -> Result | None:
+    """That of a run that crashed with these settings."""
+    found = _read(run)
+    crash = found and found.state != "finished" and set(found.settings) == set(run.settings)
+    return found if crash else None
+
+
+def _read(run: Run) -> Result | None:
+    path = path_of(run)
+    return result_from(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
 
 
 def write_result(run: Run, result: Result) -> None:
@@ -123,7 +136,15 @@ def result_of(run: Run, seconds: float) -> Result:
         scores=scores,
         curves={name: points for name, points in curves.items() if points},
         totals=totals,
+        begun=fingerprint(before) if run.warm and (before := _read(run.warm)) else "",
     )
+
+
+def fingerprint(warmup: Result) -> str:
+    """Of how each task instance fared: kinds of machines differ in the last bits of a sum, and after
+    hundreds of steps in what is solved."""
+    each = {split: score.each for split, score in warmup.scores.items()}
+    return hashlib.sha256(json.dumps(each).encode()).hexdigest()[:16]
 
 
 def _named(run: Run) -> dict[str, Any]:

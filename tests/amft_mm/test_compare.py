@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -14,11 +16,12 @@ import pytest
 from hydra import compose, initialize_config_module
 
 from amft_mm.balance import balance
+from amft_mm.compare.__main__ import check_beginnings
 from amft_mm.compare.grid import Grid
 from amft_mm.compare.jobs import make_all
 from amft_mm.compare.places import places
 from amft_mm.compare.report import report
-from amft_mm.compare.result import Result, Score
+from amft_mm.compare.result import Result, Score, write_result
 from amft_mm.compare.statistics import (
     area,
     difference,
@@ -302,34 +305,84 @@ def test_under_a_condition_one_sees_who_does_better_and_who_crashed():
     assert "gained, points" in made.figures["math-conditions.svg"]
 
 
-LOOK = """
-import os, sys, time
-out = next(word[4:] for word in sys.argv if word.startswith("out="))
+STAND_IN = """
+import json, os, sys, time
+from pathlib import Path
+out = Path(next(word[4:] for word in sys.argv if word.startswith("out=")))
 began = time.monotonic()
 time.sleep(0.3)
-with open(out.replace("/", "_"), "w") as seen:
-    print(os.environ["CUDA_VISIBLE_DEVICES"], began, time.monotonic(), file=seen)
-raise SystemExit(3)
+with open("seen", "a") as seen:
+    print(out, os.environ.get("CUDA_VISIBLE_DEVICES"), began, time.monotonic(), file=seen)
+if "method=grpo" in sys.argv:
+    raise SystemExit("it broke")
+out.mkdir(parents=True)
+(out / "metrics.jsonl").touch()
+(out / "summary.json").write_text('{"splits": ["id"], "episodes": 2, "eval/id/success": 0.5}')
+(out / "instances.json").write_text('{"id": [0.0, 1.0]}')
 """
 
 
-def test_a_gpu_has_one_run_at_a_time_and_none_is_idle(tmp_path, monkeypatch):
-    """All runs on the first GPU of eight, as where nobody says which."""
+@pytest.fixture
+def stand_in(tmp_path, monkeypatch):
+    """Where `python -m amft_mm.train` takes a moment; gives who ran where and when."""
     (tmp_path / "amft_mm").mkdir()
     (tmp_path / "amft_mm" / "__init__.py").touch()
-    (tmp_path / "amft_mm" / "train.py").write_text(LOOK)
+    (tmp_path / "amft_mm" / "train.py").write_text(STAND_IN)
     monkeypatch.chdir(tmp_path)  # python -m looks here first
+    return lambda: [line.split() for line in (tmp_path / "seen").read_text().splitlines()]
+
+
+def test_a_gpu_has_one_run_at_a_time_and_none_is_idle(stand_in, monkeypatch):
+    """All runs on the first GPU of eight, as where nobody says which."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5,9")
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    runs = grid("methods=[sft,grpo]", "out=here").runs({})
+    runs = grid("methods=[sft,hpt]", "out=here").runs({})
     made = make_all(runs, places(None), lambda _: None, keep=False)
-    assert {(one.state, one.why) for one in made} == {("crashed", "exit 3: ")}
-    seen = [path.read_text().split() for path in tmp_path.glob("here_*")]
-    assert len(seen) == len(runs) == 6
+    assert [one.seed for one in made] == [run.seed for run in runs]
+    assert {(one.state, one.first.success) for one in made} == {("finished", 0.5)}
+    seen = stand_in()
+    assert len(seen) == 6
     for gpu in ("3", "5"):
-        times = sorted((float(a), float(b)) for which, a, b in seen if which == gpu)
+        times = sorted((float(a), float(b)) for _, which, a, b in seen if which == gpu)
         assert len(times) >= 2
         assert all(end <= begin for (_, end), (begin, _) in pairwise(times))
+
+
+def test_calls_that_share_a_folder_share_the_work(stand_in):
+    """And each has all results in the end, with what crashed at the other's."""
+    runs = grid("methods=[sft,grpo,hpt]", "seeds=2", "out=here").runs({})
+    with ThreadPoolExecutor() as pool:
+        calls = [
+            pool.submit(make_all, runs, [{}, {}], lambda _: None, keep=False) for _ in range(2)
+        ]
+        mine, theirs = (call.result() for call in calls)
+    assert len(stand_in()) == len({out for out, *_ in stand_in()}) == len(runs)  # each once
+    assert mine == theirs
+    assert [one.state for one in mine] == ["finished"] * 2 + ["crashed"] * 2 + ["finished"] * 2
+    assert "it broke" in mine[2].why
+    again = make_all(runs, [{}], lambda _: None, keep=False)
+    assert again[0] == mine[0]
+    assert len(stand_in()) == len(runs) + 2  # what crashed is tried again
+
+
+def test_a_mistake_ends_all_workers(stand_in):
+    runs = grid("methods=[sft]", "seeds=5", "out=here").runs({})
+    runs[0].folder.parent.mkdir(parents=True)
+    write_result(runs[0], replace(result("sft", 0, 0.5), settings=["train.steps=3"]))
+    with pytest.raises(FileExistsError, match="made with other settings"):
+        make_all(runs, [{}, {}], lambda _: None, keep=False)
+    assert len(stand_in()) <= 2
+
+
+def test_runs_that_began_with_another_machines_warm_up_are_refused(stand_in):
+    made = grid("methods=[sft]", "seeds=2", "out=here")
+    runs = made.runs({})
+    (warmups,) = [make_all(made.warm(runs), [{}], lambda _: None, keep=True)]
+    results = make_all(runs, [{}], lambda _: None, keep=False)
+    check_beginnings(results, warmups)
+    here = {"id": replace(warmups[1].first, each=[1.0, 0.0])}
+    with pytest.raises(ValueError, match="1 runs, math/clean/sft/1 the first, began with other"):
+        check_beginnings(results, [warmups[0], replace(warmups[1], scores=here)])
 
 
 def test_more_jobs_than_gpus_share_them_and_none_is_needed(monkeypatch):
