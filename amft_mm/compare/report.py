@@ -31,7 +31,7 @@ CONDITIONS = (
     "is not run again where only these are changed."
 )
 CURVES = {
-    "gained": "success gained since the warm-up",
+    "gained": "points gained since the warm-up",
     "success": "success",
     "mu": "mu",
     "entropy": "entropy a token",
@@ -94,7 +94,7 @@ def begun(result: Result, before: Before) -> Result:
     if warmup is None or not own:
         return result
     whole = [*warmup.curves.get("success", [])[-1:], *own]
-    gained = [(step, value - whole[0][1]) for step, value in whole]
+    gained = [(step, 100 * (value - whole[0][1])) for step, value in whole]
     return replace(result, curves={**result.curves, "success": whole, "gained": gained})
 
 
