@@ -328,6 +328,7 @@ def stand_in(tmp_path, monkeypatch):
     (tmp_path / "amft_mm").mkdir()
     (tmp_path / "amft_mm" / "__init__.py").touch()
     (tmp_path / "amft_mm" / "train.py").write_text(STAND_IN)
+    (tmp_path / "seen").touch()
     monkeypatch.chdir(tmp_path)  # python -m looks here first
     return lambda: [line.split() for line in (tmp_path / "seen").read_text().splitlines()]
 
