@@ -6,7 +6,7 @@ as its runs of `clean` do.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,8 @@ from amft_mm.compare.selecting import Before, by_seed, curves_of, methods_of, se
 from amft_mm.compare.statistics import BySeed, Estimate, difference, mean_of
 
 CLEAN = "clean"
+Scores = Callable[[Sequence[Result], str], BySeed]
+"""Those of a method, among results."""
 
 
 @dataclass(frozen=True)
@@ -64,22 +66,24 @@ def conditions_table(results: Sequence[Result], found: Conditions) -> Table:
     return ["condition", *(f"{method}, %" for method in found)], rows
 
 
-def differences_table(results: Sequence[Result], baseline: str) -> Table:
-    """Of the other methods to the baseline, over the same seeds."""
+def differences_table(results: Sequence[Result], baseline: str, scores: Scores) -> Table:
+    """Of the other methods to the baseline, over the same seeds; of those that have such scores."""
+    conditions = [condition for _, condition in settings_of(results)]
+
+    def told(method: str, condition: str) -> str:
+        mine, theirs = (scores(_as_it_fares(results, m, condition), m) for m in (method, baseline))
+        found = difference(mine, theirs)
+        return found.as_difference() if found else ""
+
     others = [method for method in methods_of(results) if method != baseline]
-    rows = []
-    for _, condition in settings_of(results):
-        row, theirs = [condition], _scores(results, baseline, condition)
-        for method in others:
-            found = difference(_scores(results, method, condition), theirs)
-            row.append(found.as_difference() if found else "")
-        rows.append(row)
-    return ["condition", *(f"{method} less {baseline}" for method in others)], rows
+    columns = {f"{m} less {baseline}": [told(m, c) for c in conditions] for m in others}
+    known = {head: cells for head, cells in columns.items() if any(cells)}
+    rows = zip(conditions, *known.values(), strict=True)
+    return ["condition", *known], [list(row) for row in rows]
 
 
-def _scores(results: Sequence[Result], method: str, condition: str) -> BySeed:
-    heedless = _heedless(results, method, condition)
-    return by_seed(_ended_well(results, CLEAN if heedless else condition), method)
+def _as_it_fares(results: Sequence[Result], method: str, condition: str) -> list[Result]:
+    return _ended_well(results, CLEAN if _heedless(results, method, condition) else condition)
 
 
 def _ended_well(results: Sequence[Result], condition: str) -> list[Result]:

@@ -15,7 +15,7 @@ from amft_mm.compare.conditions import conditions_table, differences_table, unde
 from amft_mm.compare.figures import conditions_figure, curves_figure
 from amft_mm.compare.page import Part, Table, markdown_of, page_of
 from amft_mm.compare.result import Result
-from amft_mm.compare.selecting import Before, by_seed, curves_of, methods_of, settings_of
+from amft_mm.compare.selecting import Before, by_seed, curves_of, methods_of, sampled, settings_of
 from amft_mm.compare.statistics import (
     BySeed,
     area,
@@ -30,6 +30,7 @@ CONDITIONS = (
     "Success on the first split, with mu at the end. A method that uses no demonstrations, or no rewards, "
     "is not run again where only these are changed."
 )
+SAMPLED = "Of episodes as training plays them, sampled, in the last quarter of its steps, on the same tasks:"
 CURVES = {
     "gained": "points gained since the warm-up",
     "success": "success",
@@ -66,7 +67,10 @@ def report(
             parts.append((f"## {env}: what conditions change", None))
             parts.append((_before_words(own, before), None))
             parts.append((CONDITIONS, conditions_table(own, found)))
-            parts += [("Differences:", differences_table(own, b)) for b in baselines if b in found]
+            for baseline in (b for b in baselines if b in found):
+                parts.append(("Differences:", differences_table(own, baseline, by_seed)))
+                if sampled(own, baseline):
+                    parts.append((SAMPLED, differences_table(own, baseline, sampled)))
             parts.append((f"![what conditions change](figures/{name})", name))
     for env, condition in settings_of(finished):
         own = [r for r in finished if (r.env, r.condition) == (env, condition)]
@@ -74,6 +78,8 @@ def report(
         parts.append((f"## {title}", None))
         parts.append((f"{_before_words(own, before)} {_curve_words(own)}".strip(), None))
         parts.append(("", success_table(own, before, baselines)))
+        if any(sampled(own, m) for m in methods_of(own)):
+            parts.append((SAMPLED, sampled_table(own, baselines)))
         parts.append(("What it took:", budget_table(own)))
         parts.append((_budget_words(own), None))
         for key, told in CURVES.items():
@@ -124,6 +130,23 @@ def success_table(results: Sequence[Result], before: Before, baselines: Sequence
         row.append(", ".join(f"{n.rsplit('.', 1)[-1]} {v:g}" for n, v in choice.items()))
         rows.append(row)
     return heads, sorted(rows, key=lambda row: -order[row[0]])
+
+
+def sampled_table(results: Sequence[Result], baselines: Sequence[str]) -> Table:
+    baselines = [b for b in baselines if b in methods_of(results)]
+    scores = {m: found for m in methods_of(results) if (found := sampled(results, m))}
+    rows = []
+    for method, own in sorted(scores.items(), key=lambda item: -_mean(item[1])):
+        row = [method, f"{100 * _mean(own):.1f}"]
+        for baseline in baselines:
+            less = difference(own, scores.get(baseline, {}))
+            row.append(less.as_difference() if less and method != baseline else "")
+        rows.append(row)
+    return ["method", "sampled, %", *(f"less {b}" for b in baselines)], rows
+
+
+def _mean(scores: BySeed) -> float:
+    return float(np.mean([score.success for score in scores.values()]))
 
 
 def budget_table(results: Sequence[Result]) -> Table:

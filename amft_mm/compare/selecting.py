@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from amft_mm.compare.result import Points, Result
+from amft_mm.compare.result import Points, Result, Score
 from amft_mm.compare.statistics import BySeed
 
 Before = Mapping[tuple[str, int], Result]
@@ -27,3 +27,16 @@ def by_seed(results: Sequence[Result], method: str, split: str | None = None) ->
 
 def curves_of(results: Sequence[Result], method: str, key: str) -> list[Points]:
     return [r.curves[key] for r in results if r.method == method and key in r.curves]
+
+
+def sampled(results: Sequence[Result], method: str) -> BySeed:
+    """Success of what training played in the last quarter of its steps, where it played at all: sampled
+    rather than greedy, step by step, on the same task instances for all methods."""
+    found = {}
+    for result in results:
+        points = result.curves.get("rollout") if result.method == method else None
+        if points:
+            end, steps = points[-1][0], result.totals["optimizer steps"]
+            last = [value for step, value in points if step > end - steps / 4]
+            found[result.seed] = Score(sum(last) / len(last), len(last), list(last))
+    return found

@@ -231,6 +231,27 @@ def test_what_is_compared_with_can_be_chosen():
     assert "best_fixed" not in told  # which was not run
 
 
+def test_what_training_plays_is_compared_step_by_step():
+    """Greedy success may hide what sampling shows; the luck of the tasks is the same for all methods."""
+    luck = np.random.default_rng(0).random(40)
+
+    def played(method, seed, more):
+        points = [(100 + k, float(0.5 * luck[k] + more * (k >= 30))) for k in range(40)]
+        totals = {"optimizer steps": 40, "demonstration tokens": 1.0, "generated tokens": 1.0}
+        return result(
+            method, seed, 0.5, curves={"success": [(40, 0.5)], "rollout": points}, totals=totals
+        )
+
+    rows = [played(m, s, 0.05 * (m == "amft")) for m in ("amft", "best_fixed") for s in range(3)]
+    told = report([*rows, result("sft", 0, 0.5)], [], "here", USUAL).markdown
+    words = told[told.index("| method | sampled, %") :].split("What it took")[0]
+    assert (
+        f"| amft | {100 * (0.5 * luck[30:].mean() + 0.05):.1f} | +5.0 (+5 to +5), better |" in words
+    )
+    assert f"| best_fixed | {100 * 0.5 * luck[30:].mean():.1f} |  |" in words
+    assert "| sft |" not in words  # which plays none
+
+
 def test_a_difference_is_drawn_over_the_task_instances_that_both_met():
     """Without that, what sets a run's luck apart hides what sets methods apart."""
     rng = np.random.default_rng(3)
