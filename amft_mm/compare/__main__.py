@@ -11,6 +11,7 @@ is not made again.
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def compare(config: DictConfig) -> list[Result]:
     results = make_all(grid.runs(best_of(trials, tried)), at_once, print, keep=False)
     warmups = [found for run in grid.warm(planned) if (found := read_result(run))]
     check_beginnings([*tried, *results], warmups)
-    command = "python -m amft_mm.compare " + " ".join(sys.argv[1:])
+    command = shlex.join(["python", "-m", "amft_mm.compare", *sys.argv[1:]])
     made = report(results, warmups, command, grid.baselines)
     write(grid.out / config.report, made)
     return results

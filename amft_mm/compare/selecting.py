@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any
 
 from amft_mm.compare.result import Points, Result, Score
 from amft_mm.compare.statistics import BySeed
+from amft_mm.methods import SHOWN, demonstrations_of, methods
 
 Before = Mapping[tuple[str, int], Result]
 """The warm-ups, by environment and seed."""
@@ -30,13 +33,24 @@ def curves_of(results: Sequence[Result], method: str, key: str) -> list[Points]:
 
 
 def sampled(results: Sequence[Result], method: str) -> BySeed:
-    """Success of what training played in the last quarter of its steps, where it played at all: sampled
-    rather than greedy, step by step, on the same task instances for all methods."""
+    """Success of what training played in the last quarter of its steps: sampled rather than greedy, step by
+    step, on the same tasks for all methods. None where it played nothing, or was shown demonstrations."""
     found = {}
     for result in results:
         points = result.curves.get("rollout") if result.method == method else None
-        if points:
+        if points and not _is_shown_demonstrations(result):
             end, steps = points[-1][0], result.totals["optimizer steps"]
             last = [value for step, value in points if step > end - steps / 4]
             found[result.seed] = Score(sum(last) / len(last), len(last), list(last))
     return found
+
+
+def _is_shown_demonstrations(result: Result) -> bool:
+    """While it plays, so that its success is not its own."""
+    named = [word.removeprefix("method=") for word in result.settings if word.startswith("method=")]
+    return any(demonstrations_of(_presets()[name]) == SHOWN for name in named if name in _presets())
+
+
+@cache
+def _presets() -> dict[str, dict[str, Any]]:
+    return methods()

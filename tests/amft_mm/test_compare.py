@@ -238,18 +238,20 @@ def test_what_training_plays_is_compared_step_by_step():
     def played(method, seed, more):
         points = [(100 + k, float(0.5 * luck[k] + more * (k >= 30))) for k in range(40)]
         totals = {"optimizer steps": 40, "demonstration tokens": 1.0, "generated tokens": 1.0}
-        return result(
-            method, seed, 0.5, curves={"success": [(40, 0.5)], "rollout": points}, totals=totals
-        )
+        curves = {"success": [(40, 0.5)], "rollout": points}
+        words = [f"method={method}"]
+        return result(method, seed, 0.5, curves=curves, totals=totals, settings=words)
 
     rows = [played(m, s, 0.05 * (m == "amft")) for m in ("amft", "best_fixed") for s in range(3)]
-    told = report([*rows, result("sft", 0, 0.5)], [], "here", USUAL).markdown
+    rows += [result("sft", 0, 0.5), played("trapo", 0, 0.2)]
+    told = report(rows, [], "here", USUAL).markdown
     words = told[told.index("| method | sampled, %") :].split("What it took")[0]
     assert (
         f"| amft | {100 * (0.5 * luck[30:].mean() + 0.05):.1f} | +5.0 (+5 to +5), better |" in words
     )
     assert f"| best_fixed | {100 * 0.5 * luck[30:].mean():.1f} |  |" in words
     assert "| sft |" not in words  # which plays none
+    assert "| trapo |" not in words  # which is shown the beginning of a solution
 
 
 def test_a_difference_is_drawn_over_the_task_instances_that_both_met():
