@@ -13,7 +13,7 @@ import numpy as np
 
 from amft_mm.compare.page import Table
 from amft_mm.compare.result import Result
-from amft_mm.compare.selecting import Before, by_seed, curves_of, methods_of, settings_of
+from amft_mm.compare.selecting import Before, by_seed, curves_of, methods_of, sampled, settings_of
 from amft_mm.compare.statistics import BySeed, Estimate, difference, mean_of
 
 CLEAN = "clean"
@@ -80,6 +80,29 @@ def differences_table(results: Sequence[Result], baseline: str, scores: Scores) 
     known = {head: cells for head, cells in columns.items() if any(cells)}
     rows = zip(conditions, *known.values(), strict=True)
     return ["condition", *known], [list(row) for row in rows]
+
+
+def losses_table(results: Sequence[Result]) -> Table:
+    """What choosing a method may cost: the most that it loses to another under a condition, over the same
+    seeds, greedily and as training plays."""
+    heads, columns = ["method"], []
+    for told, scores in (("at most lost, points", by_seed), ("of sampled success", sampled)):
+        column = {method: _most_lost(results, method, scores) for method in methods_of(results)}
+        if any(column.values()):
+            heads.append(told)
+            columns.append(column)
+    return heads, [[m, *(column[m] for column in columns)] for m in methods_of(results)]
+
+
+def _most_lost(results: Sequence[Result], method: str, scores: Scores) -> str:
+    found = []
+    for _, condition in settings_of(results):
+        own = scores(_as_it_fares(results, method, condition), method)
+        for other in methods_of(results):
+            theirs = scores(_as_it_fares(results, other, condition), other)
+            if less := difference(theirs, own):
+                found.append((less.mean, f"{100 * less.mean:.1f} ({condition}, to {other})"))
+    return max(found)[1] if found else ""
 
 
 def _as_it_fares(results: Sequence[Result], method: str, condition: str) -> list[Result]:

@@ -132,17 +132,17 @@ class Grid:
                 )
 
     def _all_runs(self, chosen: dict[tuple[str, str], Choice]) -> Iterator[Run]:
-        for env, method in product(self.envs, self.variants):
+        everything = product(self.envs, self._conditions.items(), self.variants)
+        for env, (condition, settings), method in everything:
             if not self._mine(f"{env}/{method.name}"):
                 continue
+            heedless = method.heedless_of
+            if settings and heedless and all(name.startswith(heedless) for name in settings):
+                continue  # as clean
             choice = chosen.get((env, method.name), method.choices()[0])
-            for condition, settings in self._conditions.items():
-                heedless = method.heedless_of
-                if settings and heedless and all(name.startswith(heedless) for name in settings):
-                    continue  # as clean
-                for seed in self.seeds_of(method.name):
-                    folder = self.out / "runs" / env / condition / method.name / str(seed)
-                    yield self._after_warm(env, condition, method, seed, folder, choice, settings)
+            for seed in self.seeds_of(method.name):
+                folder = self.out / "runs" / env / condition / method.name / str(seed)
+                yield self._after_warm(env, condition, method, seed, folder, choice, settings)
 
     def _after_warm(
         self,

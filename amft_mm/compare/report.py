@@ -11,7 +11,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from amft_mm.compare.conditions import conditions_table, differences_table, under_conditions
+from amft_mm.compare.conditions import (
+    conditions_table,
+    differences_table,
+    losses_table,
+    under_conditions,
+)
 from amft_mm.compare.figures import conditions_figure, curves_figure
 from amft_mm.compare.page import Part, Table, markdown_of, page_of
 from amft_mm.compare.result import Result
@@ -29,6 +34,9 @@ from amft_mm.compare.statistics import (
 CONDITIONS = (
     "Success on the first split, with mu at the end. A method that uses no demonstrations, or no rewards, "
     "is not run again where only these are changed."
+)
+LOSSES = (
+    "What choosing a method may cost: the most that it loses to another of these under a condition."
 )
 SAMPLED = "Of episodes as training plays them, sampled, in the last quarter of its steps, on the same tasks:"
 CURVES = {
@@ -67,6 +75,7 @@ def report(
             parts.append((f"## {env}: what conditions change", None))
             parts.append((_before_words(own, before), None))
             parts.append((CONDITIONS, conditions_table(own, found)))
+            parts.append((LOSSES, losses_table(own)))
             for baseline in (b for b in baselines if b in found):
                 parts.append(("Differences:", differences_table(own, baseline, by_seed)))
                 if sampled(own, baseline):

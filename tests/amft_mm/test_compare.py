@@ -324,6 +324,8 @@ def test_under_a_condition_one_sees_who_does_better_and_who_crashed():
     assert less[1].startswith("+40.0 (")  # grpo as clean
     assert less[2] == ""
     assert less[3].startswith("+30.0 (")
+    assert "| best_fixed | 40.0 (wrong, to grpo) |" in lines
+    assert "| sft | 0.0 (clean, to sft) |" in lines  # nothing is made up for what crashed
     assert {"math-clean-gained.svg", "math-wrong-gained.svg"} <= set(made.figures)
     assert "gained, points" in made.figures["math-conditions.svg"]
 
