@@ -293,6 +293,7 @@ def test_conditions_are_told_side_by_side_and_what_does_not_apply_is_not_run():
     assert "noise_10" not in each["sft"]
     assert "wrong_50" in each["sft"]
     assert len(each["amft"]) == 8
+    assert list(dict.fromkeys(r.condition for r in runs)) == each["amft"]  # as they are listed
     wrong = next(r for r in runs if r.name == "math/wrong_50/amft/0").settings
     assert "demos.corrupt.share=0.5" in wrong
     assert not any(word.startswith("demos.folder") for word in wrong)  # it makes its own
