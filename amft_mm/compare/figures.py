@@ -43,12 +43,11 @@ def curves_figure(
     return _svg(figure)
 
 
-def conditions_figure(found: Conditions, title: str) -> str:
+def conditions_figure(found: Conditions, conditions: Sequence[str], title: str) -> str:
     """What each method gained under each condition, or success where that is not known, and mu at the end."""
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
-    conditions = list(dict.fromkeys(c for of_method in found.values() for c in of_method))
     known = all(told.gained for of_method in found.values() for told in of_method.values())
     figure = Figure(figsize=(2 + 1.1 * len(conditions), 6), layout="constrained")
     figure.suptitle(title, fontsize=11)

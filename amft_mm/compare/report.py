@@ -71,7 +71,7 @@ def report(
         own = [r for r in results if r.env == env]
         if len(settings_of(own)) > 1:
             name, found = f"{env}-conditions.svg", under_conditions(own, before)
-            figures[name] = conditions_figure(found, env)
+            figures[name] = conditions_figure(found, [c for _, c in settings_of(own)], env)
             parts.append((f"## {env}: what conditions change", None))
             parts.append((_before_words(own, before), None))
             parts.append((CONDITIONS, conditions_table(own, found)))

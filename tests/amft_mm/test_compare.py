@@ -299,12 +299,14 @@ def test_conditions_are_told_side_by_side_and_what_does_not_apply_is_not_run():
     assert not any(word.startswith("demos.folder") for word in wrong)  # it makes its own
     rows = [result(m, s, 0.5) for m in ("grpo", "amft") for s in range(3)]
     rows += [result("amft", s, 0.3, condition="wrong_50") for s in range(3)]
+    rows += [result("grpo", s, 0.3, condition="noise_10") for s in range(3)]
     told = report(rows, [], "here", USUAL)
     line = next(x for x in told.markdown.splitlines() if x.startswith("| wrong_50 |"))
     assert "as clean" in line
     assert "30.0 (" in line
     assert "mu 0.40" in line
-    assert "math-conditions.svg" in told.figures
+    figure = told.figures["math-conditions.svg"]
+    assert figure.index(">clean<") < figure.index(">wrong_50<") < figure.index(">noise_10<")
 
 
 def test_under_a_condition_one_sees_who_does_better_and_who_crashed():
