@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from amft_mm.compare.conditions import (
+    CLEAN,
     conditions_table,
     differences_table,
     losses_table,
@@ -70,37 +71,65 @@ def report(
     for env in dict.fromkeys(r.env for r in finished):
         own = [r for r in results if r.env == env]
         if len(settings_of(own)) > 1:
-            name, found = f"{env}-conditions.svg", under_conditions(own, before)
-            figures[name] = conditions_figure(found, [c for _, c in settings_of(own)], env)
-            parts.append((f"## {env}: what conditions change", None))
-            parts.append((_before_words(own, before), None))
-            parts.append((CONDITIONS, conditions_table(own, found)))
-            parts.append((LOSSES, losses_table(own)))
-            for baseline in (b for b in baselines if b in found):
-                parts.append(("Differences:", differences_table(own, baseline, by_seed)))
-                if sampled(own, baseline):
-                    parts.append((SAMPLED, differences_table(own, baseline, sampled)))
-            parts.append((f"![what conditions change](figures/{name})", name))
-    for env, condition in settings_of(finished):
-        own = [r for r in finished if (r.env, r.condition) == (env, condition)]
-        title = env if condition == "clean" else f"{env}, {condition}"
-        parts.append((f"## {title}", None))
-        parts.append((f"{_before_words(own, before)} {_curve_words(own)}".strip(), None))
-        parts.append(("", success_table(own, before, baselines)))
-        if any(sampled(own, m) for m in methods_of(own)):
-            parts.append((SAMPLED, sampled_table(own, baselines)))
-        parts.append(("What it took:", budget_table(own)))
-        parts.append((_budget_words(own), None))
-        for key, told in CURVES.items():
-            curves = {m: lines for m in methods_of(own) if (lines := curves_of(own, m, key))}
-            if curves and not (key == "success" and any("gained" in r.curves for r in own)):
-                name = f"{env}-{condition}-{key}.svg".replace(" ", "-").replace("%", "")
-                figures[name] = curves_figure(curves, f"{title}: {told}", baselines)
-                parts.append((f"![{told}, {title}](figures/{name})", name))
+            parts += _told_of_conditions(own, before, baselines, figures)
+    for setting in settings_of(finished):
+        own = [r for r in finished if (r.env, r.condition) == setting]
+        parts += _told_of_one(own, before, baselines, figures)
     parts.append(("## All together", together_table(finished, baselines)))
     crashes = [r for r in results if r.state != "finished"]
     parts.append((_crash_words(crashes), None))
     return Report(markdown_of(parts), page_of(parts, figures), figures)
+
+
+def _told_of_conditions(
+    results: Sequence[Result],
+    before: Before,
+    baselines: Sequence[str],
+    figures: dict[str, str],
+) -> list[Part]:
+    """Of all runs on an environment; figures are added to the others."""
+    env, found = results[0].env, under_conditions(results, before)
+    finished = [r for r in results if r.state == "finished"]
+    parts: list[Part] = [
+        (f"## {env}: what conditions change", None),
+        (_before_words(finished, before), None),
+        (CONDITIONS, conditions_table(results, found)),
+        (LOSSES, losses_table(results)),
+    ]
+    for baseline in (b for b in baselines if b in found):
+        parts.append(("Differences:", differences_table(results, baseline, by_seed)))
+        if sampled(results, baseline):
+            parts.append((SAMPLED, differences_table(results, baseline, sampled)))
+    name = f"{env}-conditions.svg"
+    figures[name] = conditions_figure(found, [c for _, c in settings_of(results)], env)
+    return [*parts, (f"![what conditions change](figures/{name})", name)]
+
+
+def _told_of_one(
+    results: Sequence[Result],
+    before: Before,
+    baselines: Sequence[str],
+    figures: dict[str, str],
+) -> list[Part]:
+    """Of the runs on an environment under a condition; figures are added to the others."""
+    env, condition = results[0].env, results[0].condition
+    title = env if condition == CLEAN else f"{env}, {condition}"
+    parts: list[Part] = [
+        (f"## {title}", None),
+        (f"{_before_words(results, before)} {_curve_words(results)}".strip(), None),
+        ("", success_table(results, before, baselines)),
+    ]
+    if any(sampled(results, m) for m in methods_of(results)):
+        parts.append((SAMPLED, sampled_table(results, baselines)))
+    parts.append(("What it took:", budget_table(results)))
+    parts.append((_budget_words(results), None))
+    for key, told in CURVES.items():
+        curves = {m: lines for m in methods_of(results) if (lines := curves_of(results, m, key))}
+        if curves and not (key == "success" and any("gained" in r.curves for r in results)):
+            name = f"{env}-{condition}-{key}.svg".replace(" ", "-").replace("%", "")
+            figures[name] = curves_figure(curves, f"{title}: {told}", baselines)
+            parts.append((f"![{told}, {title}](figures/{name})", name))
+    return parts
 
 
 def begun(result: Result, before: Before) -> Result:
