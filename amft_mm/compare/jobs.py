@@ -43,7 +43,7 @@ def make_all(
     runs: Sequence[Run], places: Sequence[Place], tell: Callable[[str], None], *, keep: bool
 ) -> list[Result]:
     """`keep` leaves what others begin with, checkpoints and model, and makes it again where it is gone."""
-    left, results = _Left(runs), dict[int, Result]()
+    left, results, telling = _Left(runs), dict[int, Result](), threading.Lock()
     old = [
         read_crash(run) for run in runs
     ]  # what crashes while others look on is not tried again by them
@@ -52,10 +52,12 @@ def make_all(
         while taken := left.take():
             number, lock = taken
             try:
-                found = results[number] = _result(runs[number], old[number], keep, place)
+                found = _result(runs[number], old[number], keep, place)
             finally:
                 lock.release()
-            tell(f"{len(results)}/{len(runs)}  {runs[number].told}  {found.told()}")
+            with telling:
+                results[number] = found
+                tell(f"{len(results)}/{len(runs)}  {runs[number].told}  {found.told()}")
 
     with ThreadPoolExecutor(len(places)) as pool:
         try:

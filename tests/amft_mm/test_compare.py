@@ -366,7 +366,9 @@ def test_a_gpu_has_one_run_at_a_time_and_none_is_idle(stand_in, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5,9")
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     runs = grid("methods=[sft,hpt]", "out=here").runs({})
-    made = make_all(runs, places(None), lambda _: None, keep=False)
+    told = []
+    made = make_all(runs, places(None), told.append, keep=False)
+    assert [line.split("/")[0] for line in told] == [*"123456"]  # each number once
     assert [one.seed for one in made] == [run.seed for run in runs]
     assert {(one.state, one.first.success) for one in made} == {("finished", 0.5)}
     seen = stand_in()
