@@ -174,17 +174,14 @@ def sampled_table(results: Sequence[Result], baselines: Sequence[str]) -> Table:
     baselines = [b for b in baselines if b in methods_of(results)]
     scores = {m: found for m in methods_of(results) if (found := sampled(results, m))}
     rows = []
-    for method, own in sorted(scores.items(), key=lambda item: -_mean(item[1])):
-        row = [method, f"{100 * _mean(own):.1f}"]
+    means = {m: mean_of(own).mean for m, own in scores.items()}
+    for method, own in sorted(scores.items(), key=lambda item: -means[item[0]]):
+        row = [method, f"{100 * means[method]:.1f}"]
         for baseline in baselines:
             less = difference(own, scores.get(baseline, {}))
             row.append(less.as_difference() if less and method != baseline else "")
         rows.append(row)
     return ["method", "sampled, %", *(f"less {b}" for b in baselines)], rows
-
-
-def _mean(scores: BySeed) -> float:
-    return float(np.mean([score.success for score in scores.values()]))
 
 
 def budget_table(results: Sequence[Result]) -> Table:
