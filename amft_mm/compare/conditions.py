@@ -13,7 +13,15 @@ import numpy as np
 
 from amft_mm.compare.page import Table
 from amft_mm.compare.result import Result
-from amft_mm.compare.selecting import Before, by_seed, curves_of, methods_of, sampled, settings_of
+from amft_mm.compare.selecting import (
+    Before,
+    begun_with,
+    by_seed,
+    conditions_of,
+    curves_of,
+    methods_of,
+    sampled,
+)
 from amft_mm.compare.statistics import BySeed, Estimate, difference, mean_of
 
 CLEAN = "clean"
@@ -39,21 +47,20 @@ Conditions = dict[str, dict[str, Told]]
 def under_conditions(results: Sequence[Result], before: Before) -> Conditions:
     """Of an environment's runs."""
     found: Conditions = {}
-    for env, condition in settings_of(results):
+    for condition in conditions_of(results):
         here = _ended_well(results, condition)
         for method in methods_of(here):
             scores = by_seed(here, method)
-            begun = {seed: w.first for (e, seed), w in before.items() if e == env}
             ends = [points[-1][1] for points in curves_of(here, method, "mu")]
             mu = float(np.mean(ends)) if ends else None
-            told = Told(mean_of(scores), difference(scores, begun), mu)
+            told = Told(mean_of(scores), difference(scores, begun_with(here, before)), mu)
             found.setdefault(method, {})[condition] = told
     return found
 
 
 def conditions_table(results: Sequence[Result], found: Conditions) -> Table:
     rows = []
-    for _, condition in settings_of(results):
+    for condition in conditions_of(results):
         row = [condition]
         for method, of_method in found.items():
             told = of_method.get(condition)
@@ -68,7 +75,7 @@ def conditions_table(results: Sequence[Result], found: Conditions) -> Table:
 
 def differences_table(results: Sequence[Result], baseline: str, scores: Scores) -> Table:
     """Of the other methods to the baseline, over the same seeds; of those that have such scores."""
-    conditions = [condition for _, condition in settings_of(results)]
+    conditions = conditions_of(results)
 
     def told(method: str, condition: str) -> str:
         mine, theirs = (scores(_as_it_fares(results, m, condition), m) for m in (method, baseline))
@@ -96,7 +103,7 @@ def losses_table(results: Sequence[Result]) -> Table:
 
 def _most_lost(results: Sequence[Result], method: str, scores: Scores) -> str:
     found = []
-    for _, condition in settings_of(results):
+    for condition in conditions_of(results):
         own = scores(_as_it_fares(results, method, condition), method)
         for other in methods_of(results):
             theirs = scores(_as_it_fares(results, other, condition), other)

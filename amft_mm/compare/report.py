@@ -21,9 +21,17 @@ from amft_mm.compare.conditions import (
 from amft_mm.compare.figures import conditions_figure, curves_figure
 from amft_mm.compare.page import Part, Table, markdown_of, page_of
 from amft_mm.compare.result import Result
-from amft_mm.compare.selecting import Before, by_seed, curves_of, methods_of, sampled, settings_of
+from amft_mm.compare.selecting import (
+    Before,
+    begun_with,
+    by_seed,
+    conditions_of,
+    curves_of,
+    methods_of,
+    sampled,
+    settings_of,
+)
 from amft_mm.compare.statistics import (
-    BySeed,
     area,
     difference,
     flattened,
@@ -70,7 +78,7 @@ def report(
     figures: dict[str, str] = {}
     for env in dict.fromkeys(r.env for r in finished):
         own = [r for r in results if r.env == env]
-        if len(settings_of(own)) > 1:
+        if len(conditions_of(own)) > 1:
             parts += _told_of_conditions(own, before, baselines, figures)
     for setting in settings_of(finished):
         own = [r for r in finished if (r.env, r.condition) == setting]
@@ -101,7 +109,7 @@ def _told_of_conditions(
         if sampled(results, baseline):
             parts.append((SAMPLED, differences_table(results, baseline, sampled)))
     name = f"{env}-conditions.svg"
-    figures[name] = conditions_figure(found, [c for _, c in settings_of(results)], env)
+    figures[name] = conditions_figure(found, conditions_of(results), env)
     return [*parts, (f"![what conditions change](figures/{name})", name)]
 
 
@@ -114,6 +122,7 @@ def _told_of_one(
     """Of the runs on an environment under a condition; figures are added to the others."""
     env, condition = results[0].env, results[0].condition
     title = env if condition == CLEAN else f"{env}, {condition}"
+    baselines = [b for b in baselines if b in methods_of(results)]
     parts: list[Part] = [
         (f"## {title}", None),
         (f"{_before_words(results, before)} {_curve_words(results)}".strip(), None),
@@ -144,10 +153,10 @@ def begun(result: Result, before: Before) -> Result:
 
 def success_table(results: Sequence[Result], before: Before, baselines: Sequence[str]) -> Table:
     splits = list(results[0].scores)
-    first_scores = _begun_with(results, before, splits[0])
+    first_scores = begun_with(results, before, splits[0])
     heads = ["method", *(f"{split}, %" for split in splits)]
     heads += (["gained"] if first_scores else []) + ["area under the curve"]
-    heads += [f"less {b}" for b in baselines if b in methods_of(results)] + ["learnt at"]
+    heads += [*(f"less {b}" for b in baselines), "learnt at"]
     rows, order = [], {}
     for method in methods_of(results):
         own = by_seed(results, method, splits[0])
@@ -161,9 +170,8 @@ def success_table(results: Sequence[Result], before: Before, baselines: Sequence
         areas = [area(points) for points in curves_of(results, method, "success")]
         row.append(f"{100 * np.mean(areas):.1f}" if areas else "")
         for baseline in baselines:
-            if baseline in methods_of(results):
-                less = difference(own, by_seed(results, baseline, splits[0]))
-                row.append(less.as_difference() if less and method != baseline else "")
+            less = difference(own, by_seed(results, baseline, splits[0]))
+            row.append(less.as_difference() if less and method != baseline else "")
         choice = next(r.choice for r in results if r.method == method)
         row.append(", ".join(f"{n.rsplit('.', 1)[-1]} {v:g}" for n, v in choice.items()))
         rows.append(row)
@@ -171,7 +179,6 @@ def success_table(results: Sequence[Result], before: Before, baselines: Sequence
 
 
 def sampled_table(results: Sequence[Result], baselines: Sequence[str]) -> Table:
-    baselines = [b for b in baselines if b in methods_of(results)]
     scores = {m: found for m in methods_of(results) if (found := sampled(results, m))}
     rows = []
     means = {m: mean_of(own).mean for m, own in scores.items()}
@@ -241,16 +248,11 @@ def _introduction(results: Sequence[Result], command: str) -> str:
     )
 
 
-def _begun_with(results: Sequence[Result], before: Before, split: str) -> BySeed:
-    seeds = {(r.env, r.seed) for r in results}
-    return {w.seed: w.scores[split] for w in before.values() if (w.env, w.seed) in seeds}
-
-
 def _before_words(results: Sequence[Result], before: Before) -> str:
     shares = [
         f"{split} {mean_of(known).as_share()} %"
         for split in results[0].scores
-        if (known := _begun_with(results, before, split))
+        if (known := begun_with(results, before, split))
     ]
     return f"All begin with {', '.join(shares)}." if shares else ""
 
@@ -294,5 +296,5 @@ def _budget_words(results: Sequence[Result]) -> str:
 def _crash_words(crashes: Sequence[Result]) -> str:
     if not crashes:
         return "No run crashed."
-    told = "\n".join(f"- {r.env}/{r.condition}/{r.method}/{r.seed}: {r.told()}" for r in crashes)
+    told = "\n".join(f"- {r.name}: {r.told()}" for r in crashes)
     return f"Crashed, and in no mean:\n\n{told}"

@@ -48,6 +48,10 @@ class Result:
     """A fingerprint of the warm-up; empty where it is not known, or for a warm-up itself."""
 
     @property
+    def name(self) -> str:
+        return f"{self.env}/{self.condition}/{self.method}/{self.seed}"
+
+    @property
     def first(self) -> Score:
         """On the first split, which is in distribution."""
         return next(iter(self.scores.values()))
@@ -67,8 +71,8 @@ def path_of(run: Run) -> Path:
 
 def is_made(run: Run) -> bool:
     """Whether it has finished, with whatever settings."""
-    path = path_of(run)
-    return path.is_file() and json.loads(path.read_text(encoding="utf-8"))["state"] == "finished"
+    found = _read(run)
+    return found is not None and found.state == "finished"
 
 
 def read_result(run: Run) -> Result | None:

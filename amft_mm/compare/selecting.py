@@ -18,6 +18,11 @@ def settings_of(results: Iterable[Result]) -> list[tuple[str, str]]:
     return list(dict.fromkeys((r.env, r.condition) for r in results))
 
 
+def conditions_of(results: Iterable[Result]) -> list[str]:
+    """Of an environment."""
+    return [condition for _, condition in settings_of(results)]
+
+
 def methods_of(results: Iterable[Result]) -> list[str]:
     return list(dict.fromkeys(r.method for r in results))
 
@@ -26,6 +31,13 @@ def by_seed(results: Sequence[Result], method: str, split: str | None = None) ->
     """On a split; on the first where none is named."""
     own = [r for r in results if r.method == method]
     return {r.seed: r.first if split is None else r.scores[split] for r in own}
+
+
+def begun_with(results: Sequence[Result], before: Before, split: str | None = None) -> BySeed:
+    """What the warm-ups of these runs came to, where they are known."""
+    seeds = {(r.env, r.seed) for r in results}
+    own = [w for w in before.values() if (w.env, w.seed) in seeds]
+    return {w.seed: w.first if split is None else w.scores[split] for w in own}
 
 
 def curves_of(results: Sequence[Result], method: str, key: str) -> list[Points]:
