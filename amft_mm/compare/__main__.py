@@ -62,9 +62,9 @@ def check_beginnings(results: list[Result], warmups: list[Result]) -> None:
     apart = [r for r in results if r.begun and r.begun != known.get((r.env, r.seed), r.begun)]
     if apart:
         raise ValueError(
-            f"{len(apart)} runs, {apart[0].name} the first, began with other warm-ups than `warm` "
-            "holds, as machines of another kind make them, and are not to be compared with the rest: delete their JSON files, "
-            "give every machine the same `warm` folder, and make them again"
+            f"{len(apart)} runs, {apart[0].name} the first, began with other warm-ups than `warm` holds, as "
+            "machines of another kind make them, and are not to be compared with the rest: delete their JSON "
+            "files, give every machine the same `warm` folder, and make them again"
         )
 
 
