@@ -16,15 +16,15 @@ from typing import Protocol
 
 import numpy as np
 
-from agents.dialect import Dialect
+from agents.chat_format import ChatFormat
 from agents.pictures import Grid, PictureReader
 
 
-class Tongue(Protocol):
+class ChatModel(Protocol):
     """What a conversation needs of its model."""
 
     @property
-    def dialect(self) -> Dialect: ...
+    def chat_format(self) -> ChatFormat: ...
 
     @property
     def pictures(self) -> PictureReader | None: ...
@@ -73,8 +73,8 @@ class Answer:
 class Conversation:
     """One episode's tokens and pictures."""
 
-    def __init__(self, tongue: Tongue, limits: Limits | None = None) -> None:
-        self._dialect, self._reader = tongue.dialect, tongue.pictures
+    def __init__(self, model: ChatModel, limits: Limits | None = None) -> None:
+        self._chat_format, self._reader = model.chat_format, model.pictures
         self.limits = limits or Limits()
         self.ids: list[int] = []
         self.images: list[np.ndarray] = []
@@ -88,21 +88,21 @@ class Conversation:
 
     @property
     def stop_id(self) -> int:
-        return self._dialect.stop_id
+        return self._chat_format.stop_id
 
     @property
     def image_id(self) -> int | None:
-        return self._dialect.image_id
+        return self._chat_format.image_id
 
     def observe(self, text: str, image: np.ndarray | None = None) -> bool:
         """Appends what the world shows. False, with nothing appended, where it has no room."""
         grid = self._measure(image)
         if not self.ids:
-            new = self._dialect.opening(text, grid)
+            new = self._chat_format.opening(text, grid)
         else:
-            new = self._dialect.following(text, grid)
-            if self.ids[-1] != self._dialect.stop_id:  # an answer that found no end
-                new = [self._dialect.stop_id, *new]
+            new = self._chat_format.following(text, grid)
+            if self.ids[-1] != self._chat_format.stop_id:  # an answer that found no end
+                new = [self._chat_format.stop_id, *new]
         if len(self.answers) >= self.limits.max_turns:
             self.stopped = OUT_OF_TURNS
         elif len(self.ids) + len(new) + self.limits.max_new_tokens > self.limits.max_tokens:
@@ -130,8 +130,8 @@ class Conversation:
         given, self._begun = self._begun, 0
         start = len(self.ids) - given
         self._append(ids)
-        text = self._dialect.text(self.ids[start:])
-        cut = not ids or ids[-1] != self._dialect.stop_id
+        text = self._chat_format.text(self.ids[start:])
+        cut = not ids or ids[-1] != self._chat_format.stop_id
         self.answers.append(
             Answer(start, len(self.ids), text, cut, log_probs or [], sampled_log_probs or [], given)
         )
@@ -139,7 +139,7 @@ class Conversation:
 
     def say(self, text: str, *, learnt: bool = True) -> str:
         """Appends an answer written by another, as this model would have to write it."""
-        ids = self._dialect.answer(text)
+        ids = self._chat_format.answer(text)
         said = self.act(ids)
         self.answers[-1] = replace(self.answers[-1], given=len(ids), learnt=learnt)
         return said

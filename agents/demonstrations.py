@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow.parquet as parquet
 from PIL import Image as PILImage
 
-from agents.conversation import Conversation, Limits, Tongue
+from agents.conversation import ChatModel, Conversation, Limits
 from agents.files import whole_file, write_text
 from agents.trajectory import Trajectory
 from agents.worlds import World
@@ -69,10 +69,10 @@ class Demonstration:
             at = self.picture_of[number] if self.picture_of else -1
             yield message, self.pictures[at] if at >= 0 else None, answer
 
-    def conversation(self, tongue: Tongue, limits: Limits | None = None) -> Conversation:
-        """As the model of `tongue` would have it. Cut at a turn where it is too long;
+    def conversation(self, model: ChatModel, limits: Limits | None = None) -> Conversation:
+        """As the model of `model` would have it. Cut at a turn where it is too long;
         `conversation.stopped` says so."""
-        conversation = Conversation(tongue, limits)
+        conversation = Conversation(model, limits)
         for number, (message, picture, answer) in enumerate(self.turns()):
             if not conversation.observe(message, picture):
                 break

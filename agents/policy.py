@@ -29,9 +29,9 @@ from transformers import (
 )
 
 from agents.batches import Batch, make_batch
+from agents.chat_format import ChatFormat
 from agents.conversation import Conversation
-from agents.dialect import Dialect
-from agents.eye import Eye
+from agents.image_features import ImageFeatures
 from agents.locate import locate_model
 from agents.pictures import PictureReader
 
@@ -67,11 +67,15 @@ class Policy:
     def __init__(self, model: Any, processor: Any, pictures: PictureReader | None, below: str):
         """`below` names the model that was loaded, as an adapter on it has to remember it."""
         self.model, self.processor, self.pictures, self.below = model, processor, pictures, below
-        self.eye = None if pictures is None else Eye(self.plain_model, pictures)
-        self.dialect = Dialect(processor)
-        tokenizer = self.dialect.tokenizer
+        self.image_features = (
+            None if pictures is None else ImageFeatures(self.plain_model, pictures)
+        )
+        self.chat_format = ChatFormat(processor)
+        tokenizer = self.chat_format.tokenizer
         self.pad_id = int(
-            tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self.dialect.stop_id
+            tokenizer.pad_token_id
+            if tokenizer.pad_token_id is not None
+            else self.chat_format.stop_id
         )
 
     @classmethod
@@ -149,11 +153,11 @@ class Policy:
 
     def at(self, positions: torch.Tensor) -> dict[str, Any]:
         """Positions as the model's family takes them."""
-        return {"position_ids": positions[0] if self.eye is None else positions}
+        return {"position_ids": positions[0] if self.image_features is None else positions}
 
     def look(self, images: Sequence[np.ndarray], *, keep: bool = False) -> dict[str, Any]:
-        """Pictures as the model takes them; `keep` as in agents/eye.py."""
-        return {} if self.eye is None else self.eye.look(images, keep=keep)
+        """Pictures as the model takes them; `keep` as in agents/image_features.py."""
+        return {} if self.image_features is None else self.image_features.look(images, keep=keep)
 
     def save(self, folder: str | Path) -> None:
         """In the Hugging Face layout; with LoRA, the adapter alone, naming the model below it."""

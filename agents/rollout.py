@@ -1,10 +1,10 @@
 """Episodes, many at once: `play(worlds, policy, engine, plan)` gives the trajectories in order.
 
 An environment steps as soon as its answer is written, while the engine goes on with the answers of
-the others. Everything is decided by (seed, step): which task instances are played, and with what luck each
-member of a group; neither the number of slots nor of workers changes it.
+the others. Everything is decided by (seed, step): which task instances are played, and with what random
+numbers each member of a group; neither the number of slots nor of workers changes it.
 
-A failed episode is replaced by another try with other luck, and after `replacements` tries it stays
+A failed episode is replaced by another try with other random numbers, and after `replacements` tries it stays
 as it is, with stop reason `error`, to be masked: a group never gets shorter.
 """
 
@@ -18,11 +18,11 @@ from functools import partial
 
 import numpy as np
 
-from agents.conversation import Conversation, Limits, Tongue
+from agents.conversation import ChatModel, Conversation, Limits
 from agents.engines.base import Engine, Request, Sample, Sampling
 from agents.seeds import mixed_seed
 from agents.trajectory import ERROR, Trajectory, Turn
-from agents.worlds import Seen, Worlds, settled
+from agents.worlds import StepResult, Worlds, settled
 
 
 @dataclass(frozen=True)
@@ -63,54 +63,56 @@ class Plan:
         """The environment's seed: the same for all members of a group."""
         return mixed_seed(self.seed, self.step, task) if self.seeds is None else self.seeds[task]
 
-    def luck_seed(self, task: int, member: int, attempt: int) -> int:
+    def sampling_seed(self, task: int, member: int, attempt: int) -> int:
         return mixed_seed(self.seed, self.step, task, member, attempt, 1)
 
 
 @dataclass
-class _Seat:
+class _Episode:
     """A slot with the episode that is being played there."""
 
     slot: int
     trajectory: Trajectory
-    luck: int
+    seed: int
     given: Given
-    seen: Future[Seen]
-    now: Seen | None = None
+    seen: Future[StepResult]
+    now: StepResult | None = None
 
 
-def play(worlds: Worlds, tongue: Tongue, engine: Engine, plan: Plan) -> list[Trajectory]:
+def play(worlds: Worlds, model: ChatModel, engine: Engine, plan: Plan) -> list[Trajectory]:
     """The trajectories by task, then member."""
     first, stride = plan.share
     tasks = range(first, plan.tasks, stride)
     members = range(plan.first_member, plan.first_member + plan.group)
     waiting = deque((task, member, 0) for task in tasks for member in members)
     done: dict[tuple[int, int], Trajectory] = {}
-    seats: list[_Seat] = []
+    playing: list[_Episode] = []
     free = deque(range(min(worlds.slots, len(waiting))))
 
     def begin(slot: int) -> None:
         task, member, attempt = waiting.popleft()
-        conversation = Conversation(tongue, plan.limits)
+        conversation = Conversation(model, plan.limits)
         seed = plan.task_seed(task)
         given = plan.given.get((task, member), NOTHING)
         trajectory = Trajectory(conversation, worlds.id, task, member, seed, tries=attempt + 1)
         trajectory.aided = given != NOTHING
-        luck = plan.luck_seed(task, member, attempt)
-        seats.append(_Seat(slot, trajectory, luck, given, worlds.reset(slot, seed)))
+        sampling = plan.sampling_seed(task, member, attempt)
+        playing.append(_Episode(slot, trajectory, sampling, given, worlds.reset(slot, seed)))
 
-    while waiting or seats:
+    while waiting or playing:
         while free and waiting:
             begin(free.popleft())
-        asking = [seat for seat in seats if _look(seat) and not _prompt(worlds, seat)]
+        asking = [episode for episode in playing if _look(episode) and not _prompt(worlds, episode)]
         if asking:
-            requests = [Request(seat.trajectory.conversation, seat.luck) for seat in asking]
+            requests = [
+                Request(episode.trajectory.conversation, episode.seed) for episode in asking
+            ]
             answer = partial(_answer, worlds, asking)
             engine.generate(requests, plan.sampling, plan.limits.max_new_tokens, answer)
-        for seat in [seat for seat in seats if seat.trajectory.stop]:
-            seats.remove(seat)
-            free.append(seat.slot)
-            trajectory = seat.trajectory
+        for episode in [episode for episode in playing if episode.trajectory.stop]:
+            playing.remove(episode)
+            free.append(episode.slot)
+            trajectory = episode.trajectory
             engine.release(trajectory.conversation)
             key = (trajectory.task, trajectory.member)
             if trajectory.failed and trajectory.tries <= plan.replacements:
@@ -120,14 +122,14 @@ def play(worlds: Worlds, tongue: Tongue, engine: Engine, plan: Plan) -> list[Tra
     return [done[key] for key in sorted(done)]
 
 
-def _look(seat: _Seat) -> bool:
+def _look(episode: _Episode) -> bool:
     """Takes in what the world shows; whether the agent is to answer."""
-    trajectory, before, seen = seat.trajectory, seat.now, settled(seat.seen)
+    trajectory, before, seen = episode.trajectory, episode.now, settled(episode.seen)
     if before is not None and not seen.error:
         trajectory.turns.append(
             Turn(seen.reward, seen.verdict, seen.feedback, before.facts, before.expert)
         )
-    seat.now = seen
+    episode.now = seen
     if seen.error:
         trajectory.stop, trajectory.error = ERROR, seen.error
     elif seen.ended_by:
@@ -142,32 +144,32 @@ def _look(seat: _Seat) -> bool:
     return not trajectory.stop
 
 
-def _prompt(worlds: Worlds, seat: _Seat) -> bool:
+def _prompt(worlds: Worlds, episode: _Episode) -> bool:
     """Says or begins what is given; whether that was the whole answer."""
-    conversation, given = seat.trajectory.conversation, seat.given
+    conversation, given = episode.trajectory.conversation, episode.given
     turn = len(conversation.answers)
     if turn < len(given.answers):
         text = conversation.say(given.answers[turn], learnt=given.learnt[turn])
-        seat.seen = worlds.step(seat.slot, text)
+        episode.seen = worlds.step(episode.slot, text)
         return True
     if turn == len(given.answers) and given.begun:
         conversation.begin(list(given.begun))
     return False
 
 
-def _answer(worlds: Worlds, asking: list[_Seat], number: int, sample: Sample) -> None:
+def _answer(worlds: Worlds, asking: list[_Episode], number: int, sample: Sample) -> None:
     """Takes in an answer that has just been written and lets its environment step."""
-    seat = asking[number]
-    conversation = seat.trajectory.conversation
+    episode = asking[number]
+    conversation = episode.trajectory.conversation
     if sample.error is not None:
-        seat.trajectory.stop = ERROR
-        seat.trajectory.error = {"kind": "engine", "where": "generate", "message": sample.error}
+        episode.trajectory.stop = ERROR
+        episode.trajectory.error = {"kind": "engine", "where": "generate", "message": sample.error}
         return
     if sample.text is not None:
         text = conversation.say(sample.text)
     else:
         text = conversation.act(sample.ids, sample.log_probs, sample.sampled_log_probs)
-    seat.seen = worlds.step(seat.slot, text)
+    episode.seen = worlds.step(episode.slot, text)
 
 
 def summary(trajectories: Sequence[Trajectory]) -> dict[str, float]:

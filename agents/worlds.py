@@ -1,12 +1,12 @@
 """Many environments at once, in threads or processes, none of which can take the run with it.
 
     worlds = Worlds(World("amft/VIRL-v0", {"modality": "visual"}), slots=16, workers=2)
-    future = worlds.reset(slot, seed)     -> Seen
-    future = worlds.step(slot, text)      -> Seen
+    future = worlds.reset(slot, seed)     -> StepResult
+    future = worlds.step(slot, text)      -> StepResult
 
 A slot is one environment. It always lives in the same worker, and what it answers depends on its own
 calls alone, so the number of workers changes nothing but the time. An environment that raises, hangs
-or answers nonsense gives a Seen with `error`; so does a worker process that dies, which is replaced.
+or answers nonsense gives a StepResult with `error`; so does a worker process that dies, which is replaced.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class World:
 
 
 @dataclass
-class Seen:
+class StepResult:
     """What came of a reset or a step: plain data that travels between processes."""
 
     text: str
@@ -84,7 +84,7 @@ class Worlds:
         """
         workers   threads or processes that the slots are divided among
         seconds   a call that takes longer costs its episode; None is no limit
-        experts   Seen.expert tells what an expert would do now, where the world has one
+        experts   StepResult.expert tells what an expert would do now, where the world has one
         """
         self.slots = whole_number("slots", slots, 1, 100_000)
         self._workers = min(whole_number("workers", workers, 1, 1024), slots)
@@ -95,10 +95,12 @@ class Worlds:
         world.make().close()  # what cannot be built is a mistake in the set-up: said at once
         self._executors = [self._executor() for _ in range(self._workers)]
 
-    def reset(self, slot: int, seed: int, options: dict[str, Any] | None = None) -> Future[Seen]:
+    def reset(
+        self, slot: int, seed: int, options: dict[str, Any] | None = None
+    ) -> Future[StepResult]:
         return self._submit(slot, "reset", (seed, options))
 
-    def step(self, slot: int, text: str) -> Future[Seen]:
+    def step(self, slot: int, text: str) -> Future[StepResult]:
         return self._submit(slot, "step", (text,))
 
     def close(self) -> None:
@@ -106,7 +108,7 @@ class Worlds:
             executor.submit(_forget, self._name)
             executor.shutdown(wait=False, cancel_futures=False)
 
-    def _submit(self, slot: int, call: str, arguments: tuple[Any, ...]) -> Future[Seen]:
+    def _submit(self, slot: int, call: str, arguments: tuple[Any, ...]) -> Future[StepResult]:
         number = slot % self._workers
         setting = (self._world, self._seconds, self._experts)
         job = ((self._name, slot), setting, call, arguments)
@@ -123,13 +125,13 @@ class Worlds:
         return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
 
 
-def settled(future: Future[Seen]) -> Seen:
+def settled(future: Future[StepResult]) -> StepResult:
     """What a call came to; a worker that died is an error of the episode."""
     try:
         return future.result()
     except BrokenProcessPool:
         message = "the worker process died (killed, or out of memory)"
-        return Seen("", error={"kind": "worker", "where": "worker", "message": message})
+        return StepResult("", error={"kind": "worker", "where": "worker", "message": message})
 
 
 # What runs in a worker.
@@ -142,12 +144,12 @@ def _serve(
     setting: tuple[World, float | None, bool],
     call: str,
     arguments: tuple[Any, ...],
-) -> Seen:
+) -> StepResult:
     world, seconds, experts = setting
     if name not in _environments:
         if call == "step":
             message = "the environment was lost with its worker process"
-            return Seen("", error={"kind": "worker", "where": "step", "message": message})
+            return StepResult("", error={"kind": "worker", "where": "step", "message": message})
         _environments[name] = GuardedEnv(world.make, seconds=seconds)
     env = _environments[name]
     if call == "reset":
@@ -176,12 +178,12 @@ def _seen(
     ended: str | None,
     info: dict[str, Any],
     experts: bool,
-) -> Seen:
+) -> StepResult:
     if info.get("error"):
-        return Seen("", error=plain(info["error"]), ended_by="error")
+        return StepResult("", error=plain(info["error"]), ended_by="error")
     image = observation.get("image") if info.get("new_image", True) else None
     verdict = info.get("verdict")
-    return Seen(
+    return StepResult(
         text=observation["text"],
         image=image,
         reward=reward,

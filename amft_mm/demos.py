@@ -25,8 +25,8 @@ from agents.files import write_text
 from agents.importers import import_chats
 from agents.seeds import mixed_seed
 from agents.worlds import World
-from amft_mm.overrides import check_overrides
-from amft_mm.settings import world_of
+from amft_mm.config.overrides import check_overrides
+from amft_mm.config.settings import world_of
 from envs.contract import one_of, share, whole_number
 from envs.guard import GuardedEnv
 

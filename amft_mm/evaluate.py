@@ -1,7 +1,7 @@
 """`python -m amft_mm.evaluate run=RUN` or `model=NAME env=ENV`: every split, with intervals.
 
 Writes `summary.json` (which weights, splits, seeds, how many episodes, what came out), `instances.json` (how
-each task instance fared) and `episodes/` (the first of each split, amft_mm/episodes.py) below `out=`.
+each task instance fared) and `episodes/` (the first of each split, amft_mm/runs/episodes.py) below `out=`.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from rich.console import Console
 from rich.table import Table
 
 from agents.policy import Policy
-from amft_mm import checkpoints
-from amft_mm.episodes import Recorder
-from amft_mm.evaluation import Evaluator
-from amft_mm.overrides import check_overrides
-from amft_mm.players import engine_of, load_policy, open_team
-from amft_mm.run_folder import write_evaluation
+from amft_mm.config.overrides import check_overrides
+from amft_mm.config.players import engine_of, load_policy, open_process_group
+from amft_mm.evaluation.evaluator import Evaluator
+from amft_mm.runs import checkpoints
+from amft_mm.runs.episodes import Recorder
+from amft_mm.runs.folder import write_evaluation
 
 
 def evaluate(config: DictConfig) -> dict[str, Any]:
     """What summary.json holds."""
     if config.run is not None:
         config = merged(config, Path(config.run))
-    team = open_team(config)
+    processes = open_process_group(config)
     policy, weights = load_policy(config), str(config.model.name)
     if config.run is not None:
         weights = load_weights(policy, Path(config.run), str(config.checkpoint))
-    evaluator = Evaluator(config, policy, engine_of(config, policy), team)
+    evaluator = Evaluator(config, policy, engine_of(config, policy), processes)
     found = evaluator.evaluate(last=config.eval.splits is None)
     summary = evaluator.summary(weights, found)
-    if team.main:
+    if processes.main:
         folder = out_folder(config)
         folder.mkdir(parents=True, exist_ok=True)
         evaluator.keep(Recorder(folder / "episodes", policy), 0, config.record)
@@ -73,7 +73,7 @@ def load_weights(policy: Policy, run: Path, wanted: str) -> str:
     if path is None or not path.is_dir():
         raise FileNotFoundError(
             f"checkpoint={wanted!r} is not in {folder}: give last, best or a step; "
-            f"there: {checkpoints.told(folder)}"
+            f"there: {checkpoints.names(folder)}"
         )
     policy.model.load_state_dict(checkpoints.load(path)["model"], strict=False)
     return f"{run.name}/{path.name}"

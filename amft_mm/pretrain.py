@@ -24,11 +24,11 @@ from omegaconf import DictConfig
 from agents.files import whole_file
 from agents.policy import Policy
 from agents.tiny_vlm import build_tiny_vlm
-from amft_mm.optimization import decay_groups, set_lr, slope
+from amft_mm.learning.optimization import decay_groups, set_lr, slope
 from amft_mm.pretraining.card import model_card
 from amft_mm.pretraining.exam import examine
 from amft_mm.pretraining.stages import STAGES, Stage
-from amft_mm.team import Team
+from amft_mm.runs.processes import ProcessGroup
 
 
 @hydra.main(version_base="1.3", config_path="pkg://configs", config_name="pretrain")
@@ -40,15 +40,15 @@ def main(config: DictConfig) -> None:
     only = list(STAGES) if config.only is None else list(config.only)
     if unknown := [name for name in only if name not in STAGES]:
         raise SystemExit(f"only={unknown}: the stages are {', '.join(STAGES)}")
-    policy = untrained(folder, config.seed)  # first: in a team transformers saves on rank 0 alone
-    team = Team()
+    policy = untrained(folder, config.seed)  # first: else rank 0 alone saves
+    processes = ProcessGroup()
     for name in only:
-        for row in teach(policy, name, config, folder, team):
-            if team.main:
+        for row in teach(policy, name, config, folder, processes):
+            if processes.main:
                 print(name, "  ".join(f"{k} {v:.4g}" for k, v in row.items()), flush=True)
     if config.only is not None:
         return
-    if team.main:
+    if processes.main:
         finish(policy, folder, config)
         for name in STAGES:
             checkpoint(folder, name).unlink()
@@ -89,7 +89,7 @@ def store(policy: Policy, folder: Path) -> None:
 
 
 def teach(
-    policy: Policy, name: str, config: DictConfig, folder: Path, team: Team
+    policy: Policy, name: str, config: DictConfig, folder: Path, processes: ProcessGroup
 ) -> Iterator[dict[str, float]]:
     """One stage, in place, from its checkpoint if there is one, else from the stages before it;
     yields what the steps came to, every `log_every` of them."""
@@ -103,8 +103,8 @@ def teach(
     for step in range(done + 1, settings.steps + 1):
         set_lr(optimizer, settings.lr * slope(step, settings.steps, config.warmup, 0.02))
         lesson = stage.lesson(settings.batch, [config.seed, stage.number, step])
-        loss, read = stage.learn(team.mine(lesson), team)
-        team.share_gradients(parameters)
+        loss, read = stage.learn(processes.mine(lesson), processes)
+        processes.share_gradients(parameters)
         torch.nn.utils.clip_grad_norm_(parameters, config.clip)
         optimizer.step()
         optimizer.zero_grad(set_to_none=False)
@@ -114,12 +114,12 @@ def teach(
             seconds = before + time.monotonic() - started
             loss = sum(losses) / len(losses)
             row = {"step": step, "loss": loss, "tokens": tokens, "time": seconds}
-            if team.main:
+            if processes.main:
                 row |= stage.exam(config.exam)
                 save_checkpoint(
                     checkpoint(folder, name), stage.module, optimizer, (step, tokens, seconds)
                 )
-            team.wait()  # the next stage begins from what was saved
+            processes.wait()  # the next stage begins from what was saved
             yield row
             losses = []
 

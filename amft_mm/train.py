@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,44 +17,47 @@ import hydra
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from amft_mm.config.dry_run import as_text, describe
+from amft_mm.config.overrides import check_overrides
+from amft_mm.config.players import engine_of, load_policy, open_process_group
+from amft_mm.config.settings import EnvPart, parts_of
 from amft_mm.demos import make_demos
-from amft_mm.dry_run import describe, told
-from amft_mm.overrides import check_overrides
-from amft_mm.players import engine_of, load_policy, open_team
-from amft_mm.progress import Progress
-from amft_mm.run_folder import RunFolder, default_path
-from amft_mm.settings import EnvPart, parts_of
-from amft_mm.trackers import trackers
-from amft_mm.training import Trainer
+from amft_mm.replay.film import films_of_evaluation
+from amft_mm.runs.folder import RunFolder, default_path
+from amft_mm.runs.progress import Progress
+from amft_mm.runs.trackers import trackers
+from amft_mm.trainer import Row, Trainer
 
 
 def train(config: DictConfig) -> dict[str, Any]:
     """Trains to the end; returns what summary.json holds."""
     if config.train.dry_run:
         found = describe(config)
-        print(told(found))
+        print(as_text(found))
         return found
     torch.manual_seed(config.seed)
-    team = open_team(config)
+    processes = open_process_group(config)
     path = Path(config.out or default_path(config.env.name, config.method.name, config.seed))
-    run = RunFolder(path, config, resume=config.resume, team=team)
+    run = RunFolder(path, config, resume=config.resume, processes=processes)
     policy = load_policy(config)
     engine = engine_of(config, policy)
     if config.demos.folder is None and config.demos.n:
         config.demos.folder = str(run.path / "demos")
-        if team.main:
+        if processes.main:
             for part in parts_of(config.env):
                 record_demonstrations(config, part)
-        team.wait()
-    with Progress(config, run.path, quiet=not team.main) as progress:
-        told_to = [progress.tell, *(trackers(config, run.path) if team.main else [])]
-        trainer = Trainer(config, policy, engine, run, team, told_to)
+        processes.wait()
+    with Progress(config, run.path, quiet=not processes.main) as progress:
+        listeners: list[Callable[[Row], None]] = [progress.tell]
+        if processes.main:
+            listeners += trackers(config, run.path, films_of_evaluation)
+        trainer = Trainer(config, policy, engine, run, processes, listeners)
         if config.resume and trainer.resume():
             progress.say(f"going on after step {trainer.step}")
         elif config.train.warm_from is not None:
             trainer.warm_from(Path(config.train.warm_from))
         trainer.train()
-        if team.main:
+        if processes.main:
             policy.save(run.path / "model")
     return run.summary()
 

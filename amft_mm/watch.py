@@ -21,8 +21,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from amft_mm.curves import is_success
-from amft_mm.metrics import read_rows
+from amft_mm.runs.curves import is_success
+from amft_mm.runs.metrics import read_rows
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 LINES = {
@@ -118,11 +118,11 @@ def _evaluations(rows: Sequence[dict[str, Any]]) -> list[RenderableType]:
     if not found:
         return []
     shares = {k: v for k, v in found[-1].items() if is_success(k)}
-    told = "   ".join(
+    words = "   ".join(
         f"{key.removeprefix('eval/').removesuffix('/success')} {share:.1%}"
         for key, share in shares.items()
     )
-    return [Text(f"evaluated after step {found[-1]['step']}:  {told}"), Text()]
+    return [Text(f"evaluated after step {found[-1]['step']}:  {words}"), Text()]
 
 
 def _verdicts(row: dict[str, Any], width: int) -> list[RenderableType]:

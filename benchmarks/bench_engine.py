@@ -46,7 +46,7 @@ class GenerateEngine:
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        special = policy.dialect.special_ids - {policy.dialect.stop_id}
+        special = policy.chat_format.special_ids - {policy.chat_format.stop_id}
         self._banned = [[i] for i in sorted(special)]
 
     def generate(
@@ -68,7 +68,7 @@ class GenerateEngine:
         images = [image for c in conversations for image in c.images]
         if images and policy.pictures:
             pixels, grids = policy.pictures.pixels(images)
-            types = (ids == policy.dialect.image_id).int()
+            types = (ids == policy.chat_format.image_id).int()
             given |= {"pixel_values": pixels, "image_grid_thw": grids, "mm_token_type_ids": types}
         policy.plain_model.model.rope_deltas = None
         policy.model.eval()
@@ -81,9 +81,9 @@ class GenerateEngine:
                 top_p=1.0,
                 top_k=0,
                 bad_words_ids=self._banned,
-                eos_token_id=policy.dialect.stop_id,
+                eos_token_id=policy.chat_format.stop_id,
             )[:, longest:].tolist()
-        stop = policy.dialect.stop_id
+        stop = policy.chat_format.stop_id
         answers = [a[: a.index(stop) + 1] if stop in a else a for a in out]
         samples = [Sample(a, [0.0] * len(a), [0.0] * len(a)) for a in answers]
         for number, sample in enumerate(samples):

@@ -27,13 +27,13 @@ import torch
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig
 
-from amft_mm.exploration import reinforce
-from amft_mm.learner import Objective
-from amft_mm.players import engine_of, load_policy, open_team
-from amft_mm.run_folder import RunFolder
-from amft_mm.settings import parts_of
+from amft_mm.config.players import engine_of, load_policy, open_process_group
+from amft_mm.config.settings import parts_of
+from amft_mm.learning.learner import Objective
+from amft_mm.methods.exploration import reinforce
+from amft_mm.runs.folder import RunFolder
 from amft_mm.train import record_demonstrations
-from amft_mm.training import Trainer
+from amft_mm.trainer import Trainer
 
 EVERY = 20
 
@@ -52,13 +52,13 @@ def main() -> None:
 
 
 def measure(config: DictConfig, folder: Path, repeat: int) -> None:
-    team = open_team(config)
-    run = RunFolder(folder, config, resume=False, team=team)
+    processes = open_process_group(config)
+    run = RunFolder(folder, config, resume=False, processes=processes)
     config.demos.folder = str(folder / "demos")
     for part in parts_of(config.env):
         record_demonstrations(config, part)
     policy = load_policy(config)
-    trainer = Trainer(config, policy, engine_of(config, policy), run, team, [])
+    trainer = Trainer(config, policy, engine_of(config, policy), run, processes, [])
     steps = trainer.steps()
     for _ in range(int(config.train.warmup_steps) + 1):
         next(steps)

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from amft_mm.balance import Seen, balance
-from amft_mm.balance.mixed_step import MixedStep
+from amft_mm.learning.mixed_step import MixedStep
+from amft_mm.methods.balance import Signal, balance
 
 SIZE, NOISE, ASIDE, DRAWS, AHEAD = 50, 2.0, 0.6, 64, 10
 LR, BETAS, EPS = 0.02, (0.9, 0.95), 1e-8
@@ -60,7 +60,7 @@ def walk(name: str, settings: dict[str, Any], seed: int, steps: int) -> Walk:
         norm = float(place.grad.norm())
         product = -mixed.along() if mixed.z else None
         mixed.take_exploration()
-        controller.update(Seen(step, product, norm, mixed.z_norm(), entropy=1.0))
+        controller.update(Signal(step, product, norm, mixed.z_norm(), entropy=1.0))
         mu = controller.mu(step)
         if step % 5 == 0:
             out.best.append((step, best_mu(place.detach(), optimizer.state[place], target, shown)))

@@ -56,7 +56,7 @@ def trl_player(
     model: str, world: World, tasks: int, turns: int
 ) -> Callable[[int], tuple[float, int]]:
     policy = Policy.load(model, device="cpu")
-    processor, tokenizer = policy.processor, policy.dialect.tokenizer
+    processor, tokenizer = policy.processor, policy.chat_format.tokenizer
     processor.chat_template = tokenizer.chat_template = TEMPLATE
     sees = world.options.get("modality") != "text"
 

@@ -32,9 +32,9 @@ from gymnasium import spaces
 from gymnasium.error import CustomSpaceError
 from gymnasium.vector.utils import create_shared_memory
 
+from envs.image import Image
+
 T = TypeVar("T")
-Image = np.ndarray
-"""A picture: uint8, height x width x 3, RGB."""
 
 MAX_TEXT = 1_000_000
 """What a text space promises as an upper bound of its own texts, in characters."""

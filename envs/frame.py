@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFont
 
-from envs.contract import Image
+from envs.image import Image
 from envs.paths import asset
 
 FRAME_SIZE = (540, 960)

@@ -27,5 +27,5 @@ with initialize_config_module("configs", version_base="1.3"):
 from agents.policy import Policy  # noqa: E402
 
 policy = Policy.load("tiny", device="cpu")
-assert policy.dialect.text(policy.dialect.answer("forward()")) == "forward()"
+assert policy.chat_format.text(policy.chat_format.answer("forward()")) == "forward()"
 print("the wheel works outside the checkout")

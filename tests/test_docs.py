@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_module
 from packaging.requirements import Requirement
 
 from agents.worlds import World
-from amft_mm.evaluation import splits_of
+from amft_mm.evaluation.evaluator import splits_of
 from tests.amft_mm.test_train import TINY, run
 
 ROOT = Path(__file__).resolve().parent.parent

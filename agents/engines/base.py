@@ -44,7 +44,7 @@ GREEDY = Sampling(temperature=0.0)
 
 @dataclass(frozen=True)
 class Request:
-    """A conversation that waits for an answer, and the seed of its luck."""
+    """A conversation that waits for an answer, and the seed of its random numbers."""
 
     conversation: Conversation
     seed: int
@@ -53,7 +53,7 @@ class Request:
         """Differs from turn to turn; the same whatever the engine has done before."""
         return [self.seed, len(self.conversation.answers)]
 
-    def luck(self, count: int) -> np.ndarray:
+    def uniforms(self, count: int) -> np.ndarray:
         """Uniform numbers, one for each token of this answer."""
         return np.random.default_rng(self.turn_seed()).random(count)
 

@@ -63,11 +63,11 @@ class _Writing:
 
     request: Request
     row: _Row
-    luck: torch.Tensor
+    uniforms: torch.Tensor
     sample: Sample = field(default_factory=Sample)
 
 
-def _told(finished: Finished, offset: int, number: int, sample: Sample) -> None:
+def _shifted(finished: Finished, offset: int, number: int, sample: Sample) -> None:
     finished(offset + number, sample)
 
 
@@ -89,12 +89,12 @@ class HFEngine:
         self._prefill_tokens, self._max_rows = prefill_tokens, max_rows
         self._cache = RowCache()
         self._rows: weakref.WeakKeyDictionary[Conversation, _Row] = weakref.WeakKeyDictionary()
-        dialect = policy.dialect
-        banned = sorted(dialect.special_ids - {dialect.stop_id})
+        chat_format = policy.chat_format
+        banned = sorted(chat_format.special_ids - {chat_format.stop_id})
         vocabulary = policy.plain_model.lm_head.out_features
-        beyond = range(len(dialect.tokenizer), vocabulary)  # rows that pad the vocabulary
+        beyond = range(len(chat_format.tokenizer), vocabulary)  # rows that pad the vocabulary
         self._banned = torch.tensor([*banned, *beyond], dtype=torch.long, device=policy.device)
-        self._stop = dialect.stop_id
+        self._stop = chat_format.stop_id
         self.tokens_read = self.tokens_written = 0
         self.refresh()
 
@@ -112,8 +112,8 @@ class HFEngine:
         with self._answering():
             for start in range(0, len(requests), self._max_rows):
                 part = requests[start : start + self._max_rows]
-                told = partial(_told, finished, start)
-                samples += self._generate(part, sampling, max_new_tokens, told)
+                shifted = partial(_shifted, finished, start)
+                samples += self._generate(part, sampling, max_new_tokens, shifted)
         return samples
 
     def release(self, conversation: Conversation) -> None:
@@ -121,8 +121,8 @@ class HFEngine:
 
     def refresh(self) -> None:
         self._rows.clear()
-        if self._policy.eye is not None:
-            self._policy.eye.forget()
+        if self._policy.image_features is not None:
+            self._policy.image_features.forget()
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
@@ -182,7 +182,7 @@ class HFEngine:
             _Writing(
                 request,
                 self._rows[request.conversation],
-                torch.from_numpy(request.luck(limit)).to(device),
+                torch.from_numpy(request.uniforms(limit)).to(device),
             )
             for request in requests
         ]
@@ -295,8 +295,8 @@ class HFEngine:
         logits = logits[[order[id(w)] for w in active]]
         owners = {row.index: row for row in self._rows.values()}
         for count in range(limit):
-            luck = torch.stack([w.luck[count] for w in active])
-            ids, plain, sampled = choose(logits, luck, sampling, self._banned)
+            uniforms = torch.stack([w.uniforms[count] for w in active])
+            ids, plain, sampled = choose(logits, uniforms, sampling, self._banned)
             chosen = list(zip(ids.tolist(), plain.tolist(), sampled.tolist(), strict=True))
             for w, (token, log_prob, sampled_log_prob) in zip(active, chosen, strict=True):
                 w.sample.ids.append(token)

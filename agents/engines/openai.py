@@ -146,7 +146,7 @@ class words:
     special_ids = frozenset([stop_id, image_id])
 
     @property
-    def dialect(self) -> Any:
+    def chat_format(self) -> Any:
         return self
 
     @property

@@ -8,11 +8,11 @@ from agents.engines.base import Sampling
 
 
 def choose(
-    logits: torch.Tensor, luck: torch.Tensor, sampling: Sampling, banned: torch.Tensor
+    logits: torch.Tensor, uniforms: torch.Tensor, sampling: Sampling, banned: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """One token for each row of `logits` (R x V): (ids, plain log-probs, sampling log-probs).
 
-    `luck` (R) is uniform in [0, 1): the token is where the cumulated distribution passes it, so it
+    `uniforms` (R) is uniform in [0, 1): the token is where the cumulated distribution passes it, so it
     depends on its own row alone. Banned tokens are never chosen.
     """
     logits = logits.float()
@@ -20,11 +20,11 @@ def choose(
     allowed = logits.index_fill(-1, banned, -torch.inf)
     if sampling.temperature == 0:
         ids = allowed.argmax(-1)
-        return ids, _at(plain, ids), torch.zeros_like(luck, dtype=plain.dtype)
+        return ids, _at(plain, ids), torch.zeros_like(uniforms, dtype=plain.dtype)
     log_probs = torch.log_softmax(truncated(allowed / sampling.temperature, sampling), dim=-1)
     cumulated = log_probs.double().exp().cumsum(-1)
-    # The last sum is 1 but for rounding; scaled, no luck can fall beyond it.
-    ids = torch.searchsorted(cumulated, (luck.double() * cumulated[:, -1])[:, None], right=True)
+    # The last sum is 1 but for rounding; scaled, no uniforms can fall beyond it.
+    ids = torch.searchsorted(cumulated, (uniforms.double() * cumulated[:, -1])[:, None], right=True)
     ids = ids[:, 0].clamp(max=logits.shape[-1] - 1)
     return ids, _at(plain, ids), _at(log_probs, ids)
 

@@ -13,49 +13,15 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from agents.conversation import Conversation
 from agents.engines.base import Finished, Request, Sample, Sampling, nobody_waits
+from agents.engines.vllm_backend import Arrived, Backend, Completion, Prompt
 from agents.policy import Policy
 from agents.seeds import mixed_seed
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """What is asked of vLLM."""
-
-    ids: list[int]
-    """One placeholder a picture."""
-    images: list[Any]
-    """PIL pictures, in the size in which the model takes them."""
-    seed: int
-
-
-@dataclass(frozen=True)
-class Completion:
-    """What came back: the prompt as vLLM read it, and the answer."""
-
-    prompt_ids: list[int] | None
-    ids: list[int]
-    log_probs: list[float]
-
-
-Arrived = Callable[[int, Completion | str], None]
-"""Told the number of a prompt and what came of it; in the caller's own thread."""
-
-
-class Backend(Protocol):
-    """vLLM, wherever it runs. A prompt that failed gives the reason in words."""
-
-    def complete(
-        self, prompts: list[Prompt], settings: dict[str, Any], arrived: Arrived
-    ) -> None: ...
-
-    def update(self, policy: Policy) -> None: ...
 
 
 class VLLMEngine:
@@ -63,9 +29,9 @@ class VLLMEngine:
 
     def __init__(self, policy: Policy, backend: Backend) -> None:
         self._policy, self._backend = policy, backend
-        dialect = policy.dialect
-        beyond = range(len(dialect.tokenizer), policy.plain_model.lm_head.out_features)
-        banned = {*dialect.special_ids, *beyond} - {dialect.stop_id}
+        chat_format = policy.chat_format
+        beyond = range(len(chat_format.tokenizer), policy.plain_model.lm_head.out_features)
+        banned = {*chat_format.special_ids, *beyond} - {chat_format.stop_id}
         self._never = dict.fromkeys(sorted(banned), -100.0)
 
     def generate(
@@ -81,7 +47,7 @@ class VLLMEngine:
             "top_k": sampling.top_k,
             "max_tokens": max_new_tokens,
             "logprobs": 0,
-            "stop_token_ids": [self._policy.dialect.stop_id, *sampling.stop_ids],
+            "stop_token_ids": [self._policy.chat_format.stop_id, *sampling.stop_ids],
             "logit_bias": self._never,
             "detokenize": False,
         }
@@ -120,8 +86,8 @@ class VLLMEngine:
                 error=f"vLLM read {len(completion.prompt_ids)} ids where the conversation has "
                 f"{len(conversation.ids)}: its picture sizes or its model differ from the policy's"
             )
-        told = completion.log_probs
-        return Sample(completion.ids, told, list(told) if as_sampled else [])
+        log_probs = completion.log_probs
+        return Sample(completion.ids, log_probs, list(log_probs) if as_sampled else [])
 
 
 def collapsed(conversation: Conversation) -> list[int]:

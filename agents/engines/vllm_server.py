@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from agents.engines.vllm import Arrived, Completion, Prompt
+from agents.engines.vllm_backend import Arrived, Completion, Prompt
 from agents.engines.web import ServerError, data_url, post
 from agents.policy import Policy
 

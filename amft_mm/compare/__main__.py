@@ -23,7 +23,7 @@ from amft_mm.compare.jobs import make_all
 from amft_mm.compare.places import places
 from amft_mm.compare.report import Report, report
 from amft_mm.compare.result import Result, fingerprint, is_made, read_result
-from amft_mm.overrides import check_overrides
+from amft_mm.config.overrides import check_overrides
 
 
 def compare(config: DictConfig) -> list[Result]:

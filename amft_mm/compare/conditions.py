@@ -30,7 +30,7 @@ Scores = Callable[[Sequence[Result], str], BySeed]
 
 
 @dataclass(frozen=True)
-class Told:
+class Cell:
     """Of a method under a condition, on the first split."""
 
     success: Estimate
@@ -40,7 +40,7 @@ class Told:
     """At the end, where there is one."""
 
 
-Conditions = dict[str, dict[str, Told]]
+Conditions = dict[str, dict[str, Cell]]
 """By method and condition, where it was run."""
 
 
@@ -53,8 +53,8 @@ def under_conditions(results: Sequence[Result], before: Before) -> Conditions:
             scores = by_seed(here, method)
             ends = [points[-1][1] for points in curves_of(here, method, "mu")]
             mu = float(np.mean(ends)) if ends else None
-            told = Told(mean_of(scores), difference(scores, begun_with(here, before)), mu)
-            found.setdefault(method, {})[condition] = told
+            cell = Cell(mean_of(scores), difference(scores, begun_with(here, before)), mu)
+            found.setdefault(method, {})[condition] = cell
     return found
 
 
@@ -63,12 +63,12 @@ def conditions_table(results: Sequence[Result], found: Conditions) -> Table:
     for condition in conditions_of(results):
         row = [condition]
         for method, of_method in found.items():
-            told = of_method.get(condition)
-            if told is None:
+            cell = of_method.get(condition)
+            if cell is None:
                 row.append("as clean" if _heedless(results, method, condition) else "crashed")
             else:
-                learnt = "" if told.mu is None else f", mu {told.mu:.2f}"
-                row.append(told.success.as_share() + learnt)
+                learnt = "" if cell.mu is None else f", mu {cell.mu:.2f}"
+                row.append(cell.success.as_share() + learnt)
         rows.append(row)
     return ["condition", *(f"{method}, %" for method in found)], rows
 
@@ -77,13 +77,13 @@ def differences_table(results: Sequence[Result], baseline: str, scores: Scores) 
     """Of the other methods to the baseline, over the same seeds; of those that have such scores."""
     conditions = conditions_of(results)
 
-    def told(method: str, condition: str) -> str:
+    def cell(method: str, condition: str) -> str:
         mine, theirs = (scores(_as_it_fares(results, m, condition), m) for m in (method, baseline))
         found = difference(mine, theirs)
         return found.as_difference() if found else ""
 
     others = [method for method in methods_of(results) if method != baseline]
-    columns = {f"{m} less {baseline}": [told(m, c) for c in conditions] for m in others}
+    columns = {f"{m} less {baseline}": [cell(m, c) for c in conditions] for m in others}
     known = {head: cells for head, cells in columns.items() if any(cells)}
     rows = zip(conditions, *known.values(), strict=True)
     return ["condition", *known], [list(row) for row in rows]
@@ -93,10 +93,10 @@ def losses_table(results: Sequence[Result]) -> Table:
     """What choosing a method may cost: the most that it loses to another under a condition, over the same
     seeds, greedily and as training plays."""
     heads, columns = ["method"], []
-    for told, scores in (("at most lost, points", by_seed), ("of sampled success", sampled)):
+    for cell, scores in (("at most lost, points", by_seed), ("of sampled success", sampled)):
         column = {method: _most_lost(results, method, scores) for method in methods_of(results)}
         if any(column.values()):
-            heads.append(told)
+            heads.append(cell)
             columns.append(column)
     return heads, [[m, *(column[m] for column in columns)] for m in methods_of(results)]
 

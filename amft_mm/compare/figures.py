@@ -48,7 +48,7 @@ def conditions_figure(found: Conditions, conditions: Sequence[str], title: str) 
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
-    known = all(told.gained for of_method in found.values() for told in of_method.values())
+    known = all(cell.gained for of_method in found.values() for cell in of_method.values())
     figure = Figure(figsize=(2 + 1.1 * len(conditions), 6), layout="constrained")
     figure.suptitle(title, fontsize=11)
     above, below = figure.subplots(2, 1, sharex=True)
@@ -59,12 +59,12 @@ def conditions_figure(found: Conditions, conditions: Sequence[str], title: str) 
             for k, c in enumerate(conditions)
             if c in of_method
         ]
-        told = [of_method[c] for c in conditions if c in of_method]
-        shown = [(t.gained if known else None) or t.success for t in told]
+        cells = [of_method[c] for c in conditions if c in of_method]
+        shown = [(t.gained if known else None) or t.success for t in cells]
         means = np.array([100 * one.mean for one in shown])
         bars = [means - [100 * s.low for s in shown], [100 * s.high for s in shown] - means]
         above.errorbar(where, means, bars, fmt="o", ms=4, color=colours(number % 10), label=method)
-        mus = [np.nan if t.mu is None else t.mu for t in told]
+        mus = [np.nan if t.mu is None else t.mu for t in cells]
         below.plot(where, mus, "o", ms=4, color=colours(number % 10))
     above.set_ylabel("gained, points" if known else "success, %")
     below.set_ylabel("mu at the end")

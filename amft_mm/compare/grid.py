@@ -20,7 +20,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from amft_mm.methods import NOTHING, demonstrations_of, methods
+from amft_mm.methods.presets import NOTHING, demonstrations_of, methods
 from envs.contract import one_of, share
 
 Settings = dict[str, Any]
@@ -52,7 +52,7 @@ class Run:
         return f"{self.env}/{self.condition}/{self.method}/{self.seed}"
 
     @property
-    def told(self) -> str:
+    def title(self) -> str:
         """Its name, and what sets it apart from the other trials."""
         return " ".join(
             [self.name, *(f"{n.rsplit('.', 1)[-1]}={v}" for n, v in self.choice.items())]
@@ -169,11 +169,11 @@ class Grid:
 
 def words_of(env: str, method: str, settings: Settings) -> tuple[str, ...]:
     """As they are written on the command line. A method's own parts check what they are given."""
-    told = [
+    words = [
         f"{'++' if name.startswith('method.') else ''}{name}={_written(value)}"
         for name, value in settings.items()
     ]
-    return (f"env={env}", f"method={method}", *told)
+    return (f"env={env}", f"method={method}", *words)
 
 
 def _written(value: Any) -> str:

@@ -57,7 +57,7 @@ def make_all(
                 lock.release()
             with telling:
                 results[number] = found
-                tell(f"{len(results)}/{len(runs)}  {runs[number].told}  {found.told()}")
+                tell(f"{len(results)}/{len(runs)}  {runs[number].title}  {found.as_text()}")
 
     with ThreadPoolExecutor(len(places)) as pool:
         try:
@@ -116,7 +116,7 @@ def _made_again(run: Run, before: Result, place: Place) -> Result:
         shutil.rmtree(run.folder)
         raise FileExistsError(
             f"{run.folder} was made again, since runs begin with it, and does not solve what it solved "
-            f"before ({found.told()}; {path_of(run)} says {before.told()}): this machine computes "
+            f"before ({found.as_text()}; {path_of(run)} says {before.as_text()}): this machine computes "
             "otherwise. Bring the folder from where it was made, or begin anew by out=FOLDER"
         )
     return found

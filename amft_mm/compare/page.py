@@ -12,29 +12,29 @@ Part = tuple[str, str | Table | None]
 
 
 def markdown_of(parts: Sequence[Part]) -> str:
-    told = []
+    blocks = []
     for words, table in parts:
         if words:
-            told.append(words)
+            blocks.append(words)
         if isinstance(table, tuple):
             heads, rows = table
             lines = [heads, ["---"] * len(heads), *rows]
-            told.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
-    return "\n\n".join(told) + "\n"
+            blocks.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
+    return "\n\n".join(blocks) + "\n"
 
 
 def page_of(parts: Sequence[Part], figures: dict[str, str]) -> str:
     """Everything that results say is escaped: they hold the ends of logs."""
-    told = []
+    blocks = []
     for words, table in parts:
         if isinstance(table, str):
-            told.append(f"<figure>{figures[table][figures[table].index('<svg') :]}</figure>")
+            blocks.append(f"<figure>{figures[table][figures[table].index('<svg') :]}</figure>")
         elif words.startswith("#"):
             level = len(words) - len(words.lstrip("#"))
-            told.append(f"<h{level}>{html.escape(words.lstrip('# '))}</h{level}>")
+            blocks.append(f"<h{level}>{html.escape(words.lstrip('# '))}</h{level}>")
         elif words:
             paragraphs = html.escape(words).split("\n\n")
-            told += [f"<p>{paragraph}</p>" for paragraph in paragraphs]
+            blocks += [f"<p>{paragraph}</p>" for paragraph in paragraphs]
         if isinstance(table, tuple):
             heads, rows = table
             top = "".join(f"<th>{html.escape(head)}</th>" for head in heads)
@@ -42,8 +42,8 @@ def page_of(parts: Sequence[Part], figures: dict[str, str]) -> str:
                 f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>"
                 for row in rows
             )
-            told.append(f"<div><table><tr>{top}</tr>{body}</table></div>")
-    return PAGE.format(body="\n".join(told))
+            blocks.append(f"<div><table><tr>{top}</tr>{body}</table></div>")
+    return PAGE.format(body="\n".join(blocks))
 
 
 PAGE = """<!doctype html>

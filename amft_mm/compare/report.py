@@ -132,12 +132,12 @@ def _told_of_one(
         parts.append((SAMPLED, sampled_table(results, baselines)))
     parts.append(("What it took:", budget_table(results)))
     parts.append((_budget_words(results), None))
-    for key, told in CURVES.items():
+    for key, caption in CURVES.items():
         curves = {m: lines for m in methods_of(results) if (lines := curves_of(results, m, key))}
         if curves and not (key == "success" and any("gained" in r.curves for r in results)):
             name = f"{env}-{condition}-{key}.svg".replace(" ", "-").replace("%", "")
-            figures[name] = curves_figure(curves, f"{title}: {told}", baselines)
-            parts.append((f"![{told}, {title}](figures/{name})", name))
+            figures[name] = curves_figure(curves, f"{title}: {caption}", baselines)
+            parts.append((f"![{caption}, {title}](figures/{name})", name))
     return parts
 
 
@@ -275,7 +275,7 @@ def _curve_words(results: Sequence[Result]) -> str:
 
 def _budget_words(results: Sequence[Result]) -> str:
     """Which methods use fewer or more tokens than most."""
-    told = []
+    sentences = []
     for name in ("demonstration tokens", "generated tokens"):
         means = {
             m: float(np.mean([r.totals[name] for r in results if r.method == m]))
@@ -285,16 +285,16 @@ def _budget_words(results: Sequence[Result]) -> str:
         apart = [
             f"{m} {v / usual:.0%}" for m, v in means.items() if usual and not 0.9 < v / usual < 1.1
         ]
-        told.append(
+        sentences.append(
             f"{name.capitalize()} differ from the median of {usual:,.0f} for {', '.join(apart)}."
             if apart
             else f"{name.capitalize()} are equal within a tenth."
         )
-    return " ".join(told)
+    return " ".join(sentences)
 
 
 def _crash_words(crashes: Sequence[Result]) -> str:
     if not crashes:
         return "No run crashed."
-    told = "\n".join(f"- {r.name}: {r.told()}" for r in crashes)
-    return f"Crashed, and in no mean:\n\n{told}"
+    crashed = "\n".join(f"- {r.name}: {r.as_text()}" for r in crashes)
+    return f"Crashed, and in no mean:\n\n{crashed}"

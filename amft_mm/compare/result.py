@@ -10,7 +10,7 @@ from typing import Any
 
 from agents.files import write_text
 from amft_mm.compare.grid import Run
-from amft_mm.metrics import read_rows
+from amft_mm.runs.metrics import read_rows
 
 Points = list[tuple[int, float]]
 
@@ -56,7 +56,7 @@ class Result:
         """On the first split, which is in distribution."""
         return next(iter(self.scores.values()))
 
-    def told(self) -> str:
+    def as_text(self) -> str:
         if self.state != "finished":
             return (
                 f"crashed ({self.why.strip().splitlines()[-1][:200] if self.why.strip() else '?'})"

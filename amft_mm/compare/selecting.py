@@ -8,7 +8,7 @@ from typing import Any
 
 from amft_mm.compare.result import Points, Result, Score
 from amft_mm.compare.statistics import BySeed
-from amft_mm.methods import SHOWN, demonstrations_of, methods
+from amft_mm.methods.presets import SHOWN, demonstrations_of, methods
 
 Before = Mapping[tuple[str, int], Result]
 """The warm-ups, by environment and seed."""

@@ -95,8 +95,8 @@ def _draws(scores: BySeed, seed: int, episodes: int | None = None) -> np.ndarray
     shares = np.array([s.success for s in ordered])
     counts = np.array([s.episodes for s in ordered])
     which = np.random.default_rng(seed).integers(len(ordered), size=(DRAWS, len(ordered)))
-    luck = np.random.default_rng([seed if episodes is None else episodes, 1])
-    drawn = luck.binomial(counts[which], shares[which]) / counts[which]
+    rng = np.random.default_rng([seed if episodes is None else episodes, 1])
+    drawn = rng.binomial(counts[which], shares[which]) / counts[which]
     return drawn.mean(1)
 
 

@@ -36,15 +36,15 @@ def table_of_cards(rng: Rng) -> Exercise:
 def table_by_a_rule(rng: Rng) -> Exercise:
     """What the cards of a picture count, by the rule that is told."""
     cards = some_cards(rng, 4)
-    told, counts = _count_by_a_rule(rng, cards)
-    return [Turn(told, _table(rng, cards), counts)]
+    rule, counts = _count_by_a_rule(rng, cards)
+    return [Turn(rule, _table(rng, cards), counts)]
 
 
 def cards_by_a_rule(rng: Rng) -> Exercise:
     """The same with the cards named."""
     cards = some_cards(rng, 4)
-    told, counts = _count_by_a_rule(rng, cards)
-    return [Turn(f"Cards: {', '.join(_ranks(cards))}. {told}", None, counts)]
+    rule, counts = _count_by_a_rule(rng, cards)
+    return [Turn(f"Cards: {', '.join(_ranks(cards))}. {rule}", None, counts)]
 
 
 def _count_by_a_rule(rng: Rng, cards: list[Card]) -> tuple[str, str]:

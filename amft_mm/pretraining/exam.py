@@ -68,7 +68,7 @@ def ask(policy: Policy, asked: list[tuple[str, Any]], most_tokens: int = 60) -> 
             [Request(c, 0) for c in answers[start : start + 64]], GREEDY, most_tokens
         )
     ]
-    return [policy.dialect.text(sample.ids) for sample in samples]
+    return [policy.chat_format.text(sample.ids) for sample in samples]
 
 
 def exactly(right: str) -> Callable[[str], bool]:

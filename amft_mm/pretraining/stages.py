@@ -1,7 +1,7 @@
 """The stages of pretraining: what a step learns from, what it asks, and what it trains.
 
-`lesson(sizes, seed)` lists a step's examples, each drawn from a seed of its own; `learn(examples, team)`
-adds the gradients of the team's mean loss; `exam(count)` measures on examples that no step draws.
+`lesson(sizes, seed)` lists a step's examples, each drawn from a seed of its own; `learn(examples, processes)`
+adds the gradients of all processes' mean loss; `exam(count)` measures on examples that no step draws.
 `after` names the stages before, with the part of the model that each has trained.
 """
 
@@ -15,7 +15,7 @@ import torch
 
 from agents.conversation import Conversation, Limits
 from agents.policy import Policy
-from amft_mm.batching import by_length
+from amft_mm.learning.batching import by_length
 from amft_mm.pretraining import seeing
 from amft_mm.pretraining.exercises import (
     ECHOES,
@@ -28,7 +28,7 @@ from amft_mm.pretraining.exercises import (
     Kinds,
     draw,
 )
-from amft_mm.team import Team
+from amft_mm.runs.processes import ProcessGroup
 
 PASS_TOKENS = 1500
 """Read in one pass, padding included: small, so that what is padded together is of a length."""
@@ -44,8 +44,8 @@ class Stage(Protocol):
 
     def lesson(self, sizes: Mapping[str, int], seed: Seed) -> list[Any]: ...
 
-    def learn(self, examples: list[Any], team: Team) -> tuple[float, int]:
-        """(the mean loss, the tokens read) of the whole team."""
+    def learn(self, examples: list[Any], processes: ProcessGroup) -> tuple[float, int]:
+        """(the mean loss, the tokens read) of all processes together."""
         ...
 
     def exam(self, count: int) -> dict[str, float]: ...
@@ -65,15 +65,15 @@ class Seeing:
     def lesson(self, sizes: Mapping[str, int], seed: Seed) -> list[Seed]:
         return [[*seed, 0, number] for number in range(sizes["scenes"])]
 
-    def learn(self, examples: list[Seed], team: Team) -> tuple[float, int]:
+    def learn(self, examples: list[Seed], processes: ProcessGroup) -> tuple[float, int]:
         scenes = [seeing.draw_scene(np.random.default_rng(seed)) for seed in examples]
-        things, tokens = team.sum(
+        things, tokens = processes.sum(
             sum(int(scene.labels.any(-1).sum()) for scene in scenes),
             sum(scene.labels[..., 0].size for scene in scenes),
         )
         loss = seeing.seeing_loss(self._look(scenes), scenes) / max(1.0, things)
         loss.backward()
-        (total,) = team.sum(loss.item())
+        (total,) = processes.sum(loss.item())
         return total, int(tokens)
 
     @torch.no_grad()
@@ -108,10 +108,12 @@ class _Speaking:
             for number in range(sizes[name])
         ]
 
-    def learn(self, examples: list[tuple[Kinds, Seed]], team: Team) -> tuple[float, int]:
+    def learn(
+        self, examples: list[tuple[Kinds, Seed]], processes: ProcessGroup
+    ) -> tuple[float, int]:
         self._policy.model.train()
         conversations = [self._conversation(draw(kinds, seed)) for kinds, seed in examples]
-        targets, tokens = team.sum(
+        targets, tokens = processes.sum(
             sum(int(c.chosen().sum()) for c in conversations),
             sum(len(c.ids) for c in conversations),
         )
@@ -120,7 +122,7 @@ class _Speaking:
             loss = -self._policy.score(part).log_probs.sum() / targets
             loss.backward()
             total += loss.item()
-        (total,) = team.sum(total)
+        (total,) = processes.sum(total)
         return total, int(tokens)
 
     @torch.no_grad()

@@ -9,13 +9,14 @@ import io
 import shutil
 import subprocess
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFont
 
+from amft_mm.replay.reader import read_source
 from envs.paths import asset
 
 WIDTH, HEIGHT, SIDE, MARGIN = 1200, 560, 480, 24
@@ -114,3 +115,12 @@ def _lines(text: str, columns: int) -> list[str]:
         for paragraph in printable.split("\n")
         for line in textwrap.wrap(paragraph, columns) or [""]
     ]
+
+
+def films_of_evaluation(run: Path, step: int, folder: Path) -> Iterator[tuple[str, Path]]:
+    """The first episode of each split that was kept of a step's evaluation, as a GIF in `folder`."""
+    begin = f"{step:06d}-evaluation-"
+    for file in sorted((run / "episodes").glob(f"{begin}*.parquet")):
+        source, name = read_source(file, 1), file.stem.removeprefix(begin)
+        save(frames(source.episodes[0], source.pictures), folder / f"{name}.gif")
+        yield name, folder / f"{name}.gif"

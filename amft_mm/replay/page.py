@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from importlib import resources
 from typing import Any
 
-from amft_mm.curves import is_success
 from amft_mm.replay.reader import Source
+from amft_mm.runs.curves import is_success
 
 STOPS = "rollout/stop/"
 CURVES = (

@@ -21,8 +21,8 @@ import pyarrow.parquet as parquet
 
 from agents.demonstrations import COLUMNS, LARGEST_PICTURE
 from agents.worlds import World
-from amft_mm.episodes import MORE
-from amft_mm.metrics import read_rows
+from amft_mm.runs.episodes import MORE
+from amft_mm.runs.metrics import read_rows
 
 LARGEST_FILE = 20_000_000
 """Bytes of a picture's file; one that is larger is left out."""

@@ -7,7 +7,7 @@ A model that is unsure of what to say (high entropy) imitates more; one that has
 
 from typing import Any
 
-from amft_mm.balance import Seen
+from amft_mm.methods.balance import Signal
 
 
 class Thermostat:
@@ -23,7 +23,7 @@ class Thermostat:
     def mu(self, step: int) -> float:
         return self._mu
 
-    def update(self, seen: Seen) -> dict[str, float]:
+    def update(self, seen: Signal) -> dict[str, float]:
         if seen.entropy is not None:
             self._mu += self._gain * (seen.entropy - self._target)
             self._mu = min(max(self._mu, 0.0), 1.0)

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from agents.chat_format import ChatFormat, UnsupportedTemplate
 from agents.conversation import OUT_OF_TOKENS, OUT_OF_TURNS, Conversation, Limits
-from agents.dialect import Dialect, UnsupportedTemplate
 from agents.tiny_vlm import SPECIAL
 from tests.agents.families import FAMILIES, SEEING
 
@@ -69,10 +69,10 @@ def test_turn_by_turn_equals_the_template_rendered_at_once(policies, family):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_system_prompt_of_ones_own(policies, family):
     policy = policies[family]
-    dialect = Dialect(policy.processor, system="Be brief.")
-    ids = dialect.opening("Hello")
+    chat_format = ChatFormat(policy.processor, system="Be brief.")
+    ids = chat_format.opening("Hello")
     assert ids == at_once(policy, [("Hello", False, "")], system="Be brief.")
-    assert "Be brief." in dialect.text(ids)
+    assert "Be brief." in chat_format.text(ids)
 
 
 @pytest.mark.parametrize("family", SEEING)
@@ -82,12 +82,16 @@ def test_a_picture_takes_the_place_that_the_model_gives_it(policies, family):
     conversation.observe("Look.", picture(0, 112, 168))
     _, grids = policy.pictures.pixels(conversation.images)
     merged = int(grids.prod()) // policy.pictures._merge**2
-    assert conversation.ids.count(policy.dialect.image_id) == merged == conversation.grids[0].tokens
+    assert (
+        conversation.ids.count(policy.chat_format.image_id)
+        == merged
+        == conversation.grids[0].tokens
+    )
 
 
 def test_what_was_sampled_is_what_is_kept(tiny):
     """Ids that the tokenizer would never give for their own text survive as they are."""
-    tokenizer = tiny.dialect.tokenizer
+    tokenizer = tiny.chat_format.tokenizer
     letters = [tokenizer.convert_tokens_to_ids(c) for c in "forward"]
     assert tokenizer("forward")["input_ids"] != letters
     conversation = Conversation(tiny)
@@ -105,7 +109,7 @@ def test_what_was_sampled_is_what_is_kept(tiny):
 def test_an_answer_that_found_no_end_gets_the_separator_but_no_credit(tiny):
     conversation = Conversation(tiny)
     conversation.observe("Go.")
-    conversation.act(tiny.dialect.answer("forward")[:-1])
+    conversation.act(tiny.chat_format.answer("forward")[:-1])
     assert conversation.answers[0].cut
     chosen = conversation.chosen().sum()
     conversation.observe("Right.")
@@ -129,11 +133,11 @@ def test_spelled_special_tokens_are_words(policies, family, hostile):
         c.observe(text)
         c.say(text)
         c.observe(text)
-    special = policy.dialect.special_ids
+    special = policy.chat_format.special_ids
     assert [i for i in conversation.ids if i in special] == [i for i in calm.ids if i in special]
     answer = conversation.answers[0]
     assert answer.text == hostile
-    assert hostile in policy.dialect.tokenizer.decode(conversation.ids)
+    assert hostile in policy.chat_format.tokenizer.decode(conversation.ids)
 
 
 @settings(max_examples=60, deadline=None)
@@ -215,10 +219,10 @@ def test_what_is_no_picture_is_refused_with_what_it_is(tiny, bad):
 def test_a_template_that_rewrites_earlier_turns_is_refused(tiny):
     class Rewriting:
         image_token = "<|image_pad|>"
-        tokenizer = tiny.dialect.tokenizer
+        tokenizer = tiny.chat_format.tokenizer
 
         def apply_chat_template(self, messages, **_):
             return f"{len(messages)} messages: {messages[-1]['content'][-1]['text']}"
 
     with pytest.raises(UnsupportedTemplate, match="beginning"):
-        Dialect(Rewriting())
+        ChatFormat(Rewriting())

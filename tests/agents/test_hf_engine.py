@@ -125,9 +125,9 @@ def test_turns_of_one_conversation_have_luck_of_their_own(tiny):
     conversation = Conversation(tiny, LIMITS)
     conversation.observe("Hi.")
     request = Request(conversation, 3)
-    first = request.luck(5)
+    first = request.uniforms(5)
     conversation.say("Hi.")
-    assert not np.array_equal(first, request.luck(5))
+    assert not np.array_equal(first, request.uniforms(5))
 
 
 def test_a_group_shares_its_beginning_and_a_turn_reads_only_what_is_new(tiny):
@@ -228,8 +228,8 @@ def test_stop_is_the_only_special_token_that_can_be_sampled(policies):
         for conversation in conversations:
             for answer in conversation.answers:
                 ids = conversation.ids[answer.start : answer.stop]
-                assert policy.dialect.special_ids.isdisjoint(ids[:-1])
-                assert max(ids) < len(policy.dialect.tokenizer)
+                assert policy.chat_format.special_ids.isdisjoint(ids[:-1])
+                assert max(ids) < len(policy.chat_format.tokenizer)
 
 
 @pytest.mark.parametrize("kept", [0, 1, 5])
@@ -258,7 +258,7 @@ def test_other_stop_tokens_end_an_answer_too(tiny):
     assert short.ids == long.ids[: long.ids.index(stop) + 1]
     conversation.act(short.ids)
     conversation.observe("And now?")
-    assert conversation.ids[conversation.answers[0].stop] == tiny.dialect.stop_id
+    assert conversation.ids[conversation.answers[0].stop] == tiny.chat_format.stop_id
 
 
 def test_an_empty_conversation_or_one_twice_is_a_mistake(tiny):

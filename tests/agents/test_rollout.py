@@ -32,7 +32,7 @@ class Scripted:
         for number, request in enumerate(requests):
             answer = self._answer(request)
             if not isinstance(answer, Sample):
-                ids = self._policy.dialect.answer(answer)
+                ids = self._policy.chat_format.answer(answer)
                 answer = Sample(ids, [-1.0] * len(ids), [-1.0] * len(ids))
             finished(number, answer)
 
@@ -168,7 +168,7 @@ def test_limits_end_an_episode_with_their_name(tiny, limits, stop):
 def test_a_failed_episode_is_replaced_and_its_group_stays_whole(tiny):
     """The first try of one member raises; the second, with other luck, does not."""
     plan = Plan(tasks=2, group=3, limits=LIMITS)
-    unlucky = plan.luck_seed(1, 2, 0)
+    unlucky = plan.sampling_seed(1, 2, 0)
     engine = Scripted(tiny, lambda request: "raise" if request.seed == unlucky else "fine")
     worlds = Worlds(COUNTING, 4)
     trajectories = play(worlds, tiny, engine, plan)
@@ -182,7 +182,7 @@ def test_a_failed_episode_is_replaced_and_its_group_stays_whole(tiny):
 
 def test_what_fails_again_and_again_is_masked_and_counted(tiny):
     plan = Plan(tasks=1, group=3, limits=LIMITS, replacements=1)
-    bad = {plan.luck_seed(0, 1, attempt) for attempt in range(2)}
+    bad = {plan.sampling_seed(0, 1, attempt) for attempt in range(2)}
     engine = Scripted(tiny, lambda request: "raise" if request.seed in bad else "fine")
     worlds = Worlds(COUNTING, 3)
     trajectories = play(worlds, tiny, engine, plan)
@@ -211,7 +211,7 @@ def test_a_task_that_can_not_be_dealt_is_recorded(tiny):
 
 def test_a_hang_costs_its_own_episode(tiny):
     plan = Plan(tasks=3, limits=LIMITS, replacements=0)
-    stuck = plan.luck_seed(1, 0, 0)
+    stuck = plan.sampling_seed(1, 0, 0)
     worlds = Worlds(COUNTING, 3, seconds=0.5)
     engine = Scripted(tiny, lambda request: "hang" if request.seed == stuck else "fine")
     begun = time.monotonic()
@@ -225,7 +225,7 @@ def test_a_hang_costs_its_own_episode(tiny):
 @pytest.mark.slow
 def test_a_worker_process_that_dies_is_replaced(tiny):
     plan = Plan(tasks=4, limits=LIMITS, replacements=2)
-    deadly = plan.luck_seed(1, 0, 0)
+    deadly = plan.sampling_seed(1, 0, 0)
     worlds = Worlds(COUNTING, 2, workers=2, kind="processes")
     engine = Scripted(tiny, lambda request: "die" if request.seed == deadly else "fine")
     trajectories = play(worlds, tiny, engine, plan)

@@ -38,9 +38,9 @@ def test_tokens_come_as_often_as_the_distribution_says(seed, temperature, top_p,
         held += weights[token]
     weights /= weights.sum()
     count = 4000
-    luck = (torch.arange(count) + 0.5) / count  # evenly: frequencies are exact to 1 / count
+    uniforms = (torch.arange(count) + 0.5) / count  # evenly: frequencies are exact to 1 / count
     ids, _, sampled = choose(
-        logits.expand(count, -1), luck, Sampling(temperature, top_p, top_k), NONE
+        logits.expand(count, -1), uniforms, Sampling(temperature, top_p, top_k), NONE
     )
     shares = np.bincount(ids.numpy(), minlength=7) / count
     assert np.abs(shares - weights).max() <= 2 / count
@@ -72,10 +72,10 @@ def test_banned_tokens_are_never_chosen(temperature):
 
 
 def test_a_row_does_not_depend_on_its_neighbours():
-    logits, luck = logits_of(3, rows=6), torch.rand(6)
-    together = choose(logits, luck, Sampling(0.9, 0.9), NONE)
+    logits, uniforms = logits_of(3, rows=6), torch.rand(6)
+    together = choose(logits, uniforms, Sampling(0.9, 0.9), NONE)
     for row in range(6):
-        alone = choose(logits[row : row + 1], luck[row : row + 1], Sampling(0.9, 0.9), NONE)
+        alone = choose(logits[row : row + 1], uniforms[row : row + 1], Sampling(0.9, 0.9), NONE)
         assert [part[0] for part in alone] == [part[row] for part in together]
 
 

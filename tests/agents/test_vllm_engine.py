@@ -66,8 +66,8 @@ def test_special_tokens_are_never_sampled(policy, engine):
     for conversation in conversations:
         for answer in conversation.answers:
             ids = conversation.ids[answer.start : answer.stop]
-            assert policy.dialect.special_ids.isdisjoint(ids[:-1])
-            assert max(ids) < len(policy.dialect.tokenizer)
+            assert policy.chat_format.special_ids.isdisjoint(ids[:-1])
+            assert max(ids) < len(policy.chat_format.tokenizer)
 
 
 def test_new_weights_answer_at_once_also_for_pictures_seen_before(engine, policy):

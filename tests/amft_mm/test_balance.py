@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from amft_mm.balance import BALANCES, Gradients, Seen, balance
-from amft_mm.balance.mixed_step import MixedStep
+from amft_mm.learning.mixed_step import MixedStep
+from amft_mm.methods.balance import BALANCES, Gradients, Signal, balance
 
 
 def looks(controller, cosines, start=1):
     for step, cosine in enumerate(cosines, start):
-        seen = Seen(step, cosine, 1.0, 1.0) if cosine is not None else Seen(step)
+        seen = Signal(step, cosine, 1.0, 1.0) if cosine is not None else Signal(step)
         controller.update(seen)
     return controller.mu(len(cosines))
 
@@ -22,7 +22,7 @@ def test_every_balance_stays_between_0_and_1_and_comes_back_as_it_was(name):
     mine, other = (balance(name, 40, {}) for _ in range(2))
     rng = np.random.default_rng(0)
     for step in range(40):
-        mine.update(Seen(step, float(rng.normal()), 1.0, 1.0, entropy=2.0))
+        mine.update(Signal(step, float(rng.normal()), 1.0, 1.0, entropy=2.0))
         assert 0.0 <= mine.mu(step) <= 1.0
     other.load_state_dict(mine.state_dict())
     assert other.mu(40) == mine.mu(40)
@@ -65,18 +65,18 @@ def test_amft_does_not_depend_on_the_scale_of_the_gradients():
     a, b = (balance("amft", 100, {}) for _ in range(2))
     for step in range(20):
         product = math.sin(step) + 0.5
-        a.update(Seen(step, product, 1.0, 1.0))
-        b.update(Seen(step, product * 1e-9, 1e-3, 1e-6))
+        a.update(Signal(step, product, 1.0, 1.0))
+        b.update(Signal(step, product * 1e-9, 1e-3, 1e-6))
     assert a.mu(0) == pytest.approx(b.mu(0))
 
 
 def test_amft_paper_is_the_formula():
     paper = balance("amft_paper", 100, {"start": 0.6, "eta_mu": 0.1, "eta_h": 0.01, "every": 2})
-    paper.update(Seen(0, 5.0, 1.0, 1.0, entropy=2.0))
+    paper.update(Signal(0, 5.0, 1.0, 1.0, entropy=2.0))
     assert paper.mu(0) == 0.6
-    paper.update(Seen(2, 0.5, 1.0, 1.0, entropy=1.5))
+    paper.update(Signal(2, 0.5, 1.0, 1.0, entropy=1.5))
     assert paper.mu(2) == pytest.approx(0.6 + 0.1 * 0.5 + 0.01 * (2.0 - 1.5))
-    paper.update(Seen(4, 100.0, 1.0, 1.0, entropy=2.0))
+    paper.update(Signal(4, 100.0, 1.0, 1.0, entropy=2.0))
     assert paper.mu(4) == 0.95
     for wrong in ({"entropy_sign": 0}, {"every": 0}, {"start": 2.0}, {"nonsense": 1}):
         with pytest.raises(ValueError, match="balance"):
@@ -103,7 +103,7 @@ def learnt_mu(name, demonstrated, noise, steps=90, **settings):
         norm = float(theta.grad.norm())
         product = -mixed.along() if mixed.z else None
         mixed.take_exploration()
-        controller.update(Seen(step, product, norm, mixed.z_norm(), entropy=1.0))
+        controller.update(Signal(step, product, norm, mixed.z_norm(), entropy=1.0))
         theta.grad = theta.detach() - demos
         scale = norm / max(float(theta.grad.norm()), 1e-9)
         mixed.mix(controller.mu(step), scale)

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from hydra import compose, initialize_config_module
 
-from amft_mm.balance import balance
 from amft_mm.compare.__main__ import check_beginnings
 from amft_mm.compare.grid import Grid
 from amft_mm.compare.jobs import make_all
@@ -30,9 +29,10 @@ from amft_mm.compare.statistics import (
     mean_of,
     mean_ranks,
 )
-from amft_mm.overrides import check_overrides
-from amft_mm.settings import options_of
-from amft_mm.utility import utility
+from amft_mm.config.overrides import check_overrides
+from amft_mm.config.settings import options_of
+from amft_mm.methods.balance import balance
+from amft_mm.methods.utility import utility
 
 ROOT = Path(__file__).parents[2]
 USUAL = ["sft_then_rl", "best_fixed"]

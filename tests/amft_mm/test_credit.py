@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.trajectory import Trajectory, Turn
-from amft_mm.credit import advantages
-from amft_mm.rollouts import with_wrong_rewards
+from amft_mm.data.rollouts import with_wrong_rewards
+from amft_mm.learning.credit import advantages
 
 rewards = st.lists(
     st.none() | st.lists(st.floats(-5, 5), min_size=1, max_size=6), min_size=1, max_size=8

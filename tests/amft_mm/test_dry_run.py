@@ -3,8 +3,8 @@
 import pytest
 from hydra import compose, initialize_config_module
 
-from amft_mm.dry_run import describe
-from amft_mm.overrides import config_groups
+from amft_mm.config.dry_run import describe
+from amft_mm.config.overrides import config_groups
 
 BILLIONS = {
     "tiny": 0.0024,

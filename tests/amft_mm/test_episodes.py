@@ -11,7 +11,7 @@ from agents.demonstrations import Demonstrations
 from agents.engines.hf import HFEngine
 from agents.rollout import Given, Plan, play
 from agents.worlds import World, Worlds
-from amft_mm.episodes import MORE, Recorder, words_of
+from amft_mm.runs.episodes import MORE, Recorder, words_of
 
 VIRL = World("amft/VIRL-v0", {"size": (112, 112), "attempts": 2})
 LIMITS = Limits(max_new_tokens=12, max_turns=4)
@@ -71,8 +71,8 @@ def test_what_is_kept_opens_as_demonstrations(tiny, tmp_path):
 
 @pytest.mark.parametrize("text", ["24", "(3+5)*3", "Straße 東京 🂡!", "a\nb\t c"])
 def test_words_add_up_to_the_text(tiny, text):
-    ids = tiny.dialect.answer(text)
-    words = words_of(tiny.dialect, ids)
+    ids = tiny.chat_format.answer(text)
+    words = words_of(tiny.chat_format, ids)
     assert "".join(words) == text
     assert len(words) == len(ids)
 

@@ -8,8 +8,8 @@ from hydra import compose, initialize_config_module
 from scipy import stats
 
 from agents.demonstrations import Demonstrations
-from amft_mm.evaluation import Evaluator, chosen_splits
-from amft_mm.intervals import bootstrap, pass_at, wilson
+from amft_mm.evaluation.evaluator import Evaluator, chosen_splits
+from amft_mm.evaluation.intervals import bootstrap, pass_at, wilson
 from tests.amft_mm.test_train import TINY, run
 
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from agents.conversation import Conversation, Limits
-from amft_mm.exploration import EXPLORATION
-from amft_mm.learner import Example, Learner, Objective, OptimizerSettings
-from amft_mm.team import Team
+from amft_mm.learning.learner import Example, Learner, Objective, OptimizerSettings
+from amft_mm.methods.exploration import EXPLORATION
+from amft_mm.runs.processes import ProcessGroup
 
 SPARING = [name for name, module in EXPLORATION.items() if getattr(module, "BY_ADVANTAGE", False)]
 
@@ -27,7 +27,7 @@ def rollouts(policy, credits):
 
 def learnt(policy, examples, loss, *, by_advantage):
     """The report, the gradients, and of each pass its conversations and whether it had a gradient."""
-    learner, passes = Learner(policy, OptimizerSettings(lr=0.0), Team(), 100), []
+    learner, passes = Learner(policy, OptimizerSettings(lr=0.0), ProcessGroup(), 100), []
 
     def watched(tokens, totals):
         passes.append((len(tokens.lengths), torch.is_grad_enabled()))

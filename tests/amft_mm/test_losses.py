@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amft_mm.exploration import EXPLORATION, exploration
-from amft_mm.imitation import IMITATION, imitation
-from amft_mm.tokens import Tokens, Totals
+from amft_mm.learning.tokens import Tokens, Totals
+from amft_mm.methods.exploration import EXPLORATION, exploration
+from amft_mm.methods.imitation import IMITATION, imitation
 
 DOUBLE = torch.float64
 

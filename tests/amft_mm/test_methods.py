@@ -14,14 +14,14 @@ from agents.engines.hf import HFEngine
 from agents.experts import demonstrate
 from agents.rollout import NOTHING, Given, Plan, play
 from agents.worlds import World, Worlds
-from amft_mm.balance import balance
-from amft_mm.guidance import guidance
-from amft_mm.learner import Example, Learner, Objective, OptimizerSettings
-from amft_mm.methods import methods
-from amft_mm.objectives import Objectives
-from amft_mm.settings import options_of
-from amft_mm.sources import beginning
-from amft_mm.team import Team
+from amft_mm.config.settings import options_of
+from amft_mm.data.sources import beginning
+from amft_mm.learning.learner import Example, Learner, Objective, OptimizerSettings
+from amft_mm.methods.balance import balance
+from amft_mm.methods.guidance import guidance
+from amft_mm.methods.objectives import Objectives
+from amft_mm.methods.presets import methods
+from amft_mm.runs.processes import ProcessGroup
 from amft_mm.train import train
 from envs.guard import GuardedEnv
 
@@ -66,7 +66,10 @@ def test_every_preset_is_made_of_parts_that_exist(tiny, name):
 
 def test_the_list_of_methods_names_each():
     told = subprocess.run(
-        [sys.executable, "-m", "amft_mm.methods"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "amft_mm.methods"],
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     assert all(name in told for name in methods())
 
@@ -108,12 +111,12 @@ def test_a_rollout_goes_on_from_the_beginning_that_it_was_given(tiny, name, shar
     _, aided = played(tiny, name, {(0, 1): begins})
     conversation = aided.conversation
     own_ids = np.array(conversation.ids)[conversation.given()].tolist()
-    written = [token for answer in row.answers for token in tiny.dialect.answer(answer)]
+    written = [token for answer in row.answers for token in tiny.chat_format.answer(answer)]
     assert own_ids == written[: int(share * len(written))]
     answer = conversation.answers[len(begins.answers)]
     assert answer.given == len(begins.begun)
     assert len(answer.log_probs) == answer.stop - answer.start - answer.given
-    learner = Learner(tiny, OptimizerSettings(lr=1e-3), Team(), 3000)
+    learner = Learner(tiny, OptimizerSettings(lr=1e-3), ProcessGroup(), 3000)
     seen = []
 
     def loss(tokens, totals):
@@ -146,7 +149,7 @@ def test_nothing_given_is_nothing_changed(tiny):
 
 def test_a_slip_is_never_begun():
     class Letters:
-        class dialect:
+        class chat_format:
             answer = staticmethod(list)
 
     row = Demonstration("slips", ["a", "b"], ["abcd", "efgh"], slips=[1])
@@ -169,25 +172,25 @@ def groups(*successes):
 
 def test_hpt_is_exploration_below_0_and_imitation_from_1():
     step = groups([0, 0], [0, 1], [1, 1])
-    explores = guidance("hpt", {"gamma": -1.0}).choose(step, Team())
+    explores = guidance("hpt", {"gamma": -1.0}).choose(step, ProcessGroup())
     assert (len(explores.explore), explores.imitate, explores.mu) == (6, [], 0.0)
-    imitates = guidance("hpt", {"gamma": 1.0}).choose(step, Team())
+    imitates = guidance("hpt", {"gamma": 1.0}).choose(step, ProcessGroup())
     assert (imitates.explore, len(imitates.imitate), imitates.mu) == ([], 3, 1.0)
-    gated = guidance("hpt", {"gamma": 0.0}).choose(step, Team())
+    gated = guidance("hpt", {"gamma": 0.0}).choose(step, ProcessGroup())
     assert (len(gated.explore), gated.imitate) == (4, [(0, 0)])
     assert gated.mu == pytest.approx(1 / 3)
 
 
 def test_relift_imitates_what_it_failed_at_once_enough_has_come_together():
     relift, again = (guidance("relift", {"size": 2}) for _ in range(2))
-    first = relift.choose(groups([0, 0], [0, 1]), Team())
+    first = relift.choose(groups([0, 0], [0, 1]), ProcessGroup())
     assert (first.mu, len(first.explore)) == (0.0, 4)
     assert not relift.imitates()
     again.load_state_dict(json.loads(json.dumps(relift.state_dict())))
     for one in (relift, again):
-        one.choose(groups([1, 1], [0, 0]), Team())
+        one.choose(groups([1, 1], [0, 0]), ProcessGroup())
         assert one.imitates()
-        now = one.choose([], Team())
+        now = one.choose([], ProcessGroup())
         assert (now.mu, now.imitate, now.explore) == (1.0, [(0, 0), (0, 1)], [])
         assert not one.imitates()
 

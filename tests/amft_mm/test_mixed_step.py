@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amft_mm.balance.mixed_step import WHOLE, MixedStep
+from amft_mm.learning.mixed_step import WHOLE, MixedStep
 
 DOUBLE = torch.float64
 

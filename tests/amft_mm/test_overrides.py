@@ -2,7 +2,7 @@
 
 import pytest
 
-from amft_mm.overrides import check_overrides
+from amft_mm.config.overrides import check_overrides
 
 
 @pytest.mark.parametrize(

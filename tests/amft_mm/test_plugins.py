@@ -3,9 +3,9 @@
 import pytest
 
 from agents.engines import make_engine
-from amft_mm.balance import balance
-from amft_mm.exploration import exploration
-from amft_mm.imitation import imitation
+from amft_mm.methods.balance import balance
+from amft_mm.methods.exploration import exploration
+from amft_mm.methods.imitation import imitation
 
 
 @pytest.fixture

@@ -10,14 +10,14 @@ import torch
 from hydra import compose, initialize_config_module
 
 from agents.policy import Policy
-from amft_mm.optimization import slope
+from amft_mm.learning.optimization import slope
 from amft_mm.pretrain import store, teach, untrained
 from amft_mm.pretraining import exercises as taught
 from amft_mm.pretraining import seeing, texts
 from amft_mm.pretraining.card import AT_MOST, TARGETS, model_card
 from amft_mm.pretraining.exam import QUESTIONS, TASKS, ask, examine
 from amft_mm.pretraining.stages import STAGES
-from amft_mm.team import Team
+from amft_mm.runs.processes import ProcessGroup
 from envs.virl.city import COLOURS
 from envs.virl.city_files import load_city
 
@@ -115,8 +115,8 @@ def settings(*changes):
 
 
 def taught_to(folder, config, stages=STAGES):
-    policy, team = untrained(folder, 0), Team()
-    rows = [row for name in stages for row in teach(policy, name, config, folder, team)]
+    policy, processes = untrained(folder, 0), ProcessGroup()
+    rows = [row for name in stages for row in teach(policy, name, config, folder, processes)]
     return policy.model.state_dict(), rows
 
 
@@ -129,7 +129,7 @@ def test_an_interrupted_training_comes_to_the_same_weights(tmp_path):
     assert all(np.isfinite(row["loss"]) for row in rows)
     config, folder = settings("log_every=2"), tmp_path / "parts"
     taught_to(folder, config, ["copying", "reading"])
-    first = next(teach(untrained(folder, 0), "seeing", config, folder, Team()))
+    first = next(teach(untrained(folder, 0), "seeing", config, folder, ProcessGroup()))
     assert first["step"] == 2
     with pytest.raises(SystemExit, match="together comes after seeing"):
         taught_to(folder, config, ["together"])

@@ -19,12 +19,12 @@ from agents.engines.hf import HFEngine
 from agents.experts import demonstrate
 from agents.rollout import Plan, play
 from agents.worlds import World, Worlds
-from amft_mm.episodes import Recorder
 from amft_mm.replay.__main__ import main
 from amft_mm.replay.film import frames, save
 from amft_mm.replay.page import page
 from amft_mm.replay.reader import Source, read_source
 from amft_mm.replay.server import serve
+from amft_mm.runs.episodes import Recorder
 from envs.guard import GuardedEnv
 
 HOSTILE = [

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from agents.policy import Policy
-from amft_mm.learner import Learner, OptimizerSettings
-from amft_mm.rival import Rival
-from amft_mm.team import Team
+from amft_mm.learning.learner import Learner, OptimizerSettings
+from amft_mm.methods.rival import Rival
+from amft_mm.runs.processes import ProcessGroup
 from tests.amft_mm.test_train import rows, run
 
 SETTINGS = OptimizerSettings(lr=1e-3)
@@ -16,7 +16,7 @@ SETTINGS = OptimizerSettings(lr=1e-3)
 
 def rivals(**settings):
     policy = Policy.load("tiny-random", dtype=torch.float64)
-    learner = Learner(policy, SETTINGS, Team(), 1000)
+    learner = Learner(policy, SETTINGS, ProcessGroup(), 1000)
     rival = Rival(policy, learner, **settings)
     rival.begin()
     return policy, learner, rival
@@ -74,7 +74,7 @@ def test_both_models_get_the_same_adapter():
 def test_a_model_with_an_adapter_has_no_rival():
     policy = Policy.load("tiny-random", lora={"r": 2})
     with pytest.raises(ValueError, match="lora"):
-        Rival(policy, Learner(policy, SETTINGS, Team(), 1000))
+        Rival(policy, Learner(policy, SETTINGS, ProcessGroup(), 1000))
 
 
 # Rewards at random, so that there is something to explore.

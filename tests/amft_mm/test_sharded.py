@@ -7,7 +7,7 @@ import torch.multiprocessing as mp
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
-from amft_mm.balance.mixed_step import WHOLE, MixedStep
+from amft_mm.learning.mixed_step import WHOLE, MixedStep
 
 PROCESSES = 2
 

@@ -15,8 +15,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amft_mm.settings import dealt
-from amft_mm.trackers import wandb_mode
+from amft_mm.config.settings import dealt
+from amft_mm.runs.trackers import wandb_mode
 
 ROOT = Path(__file__).parents[2]
 TINY = [
@@ -184,7 +184,7 @@ def test_two_processes_train_as_one(tmp_path):
 
 
 def test_the_last_good_checkpoint_survives_a_full_disk(tmp_path, monkeypatch):
-    from amft_mm import checkpoints
+    from amft_mm.runs import checkpoints
 
     weights = {"w": torch.ones(3)}
     checkpoints.save(tmp_path, 1, {"step": 1}, weights, keep=2)
@@ -203,7 +203,7 @@ def test_the_last_good_checkpoint_survives_a_full_disk(tmp_path, monkeypatch):
 
 
 def test_the_newest_and_the_best_checkpoints_are_kept(tmp_path):
-    from amft_mm import checkpoints
+    from amft_mm.runs import checkpoints
 
     for step, score in ((1, 0.2), (2, 0.9), (3, 0.5), (4, 0.1), (5, 0.3)):
         checkpoints.mark_best(tmp_path, step, score)
@@ -214,7 +214,7 @@ def test_the_newest_and_the_best_checkpoints_are_kept(tmp_path):
 
 
 def test_a_broken_checkpoint_is_told_by_name(tmp_path):
-    from amft_mm import checkpoints
+    from amft_mm.runs import checkpoints
 
     path = checkpoints.save(tmp_path, 1, {"step": 1}, {}, keep=1)
     (path / "state.pt").write_bytes(b"nonsense")

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from agents.conversation import Conversation, Limits
-from amft_mm.learner import Example, Learner, Objective, OptimizerSettings
-from amft_mm.reference import Reference, with_kl
-from amft_mm.team import Team
-from amft_mm.tokens import Tokens, Totals
-from amft_mm.value import ValueHead, first_tokens, gae
+from amft_mm.learning.learner import Example, Learner, Objective, OptimizerSettings
+from amft_mm.learning.reference import Reference, with_kl
+from amft_mm.learning.tokens import Tokens, Totals
+from amft_mm.learning.value import ValueHead, first_tokens, gae
+from amft_mm.runs.processes import ProcessGroup
 
 
 @pytest.mark.parametrize(("gamma", "lam"), [(1.0, 1.0), (0.9, 0.95), (0.9, 0.0)])
@@ -34,11 +34,11 @@ def chats(policy, turns):
 
 
 def test_the_head_learns_returns_and_leaves_the_policy_alone(tiny):
-    policy, team = tiny, Team()
-    head = ValueHead(policy, team, 200, lam=1.0, lr=0.05)
+    policy, processes = tiny, ProcessGroup()
+    head = ValueHead(policy, processes, 200, lam=1.0, lr=0.05)
     examples = [Example(c) for c in chats(policy, [1, 3, 2])]
     rewards = [[1.0], [0.0, 0.0, 3.0], [0.0, -1.0]]
-    learner = Learner(policy, OptimizerSettings(lr=0.0), team, 200)
+    learner = Learner(policy, OptimizerSettings(lr=0.0), processes, 200)
     errors = []
     for _ in range(60):
         ready = head.credited(examples, rewards)

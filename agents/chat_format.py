@@ -1,0 +1,157 @@
+"""How a model writes conversations: its own chat template, rendered turn by turn, as token ids.
+
+    opening(text, grid)    ids of the first message, up to where the model's answer begins
+    following(text, grid)  ids that follow an answer's stop token: the next message, up to its answer
+    answer(text)           ids of an answer that somebody else wrote, with the stop token
+
+The template is read by rendering it with placeholders, so every family's own system prompt and
+separators are kept, and opening + answer + following + ... equals the template rendered at once.
+What is said is data: a text that spells special tokens is read as the plain characters it is made of.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from agents.pictures import Grid
+
+_USER, _ANSWER, _LATER = "\ue000first\ue000", "\ue000answer\ue000", "\ue000later\ue000"
+"""Placeholders from Unicode's private area, which no template writes itself."""
+
+
+class UnsupportedTemplate(ValueError):
+    """A chat template whose conversations can not be written turn by turn."""
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """What a template writes before and after a user's words."""
+
+    before: str
+    after: str
+
+
+class ChatFormat:
+    """The conversations of one processor (models that see) or tokenizer (models of text alone)."""
+
+    def __init__(self, processor: Any, system: str | None = None) -> None:
+        """`system` replaces the template's own system prompt."""
+        self._template = processor
+        self.tokenizer = getattr(processor, "tokenizer", processor)
+        self.sees = processor is not self.tokenizer
+        self._system = system
+        self.image_id: int | None = None
+        self._image_token = ""
+        if self.sees:
+            self._image_token = processor.image_token
+            self.image_id = self.tokenizer.convert_tokens_to_ids(self._image_token)
+        self.special_ids = frozenset(
+            number
+            for number, token in self.tokenizer.added_tokens_decoder.items()
+            if token.special or number == self.image_id
+        )
+        self._special = re.compile(
+            "|".join(
+                re.escape(token.content)
+                for number, token in self.tokenizer.added_tokens_decoder.items()
+            )
+            or r"(?!)"
+        )
+        kinds = (False, True) if self.sees else (False,)
+        pairs = {kind: self._derive(kind) for kind in kinds}
+        self._openings = {kind: pair[0] for kind, pair in pairs.items()}
+        self._followings = {kind: pair[1] for kind, pair in pairs.items()}
+        self.stop_id = self._stop_id(self._followings[False].before)
+        self._stop = self.tokenizer.convert_ids_to_tokens(self.stop_id)
+
+    def opening(self, text: str, grid: Grid | None = None) -> list[int]:
+        return self._encode(self._openings[self._kind(grid)], text, grid)
+
+    def following(self, text: str, grid: Grid | None = None) -> list[int]:
+        frame = self._followings[self._kind(grid)]
+        return self._encode(_Frame(frame.before[len(self._stop) :], frame.after), text, grid)
+
+    def answer(self, text: str) -> list[int]:
+        return [*self._plain(text), self.stop_id]
+
+    def text(self, ids: list[int]) -> str:
+        """What an answer's ids say, without the stop token."""
+        if ids and ids[-1] == self.stop_id:
+            ids = ids[:-1]
+        return self.tokenizer.decode(
+            ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
+        )
+
+    def _kind(self, grid: Grid | None) -> bool:
+        if grid is not None and not self.sees:
+            raise ValueError(
+                "this model reads text alone, but the world shows pictures: use modality='text' "
+                "or a model that sees"
+            )
+        return grid is not None
+
+    def _derive(self, picture: bool) -> tuple[_Frame, _Frame]:
+        """The frames of a first and of a later message, with or without a picture."""
+        first, later = self._message(_USER, picture), self._message(_LATER, picture)
+        answered = {"role": "assistant", "content": self._content(_ANSWER, False)}
+        opening = self._render([first])
+        both = self._render([first, answered, later])
+        before, user, after = opening.partition(_USER)
+        if not user or not both.startswith(opening + _ANSWER):
+            raise UnsupportedTemplate(
+                "the chat template writes an earlier turn otherwise than when it was the last one, "
+                f"so a conversation's beginning would change: {opening!r:.200} is not the beginning "
+                f"of {both!r:.400}"
+            )
+        between, user, after_later = both[len(opening) + len(_ANSWER) :].partition(_LATER)
+        if not user or after_later != after:
+            raise UnsupportedTemplate(f"the chat template changes a later message: {both!r:.400}")
+        return _Frame(before, after), _Frame(between, after)
+
+    def _message(self, text: str, picture: bool) -> dict[str, Any]:
+        return {"role": "user", "content": self._content(text, picture)}
+
+    def _content(self, text: str, picture: bool) -> Any:
+        if not self.sees:
+            return text
+        return [*([{"type": "image"}] if picture else []), {"type": "text", "text": text}]
+
+    def _render(self, messages: list[dict[str, Any]]) -> str:
+        if self._system is not None:
+            said = self._content(self._system, False)
+            messages = [{"role": "system", "content": said}, *messages]
+        return str(
+            self._template.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        )
+
+    def _stop_id(self, between: str) -> int:
+        match = self._special.match(between)
+        if match is None:
+            raise UnsupportedTemplate(f"no stop token ends an answer: {between!r:.100} follows it")
+        return int(self.tokenizer.convert_tokens_to_ids(match.group()))
+
+    def _encode(self, frame: _Frame, text: str, grid: Grid | None) -> list[int]:
+        if self._special.search(text):
+            ids = [*self._raw(frame.before), *self._plain(text), *self._raw(frame.after)]
+        else:  # as one, so that the ids are those of the template rendered at once
+            ids = self._raw(frame.before + text + frame.after)
+        if grid is None:
+            return ids
+        at = ids.index(self.image_id)  # type: ignore[arg-type]
+        return [*ids[:at], *[self.image_id] * grid.tokens, *ids[at + 1 :]]  # type: ignore[list-item]
+
+    def _raw(self, text: str) -> list[int]:
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def _plain(self, text: str) -> list[int]:
+        """The ids of words that are only words."""
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)[
+            "input_ids"
+        ]
+        if self.special_ids.isdisjoint(ids):
+            return ids
+        # A tokenizer that cannot be told: each special token's spelling is broken after one sign.
+        pieces = self._special.sub(lambda m: f"{m.group()[0]}\0{m.group()[1:]}", text).split("\0")
+        return [number for piece in pieces for number in self._raw(piece)]

@@ -1,0 +1,102 @@
+"""The eye of a model: features of pictures, each picture looked at once.
+
+    model(**eye.look(images))             equal pictures of a batch are looked at once
+    model(**eye.look(images, keep=True))  and remembered until `forget()`, in bounded memory
+
+The members of a group see the same street corner, from turn to turn: a memory spares the vision tower
+the repetition. Where the tower is not trained (LoRA on the language model alone, or frozen) features
+stay true for good: they are always remembered, without a gradient, in learning as in playing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from agents.pictures import PictureReader
+from envs.bounded_cache import BoundedCache
+
+Features = tuple[torch.Tensor, tuple[torch.Tensor, ...]]
+"""What the language model reads at a picture's tokens, and what joins it deeper down (if anything)."""
+MOST_BYTES = 512 * 2**20
+
+
+class ImageFeatures:
+    """`look(images)` gives the keyword arguments by which the model takes the pictures in order."""
+
+    def __init__(self, model: Any, reader: PictureReader, most_bytes: int = MOST_BYTES) -> None:
+        """`model` is the transformers model, without a wrapper."""
+        self._model, self._reader = model, reader
+        self._kept: BoundedCache[Features] = BoundedCache(most_bytes)
+
+    @property
+    def frozen(self) -> bool:
+        return not any(p.requires_grad for p in self._model.model.visual.parameters())
+
+    def forget(self) -> None:
+        """The weights have changed."""
+        if not self.frozen:
+            self._kept.clear()
+
+    def look(self, images: Sequence[np.ndarray], *, keep: bool = False) -> dict[str, Any]:
+        if not images:
+            return {}
+        frozen = self.frozen
+        keep = keep or frozen
+        keys = [_name(image) for image in images]
+        known = {key: self._kept.peek(key) for key in keys} if keep else dict.fromkeys(keys)
+        new = {key: image for key, image in zip(keys, images, strict=True) if known[key] is None}
+        found: dict[Any, Features] = {key: value for key, value in known.items() if value}
+        if new:
+            for key, seen in zip(new, self._see(list(new.values()), frozen), strict=True):
+                found[key] = seen
+                if keep:
+                    found[key] = self._kept.get(key, partial(_alone, seen), _bytes)
+        return {"mm_encoder_outputs": {"image": self._together([found[key] for key in keys])}}
+
+    def _see(self, images: list[np.ndarray], frozen: bool) -> list[Features]:
+        pixels, grids = self._reader.pixels(images)
+        tower = self._model.model.visual
+        with ExitStack() as without_gradient:
+            if frozen:  # also where an engine asks: what is remembered is for learning too
+                without_gradient.enter_context(torch.inference_mode(False))
+                without_gradient.enter_context(torch.no_grad())
+            out = self._model.model.get_image_features(
+                pixels.to(tower.device, tower.dtype), grids.to(tower.device), return_dict=True
+            )
+        self._form = type(out)
+        deeper = getattr(out, "deepstack_features", None) or []
+        return [
+            (first, tuple(layer[i] for layer in deeper))
+            for i, first in enumerate(out.pooler_output)
+        ]
+
+    def _together(self, features: list[Features]) -> Any:
+        """As the vision tower itself would have given them."""
+        given: dict[str, Any] = {"pooler_output": tuple(first for first, _ in features)}
+        if features[0][1]:
+            given["deepstack_features"] = [
+                tuple(deeper[layer] for _, deeper in features)
+                for layer in range(len(features[0][1]))
+            ]
+        return self._form(**given)
+
+
+def _name(image: np.ndarray) -> tuple[bytes, tuple[int, ...]]:
+    return hashlib.blake2b(image.tobytes(), digest_size=16).digest(), image.shape
+
+
+def _alone(features: Features) -> Features:
+    """Not as a view, which would keep a whole batch's features in memory."""
+    first, deeper = features
+    return first.clone(), tuple(layer.clone() for layer in deeper)
+
+
+def _bytes(features: Features) -> int:
+    return sum(part.numel() * part.element_size() for part in (features[0], *features[1]))

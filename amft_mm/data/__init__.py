@@ -1,0 +1,1 @@
+"""What a step learns from: demonstrations, and rollouts that are played and credited."""

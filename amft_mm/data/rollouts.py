@@ -1,0 +1,204 @@
+"""A step's rollouts: played by all processes, credited by group, told in numbers.
+
+    RolloutWorker(world, engine, policy, settings, processes).play(seed, step) -> Played
+
+Each process plays its share of the task instances; a group stays in one process. Failed episodes are
+kept out of the examples, and move nobody's baseline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+
+from agents.conversation import Limits
+from agents.demonstrations import Demonstration
+from agents.engines.base import Engine, Sampling
+from agents.experts import BadEpisode, demonstrate
+from agents.policy import Policy
+from agents.rollout import Given, Plan, play, summary
+from agents.trajectory import Trajectory, by_task
+from agents.worlds import World, Worlds
+from amft_mm.learning.credit import advantages
+from amft_mm.learning.learner import Example
+from amft_mm.runs.processes import ProcessGroup
+from envs.guard import GuardedEnv
+
+
+@dataclass(frozen=True)
+class PlaySettings:
+    sampling: Sampling = field(default_factory=Sampling)
+    limits: Limits = field(default_factory=Limits)
+    slots: int = 128
+    """Episodes at once in a process."""
+    workers: int = 1
+    kind: str = "threads"
+    seconds: float | None = 60.0
+    replacements: int = 2
+
+
+@dataclass(frozen=True)
+class Guided:
+    """Rollouts of task instances that demonstrations are of; see Plan."""
+
+    seeds: tuple[int, ...] | None = None
+    given: Mapping[tuple[int, int], Given] = field(default_factory=dict)
+    first_member: int = 0
+
+
+UNGUIDED = Guided()
+
+
+@dataclass(frozen=True)
+class Played:
+    mine: list[Trajectory]
+    """This process's."""
+    metrics: dict[str, float]
+    """Of all processes', of the episodes that no expert began."""
+    fared: dict[int, float]
+    """The share of each task instance's episodes that succeeded, of those."""
+
+
+class RolloutWorker:
+    """A world that is kept open from step to step."""
+
+    def __init__(
+        self,
+        world: World,
+        policy: Policy,
+        engine: Engine,
+        settings: PlaySettings,
+        processes: ProcessGroup,
+    ) -> None:
+        self.world, self._policy, self._engine = world, policy, engine
+        self._settings, self._processes = settings, processes
+        self._worlds: Worlds | None = None
+        self._expert_world: GuardedEnv | None = None
+
+    def play(
+        self,
+        seed: int,
+        step: int,
+        tasks: int,
+        group: int,
+        sampling: Sampling | None = None,
+        guided: Guided = UNGUIDED,
+    ) -> Played:
+        settings = self._settings
+        if self._worlds is None:
+            slots = max(1, min(settings.slots, -(-tasks // self._processes.size) * group))
+            self._worlds = Worlds(
+                self.world,
+                slots,
+                workers=settings.workers,
+                kind=settings.kind,
+                seconds=settings.seconds,
+            )
+        plan = Plan(
+            seed=seed,
+            step=step,
+            tasks=tasks,
+            group=group,
+            sampling=sampling or settings.sampling,
+            limits=settings.limits,
+            replacements=settings.replacements,
+            share=(self._processes.rank, self._processes.size),
+            seeds=guided.seeds,
+            given=guided.given,
+            first_member=guided.first_member,
+        )
+        self._policy.model.eval()
+        mine = play(self._worlds, self._policy, self._engine, plan)
+        outcomes = [light(trajectory) for trajectory in mine]
+        groups = [outcomes[i : i + group] for i in range(0, len(outcomes), group)]
+        everyone = [t for members in self._processes.gather(groups) for t in members]
+        unaided = [t for t in everyone if not t.aided]
+        written = sum(int((t.conversation.chosen() & ~t.conversation.given()).sum()) for t in mine)
+        (generated,) = self._processes.sum(written)
+        by_instance = by_task(t for t in unaided if not t.failed)
+        fared = {task: float(np.mean([t.success for t in ts])) for task, ts in by_instance.items()}
+        return Played(mine, {**summary(unaided), "generated": generated}, fared)
+
+    def demonstrate(self, seed: int) -> Demonstration | None:
+        """The expert's episode of a task instance; None where the world has no expert or it failed."""
+        if self._expert_world is None:
+            self._expert_world = GuardedEnv(self.world.make, seconds=self._settings.seconds)
+        if not hasattr(self._expert_world.unwrapped, "expert"):
+            return None
+        try:
+            return demonstrate(self._expert_world, self.world, seed)
+        except (BadEpisode, NotImplementedError):
+            return None
+
+    def close(self) -> None:
+        if self._expert_world is not None:
+            self._expert_world.close()
+        if self._worlds is not None:
+            self._worlds.close()
+
+
+def light(trajectory: Trajectory) -> Trajectory:
+    """What came of it, without its conversation."""
+    return replace(
+        trajectory,
+        conversation=None,  # type: ignore[arg-type]
+        turns=[replace(turn, facts={}, expert=None, feedback="") for turn in trajectory.turns],
+    )
+
+
+def credited(trajectories: Sequence[Trajectory], credit: dict[str, Any]) -> list[Example]:
+    """Examples of the episodes that did not fail, group by group."""
+    examples = []
+    for members in by_task(trajectories).values():
+        outcomes = [float(t.success) for t in members if not t.failed]
+        rate = float(np.mean(outcomes)) if outcomes else 0.0
+        for trajectory, worth in zip(members, group_credit(members, credit), strict=True):
+            if worth is not None and len(worth):
+                outcome = float(trajectory.success)
+                examples.append(
+                    Example(trajectory.conversation, worth, outcome=outcome, success_rate=rate)
+                )
+    return examples
+
+
+def group_credit(members: Sequence[Trajectory], credit: dict[str, Any]) -> list[np.ndarray | None]:
+    """The advantages of a group's answers, member by member; None for those that failed."""
+    rewards = [None if t.failed else answer_rewards(t) for t in members]
+    return advantages(rewards, **credit)
+
+
+def with_wrong_rewards(
+    trajectories: Sequence[Trajectory], share: float, seed: int, step: int
+) -> list[Trajectory]:
+    """For studies of bad rewards: that share of the episodes counts as the opposite of what it was. Its
+    rewards change their sign (where all are 0 the last one becomes 1), and so does its success."""
+    out = []
+    for t in trajectories:
+        uniform = np.random.default_rng([seed, step, t.task, t.member, 13]).random()
+        if uniform < share and t.turns:
+            turns = [replace(turn, reward=-turn.reward) for turn in t.turns]
+            if not any(turn.reward for turn in turns):
+                turns[-1] = replace(turns[-1], reward=1.0)
+            t = replace(t, turns=turns, success=not t.success)
+        out.append(t)
+    return out
+
+
+def answer_rewards(trajectory: Trajectory) -> list[float]:
+    """One reward an answer, also where the last one came to nothing."""
+    rewards = trajectory.rewards
+    return rewards + [0.0] * (len(trajectory.conversation.answers) - len(rewards))
+
+
+def anything_to_learn(examples: Sequence[Example]) -> bool:
+    return any(np.any(e.advantages) for e in examples if e.advantages is not None)
+
+
+def play_settings(config: DictConfig) -> PlaySettings:
+    """Of a command's configuration."""
+    sampling: dict[str, Any] = OmegaConf.to_container(config.sampling)  # type: ignore[assignment]
+    return PlaySettings(Sampling(**sampling), Limits(**config.limits), **config.play)

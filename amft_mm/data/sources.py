@@ -1,0 +1,217 @@
+"""What a step learns from: rollouts and demonstrations of every environment of a run.
+
+Everything drawn is a function of (seed, step). Each process gets its own part of what all processes' step
+asks for; figures are all processes'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig
+
+from agents.demonstrations import Demonstration, Demonstrations
+from agents.engines.base import Engine
+from agents.policy import Policy
+from agents.rollout import Given
+from agents.seeds import mixed_seed
+from agents.trajectory import Trajectory, by_task
+from amft_mm.config.settings import EnvPart, dealt, parts_of, world_of
+from amft_mm.data.rollouts import Guided, Played, RolloutWorker, credited, play_settings
+from amft_mm.learning.learner import Example
+from amft_mm.methods.guidance.base import Group, Guidance, Place, success_rate
+from amft_mm.runs.processes import ProcessGroup
+
+HELDOUT_SEED = 2**29
+"""Added to the run's seed where something is drawn that no step trains on."""
+UNGUIDED = Guidance()
+
+
+class Sources:
+    def __init__(
+        self, config: DictConfig, policy: Policy, engine: Engine, processes: ProcessGroup
+    ) -> None:
+        self._seed, self._tasks, self._group = config.seed, config.train.tasks, config.train.group
+        if config.method.rival:  # which explores the same ones: as many rollouts as without it
+            self._tasks = max(1, self._tasks // 2)
+        settings = play_settings(config)
+        self._policy, self._processes, self._limits = policy, processes, settings.limits
+        self.parts = parts_of(config.env)
+        self._shares = [part.share for part in self.parts]
+        self._demonstrations = (
+            [demonstrations_of(config, part) for part in self.parts] if config.demos.folder else []
+        )
+        self._workers = [
+            RolloutWorker(world_of(part.env), policy, engine, settings, processes)
+            for part in self.parts
+        ]
+
+    def rollouts(
+        self, step: int, guided_by: Guidance = UNGUIDED, done: float = 0.0
+    ) -> tuple[list[Group], dict[str, Any]]:
+        """Those of this process by task instance, and figures. `done`: the share of the run's steps."""
+        groups: list[Group] = []
+        row: dict[str, Any] = {}
+        figures: list[dict[str, float]] = []
+        counts = dealt(self._tasks, self._shares, step)
+        for number, (part, tasks) in enumerate(zip(self.parts, counts, strict=True)):
+            if not tasks:
+                continue
+            places = self._places(number, step, tasks) if guided_by.shown else None
+            played = self._play(number, step, tasks, guided_by, done, places)
+            for task, members in by_task(t for one in played for t in one.mine).items():
+                # Tasks are told apart by their number, over all environments.
+                own = [replace(t, task=task + number * self._tasks) for t in members]
+                groups.append(((number, -1 if places is None else places[task]), own))
+            metrics = together([one.metrics for one in played])
+            figures.append(metrics)
+            if len(self.parts) > 1 and "success" in metrics:
+                row[f"rollout/{part.name}/success"] = metrics["success"]
+        row |= {f"rollout/{k}": v for k, v in together(figures).items() if k != "generated"}
+        row["tokens/generated"] = sum(f["generated"] for f in figures)
+        return groups, row
+
+    def _play(
+        self,
+        number: int,
+        step: int,
+        tasks: int,
+        guided_by: Guidance,
+        done: float,
+        places: list[int] | None,
+    ) -> list[Played]:
+        """An environment's episodes of a step, round by round."""
+        worker, rounds = self._workers[number], guided_by.rounds(self._group)
+        if places is None:
+            return [worker.play(self._seed, step, tasks, self._group)]
+        rows = [self._demonstrations[number][place] for place in places]
+        for row in rows:
+            if row.world != worker.world.id:
+                raise ValueError(
+                    f"this method explores the task instances of its demonstrations, but {row.name} is of "
+                    f"{row.world or 'no world'}, not of {worker.world.id}"
+                )
+        played: list[Played] = []
+        for round_, size in enumerate(rounds):
+            first, groups = sum(rounds[:round_]), by_task(t for one in played for t in one.mine)
+            given: dict[tuple[int, int], Given] = {}
+            for task in self._processes.mine(range(tasks)):
+                rng = np.random.default_rng([self._seed, step, number, task, round_])
+                won = success_rate(groups.get(task, [])) or 0.0
+                for k, share in enumerate(guided_by.shares(round_, size, done, won, rng)):
+                    if share > 0:
+                        given[task, first + k] = beginning(rows[task], share, self._policy)
+            guided = Guided(tuple(row.seed for row in rows), given, first)
+            played.append(worker.play(self._seed, step, tasks, size, guided=guided))
+        return played
+
+    def _places(self, number: int, step: int, count: int) -> list[int]:
+        self._need_demonstrations(step)
+        return self._demonstrations[number].places(self._seed, step, count)
+
+    def examples_at(self, places: Sequence[Place]) -> list[Example]:
+        return self._examples(self._demonstrations[part][row] for part, row in places)
+
+    def demonstrations(self, step: int, count: int, only: str | None = None) -> list[Example]:
+        """Of one environment, if `only` names it."""
+        self._need_demonstrations(step)
+        counts = self._dealt(count, step, only)
+        rows = [
+            row
+            for demonstrations, wanted in zip(self._demonstrations, counts, strict=True)
+            for row in demonstrations.batch(self._seed, step, wanted)
+        ]
+        return self._examples(self._processes.mine(rows))
+
+    def heldout_rollouts(self, step: int, tasks: int, only: str | None = None) -> list[Example]:
+        """Of the training split, by seeds that no step draws; credited with return less the mean."""
+        examples: list[Example] = []
+        for worker, count in zip(self._workers, self._dealt(tasks, step, only), strict=True):
+            if count:
+                played = worker.play(HELDOUT_SEED + self._seed, step, count, self._group)
+                examples += credited(played.mine, {"credit": "episode", "baseline": "mean"})
+        return examples
+
+    def heldout_demonstrations(
+        self, step: int, count: int, only: str | None = None
+    ) -> list[Example]:
+        """The expert's episodes of seeds that no step draws."""
+        workers = [
+            worker
+            for worker, number in zip(self._workers, self._dealt(count, step, only), strict=True)
+            for _ in range(number)
+        ]
+        wanted = [(worker, mixed_seed(HELDOUT_SEED, step, k)) for k, worker in enumerate(workers)]
+        return self._examples(
+            worker.demonstrate(seed) for worker, seed in self._processes.mine(wanted)
+        )
+
+    def expert_of(self, trajectory: Trajectory) -> Example | None:
+        """The expert's episode of the task instance of a rollout."""
+        worker = self._workers[self._number(trajectory)]
+        return next(iter(self._examples([worker.demonstrate(trajectory.seed)])), None)
+
+    def _need_demonstrations(self, step: int) -> None:
+        if not self._demonstrations:
+            raise ValueError(
+                f"step {step} wants demonstrations, and demos.n=0: with method=grpo (or another that "
+                "explores alone) and train.warmup_steps=0 none are needed"
+            )
+
+    def env_of(self, trajectory: Trajectory) -> str:
+        return self.parts[self._number(trajectory)].name
+
+    def _number(self, trajectory: Trajectory) -> int:
+        return trajectory.task // self._tasks
+
+    def _dealt(self, count: int, step: int, only: str | None) -> list[int]:
+        counts = dealt(count, self._shares, step)
+        wanted = [only in (None, part.name) for part in self.parts]
+        return [number if here else 0 for number, here in zip(counts, wanted, strict=True)]
+
+    def _examples(self, rows: Iterable[Demonstration | None]) -> list[Example]:
+        """What can be imitated: conversations in which the limits leave an answer."""
+        conversations = (row.conversation(self._policy, self._limits) for row in rows if row)
+        return [Example(conversation) for conversation in conversations if conversation.answers]
+
+    def close(self) -> None:
+        for worker in self._workers:
+            worker.close()
+
+
+def demonstrations_of(config: DictConfig, part: EnvPart) -> Demonstrations:
+    """Those of an environment: in a folder of its name, or in the one folder that there is."""
+    own = Path(config.demos.folder) / part.name
+    return Demonstrations(own if own.is_dir() else config.demos.folder)
+
+
+def beginning(row: Demonstration, share: float, policy: Policy) -> Given:
+    """The first `share` of a demonstration's tokens: whole answers, then a part of one. A slip is never
+    given in part: what ends it is not imitated."""
+    written = [policy.chat_format.answer(answer) for answer in row.answers]
+    left = int(share * sum(map(len, written)) + 1e-9)
+    whole = 0
+    while whole < len(written) and left >= len(written[whole]):
+        left -= len(written[whole])
+        whole += 1
+    begun = written[whole][:left] if whole < len(written) and whole not in row.slips else []
+    learnt = tuple(number not in row.slips for number in range(whole))
+    return Given(tuple(row.answers[:whole]), learnt, tuple(begun))
+
+
+def together(figures: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Figures of several environments: counts add up, shares and means by numbers of episodes."""
+    counts = ("episodes", "failed", "generated")
+    out: dict[str, float] = {name: sum(f[name] for f in figures) for name in counts}
+    for name in sorted({key for f in figures for key in f} - set(counts)):
+        if name.startswith("failure/"):
+            out[name] = sum(f.get(name, 0) for f in figures)
+        else:
+            weights = [f["episodes"] for f in figures]
+            parts = (f.get(name, 0.0) * w for f, w in zip(figures, weights, strict=True))
+            out[name] = sum(parts) / sum(weights)
+    return out

@@ -1,0 +1,1 @@
+"""How well an agent does on every split, and how surely."""

@@ -1,0 +1,175 @@
+"""Evaluation: every split of a world, greedily or by sampling, with intervals and verdicts.
+
+    Evaluator(config, policy, engine, processes).evaluate()   -> eval/<split>/success, .../low, .../high, ...
+
+Task instances are those of the split and of a seed that training never draws by, the same at each
+evaluation, so that figures compare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig
+
+from agents.engines.base import GREEDY, Engine, Sampling
+from agents.policy import Policy
+from agents.trajectory import Trajectory, by_task
+from agents.worlds import World
+from amft_mm.config.settings import EnvPart, parts_of, world_of
+from amft_mm.data.rollouts import Played, RolloutWorker, play_settings
+from amft_mm.evaluation.intervals import pass_at, wilson
+from amft_mm.runs.episodes import Recorder
+from amft_mm.runs.processes import ProcessGroup
+
+SEED = 2**30
+"""Added to the evaluation's own seed; training's are below."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """A split of one of the run's environments. `label` is how it is named in figures."""
+
+    label: str
+    env: DictConfig
+    name: str | None
+
+    def check(self) -> None:
+        """What is not there is told now, not after the training."""
+        try:
+            self.world().make().close()
+        except ValueError as error:
+            raise ValueError(
+                f"the split {self.label} of env.splits can not be played: {error}"
+            ) from None
+
+    def world(self) -> World:
+        return world_of(self.env, **({} if self.name is None else {"split": self.name}))
+
+
+def splits_of(env: DictConfig) -> list[Split]:
+    """What an environment, or each of a mix, is evaluated on."""
+    parts = parts_of(env)
+    return [
+        _split(part, name, len(parts) > 1)
+        for part in parts
+        for name in list(part.env.get("splits") or []) or [None]
+    ]
+
+
+def chosen_splits(env: DictConfig, labels: Sequence[str] | None) -> list[Split]:
+    """Those of these labels; what is trained on can be asked for too. None is each part's first."""
+    known, parts = splits_of(env), parts_of(env)
+    if labels is None:
+        return list({split.env.name: split for split in reversed(known)}.values())[::-1]
+    trained = [_split(p, p.env.split, len(parts) > 1) for p in parts if "split" in p.env]
+    found = {split.label: split for split in [*trained, *known]}
+    missing = [label for label in labels if label not in found]
+    if missing or not labels:
+        raise ValueError(f"eval.splits={list(labels)}: there are {', '.join(found)}")
+    return [found[label] for label in labels]
+
+
+def _split(part: EnvPart, name: str | None, several: bool) -> Split:
+    label = name or "all"
+    return Split(f"{part.name}/{label}" if several else label, part.env, name)
+
+
+class Evaluator:
+    def __init__(
+        self, config: DictConfig, policy: Policy, engine: Engine, processes: ProcessGroup
+    ) -> None:
+        self._config, self._policy, self._engine, self._processes = (
+            config,
+            policy,
+            engine,
+            processes,
+        )
+        self._all = splits_of(config.env)
+        self._between = chosen_splits(config.env, config.eval.splits)
+        for split in {s.label: s for s in [*self._all, *self._between]}.values():
+            split.check()
+        self._workers: dict[str, RolloutWorker] = {}
+        self._last: list[tuple[Split, Played]] = []
+
+    def evaluate(self, *, last: bool = True) -> dict[str, Any]:
+        """All splits at the end; those of `eval.splits`, or the first of each environment, before."""
+        row: dict[str, Any] = {}
+        self._last = []
+        for split in self._all if last else self._between:
+            played = self._play(split, self._config.eval.episodes)
+            row |= self._figures(split.label, played)
+            self._last.append((split, played))
+        return row
+
+    def keep(self, recorder: Recorder, step: int, count: int) -> None:
+        """The first episodes of each split of the last evaluation."""
+        for split, played in self._last:
+            recorder.keep("evaluation", step, split.label, played.mine[:count], split.world())
+
+    def score(self, found: dict[str, Any]) -> float:
+        """What tells the best checkpoint: success on what is evaluated while training."""
+        shares = [found.get(f"eval/{split.label}/success") for split in self._between]
+        known = [share for share in shares if share is not None]
+        return float(np.mean(known)) if known else 0.0
+
+    def _play(self, split: Split, episodes: int) -> Played:
+        config, settings = self._config.eval, play_settings(self._config)
+        if split.label not in self._workers:
+            self._workers[split.label] = RolloutWorker(
+                split.world(), self._policy, self._engine, settings, self._processes
+            )
+        sampling = GREEDY if config.tries == 1 else Sampling(config.temperature)
+        return self._workers[split.label].play(
+            SEED + config.seed, 0, episodes, config.tries, sampling
+        )
+
+    def _figures(self, split: str, played: Played) -> dict[str, Any]:
+        metrics, tries = played.metrics, int(self._config.eval.tries)
+        count = int(metrics["episodes"] - metrics["failed"])
+        share = metrics.get("success", 0.0)
+        low, high = wilson(round(share * count), count)
+        row = {
+            "success": share,
+            "low": low,
+            "high": high,
+            "return": metrics.get("return", 0.0),
+            "turns": metrics.get("turns", 0.0),
+            "failed": metrics["failed"],
+        }
+        row |= {k: v for k, v in metrics.items() if k.startswith(("verdict/", "stop/"))}
+        if tries > 1:
+            groups = self._processes.gather(_tries(played.mine))
+            for k in sorted({1, tries}):
+                row[f"pass@{k}"] = float(np.mean([pass_at(k, n, right) for n, right in groups]))
+        return {f"eval/{split}/{name}": value for name, value in row.items()}
+
+    def summary(self, weights: str, found: dict[str, Any]) -> dict[str, Any]:
+        config = self._config.eval
+        return {
+            "weights": weights,
+            "splits": [split.label for split, _ in self._last],
+            "episodes": config.episodes,
+            "tries": config.tries,
+            "seed": config.seed,
+            **found,
+        }
+
+    def instances(self) -> dict[str, list[float | None]]:
+        """How each task instance of the last evaluation fared, by split; None where its episodes failed.
+        They are the same for all weights, so that two evaluations can be compared one by one."""
+        asked = range(self._config.eval.episodes)
+        return {split.label: [played.fared.get(i) for i in asked] for split, played in self._last}
+
+    def close(self) -> None:
+        for worker in self._workers.values():
+            worker.close()
+
+
+def _tries(trajectories: list[Trajectory]) -> list[tuple[int, int]]:
+    """(tries that did not fail, successes) of each task instance."""
+    tries = by_task(t for t in trajectories if not t.failed).values()
+    return [(len(members), sum(t.success for t in members)) for members in tries]

@@ -1,0 +1,1 @@
+"""The mathematics of a step: tokens, gradients, credit, and the optimizer's step on a mix."""

@@ -1,0 +1,230 @@
+"""One optimizer step on a mix of two gradients, and how its result moves with the mix.
+
+    mixed = MixedStep(optimizer, max_norm=1.0)
+    exploration_loss.backward(); mixed.take_exploration()
+    imitation_loss.backward();   mixed.mix(mu)
+    mixed.step()                       clips, steps, and leaves z = d theta' / d mu
+    mixed.along()                      <gradient that is in .grad now, z>
+
+With d = g_S - g_R, g = (1 - mu) g_R + mu g_S, N = |g| and the clipping threshold C:
+
+    d g~ / d mu = d                              if N <= C
+                = (C / N) (d - g (g . d) / N^2)  otherwise
+    d theta' / d g~ = -lr [ (1 - b1) / ((1 - b1^t) (sqrt(v^) + eps))
+                            - m^ (1 - b2) g~ / ((1 - b2^t) sqrt(v^) (sqrt(v^) + eps)^2) ]
+
+for AdamW, elementwise; decoupled weight decay drops out. Over several steps z <- rho z + the above: a
+longer view without Hessians. With `plain`, z pretends that the step was plain descent, d theta' / d g~ = -lr:
+what an ablation leaves out. Everything is done in place: one extra copy of the trainable parameters
+while two gradients are held, and one that holds z.
+
+A step may be made of several parts, each with a mu of its own: every `mix(mu, part=NAME)` adds to the
+step's gradient, and has its own d and z (one copy more of each).
+
+At the first step of a fresh optimizer Adam is a sign, and the derivative is nearly 0 whatever the mix
+is worth: carry the warm-up's state over before learning mu.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from amft_mm.learning.gradients import Gradients, Tensors, between, norm_of, total
+
+WHOLE = "whole"
+"""The part that a step is made of where there is only one."""
+
+
+@dataclass(frozen=True)
+class StepReport:
+    norm: float
+    """Of the mixed gradient, before clipping."""
+    finite: bool
+    """False where the step was left out, since its gradient was not finite."""
+
+
+class MixedStep:
+    """Around a torch.optim.AdamW; see the module's docstring."""
+
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        max_norm: float | None = None,
+        rho: float = 0.0,
+        *,
+        plain: bool = False,
+    ) -> None:
+        if type(optimizer) is not torch.optim.AdamW:
+            raise TypeError(
+                f"the derivative of a step is known for torch.optim.AdamW, not for "
+                f"{type(optimizer).__name__}"
+            )
+        for group in optimizer.param_groups:
+            if group["amsgrad"] or group["maximize"]:
+                raise ValueError("AdamW with amsgrad or maximize has another derivative")
+        if max_norm is not None and not max_norm > 0:
+            raise ValueError(f"max_norm={max_norm} must be above 0, or None for no clipping")
+        if not 0 <= rho < 1:
+            raise ValueError(f"rho={rho} must be from 0 up to, but not, 1")
+        self.optimizer, self.max_norm, self.rho, self.plain = optimizer, max_norm, rho, plain
+        self._exploration: Tensors = {}
+        self._mixed: Tensors = {}
+        self._differences: dict[str, Tensors] = {}
+        self.z: dict[str, Tensors] = {}
+
+    def take_exploration(self) -> None:
+        """The gradients that are in .grad are those of exploration; .grad is empty afterwards."""
+        self._exploration = self._taken()
+
+    @torch.no_grad()
+    def along(self, part: str = WHOLE) -> float:
+        """The product of a part's z with the gradients that are in .grad now."""
+        z = self.z.get(part, {})
+        return total(
+            (parameter.grad * z[parameter]).sum()
+            for parameter in self._parameters()
+            if parameter.grad is not None and parameter in z
+        )
+
+    def z_norm(self, part: str = WHOLE) -> float:
+        return norm_of(self.z.get(part, {}))
+
+    def exploration_norm(self) -> float:
+        """Of the gradients that `take_exploration` holds."""
+        return norm_of(self._exploration)
+
+    @torch.no_grad()
+    def gradients(self, scale: float = 1.0) -> Gradients:
+        """What there is to mix: exploration as it was taken, imitation in .grad, times `scale`."""
+        imitated = {p: p.grad for p in self._parameters() if p.grad is not None}
+        return between(self._exploration, imitated, scale)
+
+    @torch.no_grad()
+    def mix(
+        self,
+        mu: float,
+        scale: float = 1.0,
+        *,
+        learn: bool = True,
+        part: str = WHOLE,
+        weight: float = 1.0,
+    ) -> Gradients:
+        """Adds weight ((1 - mu) g_R + mu scale g_S) to the step's gradient, with g_S in .grad, which is
+        empty afterwards. `scale` equalises the norms; it is taken as given. Without `learn`, no z."""
+        explored, imitated = self._exploration, self._taken()
+        self._exploration = {}
+        found = between(explored, imitated)
+        learn = learn and math.isfinite(found.exploration_norm + found.imitation_norm)
+        differences = self._differences.setdefault(part, {}) if learn else {}
+        for parameter in self._parameters():
+            r, s = explored.pop(parameter, None), imitated.pop(parameter, None)
+            if r is None and s is None:
+                continue
+            r = torch.zeros_like(parameter) if r is None else r
+            s = torch.zeros_like(parameter) if s is None else s
+            if mu == 0.0:  # to the bit, and whatever the other one holds
+                mixed = r.clone() if learn else r
+                difference = r.neg_().add_(s, alpha=scale) if learn else r
+            else:
+                mixed = s.mul_(scale)
+                difference = r.neg_().add_(s)
+                if mu != 1.0:
+                    mixed.sub_(difference, alpha=1 - mu)
+            if weight != 1.0:
+                mixed.mul_(weight)
+            before = self._mixed.get(parameter)
+            self._mixed[parameter] = mixed if before is None else before.add_(mixed)
+            if learn:
+                differences[parameter] = difference if weight == 1.0 else difference.mul_(weight)
+        return found
+
+    @torch.no_grad()
+    def step(self) -> StepReport:
+        """One step on what was mixed. Where that is not finite, everything stays as it was."""
+        norm = norm_of(self._mixed)
+        mixed, self._mixed = self._mixed, {}
+        differences, self._differences = self._differences, {}
+        if not math.isfinite(norm):
+            return StepReport(norm, finite=False)
+        if self.max_norm is not None and norm > self.max_norm:
+            self._clip(mixed, differences, norm)
+        for parameter, gradient in mixed.items():
+            parameter.grad = gradient
+        self.optimizer.step()
+        self._differentiate(differences)
+        for parameter in mixed:
+            parameter.grad = None
+        return StepReport(norm, finite=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        order = {parameter: i for i, parameter in enumerate(self._parameters())}
+        return {
+            "z": {part: {order[p]: value for p, value in z.items()} for part, z in self.z.items()}
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        order = list(self._parameters())
+        self.z = {
+            part: {order[i]: value.to(order[i].device) for i, value in z.items()}
+            for part, z in state["z"].items()
+        }
+
+    def _parameters(self) -> Iterator[torch.Tensor]:
+        for group in self.optimizer.param_groups:
+            yield from group["params"]
+
+    def _taken(self) -> Tensors:
+        """What is in .grad, which is empty afterwards."""
+        found: Tensors = {}
+        for parameter in self._parameters():
+            if parameter.grad is not None:
+                found[parameter], parameter.grad = parameter.grad, None
+        return found
+
+    def _clip(self, mixed: Tensors, differences: dict[str, Tensors], norm: float) -> None:
+        """Clips what was mixed to `max_norm`, and turns each d into d g~ / d mu."""
+        assert self.max_norm is not None
+        factor = self.max_norm / norm
+        for of_part in differences.values():
+            inner = total((mixed[p] * d).sum() for p, d in of_part.items())
+            for parameter, d in of_part.items():
+                d.sub_(mixed[parameter], alpha=inner / norm**2).mul_(factor)
+        for gradient in mixed.values():
+            gradient.mul_(factor)
+
+    def _differentiate(self, differences: dict[str, Tensors]) -> None:
+        """Turns each d g~ / d mu into d theta' / d mu, and adds it to its z."""
+        for group in self.optimizer.param_groups:
+            for parameter in group["params"]:
+                having = [part for part, of_part in differences.items() if parameter in of_part]
+                if not having:
+                    continue
+                factor = self._slope(parameter, group)
+                for part in having:
+                    d, z = differences[part][parameter].mul_(factor), self.z.setdefault(part, {})
+                    if self.rho and parameter in z:
+                        z[parameter].mul_(self.rho).add_(d)
+                    else:
+                        z[parameter] = d
+
+    def _slope(self, parameter: torch.Tensor, group: dict[str, Any]) -> torch.Tensor | float:
+        """d theta' / d g~ of the step that was just made."""
+        if self.plain:
+            return -float(group["lr"])
+        state, gradient = self.optimizer.state[parameter], parameter.grad
+        b1, b2 = group["betas"]
+        steps = float(state["step"])
+        left1, left2 = 1 - b1**steps, 1 - b2**steps
+        root = (state["exp_avg_sq"] / left2).sqrt_()
+        bottom = root + group["eps"]
+        # Where v is 0 so are m and g~: the second term is 0 there.
+        second = state["exp_avg"] * gradient
+        second.mul_((1 - b2) / (left1 * left2))
+        second.div_(root.clamp_(min=torch.finfo(root.dtype).tiny)).div_(bottom).div_(bottom)
+        factor = bottom.reciprocal_().mul_((1 - b1) / left1).sub_(second)
+        return factor.mul_(-float(group["lr"]))

@@ -1,0 +1,78 @@
+"""Staying near other weights: a KL penalty to the policy as it was when exploration began.
+
+    k3 = exp(log ref - log pi) - (log ref - log pi) - 1      (http://joschu.net/blog/kl-approx.html)
+
+an unbiased estimate of KL(pi || ref) on the policy's own samples, never negative. With LoRA the
+reference is the model without its adapter; else a frozen copy.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+
+from agents.conversation import Conversation
+from agents.files import whole_file
+from agents.policy import Measure, Policy, Scores
+from amft_mm.learning.tokens import Loss, Tokens, Totals
+
+
+def with_kl(loss: Loss, coefficient: float) -> Loss:
+    """The loss plus the penalty, a mean over all tokens."""
+
+    def penalised(tokens: Tokens, totals: Totals) -> torch.Tensor:
+        if tokens.reference_log_probs is None:
+            raise ValueError("a KL penalty needs the reference's log-probabilities")
+        apart = tokens.reference_log_probs - tokens.log_probs
+        k3 = apart.exp() - apart - 1
+        return loss(tokens, totals) + coefficient * k3.sum() * totals.per_token
+
+    return penalised
+
+
+class Reference:
+    """Log-probabilities of the chosen tokens under the reference."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._frozen: Policy | None = None
+
+    def freeze(self, path: Path, *, write: bool) -> None:
+        """From now on the present weights are the reference; with LoRA the model below it is. They
+        are kept at `path`, where a run that goes on finds them."""
+        if hasattr(self._policy.model, "disable_adapter"):
+            return
+        frozen = copy.copy(self._policy)
+        frozen.model = copy.deepcopy(self._policy.model).requires_grad_(False).eval()
+        if path.exists():
+            frozen.model.load_state_dict(torch.load(path, weights_only=True), strict=False)
+        elif write:
+            with whole_file(path) as unfinished:
+                torch.save(frozen.model.state_dict(), unfinished)
+        self._frozen = frozen
+
+    def __call__(self, conversations: Sequence[Conversation]) -> torch.Tensor:
+        return self._scores(conversations).log_probs
+
+    def divergence(self, conversations: Sequence[Conversation]) -> Measure:
+        """KL(ref || pi) of each distribution from which a token was chosen."""
+        hidden = self._scores(conversations).hidden
+        head = (self._frozen or self._policy).plain_model.lm_head
+
+        def measure(log_probs: torch.Tensor, where: slice) -> torch.Tensor:
+            with torch.no_grad():
+                reference = F.log_softmax(head(hidden[where]).float(), dim=-1)
+            return (reference.exp() * (reference - log_probs)).sum(-1)
+
+        return measure
+
+    @torch.no_grad()
+    def _scores(self, conversations: Sequence[Conversation]) -> Scores:
+        if self._frozen is not None:
+            return self._frozen.score(conversations)
+        with self._policy.model.disable_adapter():
+            return self._policy.score(conversations)

@@ -1,0 +1,86 @@
+"""amft: mu is learnt by climbing the utility, with the noise of the climb held in check.
+
+    s = cos(grad U, z)                              free of scales
+    e <- EMA of s, v <- EMA of (s - e)^2            over about 1 / (1 - beta) looks
+    logit(mu) <- logit(mu) + rate e / sqrt(e^2 + v)     where |e| > doubt sqrt(v / n)
+
+with n the number of looks that the averages amount to: mu moves by how sure the looks are of a
+direction, by `rate` at most, and holds while they contradict each other or are fewer than `patience`.
+Where a step says nothing (every episode failed alike) it does not move either.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from amft_mm.methods.balance.base import Signal, share
+
+
+class AMFT:
+    learns = True
+
+    def __init__(
+        self,
+        steps: int,
+        start: float = 0.5,
+        rate: float = 0.15,
+        beta: float = 0.8,
+        doubt: float = 1.0,
+        patience: int = 3,
+        lowest: float = 0.02,
+        highest: float = 0.98,
+    ) -> None:
+        if not 0 <= beta < 1:
+            raise ValueError(f"balance: beta={beta} must be from 0 up to, but not, 1")
+        self._logit = _logit(min(max(share("start", start), lowest), highest))
+        self._rate, self._beta, self._doubt, self._patience = rate, beta, doubt, patience
+        self._bounds = _logit(share("lowest", lowest)), _logit(share("highest", highest))
+        self._mean = self._square = self._weight = 0.0
+        self._looks = 0
+
+    def mu(self, step: int) -> float:
+        return 1 / (1 + math.exp(-self._logit))
+
+    def update(self, seen: Signal) -> dict[str, float]:
+        signal = seen.cosine
+        if signal is None:
+            return {}
+        keep = self._beta
+        self._looks += 1
+        self._mean = keep * self._mean + (1 - keep) * signal
+        self._square = keep * self._square + (1 - keep) * signal**2
+        self._weight = keep * self._weight + (1 - keep)
+        mean, square = self._mean / self._weight, self._square / self._weight
+        spread = math.sqrt(max(square - mean**2, 0.0))
+        looks = self._weight * (1 + keep) / (1 - keep)  # that the averages amount to
+        error = spread / math.sqrt(looks)
+        moved = 0.0
+        if self._looks >= self._patience and abs(mean) > self._doubt * error:
+            moved = self._rate * mean / math.sqrt(square)
+            low, high = self._bounds
+            self._logit = min(high, max(low, self._logit + moved))
+        return {
+            "meta/cosine": signal,
+            "meta/cosine_mean": mean,
+            "meta/cosine_error": error,
+            "meta/moved": moved,
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "logit": self._logit,
+            "mean": self._mean,
+            "square": self._square,
+            "weight": self._weight,
+            "looks": self._looks,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._logit = state["logit"]
+        self._mean, self._square = state["mean"], state["square"]
+        self._weight, self._looks = state["weight"], state["looks"]
+
+
+def _logit(share_: float) -> float:
+    return math.log(share_ / (1 - share_))

@@ -1,0 +1,60 @@
+"""amft_paper: AMFT as published, with the sign that climbs the utility and nothing else changed.
+
+    mu <- clip(mu + eta_mu dU/dmu + eta_h (H* - H), lowest, highest)      every `every` steps
+
+H* is the mean token entropy when the warm-up has ended. The published text and formula disagree on the
+entropy term's sign: `entropy_sign=1` is the formula's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amft_mm.methods.balance.base import Signal, share
+
+
+class AMFTPaper:
+    learns = True
+
+    def __init__(
+        self,
+        steps: int,
+        start: float = 0.5,
+        eta_mu: float = 1e-4,
+        eta_h: float = 5e-4,
+        every: int = 20,
+        lowest: float = 0.05,
+        highest: float = 0.95,
+        entropy_sign: int = 1,
+    ) -> None:
+        if entropy_sign not in (-1, 1):
+            raise ValueError(f"balance: entropy_sign={entropy_sign} must be 1 or -1")
+        if every < 1:
+            raise ValueError(f"balance: every={every} must be at least 1")
+        self._mu = share("start", start)
+        self._eta_mu, self._eta_h, self._every = eta_mu, eta_h, every
+        self._lowest, self._highest = share("lowest", lowest), share("highest", highest)
+        self._sign = entropy_sign
+        self._target: float | None = None
+
+    def mu(self, step: int) -> float:
+        return self._mu
+
+    def update(self, seen: Signal) -> dict[str, float]:
+        if self._target is None:
+            self._target = seen.entropy
+        if seen.step == 0 or seen.step % self._every:
+            return {}
+        utility_term = self._eta_mu * (seen.product or 0.0)
+        entropy_term = 0.0
+        if seen.entropy is not None and self._target is not None:
+            entropy_term = self._sign * self._eta_h * (self._target - seen.entropy)
+        moved = self._mu + utility_term + entropy_term
+        self._mu = min(self._highest, max(self._lowest, moved))
+        return {"meta/utility_term": utility_term, "meta/entropy_term": entropy_term}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"mu": self._mu, "target": self._target}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._mu, self._target = state["mu"], state["target"]

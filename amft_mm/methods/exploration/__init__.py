@@ -1,0 +1,49 @@
+"""Exploration losses: functions of rollouts' tokens and their advantages, one a file.
+
+    loss(tokens, totals, **settings) -> scalar, to be summed over micro-batches and processes
+
+What the advantages are is the business of amft_mm/learning/credit.py. `EXPLORATION` names their files; a
+new one is a file with a `loss`, perhaps NEEDS (amft_mm/methods/objectives.py), and a line here; one outside
+the suite is named MODULE:loss.
+"""
+
+from types import ModuleType
+from typing import Any
+
+from amft_mm.config.plugins import loss_of
+from amft_mm.methods.exploration import (
+    dapo,
+    dr_grpo,
+    grpo,
+    gspo,
+    lco,
+    luffy,
+    nft,
+    ppo,
+    prefix_rft,
+    reinforce,
+    srft,
+    trapo,
+)
+
+EXPLORATION: dict[str, ModuleType] = {
+    "reinforce": reinforce,
+    "rloo": reinforce,
+    "grpo": grpo,
+    "dr_grpo": dr_grpo,
+    "dapo": dapo,
+    "gspo": gspo,
+    "ppo": ppo,
+    "nft": nft,
+    "lco": lco,
+    # These also learn from what an expert wrote in rollouts (amft_mm/methods/guidance/).
+    "luffy": luffy,
+    "srft": srft,
+    "prefix_rft": prefix_rft,
+    "trapo": trapo,
+}
+
+
+def exploration(name: str) -> Any:
+    """The module of a loss."""
+    return loss_of("exploration", name, EXPLORATION)

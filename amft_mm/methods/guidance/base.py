@@ -1,0 +1,68 @@
+"""What guides exploration by demonstrations of the very task instances that are explored.
+
+`Guidance` by itself guides nothing; a method overrides what it changes:
+
+    shown            whether the step's task instances are those of demonstrations
+    rounds, shares   how much of its demonstration is given to each member of a group to begin with
+    choose           what of a step is explored and what is imitated, and with which mu
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from agents.trajectory import Trajectory
+from amft_mm.runs.processes import ProcessGroup
+
+Place = tuple[int, int]
+"""A demonstration: number of the environment, number of the row."""
+Group = tuple[Place, list[Trajectory]]
+"""Episodes of a task instance, and the demonstration of it."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    explore: list[Trajectory]
+    imitate: list[Place] | None = None
+    """This process's; None is what the run's data has next."""
+    mu: float | None = None
+    """None is what the balance says."""
+
+
+class Guidance:
+    shown = False
+
+    def imitates(self) -> bool:
+        """Whether the step that comes imitates alone, without rollouts."""
+        return False
+
+    def rounds(self, group: int) -> list[int]:
+        """Sizes of the parts of a group that are played one after the other."""
+        return [group]
+
+    def shares(
+        self, round_: int, size: int, done: float, won: float, rng: np.random.Generator
+    ) -> list[float]:
+        """For each member of a round, the share of the demonstration that it is given. `done` is the
+        share of the run's steps that are made, `won` that of the group's episodes that succeeded."""
+        return [0.0] * size
+
+    def choose(self, groups: Sequence[Group], processes: ProcessGroup) -> Choice:
+        """From this process's groups of a step."""
+        return Choice([t for _, members in groups for t in members])
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+def success_rate(members: Sequence[Trajectory]) -> float | None:
+    """Of the episodes that did not fail; None where all did."""
+    played = [t.success for t in members if not t.failed]
+    return float(np.mean(played)) if played else None

@@ -1,0 +1,25 @@
+"""The presets of methods: what they do, what they need, where they come from."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any
+
+from omegaconf import OmegaConf
+
+NOTHING, ANY, SHOWN = "none", "any", "of what is explored"
+
+
+def methods() -> dict[str, dict[str, Any]]:
+    """The presets by name."""
+    folder = resources.files("configs") / "method"
+    files = sorted(f for f in folder.iterdir() if f.name.endswith(".yaml"))  # type: ignore[type-var]
+    texts = {f.name[:-5]: f.read_text(encoding="utf-8") for f in files}
+    return {name: dict(OmegaConf.create(text)) for name, text in texts.items()}
+
+
+def demonstrations_of(preset: dict[str, Any]) -> str:
+    """Which demonstrations a method needs once its warm-up is over."""
+    if "guidance" in preset:
+        return SHOWN
+    return NOTHING if preset["balance"]["name"] == "rl" else ANY

@@ -1,0 +1,24 @@
+"""demo_nll: U is the log-likelihood of held-out demonstrations, as in the published code.
+
+Kept for comparison: it asks for what imitates, whether or not that is rewarded.
+"""
+
+from __future__ import annotations
+
+from amft_mm.methods.imitation import sft
+from amft_mm.methods.utility.base import MOST, Look, View, look_at
+from envs.contract import whole_number
+
+
+class DemoNLL:
+    while_exploring = False
+
+    def __init__(self, every: int = 1, count: int = 8) -> None:
+        self._every = whole_number("utility.every", every, 1, MOST)
+        self._count = whole_number("utility.count", count, 1, MOST)
+
+    def look(self, view: View) -> Look | None:
+        if not view.is_due(self._every):
+            return None
+        examples = view.sources.heldout_demonstrations(view.step, self._count, view.part.only)
+        return look_at(view, examples, sft.loss)

@@ -1,0 +1,43 @@
+"""log_success: U is the mean over unseen task instances of log P(success | x).
+
+Where some of a group's episodes succeed, the gradient is the mean of grad log pi over these. Where none
+does, the expert's episode is a witness: log P(success | x) >= log pi(y* | x), and its gradient is used. So
+it asks for imitation where exploration is blind, and for exploration where it can see.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from agents.trajectory import by_task
+from amft_mm.learning.learner import Example
+from amft_mm.methods.exploration import reinforce
+from amft_mm.methods.utility.base import MOST, Look, View, look_at
+from envs.contract import whole_number
+
+
+class LogSuccess:
+    while_exploring = False
+
+    def __init__(self, every: int = 1) -> None:
+        self._every = whole_number("utility.every", every, 1, MOST)
+
+    def look(self, view: View) -> Look | None:
+        if not view.is_due(self._every):
+            return None
+        played = [t for t in view.trajectories if not t.failed and t.conversation.answers]
+        examples: list[Example] = []
+        for members in by_task(played).values():
+            won = [t for t in members if t.success]
+            for trajectory in won:
+                examples.append(_weighted(Example(trajectory.conversation), 1 / len(won)))
+            if not won:
+                witness = view.sources.expert_of(members[0])
+                if witness is not None:
+                    examples.append(_weighted(witness, 1.0))
+        found = look_at(view, examples, reinforce.loss)
+        return found if found.norm > 0 else None
+
+
+def _weighted(example: Example, weight: float) -> Example:
+    return Example(example.conversation, np.full(len(example.conversation.answers), weight))

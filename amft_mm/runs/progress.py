@@ -1,0 +1,87 @@
+"""How a run is getting on: a live line on a terminal, plain lines elsewhere, nothing if quiet."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from amft_mm.runs.curves import is_success
+
+SHOWN = {
+    "mu": "mu",
+    "success": "rollout/success",
+    "return": "rollout/return",
+    "imitation": "loss/imitation",
+    "entropy": "policy/entropy",
+    "cos": "grad/cosine",
+}
+PLAIN_EVERY = 10
+"""Steps between plain lines."""
+
+
+class Progress:
+    def __init__(self, config: DictConfig, path: Path, *, quiet: bool = False) -> None:
+        self._last = config.train.warmup_steps + config.train.steps
+        self._quiet, self._console = quiet, Console()
+        self._live: Live | None = None
+        if not quiet and sys.stdout.isatty():
+            self._live = Live(console=self._console, refresh_per_second=2)
+        self._started, self._first = time.monotonic(), None
+        self.say(f"{config.env.name}, {config.method.name}, {config.model.name} -> {path}")
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def say(self, words: str) -> None:
+        if not self._quiet:
+            self._console.print(words, highlight=False, soft_wrap=True)
+
+    def tell(self, row: dict[str, Any]) -> None:
+        if self._quiet:
+            return
+        if row["phase"] == "evaluation":
+            shares = {k: v for k, v in row.items() if is_success(k)}
+            words = (f"{k.removesuffix('/success')} {v:.1%}" for k, v in shares.items())
+            self.say("  ".join(words))
+            return
+        if self._first is None:
+            self._first = row["step"]
+        if self._live:
+            self._live.update(self._table(row))
+        elif row["step"] % PLAIN_EVERY == 0 or row["step"] in (self._first, self._last):
+            self.say(f"step {row['step']}/{self._last}  " + "  ".join(self._figures(row)))
+
+    def _figures(self, row: dict[str, Any]) -> list[str]:
+        figures = [
+            f"{name} {row[key]:.3g}" for name, key in SHOWN.items() if row.get(key) is not None
+        ]
+        tokens = row.get("tokens/generated", 0) + row.get("tokens/demo", 0)
+        figures.append(f"{tokens / max(row['time/step'], 1e-9):.0f} tokens/s")
+        done = row["step"] - (self._first or 1) + 1
+        left = (time.monotonic() - self._started) / done * (self._last - row["step"])
+        figures.append(f"{left / 60:.1f} min left")
+        return figures
+
+    def _table(self, row: dict[str, Any]) -> Table:
+        table = Table.grid(padding=(0, 2))
+        table.add_row(f"[bold]step {row['step']}/{self._last}[/bold]", *self._figures(row))
+        return table
