@@ -7,6 +7,7 @@ whose answer is complete leaves the batch at once; the others go on without it.
 
 from __future__ import annotations
 
+import inspect
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -88,6 +89,7 @@ class HFEngine:
         self._policy = policy
         self._prefill_tokens, self._max_rows = prefill_tokens, max_rows
         self._cache = RowCache()
+        self._cache_word = cache_word(policy.plain_model.model)
         self._rows: weakref.WeakKeyDictionary[Conversation, _Row] = weakref.WeakKeyDictionary()
         chat_format = policy.chat_format
         banned = sorted(chat_format.special_ids - {chat_format.stop_id})
@@ -130,7 +132,7 @@ class HFEngine:
         was_training = model.training
         model.eval()
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), self._policy.arithmetic():
                 yield
         finally:
             model.train(was_training)
@@ -355,8 +357,8 @@ class HFEngine:
         out = self._policy.plain_model.model(
             input_ids=ids,
             attention_mask=(reach <= columns[:, None, :, None]),
-            past_key_values=self._cache,
             use_cache=True,
+            **{self._cache_word: self._cache},
             **self._policy.at(positions),
             **pictures,
         )
@@ -364,3 +366,9 @@ class HFEngine:
 
     def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
         return self._policy.plain_model.lm_head(hidden).float()
+
+
+def cache_word(model: torch.nn.Module) -> str:
+    """How a transformers model calls its cache: `cache`, in versions before it was renamed `past_key_values`."""
+    words = inspect.signature(model.forward).parameters
+    return "cache" if "cache" in words else "past_key_values"
