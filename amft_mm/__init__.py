@@ -12,7 +12,7 @@ _HOME = Path(__file__).resolve().parent.parent
 
 
 def _refuse_shadows() -> None:
-    for name in ("envs", "agents", "configs"):
+    for name in ("envs", "agents"):
         spec = find_spec(name)
         found = (
             [Path(place).resolve() for place in (spec.submodule_search_locations or [])]

@@ -25,6 +25,7 @@ from amft_mm.run_folder import RunFolder, default_path
 from amft_mm.settings import EnvPart, parts_of
 from amft_mm.trackers import trackers
 from amft_mm.training import Trainer
+from envs.paths import data_folder
 
 
 def train(config: DictConfig) -> dict[str, Any]:
@@ -76,7 +77,7 @@ def record_demonstrations(config: DictConfig, part: EnvPart) -> None:
     make_demos(OmegaConf.create(own))
 
 
-@hydra.main(version_base="1.3", config_path="pkg://configs", config_name="train")
+@hydra.main(version_base="1.3", config_path=str(data_folder("configs")), config_name="train")
 def main(config: DictConfig) -> None:
     try:
         train(config)
