@@ -54,7 +54,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Fills in the parts of the navigation that are found rather than listed."""
     found: dict[str, list[Any]] = {
         "reference": [{title: _page_of(title)} for title in REFERENCE],
-        "results": [{"All": "results/README.md"}]
+        "results": [{"Overview": "results/README.md"}]
         + [
             {" / ".join(path.parts[-3:-1]): path.relative_to(ROOT).as_posix()}
             for path in sorted(ROOT.glob("results/*/**/README.md"))
