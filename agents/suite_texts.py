@@ -14,7 +14,7 @@ import envs  # noqa: F401 - makes the worlds known
 
 WORLDS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("amft/GeneralPoints-v0", {"modality": "text", "prompts": "varied", "colors": "all"}),
-    ("amft/GeneralPoints-v0", {"modality": "text", "thought": True, "face_rule": "rank"}),
+    ("amft/GeneralPoints-v0", {"modality": "text", "thought": "steps", "face_rule": "rank"}),
     ("amft/VIRL-v0", {"modality": "text", "prompts": "varied"}),
     ("amft/VIRL-v0", {"modality": "text", "city": "newyork", "actions": "relative"}),
     ("amft/VIRL-v0", {"modality": "text", "city": "helsinki", "distances": True}),
