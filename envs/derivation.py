@@ -10,7 +10,7 @@ them but the last in parentheses: one rule, with no precedence to think of.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -57,21 +57,26 @@ def derive(numbers: Iterable[int], target: int) -> Derived | None:
     return _simplest(tuple(sorted(numbers, reverse=True)), target)
 
 
+def wander(numbers: Sequence[int], rng: np.random.Generator, most: int) -> Derived:
+    """A random derivation from all the numbers; no result is above `most`, unless it cannot be helped."""
+    there = [Derived(number) for number in numbers]
+    while len(there) > 1:
+        one = there.pop(int(rng.integers(len(there))))
+        other = there.pop(int(rng.integers(len(there))))
+        ways = list(_ways(one, other, whole=True))
+        small = [way for way in ways if way.value <= most] or ways
+        there.append(small[int(rng.integers(len(small)))])
+    return there[0]
+
+
 def stray(
-    numbers: Iterable[int], target: int, rng: np.random.Generator, most: int = 100
+    numbers: Sequence[int], target: int, rng: np.random.Generator, most: int = 100
 ) -> Derived:
-    """A random derivation from all the numbers that ends elsewhere; no result is above `most`, unless
-    it cannot be helped."""
+    """A random derivation that does not end at the target."""
     while True:
-        there = [Derived(number) for number in numbers]
-        while len(there) > 1:
-            i, j = sorted(rng.choice(len(there), size=2, replace=False).tolist())
-            right, left = there.pop(j), there.pop(i)
-            ways = list(_ways(left, right, whole=True))
-            small = [way for way in ways if way.value <= most] or ways
-            there.append(small[int(rng.integers(len(small)))])
-        if there[0].value != target:
-            return there[0]
+        derived = wander(numbers, rng, most)
+        if derived.value != target:
+            return derived
 
 
 def _operand(number: Derived) -> str:
