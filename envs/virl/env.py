@@ -64,6 +64,7 @@ class VIRLEnv(World):
         split: str | None = None,
         attempts: int = 2,
         out_of_attempts: str = "end",
+        scoring: str = "suite",
         size: Sequence[int] = (448, 448),
         order: Sequence[str] = VIEW_SIDES,
         prompts: str = "fixed",
@@ -85,6 +86,8 @@ class VIRLEnv(World):
         split            default "train" for cities, "all" for data
         attempts         rail: answers allowed at each position
         out_of_attempts  rail: "end" the episode there, or "move_on" to the next position
+        scoring          rail: "suite" blames a wrong action on the instruction that was named (-1.75);
+                         by the "published" scoring it is -1 whatever was named
         size             (height, width) of the whole picture
         order            sides of the four views from top left to bottom right
         prompts          "fixed" wording, or "varied" by the seed
@@ -115,6 +118,7 @@ class VIRLEnv(World):
         self._style = _style(one_of("actions", actions, ("absolute", "relative")), split)
         self._attempts = whole_number("attempts", attempts, 1, 1000)
         self._move_on = one_of("out_of_attempts", out_of_attempts, ("end", "move_on")) == "move_on"
+        self._blame_instructions = one_of("scoring", scoring, ("suite", "published")) == "suite"
         self._order = grid.check_order(order)
         self._varied = one_of("prompts", prompts, ("fixed", "varied")) == "varied"
         self._distances = one_of("distances", distances, (False, True))
@@ -166,7 +170,11 @@ class VIRLEnv(World):
             )
         else:
             self._journey = RailJourney(
-                positions, instructions, attempts=self._attempts, move_on=self._move_on
+                positions,
+                instructions,
+                attempts=self._attempts,
+                move_on=self._move_on,
+                blame_instructions=self._blame_instructions,
             )
         asked = Asked(
             self._on_the_way.sentences,

@@ -122,14 +122,17 @@ class RailJourney:
         *,
         attempts: int,
         move_on: bool,
+        blame_instructions: bool = True,
     ) -> None:
-        """With `move_on`, running out of attempts leads to the next position and not to the end."""
+        """With `move_on`, running out of attempts leads to the next position and not to the end; without
+        `blame_instructions`, none is `wrong_instruction`."""
         self.instructions = instructions
         self.sentences = tuple(instruction.sentence for instruction in instructions)
         self._positions = positions
         self._index = 0
         self._attempts = self._left = attempts
         self._move_on = move_on
+        self._blame_instructions = blame_instructions
         self._failed = False
 
     @property
@@ -201,7 +204,7 @@ class RailJourney:
             fact = "You are at an" if at_one else "You are not at an"
             return RailVerdict.WRONG_OBSERVATION, f"{fact} intersection."
         named = answer.instruction_named(self.sentences)
-        if named not in (None, self.position.instruction):
+        if self._blame_instructions and named not in (None, self.position.instruction):
             return RailVerdict.WRONG_INSTRUCTION, "Another instruction applies here."
         if answer.action is None:
             return RailVerdict.WRONG_ACTION, f"No such action: {answer.action_words}."
