@@ -57,6 +57,8 @@ class Tokens:
     """1 for each token of an episode that succeeded, else 0."""
     success_rates: torch.Tensor | None = None
     """Of the episode's group."""
+    log_k: torch.Tensor | None = None
+    """Of the learner's probabilities to the engine's, 0 for what was given; None: nothing to compare."""
     weights: torch.Tensor | None = None
     """What each token's term counts, where the engine's probabilities are corrected for."""
     notes: dict[str, tuple[float, int]] = field(default_factory=dict)
