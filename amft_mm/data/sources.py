@@ -102,9 +102,12 @@ class Sources:
             for task in self._processes.mine(range(tasks)):
                 rng = np.random.default_rng([self._seed, step, number, task, round_])
                 won = success_rate(groups.get(task, [])) or 0.0
-                for k, share in enumerate(guided_by.shares(round_, size, done, won, rng)):
-                    if share > 0:
-                        given[task, first + k] = beginning(rows[task], share, self._policy)
+                shares = guided_by.shares(round_, size, done, won, rng)
+                for k, learnt in enumerate(guided_by.learnt(round_, size)):
+                    if shares[k] > 0:
+                        given[task, first + k] = beginning(
+                            rows[task], shares[k], self._policy, learnt=learnt
+                        )
             guided = Guided(tuple(row.seed for row in rows), given, first)
             played.append(worker.play(self._seed, step, tasks, size, guided=guided))
         return played
@@ -189,9 +192,9 @@ def demonstrations_of(config: DictConfig, part: EnvPart) -> Demonstrations:
     return Demonstrations(own if own.is_dir() else config.demos.folder)
 
 
-def beginning(row: Demonstration, share: float, policy: Policy) -> Given:
+def beginning(row: Demonstration, share: float, policy: Policy, *, learnt: bool = True) -> Given:
     """The first `share` of a demonstration's tokens: whole answers, then a part of one. A slip is never
-    given in part: what ends it is not imitated."""
+    given in part: what ends it is not imitated. Without `learnt`, nothing of it is to be learnt from."""
     written = [policy.chat_format.answer(answer) for answer in row.answers]
     left = int(share * sum(map(len, written)) + 1e-9)
     whole = 0
@@ -199,8 +202,8 @@ def beginning(row: Demonstration, share: float, policy: Policy) -> Given:
         left -= len(written[whole])
         whole += 1
     begun = written[whole][:left] if whole < len(written) and whole not in row.slips else []
-    learnt = tuple(number not in row.slips for number in range(whole))
-    return Given(tuple(row.answers[:whole]), learnt, tuple(begun))
+    whole_learnt = tuple(learnt and number not in row.slips for number in range(whole))
+    return Given(tuple(row.answers[:whole]), whole_learnt, tuple(begun), learnt or not begun)
 
 
 def together(figures: Sequence[dict[str, float]]) -> dict[str, float]:

@@ -63,7 +63,7 @@ class Example:
     def token_advantages(self) -> list[float]:
         assert self.advantages is not None
         answers = self.conversation.answers
-        lengths = [(answer.stop - answer.start) * answer.learnt for answer in answers]
+        lengths = [answer.stop - answer.first_learnt for answer in answers]
         return np.repeat(self.advantages, lengths).tolist()
 
     def old_log_probs(self) -> list[float] | None:
@@ -71,7 +71,7 @@ class Example:
         answers = [answer for answer in self.conversation.answers if answer.learnt]
         if any(len(a.log_probs) != a.stop - a.start - a.given for a in answers):
             return None
-        return [value for a in answers for value in [math.nan] * a.given + a.log_probs]
+        return [value for a in answers for value in [math.nan] * a.given_learnt + a.log_probs]
 
 
 class Critic(Protocol):
@@ -138,9 +138,11 @@ class Learner:
     ) -> LossReport:
         """Adds to .grad. A `critic` learns from the same pass, by a gradient of its own."""
         chosen = sum(int(e.conversation.chosen().sum()) for e in examples)
-        tokens, sequences = (int(n) for n in self.processes.sum(chosen, len(examples)))
-        totals = Totals(tokens, sequences)
-        total = entropy = error = given = 0.0
+        shown = sum(_given(e) for e in examples)
+        counts = self.processes.sum(chosen, len(examples), shown)
+        tokens, sequences, given = (int(n) for n in counts)
+        totals = Totals(tokens, sequences, given)
+        total = entropy = error = 0.0
         known = all(e.old_log_probs() is not None for e in examples)
         (silent,) = self.processes.sum(0.0 if known else 1.0)
         self.policy.model.train()
@@ -155,12 +157,11 @@ class Learner:
                 value.backward()
             total += float(value.detach())
             entropy += float(terms.entropies.detach().sum())
-            given += float((1 - terms.own).sum())
             if terms.old_log_probs is not None and len(terms.log_probs):
                 error = max(error, float(terms.log_ratios.detach().abs().max()))
         self.processes.share_gradients(self.parameters)
-        total, entropy, given = self.processes.sum(total, entropy, given)
-        return LossReport(total, tokens, sequences, entropy / max(tokens, 1), error, round(given))
+        total, entropy = self.processes.sum(total, entropy)
+        return LossReport(total, tokens, sequences, entropy / max(tokens, 1), error, given)
 
     def _micro_batches(
         self, examples: Sequence[Example], *, all_move: bool
@@ -213,3 +214,10 @@ class Learner:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.optimizer.load_state_dict(state["optimizer"])
         self.mixed.load_state_dict(state["mixed"])
+
+
+def _given(example: Example) -> int:
+    """Tokens of a rollout that are learnt from and that an expert wrote; demonstrations are none."""
+    if example.advantages is None:
+        return 0
+    return sum(answer.given_learnt for answer in example.conversation.answers)

@@ -18,6 +18,8 @@ class Totals:
 
     tokens: int
     sequences: int
+    given: int = 0
+    """Tokens that an expert wrote in rollouts."""
 
     @property
     def per_token(self) -> float:

@@ -5,7 +5,7 @@
     played(step, groups, row)  the step's rollouts are there; figures for its row
     explored()                 .grad holds a part's exploration gradient
     imitated(mu, scale)        .grad holds its imitation gradient, which is mixed times `scale`
-    stepped()                  the optimizer's step was made
+    stepped(choice, row)       the optimizer's step was made; figures for its row
 
 A new one is a subclass, and a line in `TrainingStep` (amft_mm/training/step.py).
 """
@@ -20,7 +20,7 @@ from amft_mm.config.settings import world_of
 from amft_mm.data.rollouts import with_wrong_rewards
 from amft_mm.data.sources import Sources
 from amft_mm.learning.value import ValueHead
-from amft_mm.methods.guidance import Group
+from amft_mm.methods.guidance import Choice, Group
 from amft_mm.runs.episodes import Recorder
 from amft_mm.training.credit import Credit
 
@@ -48,8 +48,8 @@ class Companion:
     def imitated(self, mu: float, scale: float) -> None:
         pass
 
-    def stepped(self) -> None:
-        pass
+    def stepped(self, choice: Choice, row: Row) -> Row:
+        return {}
 
     def state_dict(self) -> dict[str, Any]:
         return {}
@@ -78,8 +78,9 @@ class Criticised(Companion):
     def __init__(self, critic: ValueHead) -> None:
         self._critic = critic
 
-    def stepped(self) -> None:
+    def stepped(self, choice: Choice, row: Row) -> Row:
         self._critic.step()
+        return {}
 
     def state_dict(self) -> dict[str, Any]:
         return self._critic.state_dict()

@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ from amft_mm.methods.rival import Rival
 from amft_mm.methods.utility import Look, View, utility
 from amft_mm.runs.episodes import Recorder
 from amft_mm.runs.processes import ProcessGroup
+from amft_mm.training.afterwards import ImitatedAfterwards
 from amft_mm.training.bridge import Bridged
 from amft_mm.training.clock import Clock
 from amft_mm.training.companions import Companion, Criticised, Recording, Row, WrongRewards
@@ -58,8 +59,7 @@ class Drawn:
     """Of the run."""
     number: int
     """Of the single stage, from 0."""
-    explores: bool
-    choice: Choice = field(default_factory=lambda: Choice([]))
+    choice: Choice
 
 
 class TrainingStep:
@@ -108,9 +108,9 @@ class TrainingStep:
         drawn = self._play(step, number, row, clock)
         figures = [self._mix_part(part, drawn, clock) for part in self._parts]
         update = self.learner.mixed.step()
-        for companion in self._companions.values():
-            companion.stepped()
         row |= together(self._parts, figures) | {"grad/norm": update.norm}
+        for companion in self._companions.values():
+            row |= companion.stepped(drawn.choice, row)
         self._check(step, update.finite, row.get("loss/exploration", 0.0))
         self._engine.refresh()
         clock("time/update")
@@ -118,23 +118,21 @@ class TrainingStep:
 
     def _play(self, step: int, number: int, row: Row, clock: Clock) -> Drawn:
         """Draws task instances and plays them, where any part of the step explores."""
-        drawn = Drawn(step, number, explores=not self._guidance.imitates())
         groups: list[Group] = []
-        if drawn.explores and any(part.explores(number) for part in self._parts):
+        if any(part.explores(number) for part in self._parts):
             done = number / self._train.steps
             groups, played = self.sources.rollouts(step, self._guidance, done)
             row |= played
             for companion in self._companions.values():
                 row |= companion.played(step, groups, row)
                 clock(companion.time)
-        drawn.choice = self._guidance.choose(groups, self._processes)
-        return drawn
+        return Drawn(step, number, self._guidance.choose(groups, self._processes))
 
     def _mix_part(self, part: MixedPart, drawn: Drawn, clock: Clock) -> Row:
         """Adds to the step's gradient what a part gives; its figures."""
         row = Row()
         look = None
-        if drawn.explores and part.explores(drawn.number):
+        if part.explores(drawn.number):
             look = self._explore(part, drawn, row, clock)
         if part.balance.learns:
             row |= part.balance.update(self._signal(part, drawn, look, row))
@@ -244,6 +242,13 @@ class TrainingStep:
             joining.append(Recording(count, recorder, self.sources, self._credit))
         if isinstance(self._credit, CriticCredit):
             joining.append(Criticised(self._credit.critic))
+        if self._guidance.imitates_afterwards:
+            imitation = self._objectives.imitation
+            joining.append(
+                ImitatedAfterwards(
+                    self.learner, optimizer_settings(config), imitation, self.sources
+                )
+            )
         if config.method.rival:
             rival = Rival(policy, self.learner, **config.method.rival)
             objective = self._objectives.exploration

@@ -22,8 +22,10 @@ from amft_mm.methods.exploration import (
     ppo,
     prefix_rft,
     reinforce,
+    rl_plus,
     srft,
     trapo,
+    uft,
 )
 
 EXPLORATION: dict[str, ModuleType] = {
@@ -41,6 +43,8 @@ EXPLORATION: dict[str, ModuleType] = {
     "srft": srft,
     "prefix_rft": prefix_rft,
     "trapo": trapo,
+    "uft": uft,
+    "rl_plus": rl_plus,
 }
 
 
