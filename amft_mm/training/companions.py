@@ -17,6 +17,7 @@ from typing import Any
 
 from agents.trajectory import Trajectory
 from amft_mm.config.settings import world_of
+from amft_mm.data.overlong import with_length_penalty
 from amft_mm.data.rollouts import with_wrong_rewards
 from amft_mm.data.sources import Sources
 from amft_mm.learning.value import ValueHead
@@ -68,6 +69,19 @@ class WrongRewards(Companion):
 
     def rewarded(self, step: int, episodes: Sequence[Trajectory]) -> Sequence[Trajectory]:
         return with_wrong_rewards(episodes, self._share, self._seed, step)
+
+
+class LengthPenalty(Companion):
+    """Answers that come near their limit cost something."""
+
+    name = "length_penalty"
+
+    def __init__(self, band: float, penalty: float = 1.0) -> None:
+        self._band, self._penalty = band, penalty
+        with_length_penalty([], band=band, penalty=penalty)  # mistakes are told at once
+
+    def rewarded(self, step: int, episodes: Sequence[Trajectory]) -> Sequence[Trajectory]:
+        return with_length_penalty(episodes, band=self._band, penalty=self._penalty)
 
 
 class Criticised(Companion):

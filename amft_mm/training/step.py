@@ -25,6 +25,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from agents.engines.base import Engine
+from agents.plugins import make
 from agents.policy import Policy
 from agents.trajectory import Trajectory
 from amft_mm.config.settings import options_of
@@ -43,7 +44,14 @@ from amft_mm.runs.processes import ProcessGroup
 from amft_mm.training.afterwards import ImitatedAfterwards
 from amft_mm.training.bridge import Bridged
 from amft_mm.training.clock import Clock
-from amft_mm.training.companions import Companion, Criticised, Recording, Row, WrongRewards
+from amft_mm.training.companions import (
+    Companion,
+    Criticised,
+    LengthPenalty,
+    Recording,
+    Row,
+    WrongRewards,
+)
 from amft_mm.training.credit import Credit, CriticCredit, GroupCredit
 
 
@@ -226,17 +234,21 @@ class TrainingStep:
 
     def _credit_of(self, config: DictConfig, policy: Policy) -> Credit:
         settings: dict[str, Any] = {str(k): v for k, v in config.method.credit.items()}
+        cut = str(config.method.cut)
         if settings["credit"] != "gae":
-            return GroupCredit(settings, self._rewarded)
+            return GroupCredit(settings, self._rewarded, mask_cut=cut == "mask")
         del settings["credit"]
-        budget = self._train.micro_batch_tokens
-        return CriticCredit(ValueHead(policy, self._processes, budget, **settings), self._rewarded)
+        critic = ValueHead(policy, self._processes, self._train.micro_batch_tokens, **settings)
+        return CriticCredit(critic, self._rewarded, cut)
 
     def _join(self, config: DictConfig, policy: Policy, recorder: Recorder) -> None:
         """Those of the companions that this run has, in the order in which they are asked."""
         joining: list[Companion] = []
         if config.train.reward_noise:
             joining.append(WrongRewards(config.train.reward_noise, config.seed))
+        if config.method.overlong:
+            overlong = {"overlong": LengthPenalty}
+            joining.append(make("method", "overlong", overlong, config.method.overlong))
         if config.record.rollouts and self._processes.main:
             count = int(config.record.rollouts)
             joining.append(Recording(count, recorder, self.sources, self._credit))
