@@ -38,6 +38,8 @@ class Sources:
         self._seed, self._tasks, self._group = config.seed, config.train.tasks, config.train.group
         if config.method.rival:  # which explores the same ones: as many rollouts as without it
             self._tasks = max(1, self._tasks // 2)
+        self._resample = int(config.method.resample)
+        self._numbers = self._tasks * (1 + self._resample)  # of an environment's tasks in a step
         settings = play_settings(config)
         self._policy, self._processes, self._limits = policy, processes, settings.limits
         self.parts = parts_of(config.env)
@@ -63,17 +65,51 @@ class Sources:
                 continue
             places = self._places(number, step, tasks) if guided_by.shown else None
             played = self._play(number, step, tasks, guided_by, done, places)
-            for task, members in by_task(t for one in played for t in one.mine).items():
-                # Tasks are told apart by their number, over all environments.
-                own = [replace(t, task=task + number * self._tasks) for t in members]
-                groups.append(((number, -1 if places is None else places[task]), own))
+            own = self._groups(number, played, places)
+            if self._resample:
+                own = self._drawn_again(number, step, tasks, own, row)
+            groups += own
             metrics = together([one.metrics for one in played])
             figures.append(metrics)
             if len(self.parts) > 1 and "success" in metrics:
                 row[f"rollout/{part.name}/success"] = metrics["success"]
         row |= {f"rollout/{k}": v for k, v in together(figures).items() if k != "generated"}
-        row["tokens/generated"] = sum(f["generated"] for f in figures)
+        again = row.get("tokens/drawn_again", 0)
+        row["tokens/generated"] = sum(f["generated"] for f in figures) + again
         return groups, row
+
+    def _groups(
+        self, number: int, played: Sequence[Played], places: list[int] | None = None, first: int = 0
+    ) -> list[Group]:
+        """This process's of an environment. Tasks are told apart by their number, over all of them."""
+        groups: list[Group] = []
+        for task, members in by_task(t for one in played for t in one.mine).items():
+            told = task + first + number * self._numbers
+            place = -1 if places is None else places[task]
+            groups.append(((number, place), [replace(t, task=told) for t in members]))
+        return groups
+
+    def _drawn_again(
+        self, number: int, step: int, tasks: int, drawn: list[Group], row: dict[str, Any]
+    ) -> list[Group]:
+        """Dynamic sampling (DAPO, arXiv 2503.14476): the groups whose members differ, and new ones instead
+        of the others, until all do or `resample` rounds are over. If none does, those that were drawn."""
+        kept = [group for group in drawn if differ(group[1])]
+        extra, tokens = 0, 0.0
+        for again in range(1, self._resample + 1):
+            (found,) = self._processes.sum(len(kept))
+            missing = tasks - int(found)
+            if not missing:
+                break
+            seed = mixed_seed(self._seed, number, again, 17)
+            played = [self._workers[number].play(seed, step, missing, self._group)]
+            more = self._groups(number, played, first=again * self._tasks)
+            kept += [group for group in more if differ(group[1])]
+            extra, tokens = extra + missing, tokens + played[0].metrics["generated"]
+        row["rollout/drawn_again"] = row.get("rollout/drawn_again", 0) + extra
+        row["tokens/drawn_again"] = row.get("tokens/drawn_again", 0) + tokens
+        (found,) = self._processes.sum(len(kept))
+        return kept if found else drawn
 
     def _play(
         self,
@@ -102,9 +138,12 @@ class Sources:
             for task in self._processes.mine(range(tasks)):
                 rng = np.random.default_rng([self._seed, step, number, task, round_])
                 won = success_rate(groups.get(task, [])) or 0.0
-                for k, share in enumerate(guided_by.shares(round_, size, done, won, rng)):
-                    if share > 0:
-                        given[task, first + k] = beginning(rows[task], share, self._policy)
+                shares = guided_by.shares(round_, size, done, won, rng)
+                for k, learnt in enumerate(guided_by.learnt(round_, size)):
+                    if shares[k] > 0:
+                        given[task, first + k] = beginning(
+                            rows[task], shares[k], self._policy, learnt=learnt
+                        )
             guided = Guided(tuple(row.seed for row in rows), given, first)
             played.append(worker.play(self._seed, step, tasks, size, guided=guided))
         return played
@@ -166,7 +205,7 @@ class Sources:
         return self.parts[self._number(trajectory)].name
 
     def _number(self, trajectory: Trajectory) -> int:
-        return trajectory.task // self._tasks
+        return trajectory.task // self._numbers
 
     def _dealt(self, count: int, step: int, only: str | None) -> list[int]:
         counts = dealt(count, self._shares, step)
@@ -183,15 +222,20 @@ class Sources:
             worker.close()
 
 
+def differ(members: Sequence[Trajectory]) -> bool:
+    """Whether the episodes of a group that did not fail have different returns."""
+    return len({t.total_reward for t in members if not t.failed}) > 1
+
+
 def demonstrations_of(config: DictConfig, part: EnvPart) -> Demonstrations:
     """Those of an environment: in a folder of its name, or in the one folder that there is."""
     own = Path(config.demos.folder) / part.name
     return Demonstrations(own if own.is_dir() else config.demos.folder)
 
 
-def beginning(row: Demonstration, share: float, policy: Policy) -> Given:
+def beginning(row: Demonstration, share: float, policy: Policy, *, learnt: bool = True) -> Given:
     """The first `share` of a demonstration's tokens: whole answers, then a part of one. A slip is never
-    given in part: what ends it is not imitated."""
+    given in part: what ends it is not imitated. Without `learnt`, nothing of it is to be learnt from."""
     written = [policy.chat_format.answer(answer) for answer in row.answers]
     left = int(share * sum(map(len, written)) + 1e-9)
     whole = 0
@@ -199,8 +243,8 @@ def beginning(row: Demonstration, share: float, policy: Policy) -> Given:
         left -= len(written[whole])
         whole += 1
     begun = written[whole][:left] if whole < len(written) and whole not in row.slips else []
-    learnt = tuple(number not in row.slips for number in range(whole))
-    return Given(tuple(row.answers[:whole]), learnt, tuple(begun))
+    whole_learnt = tuple(learnt and number not in row.slips for number in range(whole))
+    return Given(tuple(row.answers[:whole]), whole_learnt, tuple(begun), learnt or not begun)
 
 
 def together(figures: Sequence[dict[str, float]]) -> dict[str, float]:

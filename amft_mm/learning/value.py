@@ -1,6 +1,6 @@
 """A value head and generalised advantage estimation over turns (credit `gae`).
 
-    delta_t = r_t + gamma V_{t+1} - V_t          V after the last turn is 0
+    delta_t = r_t + gamma V_{t+1} - V_t          V after the last turn is 0, or of the last one if it was cut
     A_t     = delta_t + gamma lambda A_{t+1}     return_t = A_t + V_t
     loss    = 1/2 max((V - return)^2, (clip(V, V_old - c, V_old + c) - return)^2), a mean over turns
 
@@ -46,9 +46,13 @@ class ValueHead:
 
     @torch.no_grad()
     def credited(
-        self, examples: Sequence[Example], rewards: Sequence[Sequence[float]]
+        self,
+        examples: Sequence[Example],
+        rewards: Sequence[Sequence[float]],
+        cut: Sequence[bool] | None = None,
     ) -> list[Example]:
-        """The examples with advantages (normed over the batch), returns and values."""
+        """The examples with advantages (normed over the batch), returns and values. `cut`: which
+        episodes would have gone on."""
         values: dict[int, np.ndarray] = {}
         places = {id(example): i for i, example in enumerate(examples)}
         for part in by_length(examples, self._budget, lambda e: e.conversation):
@@ -58,7 +62,8 @@ class ValueHead:
             for example, mine in zip(part, np.split(said, ends[:-1]), strict=True):
                 values[places[id(example)]] = mine
         advantages = [
-            gae(rewards[i], values[i], self._gamma, self._lam) for i in range(len(examples))
+            gae(rewards[i], values[i], self._gamma, self._lam, cut=bool(cut and cut[i]))
+            for i in range(len(examples))
         ]
         count, total, square = self._processes.sum(
             sum(len(a) for a in advantages),
@@ -100,9 +105,13 @@ class ValueHead:
         self._optimizer.load_state_dict(state["optimizer"])
 
 
-def gae(rewards: Sequence[float], values: np.ndarray, gamma: float, lam: float) -> np.ndarray:
+def gae(
+    rewards: Sequence[float], values: np.ndarray, gamma: float, lam: float, *, cut: bool = False
+) -> np.ndarray:
+    """With `cut`, the episode would have gone on: what would have come is taken to be worth what
+    the last state seen is."""
     advantages = np.zeros(len(rewards))
-    later = next_value = 0.0
+    later, next_value = 0.0, float(values[-1]) if cut and len(values) else 0.0
     for turn in reversed(range(len(rewards))):
         delta = rewards[turn] + gamma * next_value - values[turn]
         later = delta + gamma * lam * later

@@ -7,24 +7,29 @@ What combines with what is told as a table in docs/architecture.md.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 
 from omegaconf import DictConfig
 
 from amft_mm.config.settings import parts_of
+from amft_mm.learning.credit import check
 from amft_mm.methods.parts import mixed_parts
+from envs.contract import one_of, whole_number
 
 
 def refuse_contradictions(config: DictConfig) -> None:
-    for check in (
+    for refused in (
         _guided,
         _rivalled,
+        _credited,
+        _drawn_again,
         _without_exploration,
         _without_learning,
         _demonstrated,
         _mixed,
     ):
-        for problem in check(config):
+        for problem in refused(config):
             raise ValueError(problem)
 
 
@@ -47,6 +52,33 @@ def _rivalled(config: DictConfig) -> Iterator[str]:
         yield "method.rival trains all weights, beside an adapter of its own: model.lora=null"
 
 
+def _credited(config: DictConfig) -> Iterator[str]:
+    method, settings = config.method, {str(k): v for k, v in config.method.credit.items()}
+    one_of("method.cut", method.cut, ("learn", "mask", "bootstrap"))
+    if settings["credit"] == "gae":
+        return
+    known = inspect.signature(check).parameters
+    for unknown in settings.keys() - known.keys():
+        yield f"method.credit.{unknown}: there is no such setting. There are: {', '.join(known)}"
+        return
+    check(**settings)
+    if method.cut == "bootstrap":
+        yield (
+            f"method.cut=bootstrap asks a critic, and method.credit.credit={settings['credit']} has none: "
+            "use method.cut=mask, or method=ppo"
+        )
+
+
+def _drawn_again(config: DictConfig) -> Iterator[str]:
+    method = config.method
+    whole_number("method.resample", method.resample, 0, 1000)
+    if method.resample and (_guides(config) or method.rival or _noise(config)):
+        yield (
+            f"method.resample={method.resample} goes neither with guidance, which needs the groups that "
+            "fail, nor with method.rival, nor with train.reward_noise: method.resample=0"
+        )
+
+
 def _without_exploration(config: DictConfig) -> Iterator[str]:
     """Settings of exploration, where there is none."""
     name = config.method.balance.name
@@ -54,11 +86,15 @@ def _without_exploration(config: DictConfig) -> Iterator[str]:
         return
     if config.train.steps == 0 or _guides(config):
         return
+    method = config.method
     asked = {
-        "method.kl": config.method.kl,
-        "method.entropy": config.method.entropy,
-        "method.correction.name": config.method.correction.name.replace("none", ""),
+        "method.kl": method.kl,
+        "method.entropy": method.entropy,
+        "method.correction.name": method.correction.name != "none" and method.correction.name,
         "train.reward_noise": _noise(config),
+        "method.resample": method.resample,
+        "method.overlong": method.overlong,
+        "method.cut": method.cut != "learn" and method.cut,
     }
     for setting, value in asked.items():
         if value:

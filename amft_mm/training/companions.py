@@ -5,7 +5,7 @@
     played(step, groups, row)  the step's rollouts are there; figures for its row
     explored()                 .grad holds a part's exploration gradient
     imitated(mu, scale)        .grad holds its imitation gradient, which is mixed times `scale`
-    stepped()                  the optimizer's step was made
+    stepped(choice, row)       the optimizer's step was made; figures for its row
 
 A new one is a subclass, and a line in `TrainingStep` (amft_mm/training/step.py).
 """
@@ -17,10 +17,11 @@ from typing import Any
 
 from agents.trajectory import Trajectory
 from amft_mm.config.settings import world_of
+from amft_mm.data.overlong import with_length_penalty
 from amft_mm.data.rollouts import with_wrong_rewards
 from amft_mm.data.sources import Sources
 from amft_mm.learning.value import ValueHead
-from amft_mm.methods.guidance import Group
+from amft_mm.methods.guidance import Choice, Group
 from amft_mm.runs.episodes import Recorder
 from amft_mm.training.credit import Credit
 
@@ -48,8 +49,8 @@ class Companion:
     def imitated(self, mu: float, scale: float) -> None:
         pass
 
-    def stepped(self) -> None:
-        pass
+    def stepped(self, choice: Choice, row: Row) -> Row:
+        return {}
 
     def state_dict(self) -> dict[str, Any]:
         return {}
@@ -70,6 +71,19 @@ class WrongRewards(Companion):
         return with_wrong_rewards(episodes, self._share, self._seed, step)
 
 
+class LengthPenalty(Companion):
+    """Answers that come near their limit cost something."""
+
+    name = "length_penalty"
+
+    def __init__(self, band: float, penalty: float = 1.0) -> None:
+        self._band, self._penalty = band, penalty
+        with_length_penalty([], band=band, penalty=penalty)  # mistakes are told at once
+
+    def rewarded(self, step: int, episodes: Sequence[Trajectory]) -> Sequence[Trajectory]:
+        return with_length_penalty(episodes, band=self._band, penalty=self._penalty)
+
+
 class Criticised(Companion):
     """A value head is trained beside the policy."""
 
@@ -78,8 +92,9 @@ class Criticised(Companion):
     def __init__(self, critic: ValueHead) -> None:
         self._critic = critic
 
-    def stepped(self) -> None:
+    def stepped(self, choice: Choice, row: Row) -> Row:
         self._critic.step()
+        return {}
 
     def state_dict(self) -> dict[str, Any]:
         return self._critic.state_dict()

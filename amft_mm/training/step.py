@@ -18,13 +18,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
 from agents.engines.base import Engine
+from agents.plugins import make
 from agents.policy import Policy
 from agents.trajectory import Trajectory
 from amft_mm.config.settings import options_of
@@ -40,9 +41,17 @@ from amft_mm.methods.rival import Rival
 from amft_mm.methods.utility import Look, View, utility
 from amft_mm.runs.episodes import Recorder
 from amft_mm.runs.processes import ProcessGroup
+from amft_mm.training.afterwards import ImitatedAfterwards
 from amft_mm.training.bridge import Bridged
 from amft_mm.training.clock import Clock
-from amft_mm.training.companions import Companion, Criticised, Recording, Row, WrongRewards
+from amft_mm.training.companions import (
+    Companion,
+    Criticised,
+    LengthPenalty,
+    Recording,
+    Row,
+    WrongRewards,
+)
 from amft_mm.training.credit import Credit, CriticCredit, GroupCredit
 
 
@@ -58,8 +67,7 @@ class Drawn:
     """Of the run."""
     number: int
     """Of the single stage, from 0."""
-    explores: bool
-    choice: Choice = field(default_factory=lambda: Choice([]))
+    choice: Choice
 
 
 class TrainingStep:
@@ -109,9 +117,9 @@ class TrainingStep:
         drawn = self._play(step, number, row, clock)
         figures = [self._mix_part(part, drawn, clock) for part in self._parts]
         update = self.learner.mixed.step()
-        for companion in self._companions.values():
-            companion.stepped()
         row |= together(self._parts, figures) | {"grad/norm": update.norm}
+        for companion in self._companions.values():
+            row |= companion.stepped(drawn.choice, row)
         self._check(step, update.finite, row.get("loss/exploration", 0.0))
         self._engine.refresh()
         clock("time/update")
@@ -119,23 +127,21 @@ class TrainingStep:
 
     def _play(self, step: int, number: int, row: Row, clock: Clock) -> Drawn:
         """Draws task instances and plays them, where any part of the step explores."""
-        drawn = Drawn(step, number, explores=not self._guidance.imitates())
         groups: list[Group] = []
-        if drawn.explores and any(part.explores(number) for part in self._parts):
+        if any(part.explores(number) for part in self._parts):
             done = number / self._train.steps
             groups, played = self.sources.rollouts(step, self._guidance, done)
             row |= played
             for companion in self._companions.values():
                 row |= companion.played(step, groups, row)
                 clock(companion.time)
-        drawn.choice = self._guidance.choose(groups, self._processes)
-        return drawn
+        return Drawn(step, number, self._guidance.choose(groups, self._processes))
 
     def _mix_part(self, part: MixedPart, drawn: Drawn, clock: Clock) -> Row:
         """Adds to the step's gradient what a part gives; its figures."""
         row = Row()
         look = None
-        if drawn.explores and part.explores(drawn.number):
+        if part.explores(drawn.number):
             look = self._explore(part, drawn, row, clock)
         if part.balance.learns:
             row |= part.balance.update(self._signal(part, drawn, look, row))
@@ -230,22 +236,33 @@ class TrainingStep:
 
     def _credit_of(self, config: DictConfig, policy: Policy) -> Credit:
         settings: dict[str, Any] = {str(k): v for k, v in config.method.credit.items()}
+        cut = str(config.method.cut)
         if settings["credit"] != "gae":
-            return GroupCredit(settings, self._rewarded)
+            return GroupCredit(settings, self._rewarded, mask_cut=cut == "mask")
         del settings["credit"]
-        budget = self._train.micro_batch_tokens
-        return CriticCredit(ValueHead(policy, self._processes, budget, **settings), self._rewarded)
+        critic = ValueHead(policy, self._processes, self._train.micro_batch_tokens, **settings)
+        return CriticCredit(critic, self._rewarded, cut)
 
     def _join(self, config: DictConfig, policy: Policy, recorder: Recorder) -> None:
         """Those of the companions that this run has, in the order in which they are asked."""
         joining: list[Companion] = []
         if config.train.reward_noise:
             joining.append(WrongRewards(config.train.reward_noise, config.seed))
+        if config.method.overlong:
+            overlong = {"overlong": LengthPenalty}
+            joining.append(make("method", "overlong", overlong, config.method.overlong))
         if config.record.rollouts and self._processes.main:
             count = int(config.record.rollouts)
             joining.append(Recording(count, recorder, self.sources, self._credit))
         if isinstance(self._credit, CriticCredit):
             joining.append(Criticised(self._credit.critic))
+        if self._guidance.imitates_afterwards:
+            imitation = self._objectives.imitation
+            joining.append(
+                ImitatedAfterwards(
+                    self.learner, optimizer_settings(config), imitation, self.sources
+                )
+            )
         if config.method.rival:
             rival = Rival(policy, self.learner, **config.method.rival)
             objective = self._objectives.exploration

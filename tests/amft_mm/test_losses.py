@@ -310,6 +310,7 @@ def test_on_policy_each_is_the_policy_gradient_in_its_own_measure(name):
         "sapo": 1 / own / 4,
         "dr_grpo": torch.full_like(own, 1 / 4 / 512),
         "dppo": torch.full_like(own, 1 / 4 / 512),
+        "rl_plus": torch.full_like(own, 1 / 4 / 512),
         "gspo": 1 / own / 4,
         "gmpo": 1 / own / 4,
     }.get(name, torch.full_like(own, 1 / 10))

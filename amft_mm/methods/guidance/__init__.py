@@ -15,6 +15,8 @@ from amft_mm.methods.guidance.joined import Joined
 from amft_mm.methods.guidance.micro_groups import MicroGroups
 from amft_mm.methods.guidance.prefix import Prefix
 from amft_mm.methods.guidance.relift import ReLIFT
+from amft_mm.methods.guidance.superrl import SuperRL
+from amft_mm.methods.guidance.uft import UFT
 
 GUIDANCE: dict[str, Callable[..., Guidance]] = {
     "none": Guidance,
@@ -23,6 +25,8 @@ GUIDANCE: dict[str, Callable[..., Guidance]] = {
     "micro_groups": MicroGroups,
     "hpt": HPT,
     "relift": ReLIFT,
+    "superrl": SuperRL,
+    "uft": UFT,
 }
 
 __all__ = ["GUIDANCE", "Choice", "Group", "Guidance", "Place", "guidance"]
