@@ -1,1 +1,1 @@
-"""What a run writes and reads back: its folder, checkpoints, metrics, episodes, curves; who its processes are."""
+"""What a run writes and reads back: its folder, checkpoints, metrics, episodes, curves; its processes."""
