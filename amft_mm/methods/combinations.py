@@ -54,7 +54,13 @@ def _without_exploration(config: DictConfig) -> Iterator[str]:
         return
     if config.train.steps == 0 or _guides(config):
         return
-    for setting, value in (("method.kl", config.method.kl), ("train.reward_noise", _noise(config))):
+    asked = {
+        "method.kl": config.method.kl,
+        "method.entropy": config.method.entropy,
+        "method.correction.name": config.method.correction.name.replace("none", ""),
+        "train.reward_noise": _noise(config),
+    }
+    for setting, value in asked.items():
         if value:
             yield (
                 f"{setting}={value} would do nothing: method.balance.name={name} never explores. "

@@ -28,7 +28,7 @@ from agents.engines.base import Engine
 from agents.policy import Policy
 from agents.trajectory import Trajectory
 from amft_mm.config.settings import options_of
-from amft_mm.data.rollouts import anything_to_learn
+from amft_mm.data.rollouts import anything_to_learn, play_settings
 from amft_mm.data.sources import Sources
 from amft_mm.learning.learner import Example, Learner, OptimizerSettings
 from amft_mm.learning.value import ValueHead
@@ -76,7 +76,8 @@ class TrainingStep:
         budget = self._train.micro_batch_tokens
         self.learner = Learner(policy, optimizer_settings(config), processes, budget)
         self.sources = Sources(config, policy, engine, processes)
-        self._objectives = Objectives(method, policy)
+        temperature = play_settings(config).sampling.learnt_at
+        self._objectives = Objectives(method, policy, temperature)
         self._utility = utility(method.utility.name, options_of(method.utility))
         self._guidance = guidance(method.guidance.name, options_of(method.guidance))
         self._parts = mixed_parts(config)
@@ -157,6 +158,7 @@ class TrainingStep:
             "loss/exploration": report.loss,
             "policy/entropy": report.entropy,
             "rollout/ratio_error": report.largest_ratio_error,
+            **report.figures,
         }
         clock("time/update")
         for companion in self._companions.values():
