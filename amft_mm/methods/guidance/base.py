@@ -4,7 +4,8 @@
 
     shown            whether the step's task instances are those of demonstrations
     rounds, shares   how much of its demonstration is given to each member of a group to begin with
-    choose           what of a step is explored and what is imitated, and with which mu
+    choose           what of a step is explored and what is imitated
+    sets_mu          whether it also says mu, in the place of the balance
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ class Choice:
 
 class Guidance:
     shown = False
+    sets_mu = False
+    """Whether `choose` says mu, in the place of the balance."""
 
     def imitates(self) -> bool:
         """Whether the step that comes imitates alone, without rollouts."""
