@@ -8,19 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig
 
-from agents.demonstrations import Demonstration, Demonstrations
+from agents.demonstrations import Demonstration
 from agents.engines.base import Engine
 from agents.policy import Policy
 from agents.rollout import Given
 from agents.seeds import mixed_seed
 from agents.trajectory import Trajectory, by_task
-from amft_mm.config.settings import EnvPart, dealt, parts_of, world_of
+from amft_mm.config.settings import dealt, demonstrations_of, parts_of, world_of
 from amft_mm.data.rollouts import Guided, Played, RolloutWorker, credited, play_settings
 from amft_mm.learning.learner import Example
 from amft_mm.methods.guidance.base import Group, Guidance, Place, success_rate
@@ -45,7 +44,9 @@ class Sources:
         self.parts = parts_of(config.env)
         self._shares = [part.share for part in self.parts]
         self._demonstrations = (
-            [demonstrations_of(config, part) for part in self.parts] if config.demos.folder else []
+            [demonstrations_of(config.demos.folder, part) for part in self.parts]
+            if config.demos.folder
+            else []
         )
         self._workers = [
             RolloutWorker(world_of(part.env), policy, engine, settings, processes)
@@ -225,12 +226,6 @@ class Sources:
 def differ(members: Sequence[Trajectory]) -> bool:
     """Whether the episodes of a group that did not fail have different returns."""
     return len({t.total_reward for t in members if not t.failed}) > 1
-
-
-def demonstrations_of(config: DictConfig, part: EnvPart) -> Demonstrations:
-    """Those of an environment: in a folder of its name, or in the one folder that there is."""
-    own = Path(config.demos.folder) / part.name
-    return Demonstrations(own if own.is_dir() else config.demos.folder)
 
 
 def beginning(row: Demonstration, share: float, policy: Policy, *, learnt: bool = True) -> Given:
