@@ -24,6 +24,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from agents.conversation import Conversation
 from agents.engines.base import Engine
 from agents.policy import Policy
 from agents.trajectory import Trajectory
@@ -44,6 +45,9 @@ from amft_mm.training.bridge import Bridged
 from amft_mm.training.clock import Clock
 from amft_mm.training.companions import Companion, Criticised, Recording, Row, WrongRewards
 from amft_mm.training.credit import Credit, CriticCredit, GroupCredit
+
+MEASURED = 64
+"""Demonstrations of which quantiles are taken."""
 
 
 class NotFinite(RuntimeError):
@@ -263,9 +267,17 @@ class TrainingStep:
 
     def begin_exploring(self, folder: Path) -> None:
         """Exploration begins with the weights as they are; what keeps them does so below `folder`."""
+        budget = self._train.micro_batch_tokens
         self._objectives.freeze(folder / "reference.pt", write=self._processes.main)
+        self._objectives.calibrate(folder / "tau.json", self._heldout, self._processes, budget)
         for companion in self._companions.values():
             companion.begin()
+
+    def _heldout(self) -> list[Conversation]:
+        """Demonstrations to measure on; where the world has no expert, some of those that are trained on."""
+        found = self.sources.heldout_demonstrations(0, MEASURED)
+        found = found or self.sources.demonstrations(0, MEASURED)
+        return [example.conversation for example in found]
 
     def close(self) -> None:
         self.sources.close()
