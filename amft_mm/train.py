@@ -30,6 +30,7 @@ from amft_mm.runs.trackers import trackers
 from amft_mm.trainer import Trainer
 from amft_mm.training.companions import Row
 from envs.contract import share
+from envs.paths import data_folder
 
 
 def train(config: DictConfig) -> dict[str, Any]:
@@ -85,7 +86,7 @@ def record_demonstrations(config: DictConfig, part: EnvPart) -> None:
     make_demos(OmegaConf.create(own))
 
 
-@hydra.main(version_base="1.3", config_path="pkg://configs", config_name="train")
+@hydra.main(version_base="1.3", config_path=str(data_folder("configs")), config_name="train")
 def main(config: DictConfig) -> None:
     try:
         train(config)

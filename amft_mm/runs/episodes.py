@@ -16,9 +16,9 @@ from typing import Any
 
 import torch
 
+from agents.chat_format import ChatFormat
 from agents.conversation import Conversation
 from agents.demonstrations import columns_of, features, recorded, write_rows
-from agents.chat_format import ChatFormat
 from agents.policy import Policy
 from agents.trajectory import Trajectory
 from agents.worlds import World
