@@ -11,13 +11,16 @@ from collections.abc import Iterator
 
 from omegaconf import DictConfig
 
-from amft_mm.config.settings import parts_of
+from amft_mm.config.settings import options_of, parts_of
+from amft_mm.methods.guidance import guidance
+from amft_mm.methods.imitation import imitation
 from amft_mm.methods.parts import mixed_parts
 
 
 def refuse_contradictions(config: DictConfig) -> None:
     for check in (
         _guided,
+        _streamed,
         _rivalled,
         _without_exploration,
         _without_learning,
@@ -34,6 +37,23 @@ def _guided(config: DictConfig) -> Iterator[str]:
         yield (
             f"method.guidance.name={method.guidance.name} goes neither with method.mu_per_env=true nor "
             "with credit by gae"
+        )
+
+
+def _streamed(config: DictConfig) -> Iterator[str]:
+    """Streams are made of rollouts, where guidance may have none or choose among them."""
+    name, guide = config.method.imitation.name, config.method.guidance.name
+    if not hasattr(imitation(name), "stream"):
+        return
+    if guide in ("hpt", "relift"):
+        yield (
+            f"method.imitation.name={name} learns from rollouts, and method.guidance.name={guide} imitates "
+            "demonstrations: take another imitation or none"
+        )
+    if name == "sdft" and not guidance(guide, options_of(config.method.guidance)).shown:
+        yield (
+            f"method.imitation.name=sdft reads demonstrations of what is explored, and "
+            f"method.guidance.name={guide} shows none: method.guidance.name=shown does"
         )
 
 
