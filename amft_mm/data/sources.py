@@ -153,6 +153,11 @@ class Sources:
         self._need_demonstrations(step)
         return self._demonstrations[number].places(self._seed, step, count)
 
+    def demonstration_at(self, place: Place) -> Demonstration:
+        part, row = place
+        found: Demonstration = self._demonstrations[part][row]
+        return found
+
     def examples_at(self, places: Sequence[Place]) -> list[Example]:
         return self._examples(self._demonstrations[part][row] for part, row in places)
 

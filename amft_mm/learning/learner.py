@@ -38,7 +38,7 @@ class Objective:
     loss: Loss
     reference: Reference | None = None
     """Other weights' log-probabilities of the chosen tokens."""
-    measure: Callable[[Sequence[Conversation]], Measure] | None = None
+    measure: Callable[[Sequence[Example]], Measure] | None = None
     """What is to be measured of whole distributions."""
     by_advantage: bool = False
     """Whether its gradient is 0 where advantages are: such conversations are read, without a gradient."""
@@ -67,6 +67,9 @@ class Example:
     scored: tuple[float, ...] | None = None
     """Its tokens' log-probabilities by the learner when they were sampled, for several updates on the same
     examples; None says: under the present weights."""
+
+    told: Conversation | None = None
+    """The same answers where more is said beforehand: what a teacher reads."""
 
     def counts(self) -> tuple[int, int, int, int, int]:
         """What `Totals` adds up."""
@@ -216,7 +219,7 @@ class Learner:
         self, examples: Sequence[Example], objective: Objective, *, compare: bool
     ) -> tuple[Tokens, torch.Tensor]:
         conversations = [example.conversation for example in examples]
-        measure = None if objective.measure is None else objective.measure(conversations)
+        measure = None if objective.measure is None else objective.measure(examples)
         scores = self.policy.score(conversations, measure, objective.temperature)
         tokens = Tokens(
             scores.log_probs, scores.entropies, scores.lengths, measured=scores.measured

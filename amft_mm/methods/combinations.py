@@ -17,6 +17,7 @@ from agents.policy import reads_alone
 from amft_mm.config.settings import demonstrations_of, options_of, parts_of
 from amft_mm.learning.credit import check
 from amft_mm.methods.guidance import Guidance, guidance
+from amft_mm.methods.imitation import imitation
 from amft_mm.methods.options import check_numbers, unknown_options
 from amft_mm.methods.parts import mixed_parts
 from envs.contract import one_of, whole_number
@@ -31,6 +32,7 @@ def refuse_contradictions(config: DictConfig) -> None:
         unknown_options,
         _engined,
         _guided,
+        _streamed,
         _rivalled,
         _credited,
         _drawn_again,
@@ -78,6 +80,23 @@ def _guided(config: DictConfig) -> Iterator[str]:
         yield (
             f"train.group={config.train.group}: method.guidance.name={name} gives demonstrations to some "
             "members of a group, beside others that explore. Take at least 2"
+        )
+
+
+def _streamed(config: DictConfig) -> Iterator[str]:
+    """Streams are made of rollouts, where guidance may have none or choose among them."""
+    name, guide = config.method.imitation.name, config.method.guidance.name
+    if not hasattr(imitation(name), "stream"):
+        return
+    if guide in ("hpt", "relift"):
+        yield (
+            f"method.imitation.name={name} learns from rollouts, and method.guidance.name={guide} imitates "
+            "demonstrations: take another imitation or none"
+        )
+    if name == "sdft" and not guidance(guide, options_of(config.method.guidance)).shown:
+        yield (
+            f"method.imitation.name=sdft reads demonstrations of what is explored, and "
+            f"method.guidance.name={guide} shows none: method.guidance.name=shown does"
         )
 
 

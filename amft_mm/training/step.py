@@ -24,6 +24,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from agents.conversation import Conversation
 from agents.engines.base import Engine
 from agents.plugins import make
 from agents.policy import Policy
@@ -35,6 +36,7 @@ from amft_mm.learning.learner import Example, Learner, OptimizerSettings
 from amft_mm.learning.value import ValueHead
 from amft_mm.methods.balance import Signal
 from amft_mm.methods.guidance import Choice, Group, guidance
+from amft_mm.methods.imitation.streams import Offered
 from amft_mm.methods.objectives import Objectives
 from amft_mm.methods.parts import MixedPart, mixed_parts, together
 from amft_mm.methods.rival import Rival
@@ -54,6 +56,9 @@ from amft_mm.training.companions import (
 )
 from amft_mm.training.credit import Credit, CriticCredit, GroupCredit
 
+MEASURED = 64
+"""Demonstrations of which quantiles are taken."""
+
 
 class NotFinite(RuntimeError):
     """Too many steps in a row whose loss or gradient was not a number."""
@@ -68,6 +73,8 @@ class Drawn:
     number: int
     """Of the single stage, from 0."""
     choice: Choice
+    groups: list[Group]
+    """This process's episodes."""
 
 
 class TrainingStep:
@@ -80,7 +87,7 @@ class TrainingStep:
         recorder: Recorder,
     ) -> None:
         method, self._train = config.method, config.train
-        self._engine, self._processes = engine, processes
+        self._policy, self._engine, self._processes = policy, engine, processes
         budget = self._train.micro_batch_tokens
         self.learner = Learner(policy, optimizer_settings(config), processes, budget)
         self.sources = Sources(config, policy, engine, processes)
@@ -126,16 +133,17 @@ class TrainingStep:
         return row
 
     def _play(self, step: int, number: int, row: Row, clock: Clock) -> Drawn:
-        """Draws task instances and plays them, where any part of the step explores."""
+        """Draws task instances and plays them, where any part of the step learns from rollouts."""
         groups: list[Group] = []
-        if any(part.explores(number) for part in self._parts):
+        streams = self._objectives.stream is not None
+        if streams or any(part.explores(number) for part in self._parts):
             done = number / self._train.steps
             groups, played = self.sources.rollouts(step, self._guidance, done)
             row |= played
             for companion in self._companions.values():
                 row |= companion.played(step, groups, row)
                 clock(companion.time)
-        return Drawn(step, number, self._guidance.choose(groups, self._processes))
+        return Drawn(step, number, self._guidance.choose(groups, self._processes), groups)
 
     def _mix_part(self, part: MixedPart, drawn: Drawn, clock: Clock) -> Row:
         """Adds to the step's gradient what a part gives; its figures."""
@@ -191,14 +199,25 @@ class TrainingStep:
         return Signal(drawn.number, look.product, look.norm, z_norm, entropy)
 
     def _imitate(self, part: MixedPart, drawn: Drawn, row: Row) -> None:
-        """.grad holds g_S of a part."""
-        if drawn.choice.imitate is None:
+        """.grad holds g_S of a part, or of what the method has in its place."""
+        stream = self._objectives.stream
+        if stream is not None:
+            examples = stream(self._offered(part, drawn))
+        elif drawn.choice.imitate is None:
             examples = self.sources.demonstrations(drawn.step, self._train.demos, part.only)
         else:
             examples = self.sources.examples_at(drawn.choice.imitate)
         report = self.learner.gradients(examples, self._objectives.imitation)
-        row["loss/imitation"] = report.loss
-        row["tokens/demo"] = row.get("tokens/demo", 0) + report.tokens
+        row |= {"loss/imitation": report.loss, **report.figures}
+        if stream is not None:
+            row["tokens/stream"] = report.tokens
+        else:
+            row["tokens/demo"] = row.get("tokens/demo", 0) + report.tokens
+
+    def _offered(self, part: MixedPart, drawn: Drawn) -> Offered:
+        names = [env.name for env in self.sources.parts]
+        own = [g for g in drawn.groups if part.only in (None, names[g[0][0]])]
+        return Offered(self._policy, own, self.sources.demonstration_at)
 
     def _mixed(self, part: MixedPart, drawn: Drawn, mu: float) -> Row:
         """Mixes both gradients of a part into the step's; figures of the mix."""
@@ -280,9 +299,17 @@ class TrainingStep:
 
     def begin_exploring(self, folder: Path) -> None:
         """Exploration begins with the weights as they are; what keeps them does so below `folder`."""
+        budget = self._train.micro_batch_tokens
         self._objectives.freeze(folder / "reference.pt", write=self._processes.main)
+        self._objectives.calibrate(folder / "tau.json", self._heldout, self._processes, budget)
         for companion in self._companions.values():
             companion.begin()
+
+    def _heldout(self) -> list[Conversation]:
+        """Demonstrations to measure on; where the world has no expert, some of those that are trained on."""
+        found = self.sources.heldout_demonstrations(0, MEASURED)
+        found = found or self.sources.demonstrations(0, MEASURED)
+        return [example.conversation for example in found]
 
     def close(self) -> None:
         self.sources.close()

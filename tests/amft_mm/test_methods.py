@@ -56,8 +56,9 @@ def played(policy, name, given, group=2):
 
 @pytest.mark.parametrize("name", sorted(methods()))
 def test_every_preset_is_made_of_parts_that_exist(tiny, name):
+    given = ["++method.imitation.behaviour=tiny-random"] if name == "pear" else []
     with initialize_config_dir(CONFIGS, version_base="1.3"):
-        config = compose("train", ["env=math", f"method={name}", "seed=3"])
+        config = compose("train", ["env=math", f"method={name}", "seed=3", *given])
     method = config.method
     assert method.name == name
     assert method.about
@@ -66,6 +67,31 @@ def test_every_preset_is_made_of_parts_that_exist(tiny, name):
     assert objectives.imitation.loss
     assert guidance(method.guidance.name, options_of(method.guidance))
     assert 0 <= balance(method.balance.name, 10, options_of(method.balance)).mu(0) <= 1
+
+
+def test_pear_is_refused_without_the_model_that_wrote_the_demonstrations(tiny):
+    """With the policy's own beginning in its place it would weigh by what was learnt: another method."""
+    with initialize_config_dir(CONFIGS, version_base="1.3"):
+        config = compose("train", ["env=math", "method=pear"])
+    with pytest.raises(ValueError, match="give that model as"):
+        Objectives(config.method, tiny)
+
+
+def test_sed_finds_its_threshold_among_demonstrations_and_keeps_it(tiny, tmp_path):
+    """The lowest 30 % of their tokens are open ended; a run that goes on finds the same number."""
+    with initialize_config_dir(CONFIGS, version_base="1.3"):
+        config = compose("train", ["env=math", "method=sed"])
+    row = demonstration("math").conversation(tiny)
+    learner = Learner(tiny, OptimizerSettings(lr=0.0), ProcessGroup(), 3000)
+    shares = []
+    for shown in ([row], []):
+        made = Objectives(config.method, tiny)
+        with pytest.raises(ValueError, match="needs tau"):
+            made.imitation.loss(*[None] * 2)
+        made.calibrate(tmp_path / "tau.json", lambda rows=shown: rows, ProcessGroup(), 3000)
+        shares.append(learner.gradients([Example(row)], made.imitation).figures["sed/open_ended"])
+    learner.drop_gradients()
+    assert shares[0] == shares[1] == pytest.approx(0.3, abs=0.5 / row.chosen().sum() + 0.05)
 
 
 def test_the_list_of_methods_names_each():
@@ -277,6 +303,7 @@ def test_mistakes_in_guidance_are_named(name, settings, words):
         guidance(name, settings)
 
 
+BEHAVIOUR = "method.imitation.behaviour"
 GUIDED = sorted(name for name, preset in methods().items() if "guidance" in preset)
 OTHERS = [
     "sasr",
@@ -289,6 +316,10 @@ OTHERS = [
     "pear",
     "sed",
     "nft",
+    "cispo",
+    "dppo",
+    "gmpo",
+    "maxrl",
 ]
 
 
@@ -312,8 +343,8 @@ def config_of(folder, name, *settings):
 @pytest.mark.parametrize("name", [*GUIDED, *OTHERS])
 def test_every_kind_of_method_trains(tmp_path, name):
     """On sums, with a model that knows nothing; guided methods meet groups that all fail."""
-    more = ["method.guidance.size=2"] if name == "relift" else []
-    train(config_of(tmp_path, name, *more))
+    more = {"relift": ["method.guidance.size=2"], "pear": [f"++{BEHAVIOUR}=tiny-random"]}
+    train(config_of(tmp_path, name, *more.get(name, [])))
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     rows = [row for row in map(json.loads, lines) if row["phase"] == "mix"]
     assert len(rows) == 3
