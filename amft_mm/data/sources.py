@@ -155,8 +155,10 @@ class Sources:
     def examples_at(self, places: Sequence[Place]) -> list[Example]:
         return self._examples(self._demonstrations[part][row] for part, row in places)
 
-    def demonstrations(self, step: int, count: int, only: str | None = None) -> list[Example]:
-        """Of one environment, if `only` names it."""
+    def demonstrations(
+        self, step: int, count: int, only: str | None = None, share: tuple[int, int] = (0, 1)
+    ) -> list[Example]:
+        """Of one environment, if `only` names it. `share` (k, n): every n-th of them from the k-th on."""
         self._need_demonstrations(step)
         counts = self._dealt(count, step, only)
         rows = [
@@ -164,7 +166,7 @@ class Sources:
             for demonstrations, wanted in zip(self._demonstrations, counts, strict=True)
             for row in demonstrations.batch(self._seed, step, wanted)
         ]
-        return self._examples(self._processes.mine(rows))
+        return self._examples(self._processes.mine(rows[share[0] :: share[1]]))
 
     def heldout_rollouts(self, step: int, tasks: int, only: str | None = None) -> list[Example]:
         """Of the training split, by seeds that no step draws; credited with return less the mean."""

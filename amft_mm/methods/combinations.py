@@ -24,6 +24,7 @@ def refuse_contradictions(config: DictConfig) -> None:
         _rivalled,
         _credited,
         _drawn_again,
+        _updated,
         _without_exploration,
         _without_learning,
         _demonstrated,
@@ -79,6 +80,17 @@ def _drawn_again(config: DictConfig) -> Iterator[str]:
         )
 
 
+def _updated(config: DictConfig) -> Iterator[str]:
+    train = config.train
+    for name in ("minibatches", "epochs"):
+        whole_number(f"train.{name}", train[name], 1, 10_000)
+    if config.method.rival and train.minibatches * train.epochs > 1:
+        yield (
+            "method.rival makes one update a step, as its adapter does: "
+            "train.minibatches=1 train.epochs=1"
+        )
+
+
 def _without_exploration(config: DictConfig) -> Iterator[str]:
     """Settings of exploration, where there is none."""
     name = config.method.balance.name
@@ -93,6 +105,8 @@ def _without_exploration(config: DictConfig) -> Iterator[str]:
         "method.resample": method.resample,
         "method.overlong": method.overlong,
         "method.cut": method.cut != "learn" and method.cut,
+        "train.minibatches": config.train.minibatches > 1 and config.train.minibatches,
+        "train.epochs": config.train.epochs > 1 and config.train.epochs,
     }
     for setting, value in asked.items():
         if value:
