@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from omegaconf import DictConfig
 
 from agents.engines.base import Engine
@@ -163,7 +164,8 @@ class TrainingStep:
     def _credit_part(self, part: MixedPart, minibatches: list[Minibatch]) -> None:
         """All of them at once, while the weights are those that played."""
         own = [[t for t in one.choice.explore if self._is_of(part, t)] for one in minibatches]
-        places = {id(t.conversation): k for k, episodes in enumerate(own) for t in episodes}
+        places = {id(t.conversation): (k, t) for k, ts in enumerate(own) for t in ts}
+        sizes = [[0.0, 0.0] for _ in self.sources.parts]
         for one in minibatches:
             one.examples[part.name] = []
         for example in self._credit.examples(minibatches[0].step, [t for ts in own for t in ts]):
@@ -172,7 +174,14 @@ class TrainingStep:
                     "several updates on the same rollouts need the log-probabilities that they were "
                     "sampled with, and this engine does not tell them: train.minibatches=1 train.epochs=1"
                 )
-            minibatches[places[id(example.conversation)]].examples[part.name].append(example)
+            place, episode = places[id(example.conversation)]
+            minibatches[place].examples[part.name].append(example)
+            size = sizes[self.sources.number_of(episode)]
+            if example.advantages is not None:
+                size[0] += float(np.abs(example.advantages).mean())
+                size[1] += 1
+        summed = [self._processes.sum(*size) for size in sizes]
+        self.sources.curriculum.credited({k: a / n for k, (a, n) in enumerate(summed) if n})
 
     def _explores(self, number: int) -> bool:
         return any(part.explores(number) for part in self._parts)
@@ -335,6 +344,7 @@ class TrainingStep:
         return {
             "parts": {part.name: part.state_dict() for part in self._parts},
             "guidance": self._guidance.state_dict(),
+            "curriculum": self.sources.curriculum.state_dict(),
             "companions": {name: one.state_dict() for name, one in self._companions.items()},
             "bad_steps": self._bad_steps,
         }
@@ -343,6 +353,8 @@ class TrainingStep:
         for part in self._parts:
             part.load_state_dict(state["parts"][part.name])
         self._guidance.load_state_dict(state["guidance"])
+        if state.get("curriculum"):
+            self.sources.curriculum.load_state_dict(state["curriculum"])
         for name, companion in self._companions.items():
             companion.load_state_dict(state["companions"].get(name, {}))
         self._bad_steps = state["bad_steps"]
