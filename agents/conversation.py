@@ -54,8 +54,8 @@ class Answer:
     """The ids `start:stop` of a conversation, which the agent chose. `cut` if they do not end with
     the model's stop token.
 
-    Log-probabilities are of what was sampled, under the plain model and under the distribution that
-    was sampled from; there are none for what an expert wrote.
+    Log-probabilities are of what was sampled, under the model at the sampling temperature and under the
+    distribution that was sampled from; there are none for what an expert wrote.
     """
 
     start: int

@@ -11,6 +11,7 @@ episode that failed, which gets none and moves nobody's baseline.
               turns of the group that were in the same state (GiGPO, arXiv 2505.10978)
     baseline  none; mean: less the group's mean; others: less the mean of the others (rloo);
               std: (less the mean) / standard deviation (grpo)
+              relative: (less the mean) / mean, 0 where the mean is not above 0 (maxrl)
 
 With credit by turn a turn is compared with the same turn of the other members that reached it. Where no
 other did, it is compared with all turns of the others: what they did does not depend on it, so the gradient
@@ -30,7 +31,7 @@ import numpy as np
 from envs.contract import one_of
 
 CREDITS = ("episode", "turn", "gigpo")
-BASELINES = ("none", "mean", "others", "std")
+BASELINES = ("none", "mean", "others", "std", "relative")
 SMALLEST_STD = 1e-6
 """Below, a group's returns are all the same: nothing to learn from."""
 
@@ -102,6 +103,9 @@ def against(returns: np.ndarray, baseline: str) -> np.ndarray:
     centred = returns - returns.mean()
     if baseline == "mean":
         return centred
+    if baseline == "relative":
+        mean = float(returns.mean())
+        return centred / mean if mean > 0 else np.zeros_like(returns)
     std = returns.std(ddof=1) if len(returns) > 1 else 0.0
     return centred / std if std > SMALLEST_STD else np.zeros_like(returns)
 

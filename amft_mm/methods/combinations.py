@@ -120,6 +120,8 @@ def _without_exploration(config: DictConfig) -> Iterator[str]:
     method = config.method
     asked = {
         "method.kl": method.kl,
+        "method.entropy": method.entropy,
+        "method.correction.name": method.correction.name != "none" and method.correction.name,
         "train.reward_noise": _noise(config),
         "method.resample": method.resample,
         "train.pool": config.train.pool,

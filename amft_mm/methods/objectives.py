@@ -12,6 +12,7 @@ that says BY_ADVANTAGE = True has no gradient where advantages are 0, and is spa
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from omegaconf import DictConfig
 from agents.conversation import Conversation
 from agents.policy import Measure, Policy
 from amft_mm.config.settings import options_of
+from amft_mm.learning.correction import correction
+from amft_mm.learning.entropy import with_entropy
 from amft_mm.learning.learner import Objective
 from amft_mm.learning.reference import Reference, with_kl
 from amft_mm.methods.exploration import exploration
@@ -29,15 +32,28 @@ from amft_mm.methods.imitation import imitation, sft
 
 
 class Objectives:
-    def __init__(self, method: DictConfig, policy: Policy) -> None:
+    def __init__(self, method: DictConfig, policy: Policy, temperature: float = 1.0) -> None:
+        """What explores is the model at the temperature that rollouts are sampled at."""
         self._reference: Reference | None = None
         self._policy = policy
         self.warmup = Objective(sft.loss)
         self.imitation = self._objective(imitation, method.imitation)
-        self.exploration = self._objective(exploration, method.exploration)
+        self.exploration = self._exploration(method, temperature)
+
+    def _exploration(self, method: DictConfig, temperature: float) -> Objective:
+        found = replace(
+            self._objective(exploration, method.exploration),
+            temperature=temperature,
+            correction=correction(**method.correction),
+        )
         if method.kl > 0:
-            penalised = with_kl(self.exploration.loss, method.kl)
-            self.exploration = Objective(penalised, self._needed(), self.exploration.measure)
+            reference = partial(self._needed(), temperature=temperature)
+            loss = with_kl(found.loss, method.kl)
+            found = replace(found, loss=loss, reference=reference, by_advantage=False)
+        if method.entropy:
+            loss = with_entropy(found.loss, method.entropy)
+            found = replace(found, loss=loss, by_advantage=False)
+        return found
 
     def freeze(self, path: Path, *, write: bool) -> None:
         """They are kept at `path`, where a run that goes on finds them."""

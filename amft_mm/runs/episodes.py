@@ -16,9 +16,9 @@ from typing import Any
 
 import torch
 
+from agents.chat_format import ChatFormat
 from agents.conversation import Conversation
 from agents.demonstrations import columns_of, features, recorded, write_rows
-from agents.chat_format import ChatFormat
 from agents.policy import Policy
 from agents.trajectory import Trajectory
 from agents.worlds import World
@@ -143,7 +143,9 @@ def answer_tokens(policy: Policy, conversation: Conversation, advantages: Any) -
         here = slice(place, place + answer.stop - answer.first_learnt)
         place = here.stop
         found = {
-            "words": words_of(policy.chat_format, conversation.ids[answer.first_learnt : answer.stop]),
+            "words": words_of(
+                policy.chat_format, conversation.ids[answer.first_learnt : answer.stop]
+            ),
             "log_probs": _short(log_probs[here]),
             "entropies": _short(entropies[here]),
             "others": [

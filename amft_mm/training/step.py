@@ -32,7 +32,7 @@ from agents.plugins import make
 from agents.policy import Policy
 from agents.trajectory import Trajectory
 from amft_mm.config.settings import options_of
-from amft_mm.data.rollouts import anything_to_learn
+from amft_mm.data.rollouts import anything_to_learn, play_settings
 from amft_mm.data.sources import Sources
 from amft_mm.learning.learner import Example, Learner, OptimizerSettings
 from amft_mm.learning.value import ValueHead
@@ -91,7 +91,8 @@ class TrainingStep:
         budget = self._train.micro_batch_tokens
         self.learner = Learner(policy, optimizer_settings(config), processes, budget)
         self.sources = Sources(config, policy, engine, processes)
-        self._objectives = Objectives(method, policy)
+        temperature = play_settings(config).sampling.learnt_at
+        self._objectives = Objectives(method, policy, temperature)
         self._utility = utility(method.utility.name, options_of(method.utility))
         self._guidance = guidance(method.guidance.name, options_of(method.guidance))
         self._parts = mixed_parts(config)
@@ -216,6 +217,7 @@ class TrainingStep:
             "loss/exploration": report.loss,
             "policy/entropy": report.entropy,
             "rollout/ratio_error": report.largest_ratio_error,
+            **report.figures,
         }
         for companion in self._companions.values():
             companion.explored()

@@ -280,7 +280,7 @@ def test_mistakes_in_guidance_are_named(name, settings, words):
 GUIDED = sorted(name for name, preset in methods().items() if "guidance" in preset)
 OTHERS = [
     "sasr",
-    "gradnorm",
+    "norm_matching",
     "pcgrad",
     "mgda",
     "cosine_gate",

@@ -12,8 +12,11 @@ from typing import Any
 
 from amft_mm.config.plugins import loss_of
 from amft_mm.methods.exploration import (
+    cispo,
     dapo,
+    dppo,
     dr_grpo,
+    gmpo,
     grpo,
     gspo,
     lco,
@@ -23,6 +26,7 @@ from amft_mm.methods.exploration import (
     prefix_rft,
     reinforce,
     rl_plus,
+    sapo,
     srft,
     trapo,
     uft,
@@ -31,10 +35,15 @@ from amft_mm.methods.exploration import (
 EXPLORATION: dict[str, ModuleType] = {
     "reinforce": reinforce,
     "rloo": reinforce,
+    "maxrl": reinforce,
     "grpo": grpo,
     "dr_grpo": dr_grpo,
     "dapo": dapo,
     "gspo": gspo,
+    "gmpo": gmpo,
+    "sapo": sapo,
+    "cispo": cispo,
+    "dppo": dppo,
     "ppo": ppo,
     "nft": nft,
     "lco": lco,
