@@ -19,7 +19,8 @@ from agents.policy import Policy
 from agents.rollout import Given
 from agents.seeds import mixed_seed
 from agents.trajectory import Trajectory, by_task
-from amft_mm.config.settings import dealt, demonstrations_of, parts_of, world_of
+from amft_mm.config.settings import dealt, demonstrations_of, options_of, parts_of, world_of
+from amft_mm.data.curriculum import curriculum
 from amft_mm.data.rollouts import Guided, Played, RolloutWorker, credited, play_settings
 from amft_mm.learning.learner import Example
 from amft_mm.methods.guidance.base import Group, Guidance, Place, success_rate
@@ -27,6 +28,8 @@ from amft_mm.runs.processes import ProcessGroup
 
 HELDOUT_SEED = 2**29
 """Added to the run's seed where something is drawn that no step trains on."""
+POOL = 2**28
+"""In the place of a step, where task instances are of a pool."""
 UNGUIDED = Guidance()
 
 
@@ -48,6 +51,9 @@ class Sources:
             if config.demos.folder
             else []
         )
+        shares, chosen = self._shares, config.train.curriculum
+        pool = None if config.train.pool is None else int(config.train.pool)
+        self.curriculum = curriculum(chosen.name, shares, pool, self._seed, options_of(chosen))
         self._workers = [
             RolloutWorker(world_of(part.env), policy, engine, settings, processes)
             for part in self.parts
@@ -60,7 +66,7 @@ class Sources:
         groups: list[Group] = []
         row: dict[str, Any] = {}
         figures: list[dict[str, float]] = []
-        counts = dealt(self._tasks, self._shares, step)
+        counts = self.curriculum.deal(step, self._tasks)
         for number, (part, tasks) in enumerate(zip(self.parts, counts, strict=True)):
             if not tasks:
                 continue
@@ -74,6 +80,8 @@ class Sources:
             figures.append(metrics)
             if len(self.parts) > 1 and "success" in metrics:
                 row[f"rollout/{part.name}/success"] = metrics["success"]
+        groups = self.curriculum.keep(groups, self._processes)
+        row |= self.curriculum.figures()
         row |= {f"rollout/{k}": v for k, v in together(figures).items() if k != "generated"}
         again = row.get("tokens/drawn_again", 0)
         row["tokens/generated"] = sum(f["generated"] for f in figures) + again
@@ -102,8 +110,7 @@ class Sources:
             missing = tasks - int(found)
             if not missing:
                 break
-            seed = mixed_seed(self._seed, number, again, 17)
-            played = [self._workers[number].play(seed, step, missing, self._group)]
+            played = [self._unguided(number, step, missing, again)]
             more = self._groups(number, played, first=again * self._tasks)
             kept += [group for group in more if differ(group[1])]
             extra, tokens = extra + missing, tokens + played[0].metrics["generated"]
@@ -111,6 +118,19 @@ class Sources:
         row["tokens/drawn_again"] = row.get("tokens/drawn_again", 0) + tokens
         (found,) = self._processes.sum(len(kept))
         return kept if found else drawn
+
+    def _unguided(self, number: int, step: int, tasks: int, again: int = 0) -> Played:
+        """New task instances, or what the curriculum picks of the pool."""
+        seed = mixed_seed(self._seed, number, again, 17) if again else self._seed
+        picked = self.curriculum.pick(number, step, tasks, again)
+        seeds = None if picked is None else tuple(mixed_seed(self._seed, POOL, i) for i in picked)
+        played = self._workers[number].play(
+            seed, step, tasks, self._group, guided=Guided(seeds=seeds)
+        )
+        if picked is not None:
+            fared = {picked[task]: rate for task, rate in played.fared.items()}
+            self.curriculum.fared(number, fared)
+        return played
 
     def _play(
         self,
@@ -124,7 +144,7 @@ class Sources:
         """An environment's episodes of a step, round by round."""
         worker, rounds = self._workers[number], guided_by.rounds(self._group)
         if places is None:
-            return [worker.play(self._seed, step, tasks, self._group)]
+            return [self._unguided(number, step, tasks)]
         rows = [self._demonstrations[number][place] for place in places]
         for row in rows:
             if row.world != worker.world.id:
@@ -161,8 +181,10 @@ class Sources:
     def examples_at(self, places: Sequence[Place]) -> list[Example]:
         return self._examples(self._demonstrations[part][row] for part, row in places)
 
-    def demonstrations(self, step: int, count: int, only: str | None = None) -> list[Example]:
-        """Of one environment, if `only` names it."""
+    def demonstrations(
+        self, step: int, count: int, only: str | None = None, share: tuple[int, int] = (0, 1)
+    ) -> list[Example]:
+        """Of one environment, if `only` names it. `share` (k, n): every n-th of them from the k-th on."""
         self._need_demonstrations(step)
         counts = self._dealt(count, step, only)
         rows = [
@@ -170,7 +192,7 @@ class Sources:
             for demonstrations, wanted in zip(self._demonstrations, counts, strict=True)
             for row in demonstrations.batch(self._seed, step, wanted)
         ]
-        return self._examples(self._processes.mine(rows))
+        return self._examples(self._processes.mine(rows[share[0] :: share[1]]))
 
     def heldout_rollouts(self, step: int, tasks: int, only: str | None = None) -> list[Example]:
         """Of the training split, by seeds that no step draws; credited with return less the mean."""
@@ -197,7 +219,7 @@ class Sources:
 
     def expert_of(self, trajectory: Trajectory) -> Example | None:
         """The expert's episode of the task instance of a rollout."""
-        worker = self._workers[self._number(trajectory)]
+        worker = self._workers[self.number_of(trajectory)]
         return next(iter(self._examples([worker.demonstrate(trajectory.seed)])), None)
 
     def _need_demonstrations(self, step: int) -> None:
@@ -208,9 +230,10 @@ class Sources:
             )
 
     def env_of(self, trajectory: Trajectory) -> str:
-        return self.parts[self._number(trajectory)].name
+        return self.parts[self.number_of(trajectory)].name
 
-    def _number(self, trajectory: Trajectory) -> int:
+    def number_of(self, trajectory: Trajectory) -> int:
+        """Of its environment."""
         return trajectory.task // self._numbers
 
     def _dealt(self, count: int, step: int, only: str | None) -> list[int]:

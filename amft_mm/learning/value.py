@@ -34,7 +34,9 @@ class ValueHead:
         lam: float = 0.95,
         clip: float = 0.2,
         lr: float = 1e-3,
+        minibatches: int = 1,
     ) -> None:
+        """`minibatches`: into how many a batch that is credited is divided before it is learnt from."""
         width = policy.plain_model.config.get_text_config().hidden_size
         self._policy, self._processes, self._budget = policy, processes, micro_batch_tokens
         self._gamma, self._lam, self._clip = gamma, lam, clip
@@ -42,7 +44,7 @@ class ValueHead:
         torch.nn.init.zeros_(self.head.weight)
         torch.nn.init.zeros_(self.head.bias)
         self._optimizer = torch.optim.Adam(self.head.parameters(), lr=lr)
-        self._turns = 1.0
+        self._minibatches, self._turns = minibatches, 1.0
 
     @torch.no_grad()
     def credited(
@@ -70,9 +72,9 @@ class ValueHead:
             sum(float(a.sum()) for a in advantages),
             sum(float((a**2).sum()) for a in advantages),
         )
-        self._turns = max(count, 1.0)
-        mean = total / self._turns
-        std = max(square / self._turns - mean**2, 0.0) ** 0.5
+        self._turns = max(count / self._minibatches, 1.0)
+        mean = total / max(count, 1.0)
+        std = max(square / max(count, 1.0) - mean**2, 0.0) ** 0.5
         return [
             replace(
                 example,

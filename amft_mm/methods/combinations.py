@@ -36,6 +36,8 @@ def refuse_contradictions(config: DictConfig) -> None:
         _rivalled,
         _credited,
         _drawn_again,
+        _updated,
+        _scheduled,
         _without_exploration,
         _without_learning,
         _demonstrated,
@@ -137,6 +139,35 @@ def _drawn_again(config: DictConfig) -> Iterator[str]:
         )
 
 
+def _updated(config: DictConfig) -> Iterator[str]:
+    train = config.train
+    for name in ("minibatches", "epochs"):
+        whole_number(f"train.{name}", train[name], 1, 10_000)
+    if config.method.rival and train.minibatches * train.epochs > 1:
+        yield (
+            "method.rival makes one update a step, as its adapter does: "
+            "train.minibatches=1 train.epochs=1"
+        )
+
+
+def _scheduled(config: DictConfig) -> Iterator[str]:
+    """What chooses task instances, where others choose them."""
+    train, chosen = config.train, config.train.curriculum.name
+    if train.pool is not None:
+        whole_number("train.pool", train.pool, 1, 10**7)
+    asked = f"train.curriculum.name={chosen}" if chosen != "uniform" else ""
+    asked = f"train.pool={train.pool}" if train.pool and not asked else asked
+    if asked and (_guides(config) or config.method.rival):
+        yield (
+            f"{asked} goes neither with guidance, which plays the task instances of its demonstrations, nor "
+            "with method.rival: leave one of them out"
+        )
+    if chosen == "difficulty" and train.pool is None:
+        yield "train.curriculum.name=difficulty weighs a fixed set of task instances: say train.pool=N"
+    if chosen == "sec" and len(parts_of(config.env)) == 1:
+        yield "train.curriculum.name=sec chooses between environments: env=mix, or leave it out"
+
+
 def _without_exploration(config: DictConfig) -> Iterator[str]:
     """Settings of exploration, where there is none."""
     name = config.method.balance.name
@@ -153,8 +184,11 @@ def _without_exploration(config: DictConfig) -> Iterator[str]:
         "method.correction.name": method.correction.name != "none" and method.correction.name,
         "train.reward_noise": _noise(config),
         "method.resample": method.resample,
+        "train.pool": config.train.pool,
         "method.overlong": method.overlong,
         "method.cut": method.cut != "learn" and method.cut,
+        "train.minibatches": config.train.minibatches > 1 and config.train.minibatches,
+        "train.epochs": config.train.epochs > 1 and config.train.epochs,
     }
     for setting, value in asked.items():
         if value:

@@ -1,10 +1,11 @@
-"""Imitation in an update of its own, right after a step's, with an optimizer of its own (relift).
+"""Imitation in an update of its own, right after a step's last, with an optimizer of its own (relift).
 
 It is AdamW as the step's is, with its settings and learning rate, and has its own moments.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -36,11 +37,12 @@ class ImitatedAfterwards(Companion):
         )
         self._own = MixedStep(optimizer, settings.max_norm)
 
-    def stepped(self, choice: Choice, row: Row) -> Row:
-        if choice.afterwards is None:
+    def finished(self, choices: Sequence[Choice], row: Row) -> Row:
+        wanted = [choice.afterwards for choice in choices if choice.afterwards is not None]
+        if not wanted:
             return {}
         set_lr(self._own.optimizer, float(self._learner.optimizer.param_groups[0]["lr"]))
-        examples = self._sources.examples_at(choice.afterwards)
+        examples = self._sources.examples_at([place for places in wanted for place in places])
         report = self._learner.gradients(examples, self._objective)
         mix = self._own.mix(1.0, learn=False)
         self._own.step()

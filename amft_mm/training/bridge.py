@@ -8,7 +8,7 @@ from typing import Any
 from agents.engines.base import Engine
 from amft_mm.data.sources import Sources
 from amft_mm.learning.learner import Learner, Objective
-from amft_mm.methods.guidance import Choice, Group
+from amft_mm.methods.guidance import Group
 from amft_mm.methods.rival import Rival
 from amft_mm.training.companions import Companion, Row
 from amft_mm.training.credit import Credit
@@ -52,9 +52,8 @@ class Bridged(Companion):
     def imitated(self, mu: float, scale: float) -> None:
         self._rival.imitated(mu, scale)
 
-    def stepped(self, choice: Choice, row: Row) -> Row:
+    def stepped(self) -> None:
         self._rival.step()
-        return {}
 
     def state_dict(self) -> dict[str, Any]:
         return self._rival.state_dict() if self._rival.begun else {}

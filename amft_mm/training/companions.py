@@ -5,7 +5,8 @@
     played(step, groups, row)  the step's rollouts are there; figures for its row
     explored()                 .grad holds a part's exploration gradient
     imitated(mu, scale)        .grad holds its imitation gradient, which is mixed times `scale`
-    stepped(choice, row)       the optimizer's step was made; figures for its row
+    stepped()                  an update was made
+    finished(choices, row)     the last one of the step was; figures for its row
 
 A new one is a subclass, and a line in `TrainingStep` (amft_mm/training/step.py).
 """
@@ -49,7 +50,10 @@ class Companion:
     def imitated(self, mu: float, scale: float) -> None:
         pass
 
-    def stepped(self, choice: Choice, row: Row) -> Row:
+    def stepped(self) -> None:
+        pass
+
+    def finished(self, choices: Sequence[Choice], row: Row) -> Row:
         return {}
 
     def state_dict(self) -> dict[str, Any]:
@@ -92,9 +96,8 @@ class Criticised(Companion):
     def __init__(self, critic: ValueHead) -> None:
         self._critic = critic
 
-    def stepped(self, choice: Choice, row: Row) -> Row:
+    def stepped(self) -> None:
         self._critic.step()
-        return {}
 
     def state_dict(self) -> dict[str, Any]:
         return self._critic.state_dict()

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from agents.plugins import make
 from amft_mm.methods.guidance.base import Choice, Group, Guidance, Place
+from amft_mm.methods.guidance.failing import Failing
 from amft_mm.methods.guidance.hpt import HPT
 from amft_mm.methods.guidance.joined import Joined
 from amft_mm.methods.guidance.micro_groups import MicroGroups
@@ -28,6 +29,7 @@ GUIDANCE: dict[str, Callable[..., Guidance]] = {
     "hpt": HPT,
     "relift": ReLIFT,
     "superrl": SuperRL,
+    "failing": Failing,
     "uft": UFT,
 }
 
