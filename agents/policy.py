@@ -241,6 +241,11 @@ def model_family(folder: str) -> str:
     return family
 
 
+def reads_alone(name: str) -> bool:
+    """Whether the model that `Policy.load` takes by this name is of text alone; no weights are read."""
+    return model_family(base_of(locate_model(name))[0]) in READING
+
+
 def load_processor(folder: str, family: str) -> Any:
     if family in READING:
         return AutoTokenizer.from_pretrained(folder)

@@ -84,7 +84,7 @@ class Example:
     def token_advantages(self) -> list[float]:
         assert self.advantages is not None
         answers = self.conversation.answers
-        lengths = [(answer.stop - answer.start) * answer.learnt for answer in answers]
+        lengths = [answer.stop - answer.first_learnt for answer in answers]
         return np.repeat(self.advantages, lengths).tolist()
 
     def old_log_probs(self) -> list[float] | None:
@@ -92,7 +92,7 @@ class Example:
         answers = [answer for answer in self.conversation.answers if answer.learnt]
         if any(len(a.log_probs) != a.stop - a.start - a.given for a in answers):
             return None
-        return [value for a in answers for value in [math.nan] * a.given + a.log_probs]
+        return [value for a in answers for value in [math.nan] * a.given_learnt + a.log_probs]
 
 
 class Critic(Protocol):

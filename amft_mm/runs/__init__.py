@@ -1,1 +1,1 @@
-"""What a run writes and reads back: its folder, checkpoints, metrics, episodes, curves; and the processes it is made of."""
+"""What a run writes and reads back: folder, checkpoints, metrics, episodes, curves; and its processes."""

@@ -99,7 +99,8 @@ def test_an_empty_batch_is_zero_and_no_nan(name):
     empty = Tokens(*(torch.zeros(0, dtype=DOUBLE, requires_grad=True) for _ in "le"), [])
     for field in fields(Tokens):
         if getattr(empty, field.name) is None and field.name != "given":
-            setattr(empty, field.name, torch.zeros(0, dtype=DOUBLE))
+            zeros = torch.zeros(0, dtype=DOUBLE, requires_grad=field.name == "measured")
+            setattr(empty, field.name, zeros)
     value = LOSSES[name](empty, Totals(0, 0))
     assert value.item() == 0.0
     value.backward()
@@ -329,6 +330,7 @@ def test_on_policy_each_is_the_policy_gradient_in_its_own_measure(name):
         "sapo": 1 / own / 4,
         "dr_grpo": torch.full_like(own, 1 / 4 / 512),
         "dppo": torch.full_like(own, 1 / 4 / 512),
+        "rl_plus": torch.full_like(own, 1 / 4 / 512),
         "gspo": 1 / own / 4,
         "gmpo": 1 / own / 4,
     }.get(name, torch.full_like(own, 1 / 10))
