@@ -90,7 +90,7 @@ def _streamed(config: DictConfig) -> Iterator[str]:
     name, guide = config.method.imitation.name, config.method.guidance.name
     if not hasattr(imitation(name), "stream"):
         return
-    if guide in ("hpt", "relift"):
+    if guide in ("hpt", "relift", "superrl", "failing"):
         yield (
             f"method.imitation.name={name} learns from rollouts, and method.guidance.name={guide} imitates "
             "demonstrations: take another imitation or none"

@@ -9,6 +9,15 @@ from omegaconf import OmegaConf
 from amft_mm.methods.imitation import imitation
 from envs.paths import data_folder
 
+STATUSES = (
+    "official code read",
+    "re-implementation read",
+    "formula in the paper",
+    "own reading",
+    "of this suite",
+)
+"""How well a preset is known to be what its authors mean, in `status`; `identities` names the tests that hold
+what it has to be."""
 NOTHING, ANY, SHOWN = "none", "any", "of what is explored"
 
 

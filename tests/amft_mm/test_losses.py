@@ -99,7 +99,8 @@ def test_an_empty_batch_is_zero_and_no_nan(name):
     empty = Tokens(*(torch.zeros(0, dtype=DOUBLE, requires_grad=True) for _ in "le"), [])
     for field in fields(Tokens):
         if getattr(empty, field.name) is None and field.name != "given":
-            setattr(empty, field.name, torch.zeros(0, dtype=DOUBLE))
+            zeros = torch.zeros(0, dtype=DOUBLE, requires_grad=field.name == "measured")
+            setattr(empty, field.name, zeros)
     value = LOSSES[name](empty, Totals(0, 0))
     assert value.item() == 0.0
     value.backward()

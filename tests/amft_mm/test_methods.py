@@ -1,8 +1,10 @@
 """Methods: every preset is made of parts that exist, and what guides exploration guides it."""
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ from amft_mm.learning.learner import Example, Learner, Objective, OptimizerSetti
 from amft_mm.methods.balance import balance
 from amft_mm.methods.guidance import guidance
 from amft_mm.methods.objectives import Objectives
-from amft_mm.methods.presets import methods
+from amft_mm.methods.presets import STATUSES, methods
 from amft_mm.runs.episodes import answer_tokens
 from amft_mm.runs.processes import ProcessGroup
 from amft_mm.train import train
@@ -94,14 +96,25 @@ def test_sed_finds_its_threshold_among_demonstrations_and_keeps_it(tiny, tmp_pat
     assert shares[0] == shares[1] == pytest.approx(0.3, abs=0.5 / row.chosen().sum() + 0.05)
 
 
-def test_the_list_of_methods_names_each():
+@pytest.mark.parametrize("more", [[], ["--check"]])
+def test_the_list_of_methods_names_each(more):
     told = subprocess.run(
-        [sys.executable, "-m", "amft_mm.methods"],
+        [sys.executable, "-m", "amft_mm.methods", *more],
         capture_output=True,
         text=True,
         check=True,
     ).stdout
     assert all(name in told for name in methods())
+
+
+def test_every_preset_says_how_it_is_known_and_which_tests_hold_it():
+    """An identity that no test of that name holds is only words."""
+    files = Path(__file__).parent.glob("test_*.py")
+    tests = {t for f in files for t in re.findall(r"^def (test_\w+)", f.read_text(), re.MULTILINE)}
+    for name, preset in methods().items():
+        assert preset.get("status") in STATUSES, name
+        assert preset.get("identities"), name
+        assert set(preset["identities"]) <= tests, name
 
 
 @pytest.mark.parametrize("name", WORLDS)
@@ -209,6 +222,15 @@ def test_hpt_is_exploration_below_0_and_imitation_from_1():
     gated = guidance("hpt", {"gamma": 0.0}).choose(step, ProcessGroup())
     assert (len(gated.explore), gated.imitate) == (4, [(0, 0)])
     assert gated.mu == pytest.approx(1 / 3)
+
+
+def test_failing_imitates_what_failed_and_leaves_mu_to_the_balance():
+    """Where nothing failed there is nothing to imitate, and mu is 0."""
+    failing = guidance("failing", {})
+    some = failing.choose(groups([0, 0], [0, 1]), ProcessGroup())
+    assert (len(some.explore), some.imitate, some.mu) == (4, [(0, 0)], None)
+    none = failing.choose(groups([0, 1]), ProcessGroup())
+    assert (len(none.explore), none.imitate, none.mu) == (2, [], 0.0)
 
 
 def test_relift_imitates_what_it_failed_at_once_enough_has_come_together():
