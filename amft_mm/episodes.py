@@ -143,7 +143,7 @@ def answer_tokens(policy: Policy, conversation: Conversation, advantages: Any) -
         here = slice(place, place + answer.stop - answer.start)
         place = here.stop
         found = {
-            "words": words_of(policy.dialect, conversation.ids[answer.start : answer.stop]),
+            "words": words_of(policy.dialect, conversation.said(number)),
             "log_probs": _short(log_probs[here]),
             "entropies": _short(entropies[here]),
             "others": [
