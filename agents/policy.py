@@ -160,7 +160,7 @@ class Policy:
             log_probs, entropies, *measured = chunked_scores(
                 hidden, targets, self.plain_model.lm_head, measure, temperature=temperature
             )
-        lengths = batch.chosen[:, 1:].sum(1).tolist()
+        lengths = [int(c.chosen().sum()) for c in conversations]
         return Scores(log_probs, entropies, lengths, hidden, *measured)
 
     def hidden_states(self, batch: Batch) -> torch.Tensor:

@@ -95,6 +95,11 @@ def _streamed(config: DictConfig) -> Iterator[str]:
             f"method.imitation.name={name} learns from rollouts, and method.guidance.name={guide} imitates "
             "demonstrations: take another imitation or none"
         )
+    if config.limits.get("history") is not None:
+        yield (
+            f"method.imitation.name={name} reads whole episodes, and limits.history={config.limits.history} "
+            "shows windows of them: limits.history=null"
+        )
     if name == "sdft" and not guidance(guide, options_of(config.method.guidance)).shown:
         yield (
             f"method.imitation.name=sdft reads demonstrations of what is explored, and "

@@ -46,7 +46,7 @@ def retold(conversation: Conversation, policy: Policy, told: str) -> Conversatio
         text, picture = conversation.messages[number]
         if not out.observe(text if number else f"{text}\n\n{told}", picture):
             return None
-        out.act(conversation.ids[answer.start : answer.stop])
+        out.act(conversation.said(number))
         out.answers[-1] = replace(out.answers[-1], learnt=answer.learnt)
     return out if out.answers else None
 
