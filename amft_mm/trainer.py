@@ -444,5 +444,5 @@ def optimizer_settings(config: DictConfig) -> OptimizerSettings:
         weight_decay=train.weight_decay,
         max_norm=train.max_norm,
         horizon=config.method.horizon,
-        plain=config.method.plain_derivative,
+        tangent=config.method.tangent,
     )

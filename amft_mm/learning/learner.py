@@ -101,9 +101,9 @@ class OptimizerSettings:
     weight_decay: float = 0.01
     max_norm: float | None = 1.0
     horizon: float = 0.0
-    """rho of z: how much of the effect of earlier steps' mu is looked at."""
-    plain: bool = False
-    """Whether z pretends that steps are plain descent."""
+    """What the effect of a mix still counts a step later (amft_mm/learning/tangent.py)."""
+    tangent: str = "exact"
+    """How exactly that effect is followed."""
 
 
 class Learner:
@@ -124,7 +124,7 @@ class Learner:
             eps=settings.eps,
         )
         self.mixed = MixedStep(
-            self.optimizer, settings.max_norm, settings.horizon, plain=settings.plain
+            self.optimizer, settings.max_norm, settings.horizon, tangent=settings.tangent
         )
 
     def set_lr(self, lr: float) -> None:
