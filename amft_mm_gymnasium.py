@@ -1,9 +1,12 @@
-"""Makes `gymnasium.make("amft/...")` work without an import of this project.
+"""What Python does at start-up: makes `gymnasium.make("amft/...")` work without an import of this project.
 
 Gymnasium 1.x reads no entry points, so an installed package can only register its environments
 when something imports it. Python runs the line in `amft_mm_gymnasium.pth` at start-up; it imports
 this module, which waits until `gymnasium.envs.registration` is loaded and then registers the
 worlds by name. Nothing else is imported, and a process without Gymnasium pays next to nothing.
+
+It also explains why `envs.play` or `agents.policy` is not found where somebody else's `envs` or
+`agents` is in the way: `python -m envs.play` would run nothing of ours that could say so.
 """
 
 import sys
@@ -55,4 +58,32 @@ def wait_for_gymnasium() -> None:
         sys.meta_path.insert(0, _RegisterOnceLoaded)  # type: ignore[arg-type]
 
 
+class _ExplainMissingModules:
+    """The last finder: it is asked when all others have failed, and finds nothing either."""
+
+    @classmethod
+    def find_spec(cls, fullname, path=None, target=None):  # type: ignore[no-untyped-def]
+        name, _, rest = fullname.partition(".")
+        if name in ("envs", "agents") and rest:
+            explain(fullname)
+
+
+def explain(fullname: str) -> None:
+    """An error with the reason why a module of ours is not found; nothing where it is not ours."""
+    import runpy
+    from importlib.util import find_spec
+    from pathlib import Path
+
+    suite = find_spec("amft_mm")
+    if suite is None or suite.origin is None:
+        return
+    home = Path(suite.origin).resolve().parent.parent
+    module = home.joinpath(*fullname.split("."))
+    if module.is_dir() or module.with_suffix(".py").is_file():
+        names = runpy.run_path(str(home / "envs" / "names.py"))
+        if told := names["in_the_way"](fullname.split(".")[0]):
+            raise ModuleNotFoundError(told, name=fullname)
+
+
 wait_for_gymnasium()
+sys.meta_path.append(_ExplainMissingModules)  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,9 +65,18 @@ class Scores:
 class Policy:
     """A model with its processor. `pictures` is None for models of text alone."""
 
-    def __init__(self, model: Any, processor: Any, pictures: PictureReader | None, below: str):
-        """`below` names the model that was loaded, as an adapter on it has to remember it."""
+    def __init__(
+        self,
+        model: Any,
+        processor: Any,
+        pictures: PictureReader | None,
+        below: str,
+        dtype: torch.dtype = torch.float32,
+    ):
+        """`below` names the model that was loaded, as an adapter on it has to remember it. `dtype` is what
+        is computed in; what is trained is kept in float32 whatever it is."""
         self.model, self.processor, self.pictures, self.below = model, processor, pictures, below
+        self.dtype = dtype
         self.image_features = (
             None if pictures is None else ImageFeatures(self.plain_model, pictures)
         )
@@ -114,11 +124,18 @@ class Policy:
         if lora is not None:
             model = add_lora(model, lora)
         below = name if adapter is None else adapter_base(adapter)
-        return cls(model.to(device), processor, pictures, below)
+        keep_masters(model)
+        return cls(model.to(device), processor, pictures, below, dtype)
 
     @property
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
+
+    def arithmetic(self) -> AbstractContextManager[Any]:
+        """Around all passes: weights that are kept in float32 compute in `dtype`."""
+        if self.dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device.type, self.dtype)
 
     @property
     def plain_model(self) -> Any:
@@ -133,11 +150,12 @@ class Policy:
     ) -> Scores:
         """Log-probabilities and entropies of what the agent chose, differentiable."""
         batch = self.batch(conversations)
-        hidden = self.hidden_states(batch)[:, :-1][batch.chosen[:, 1:]]
-        targets = batch.input_ids[:, 1:][batch.chosen[:, 1:]]
-        log_probs, entropies, *measured = chunked_scores(
-            hidden, targets, self.plain_model.lm_head, measure
-        )
+        with self.arithmetic():
+            hidden = self.hidden_states(batch)[:, :-1][batch.chosen[:, 1:]]
+            targets = batch.input_ids[:, 1:][batch.chosen[:, 1:]]
+            log_probs, entropies, *measured = chunked_scores(
+                hidden, targets, self.plain_model.lm_head, measure
+            )
         lengths = batch.chosen[:, 1:].sum(1).tolist()
         return Scores(log_probs, entropies, lengths, hidden, *measured)
 
@@ -160,12 +178,24 @@ class Policy:
         return {} if self.image_features is None else self.image_features.look(images, keep=keep)
 
     def save(self, folder: str | Path) -> None:
-        """In the Hugging Face layout; with LoRA, the adapter alone, naming the model below it."""
+        """In the Hugging Face layout and in `dtype`; with LoRA, the adapter alone, naming the model below
+        it."""
         if hasattr(self.model, "peft_config"):
             for adapter in self.model.peft_config.values():
                 adapter.base_model_name_or_path = self.below
-        self.model.save_pretrained(folder)
+            self.model.save_pretrained(folder)
+        else:
+            weights = {name: w.to(self.dtype) for name, w in self.model.state_dict().items()}
+            self.model.save_pretrained(folder, state_dict=weights)
         self.processor.save_pretrained(folder)
+
+
+def keep_masters(model: torch.nn.Module) -> None:
+    """What is trained is kept in float32, and Adam's moments with it: in bfloat16, which has three digits,
+    a step that is less than a few thousandths of a weight does not move it."""
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
 
 
 def chunked_scores(

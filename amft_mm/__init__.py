@@ -1,33 +1,12 @@
-"""The learner: training, evaluation, comparison and replay, and the command line.
-
-Its sister packages have generic names. A folder of the same name in the working directory would
-be imported in their place; that is noticed here, before anything else goes wrong.
-"""
+"""The learner: training, evaluation, comparison and replay, and the command line."""
 
 import os
-from importlib.util import find_spec
+import runpy
 from pathlib import Path
 
-_HOME = Path(__file__).resolve().parent.parent
-
-
-def _refuse_shadows() -> None:
-    for name in ("envs", "agents", "configs"):
-        spec = find_spec(name)
-        found = (
-            [Path(place).resolve() for place in (spec.submodule_search_locations or [])]
-            if spec
-            else []
-        )
-        if found != [_HOME / name]:
-            where = ", ".join(map(str, found)) or (spec.origin if spec else "nowhere")
-            raise ImportError(
-                f"the package {name!r} of amft_mm lies in {_HOME / name}, but Python finds {where}. "
-                "Rename or leave that folder, or run the command from another directory."
-            )
-
-
-_refuse_shadows()
+# Its sister packages have generic names. Whoever else's package is found under one is told here, before
+# anything else goes wrong: by the file's path, since `envs` itself may be in the way.
+runpy.run_path(str(Path(__file__).resolve().parent.parent / "envs" / "names.py"))["check_names"]()
 
 # Threads that wait for work sleep. Else those of two runs on the same cores take each other's time by
 # waiting busily, and both are ten times as slow. It is read when torch is first imported.

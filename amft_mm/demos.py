@@ -29,12 +29,13 @@ from amft_mm.config.overrides import check_overrides
 from amft_mm.config.settings import world_of
 from envs.contract import one_of, share, whole_number
 from envs.guard import GuardedEnv
+from envs.paths import data_folder
 
 MOST_FAILURES = 0.5
 """Share of a part's episodes that may fail before the run is given up: the expert does not work."""
 
 
-@hydra.main(version_base="1.3", config_path="pkg://configs", config_name="demos")
+@hydra.main(version_base="1.3", config_path=str(data_folder("configs")), config_name="demos")
 def main(config: DictConfig) -> None:
     try:
         counts = import_demos(config) if config.import_from else make_demos(config)

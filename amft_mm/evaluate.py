@@ -23,6 +23,7 @@ from amft_mm.evaluation.evaluator import Evaluator
 from amft_mm.runs import checkpoints
 from amft_mm.runs.episodes import Recorder
 from amft_mm.runs.folder import write_evaluation
+from envs.paths import data_folder
 
 
 def evaluate(config: DictConfig) -> dict[str, Any]:
@@ -113,7 +114,7 @@ def show(summary: dict[str, Any], folder: Path) -> None:
     console.print(f"{folder}/summary.json", highlight=False, soft_wrap=True)
 
 
-@hydra.main(version_base="1.3", config_path="pkg://configs", config_name="evaluate")
+@hydra.main(version_base="1.3", config_path=str(data_folder("configs")), config_name="evaluate")
 def main(config: DictConfig) -> None:
     try:
         evaluate(config)

@@ -29,9 +29,10 @@ from amft_mm.pretraining.card import model_card
 from amft_mm.pretraining.exam import examine
 from amft_mm.pretraining.stages import STAGES, Stage
 from amft_mm.runs.processes import ProcessGroup
+from envs.paths import data_folder
 
 
-@hydra.main(version_base="1.3", config_path="pkg://configs", config_name="pretrain")
+@hydra.main(version_base="1.3", config_path=str(data_folder("configs")), config_name="pretrain")
 def main(config: DictConfig) -> None:
     torch.set_num_threads(config.threads)
     folder = Path(config.out)

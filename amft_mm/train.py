@@ -22,11 +22,15 @@ from amft_mm.config.overrides import check_overrides
 from amft_mm.config.players import engine_of, load_policy, open_process_group
 from amft_mm.config.settings import EnvPart, parts_of
 from amft_mm.demos import make_demos
+from amft_mm.methods.combinations import refuse_contradictions
 from amft_mm.replay.film import films_of_evaluation
 from amft_mm.runs.folder import RunFolder, default_path
 from amft_mm.runs.progress import Progress
 from amft_mm.runs.trackers import trackers
-from amft_mm.trainer import Row, Trainer
+from amft_mm.trainer import Trainer
+from amft_mm.training.companions import Row
+from envs.contract import share
+from envs.paths import data_folder
 
 
 def train(config: DictConfig) -> dict[str, Any]:
@@ -35,6 +39,8 @@ def train(config: DictConfig) -> dict[str, Any]:
         found = describe(config)
         print(as_text(found))
         return found
+    share("train.reward_noise", config.train.reward_noise)
+    refuse_contradictions(config)
     torch.manual_seed(config.seed)
     processes = open_process_group(config)
     path = Path(config.out or default_path(config.env.name, config.method.name, config.seed))
@@ -80,7 +86,7 @@ def record_demonstrations(config: DictConfig, part: EnvPart) -> None:
     make_demos(OmegaConf.create(own))
 
 
-@hydra.main(version_base="1.3", config_path="pkg://configs", config_name="train")
+@hydra.main(version_base="1.3", config_path=str(data_folder("configs")), config_name="train")
 def main(config: DictConfig) -> None:
     try:
         train(config)

@@ -24,7 +24,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
-from hydra import compose, initialize_config_module
+from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from amft_mm.config.players import engine_of, load_policy, open_process_group
@@ -34,6 +34,9 @@ from amft_mm.methods.exploration import reinforce
 from amft_mm.runs.folder import RunFolder
 from amft_mm.train import record_demonstrations
 from amft_mm.trainer import Trainer
+from envs.paths import data_folder
+
+CONFIGS = str(data_folder("configs"))
 
 EVERY = 20
 
@@ -45,7 +48,7 @@ def main() -> None:
     parser.add_argument("--overrides", nargs="*", default=[])
     arguments = parser.parse_args()
     own = [f"env={arguments.env}", "demos.n=64", "train.warmup_steps=2", "train.steps=1000"]
-    with initialize_config_module("configs", version_base="1.3"):
+    with initialize_config_dir(CONFIGS, version_base="1.3"):
         config = compose("train", overrides=own + arguments.overrides)
     with tempfile.TemporaryDirectory() as folder:
         measure(config, Path(folder) / "run", arguments.repeat)

@@ -24,6 +24,7 @@ from gymnasium import spaces
 from PIL import Image as PILImage
 
 import envs  # noqa: F401  registers the worlds
+from envs.names import check_names
 
 PROMPT = "> "
 Player = Callable[[Any], str]
@@ -172,11 +173,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     chosen = parser.parse_args(arguments)
     try:
+        check_names()
         env = make(chosen.environment, dict(chosen.keywords))
         print(f"Pictures go to {chosen.out.resolve()}")
         player = ask_expert if chosen.expert else ask_person
         play(env, player, chosen.out, seed=chosen.seed, episodes=chosen.episodes)
-    except (PlayError, gymnasium.error.Error) as error:
+    except (PlayError, ImportError, gymnasium.error.Error) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except (TheEnd, KeyboardInterrupt):

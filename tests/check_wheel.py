@@ -1,6 +1,8 @@
 """Run by .ci/run inside an environment that holds nothing but the wheel, outside the checkout."""
 
-from importlib.resources import files
+import subprocess
+import sys
+from importlib.metadata import distribution
 from pathlib import Path
 
 import gymnasium
@@ -18,12 +20,28 @@ import envs  # noqa: E402
 
 for package in (amft_mm, envs):
     assert checkout not in Path(package.__file__).resolve().parents, package.__file__
-assert files("configs").joinpath("train.yaml").is_file()
 
-from hydra import compose, initialize_config_module  # noqa: E402
+# Site-packages is shared: no generic name of ours may lie there but those of the two packages.
+ours = distribution("amft-mm")
+tops = {path.parts[0] for path in ours.files or ()} - {"__pycache__"}
+assert tops == {
+    "envs",
+    "agents",
+    "amft_mm",
+    "amft_mm_gymnasium.py",
+    "amft_mm_gymnasium.pth",
+    f"amft_mm-{ours.version}.dist-info",
+}, tops
 
-with initialize_config_module("configs", version_base="1.3"):
-    assert compose("train", ["env=general_points"]).env.id == "amft/GeneralPoints-v0"
+# Hydra finds the configurations where the wheel has them.
+told = subprocess.run(
+    [sys.executable, "-P", "-m", "amft_mm.train", "env=general_points", "--cfg=job"],
+    capture_output=True,
+    text=True,
+    check=True,
+).stdout
+assert "id: amft/GeneralPoints-v0" in told, told
+
 from agents.policy import Policy  # noqa: E402
 
 policy = Policy.load("tiny", device="cpu")

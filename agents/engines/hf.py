@@ -7,6 +7,7 @@ whose answer is complete leaves the batch at once; the others go on without it.
 
 from __future__ import annotations
 
+import inspect
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -88,6 +89,7 @@ class HFEngine:
         self._policy = policy
         self._prefill_tokens, self._max_rows = prefill_tokens, max_rows
         self._cache = RowCache()
+        self._cache_word = cache_word(policy.plain_model.model)
         self._rows: weakref.WeakKeyDictionary[Conversation, _Row] = weakref.WeakKeyDictionary()
         chat_format = policy.chat_format
         banned = sorted(chat_format.special_ids - {chat_format.stop_id})
@@ -130,7 +132,7 @@ class HFEngine:
         was_training = model.training
         model.eval()
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), self._policy.arithmetic():
                 yield
         finally:
             model.train(was_training)
@@ -141,40 +143,40 @@ class HFEngine:
         longest = max(len(r.conversation.ids) for r in requests)
         highest = max((row.index for row in self._rows.values()), default=-1) + 1
         self._cache.reserve(max(highest, len(self._rows) + len(requests)), longest + limit)
-        writing = self._seat(requests, limit)
+        writing = self._assign_rows(requests, limit)
         logits = self._read(writing)
         self._write(writing, logits, sampling, limit, finished)
         return [w.sample for w in writing]
 
     # Rows.
 
-    def _seat(self, requests: Sequence[Request], limit: int) -> list[_Writing]:
+    def _assign_rows(self, requests: Sequence[Request], limit: int) -> list[_Writing]:
         """Gives the conversations rows side by side, in order, moving as few as need be."""
         wanted = [request.conversation for request in requests]
         if len(set(map(id, wanted))) < len(wanted):
             raise ValueError("a conversation was given twice: it can have one answer at a time")
-        seated = {row.index: conversation for conversation, row in self._rows.items()}
+        in_use = {row.index: conversation for conversation, row in self._rows.items()}
         known = [self._rows[c].index for c in wanted if c in self._rows]
-        base = min(known, default=self._free_block(seated, len(wanted)))
+        base = min(known, default=self._free_block(in_use, len(wanted)))
         base = max(0, min(base, self._cache.rows - len(wanted)))
         block = range(base, base + len(wanted))
         ours = set(map(id, wanted))
-        free = [i for i in block if i not in seated or id(seated[i]) not in ours]
+        free = [i for i in block if i not in in_use or id(in_use[i]) not in ours]
         for conversation in wanted:
             row = self._rows.get(conversation)
             if row is not None and row.index in block:
                 continue
             target = free.pop()
-            other = seated.get(target)
+            other = in_use.get(target)
             if row is None:
                 if other is not None:  # moved out of the way
-                    self._move(other, self._empty_row(seated, block), seated)
+                    self._move(other, self._empty_row(in_use, block), in_use)
                 self._rows[conversation] = _Row(target)
-                seated[target] = conversation
+                in_use[target] = conversation
             elif other is None:
-                self._move(conversation, target, seated)
+                self._move(conversation, target, in_use)
             else:
-                self._exchange(conversation, other, seated)
+                self._exchange(conversation, other, in_use)
         for conversation in wanted:
             self._rows[conversation].rewind(conversation)
         device = self._policy.device
@@ -187,31 +189,31 @@ class HFEngine:
             for request in requests
         ]
 
-    def _free_block(self, seated: dict[int, Conversation], count: int) -> int:
-        """The first of `count` free rows side by side, else where the last seated row ends."""
+    def _free_block(self, in_use: dict[int, Conversation], count: int) -> int:
+        """The first of `count` free rows side by side, else where the last row in use ends."""
         run = 0
         for index in range(self._cache.rows):
-            run = 0 if index in seated else run + 1
+            run = 0 if index in in_use else run + 1
             if run == count:
                 return index - count + 1
-        return max(seated, default=-1) + 1
+        return max(in_use, default=-1) + 1
 
-    def _empty_row(self, seated: dict[int, Conversation], block: range) -> int:
-        return next(i for i in range(self._cache.rows) if i not in seated and i not in block)
+    def _empty_row(self, in_use: dict[int, Conversation], block: range) -> int:
+        return next(i for i in range(self._cache.rows) if i not in in_use and i not in block)
 
-    def _move(self, conversation: Conversation, to: int, seated: dict[int, Conversation]) -> None:
+    def _move(self, conversation: Conversation, to: int, in_use: dict[int, Conversation]) -> None:
         row = self._rows[conversation]
         self._cache.copy(row.index, [to], row.ids)
-        del seated[row.index]
-        row.index, seated[to] = to, conversation
+        del in_use[row.index]
+        row.index, in_use[to] = to, conversation
 
     def _exchange(
-        self, one: Conversation, other: Conversation, seated: dict[int, Conversation]
+        self, one: Conversation, other: Conversation, in_use: dict[int, Conversation]
     ) -> None:
         a, b = self._rows[one], self._rows[other]
         self._cache.swap(a.index, b.index, max(a.ids, b.ids))
         a.index, b.index = b.index, a.index
-        seated[a.index], seated[b.index] = one, other
+        in_use[a.index], in_use[b.index] = one, other
 
     # Reading what is new.
 
@@ -355,8 +357,8 @@ class HFEngine:
         out = self._policy.plain_model.model(
             input_ids=ids,
             attention_mask=(reach <= columns[:, None, :, None]),
-            past_key_values=self._cache,
             use_cache=True,
+            **{self._cache_word: self._cache},
             **self._policy.at(positions),
             **pictures,
         )
@@ -364,3 +366,9 @@ class HFEngine:
 
     def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
         return self._policy.plain_model.lm_head(hidden).float()
+
+
+def cache_word(model: torch.nn.Module) -> str:
+    """How a transformers model calls its cache: `cache`, or as in earlier versions `past_key_values`."""
+    words = inspect.signature(model.forward).parameters
+    return "cache" if "cache" in words else "past_key_values"

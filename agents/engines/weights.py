@@ -33,7 +33,7 @@ def named_weights(policy: Policy) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 def save_weights(policy: Policy, folder: Path) -> None:
-    """As safetensors in `folder`, in shards."""
+    """As safetensors in `folder`, in shards, in what the policy computes in."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -46,8 +46,8 @@ def save_weights(policy: Policy, folder: Path) -> None:
         if tensor.data_ptr() in seen:
             continue  # tied: loaded once
         seen.add(tensor.data_ptr())
-        shard[name] = tensor.contiguous()
-        size += tensor.numel() * tensor.element_size()
+        shard[name] = tensor.to(policy.dtype).contiguous()
+        size += shard[name].numel() * shard[name].element_size()
         if size > SHARD_BYTES:
             save_file(shard, folder / f"model-{number:05d}.safetensors")
             shard, size, number = {}, 0, number + 1

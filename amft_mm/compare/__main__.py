@@ -24,6 +24,7 @@ from amft_mm.compare.places import places
 from amft_mm.compare.report import Report, report
 from amft_mm.compare.result import Result, fingerprint, is_made, read_result
 from amft_mm.config.overrides import check_overrides
+from envs.paths import data_folder
 
 
 def compare(config: DictConfig) -> list[Result]:
@@ -77,7 +78,7 @@ def write(out: Path, made: Report) -> None:
     print(f"{out}/README.md")
 
 
-@hydra.main(version_base="1.3", config_path="pkg://configs", config_name="compare")
+@hydra.main(version_base="1.3", config_path=str(data_folder("configs")), config_name="compare")
 def main(config: DictConfig) -> None:
     try:
         compare(config)

@@ -22,7 +22,7 @@ from agents.policy import CHUNK, READING, add_lora
 
 GIB = 2**30
 ADAM_BYTES = 8
-"""Two moments of 4 bytes: what is trained is kept in float32, LoRA's weights on a bfloat16 model too."""
+"""Two moments of 4 bytes: what is trained is kept in float32 (agents/policy.py, keep_masters)."""
 
 
 def describe(config: DictConfig) -> dict[str, float]:
@@ -44,7 +44,8 @@ def describe(config: DictConfig) -> dict[str, float]:
     learns = config.method.balance.name.startswith("amft")
     carried = 3 if config.method.tangent == "exact" and config.method.horizon > 0 else 1
     sizes = {
-        "weights": everything * width,
+        "weights, in float32 where they are trained": trained * 4 + (everything - trained) * width,
+        "trained weights as they compute": trained * width if width < 4 else 0,
         "gradients, two while they are mixed": 2 * trained * 4,
         "derivative by mu, carried through Adam": carried * trained * 4 if learns else 0,
         "optimizer": trained * ADAM_BYTES,

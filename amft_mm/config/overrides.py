@@ -8,14 +8,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
-from importlib import resources
 from typing import Any
 
-from hydra import compose, initialize_config_module
+from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
+
+from envs.paths import data_folder
 
 
 def check_overrides(config_name: str, arguments: Sequence[str] | None = None) -> None:
@@ -52,14 +53,14 @@ def config_groups() -> dict[str, list[str]]:
     """The groups of configurations and what there is to choose from."""
     return {
         folder.name: sorted(f.name[:-5] for f in folder.iterdir() if f.name.endswith(".yaml"))
-        for folder in resources.files("configs").iterdir()
+        for folder in data_folder("configs").iterdir()
         if folder.is_dir() and not folder.name.startswith("_")
     }
 
 
 def setting_names(config_name: str, groups: Sequence[str]) -> list[str]:
     """Every name that can be set, whole branches included."""
-    with initialize_config_module("configs", version_base="1.3"):
+    with initialize_config_dir(str(data_folder("configs")), version_base="1.3"):
         config = OmegaConf.to_container(compose(config_name, list(groups)), resolve=False)
     found: list[str] = []
 

@@ -66,7 +66,8 @@ class MixedStep:
             raise ValueError(f"max_norm={max_norm} must be above 0, or None for no clipping")
         self.optimizer, self.max_norm = optimizer, max_norm
         self.tangent = Tangent(optimizer, rho, tangent)
-        self._exploration: Tensors = {}
+        self.exploration: Tensors = {}
+        """What `take_exploration` took, until it is mixed."""
         self._mixed: Tensors = {}
         self._differences: dict[str, Tensors] = {}
 
@@ -77,16 +78,18 @@ class MixedStep:
 
     def take_exploration(self) -> None:
         """The gradients that are in .grad are those of exploration; .grad is empty afterwards."""
-        self._exploration = self._taken()
+        self.exploration = self._taken()
 
     @torch.no_grad()
-    def along(self, part: str = WHOLE) -> float:
-        """The product of a part's z with the gradients that are in .grad now."""
+    def along(self, part: str = WHOLE, gradients: Tensors | None = None) -> float:
+        """The product of a part's z with these gradients, or with those that are in .grad now."""
         z = self.z.get(part, {})
+        if gradients is None:
+            gradients = {p: p.grad for p in self._parameters() if p.grad is not None}
         return total(
-            (parameter.grad * z[parameter]).sum()
+            (gradients[parameter] * z[parameter]).sum()
             for parameter in self._parameters()
-            if parameter.grad is not None and parameter in z
+            if parameter in gradients and parameter in z
         )
 
     def z_norm(self, part: str = WHOLE) -> float:
@@ -94,13 +97,13 @@ class MixedStep:
 
     def exploration_norm(self) -> float:
         """Of the gradients that `take_exploration` holds."""
-        return norm_of(self._exploration)
+        return norm_of(self.exploration)
 
     @torch.no_grad()
     def gradients(self, scale: float = 1.0) -> Gradients:
         """What there is to mix: exploration as it was taken, imitation in .grad, times `scale`."""
         imitated = {p: p.grad for p in self._parameters() if p.grad is not None}
-        return between(self._exploration, imitated, scale)
+        return between(self.exploration, imitated, scale)
 
     @torch.no_grad()
     def mix(
@@ -114,8 +117,8 @@ class MixedStep:
     ) -> Gradients:
         """Adds weight ((1 - mu) g_R + mu scale g_S) to the step's gradient, with g_S in .grad, which is
         empty afterwards. `scale` equalises the norms; it is taken as given. Without `learn`, no z."""
-        explored, imitated = self._exploration, self._taken()
-        self._exploration = {}
+        explored, imitated = self.exploration, self._taken()
+        self.exploration = {}
         found = between(explored, imitated)
         learn = learn and math.isfinite(found.exploration_norm + found.imitation_norm)
         differences = self._differences.setdefault(part, {}) if learn else {}

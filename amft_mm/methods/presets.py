@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from typing import Any
 
 from omegaconf import OmegaConf
+
+from envs.paths import data_folder
 
 NOTHING, ANY, SHOWN = "none", "any", "of what is explored"
 
 
 def methods() -> dict[str, dict[str, Any]]:
     """The presets by name."""
-    folder = resources.files("configs") / "method"
-    files = sorted(f for f in folder.iterdir() if f.name.endswith(".yaml"))  # type: ignore[type-var]
+    folder = data_folder("configs") / "method"
+    files = sorted(f for f in folder.iterdir() if f.name.endswith(".yaml"))
     texts = {f.name[:-5]: f.read_text(encoding="utf-8") for f in files}
     return {name: dict(OmegaConf.create(text)) for name, text in texts.items()}
 

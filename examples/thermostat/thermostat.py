@@ -7,10 +7,10 @@ A model that is unsure of what to say (high entropy) imitates more; one that has
 
 from typing import Any
 
-from amft_mm.methods.balance import Signal
+from amft_mm.methods.balance import Balance, Signal
 
 
-class Thermostat:
+class Thermostat(Balance):
     learns = True  # it wants to be told what each step looked like
 
     def __init__(
@@ -23,11 +23,11 @@ class Thermostat:
     def mu(self, step: int) -> float:
         return self._mu
 
-    def update(self, seen: Signal) -> dict[str, float]:
-        if seen.entropy is not None:
-            self._mu += self._gain * (seen.entropy - self._target)
+    def update(self, signal: Signal) -> dict[str, float]:
+        if signal.entropy is not None:
+            self._mu += self._gain * (signal.entropy - self._target)
             self._mu = min(max(self._mu, 0.0), 1.0)
-        return {"entropy_above_target": (seen.entropy or self._target) - self._target}
+        return {"entropy_above_target": (signal.entropy or self._target) - self._target}
 
     def state_dict(self) -> dict[str, Any]:  # so that resume=true goes on where the run was
         return {"mu": self._mu}

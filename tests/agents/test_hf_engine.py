@@ -10,7 +10,7 @@ import torch
 from agents.conversation import Conversation, Limits
 from agents.engines import Request, Sampling, make_engine
 from agents.engines.base import GREEDY
-from agents.engines.hf import HFEngine
+from agents.engines.hf import HFEngine, cache_word
 from tests.agents.families import FAMILIES, SEEING, towers_work
 from tests.agents.test_conversation import picture
 
@@ -281,3 +281,20 @@ def test_an_engine_that_is_not_installed_says_what_to_install(tiny):
         pytest.skip("vLLM is installed here")
     with pytest.raises(ImportError, match=r"amft-mm\[vllm\].*vllm_cpu_env"):
         make_engine("vllm", tiny)
+
+
+def test_the_cache_is_called_as_the_installed_transformers_calls_it(tiny, recwarn):
+    """Defect: `past_key_values`, which transformers 5.40 takes no more, and 5.16 knows alone."""
+
+    class Before(torch.nn.Module):
+        def forward(self, input_ids, past_key_values=None): ...
+
+    class Since(torch.nn.Module):
+        def forward(self, input_ids, cache=None): ...
+
+    assert cache_word(Before()) == "past_key_values"
+    assert cache_word(Since()) == "cache"
+    conversation = Conversation(tiny)
+    conversation.observe("Hello")
+    make_engine("hf", tiny).generate([Request(conversation, 0)], Sampling(), 3)
+    assert not [w for w in recwarn if "deprecated" in str(w.message)]

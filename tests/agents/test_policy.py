@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from agents.conversation import Conversation
+from agents.engines import Request, Sampling, make_engine
 from agents.policy import ModelError, Policy, chunked_scores
 from tests.agents.families import FAMILIES, SEEING
 from tests.agents.test_conversation import picture
@@ -203,3 +204,66 @@ def test_pictures_are_scaled_as_the_model_was_trained_to_have_them(tiny):
     own = tiny.processor.image_processor(images=[image], return_tensors="pt")
     assert torch.equal(grid, own["image_grid_thw"])
     assert np.allclose(pixels, own["pixel_values"], atol=1e-5)
+
+
+def one_step(policy, lr):
+    """The share of the trained weights that an AdamW step moves."""
+    trained = [p for p in policy.model.parameters() if p.requires_grad]
+    before = [p.detach().clone() for p in trained]
+    conversation = Conversation(policy)
+    conversation.observe("What is 1 + 1?")
+    conversation.say("2 and some more words to learn from")
+    policy.score([conversation]).log_probs.sum().backward()
+    torch.optim.AdamW(trained, lr=lr, weight_decay=0.0).step()
+    moved = sum(int((p != b).sum()) for p, b in zip(trained, before, strict=True))
+    reached = sum(int((p.grad != 0).sum()) for p in trained if p.grad is not None)
+    return moved / reached
+
+
+@pytest.mark.parametrize("lora", [None, {"r": 4}])
+def test_small_learning_rates_move_the_weights_of_a_model_that_computes_in_bfloat16(lora):
+    """Defect: weights and moments in bfloat16, where a step of 1e-6 moved 0.4 % of the weights."""
+    policy = Policy.load("tiny-random", device="cpu", dtype=torch.bfloat16, lora=lora)
+    trained = [p for p in policy.model.parameters() if p.requires_grad]
+    frozen = [p for p in policy.model.parameters() if not p.requires_grad]
+    assert all(p.dtype == torch.float32 for p in trained)
+    assert all(p.dtype == torch.bfloat16 for p in frozen)
+    assert bool(frozen) == (lora is not None)
+    assert one_step(policy, 1e-6) > 0.9
+
+
+def test_what_computes_in_bfloat16_is_near_and_saves_itself_so(tmp_path):
+    half = Policy.load("tiny", device="cpu", dtype=torch.bfloat16)
+    whole = Policy.load("tiny", device="cpu")
+    conversations = []
+    for policy in (half, whole):
+        conversations.append(Conversation(policy))
+        conversations[-1].observe("What is 1 + 1?")
+        conversations[-1].say("It is 2.")
+    pairs = zip((half, whole), conversations, strict=True)
+    near, exact = (policy.score([c]).log_probs.detach() for policy, c in pairs)
+    assert near.dtype == torch.float32
+    assert not torch.equal(near, exact)  # it did compute in fewer digits
+    assert (near - exact).abs().max() < 0.1
+    half.save(tmp_path)
+    from safetensors.torch import load_file
+
+    weights = load_file(tmp_path / "model.safetensors")
+    assert {w.dtype for w in weights.values()} == {torch.bfloat16}
+    assert (
+        Policy.load(str(tmp_path), device="cpu")
+        .score([conversations[1]])
+        .log_probs.isfinite()
+        .all()
+    )
+
+
+def test_engine_and_learner_agree_where_both_compute_in_bfloat16():
+    policy = Policy.load("tiny", device="cpu", dtype=torch.bfloat16)
+    conversation = Conversation(policy)
+    conversation.observe("What is 1 + 1?")
+    engine = make_engine("hf", policy)
+    (sample,) = engine.generate([Request(conversation, 0)], Sampling(), 12)
+    conversation.act(sample.ids, sample.log_probs)
+    scored = policy.score([conversation]).log_probs.detach()
+    assert (scored - torch.tensor(sample.log_probs)).abs().max() < 0.1

@@ -1,10 +1,13 @@
 """Presets for real models: what they name is of the size that is known, without a download."""
 
 import pytest
-from hydra import compose, initialize_config_module
+from hydra import compose, initialize_config_dir
 
 from amft_mm.config.dry_run import describe
 from amft_mm.config.overrides import config_groups
+from envs.paths import data_folder
+
+CONFIGS = str(data_folder("configs"))
 
 BILLIONS = {
     "tiny": 0.0024,
@@ -16,7 +19,7 @@ BILLIONS = {
 
 
 def composed(*overrides):
-    with initialize_config_module("configs", version_base="1.3"):
+    with initialize_config_dir(CONFIGS, version_base="1.3"):
         return compose("train", list(overrides))
 
 

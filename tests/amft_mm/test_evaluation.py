@@ -4,13 +4,16 @@ import json
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_module
+from hydra import compose, initialize_config_dir
 from scipy import stats
 
 from agents.demonstrations import Demonstrations
 from amft_mm.evaluation.evaluator import Evaluator, chosen_splits
 from amft_mm.evaluation.intervals import bootstrap, pass_at, wilson
+from envs.paths import data_folder
 from tests.amft_mm.test_train import TINY, run
+
+CONFIGS = str(data_folder("configs"))
 
 
 @pytest.mark.parametrize(("right", "count"), [(0, 10), (10, 10), (3, 20), (50, 100), (1, 1)])
@@ -44,7 +47,7 @@ def test_pass_at_k_is_the_share_of_draws_with_a_success():
 
 
 def test_splits_are_chosen_by_name_and_the_trained_one_too():
-    with initialize_config_module("configs", version_base="1.3"):
+    with initialize_config_dir(CONFIGS, version_base="1.3"):
         env = compose("train", ["env=virl"]).env
         mix = compose("train", ["env=mix"]).env
     assert [split.label for split in chosen_splits(env, None)] == ["id"]
@@ -62,7 +65,7 @@ def test_splits_are_chosen_by_name_and_the_trained_one_too():
 
 def test_a_split_that_can_not_be_played_is_told_before_training():
     """Defect guarded against: hours of training, and then no evaluation."""
-    with initialize_config_module("configs", version_base="1.3"):
+    with initialize_config_dir(CONFIGS, version_base="1.3"):
         config = compose("train", ["env=math", "env.splits=[id,harder]"])
     with pytest.raises(ValueError, match=r"split harder of env\.splits .* 'ood_hard'"):
         Evaluator(config, None, None, None)

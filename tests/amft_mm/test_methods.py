@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_module
+from hydra import compose, initialize_config_dir
 
 from agents.conversation import Limits
 from agents.demonstrations import Demonstration, write_part
@@ -24,6 +24,9 @@ from amft_mm.methods.presets import methods
 from amft_mm.runs.processes import ProcessGroup
 from amft_mm.train import train
 from envs.guard import GuardedEnv
+from envs.paths import data_folder
+
+CONFIGS = str(data_folder("configs"))
 
 WORLDS = {
     "virl": World("amft/VIRL-v0", {"modality": "text", "attempts": 2}),
@@ -52,7 +55,7 @@ def played(policy, name, given, group=2):
 
 @pytest.mark.parametrize("name", sorted(methods()))
 def test_every_preset_is_made_of_parts_that_exist(tiny, name):
-    with initialize_config_module("configs", version_base="1.3"):
+    with initialize_config_dir(CONFIGS, version_base="1.3"):
         config = compose("train", ["env=math", f"method={name}", "seed=3"])
     method = config.method
     assert method.name == name
@@ -254,7 +257,7 @@ def config_of(folder, name, *settings):
         "checkpoint.every=2",
         "limits.max_new_tokens=8",
     ]
-    with initialize_config_module("configs", version_base="1.3"):
+    with initialize_config_dir(CONFIGS, version_base="1.3"):
         return compose("train", [*short, *settings])
 
 

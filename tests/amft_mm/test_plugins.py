@@ -16,12 +16,16 @@ def folder(tmp_path, monkeypatch):
 
 def test_a_balance_of_ones_own(folder):
     (folder / "my_balance.py").write_text(
-        "class Half:\n    def __init__(self, steps, mu=0.5): self.value = mu\n"
+        "from amft_mm.methods.balance import Balance\n"
+        "class Half(Balance):\n    def __init__(self, steps, mu=0.5): self.value = mu\n"
         "    def mu(self, step): return self.value\n"
     )
     assert balance("my_balance:Half", 10, {"mu": 0.25}).mu(3) == 0.25
     with pytest.raises(ValueError, match=r"my_balance:Half: .*unexpected keyword.*'start'"):
         balance("my_balance:Half", 10, {"start": 0.25})
+    (folder / "no_balance.py").write_text("class Other:\n    def __init__(self, steps): pass\n")
+    with pytest.raises(ValueError, match=r"no_balance:Other: .*subclass of amft_mm.*Other is not"):
+        balance("no_balance:Other", 10, {})
 
 
 def test_a_loss_of_ones_own_brings_its_needs(folder):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_module
+from hydra import compose, initialize_config_dir
 
 from agents.policy import Policy
 from amft_mm.learning.optimization import slope
@@ -18,8 +18,11 @@ from amft_mm.pretraining.card import AT_MOST, TARGETS, model_card
 from amft_mm.pretraining.exam import QUESTIONS, TASKS, ask, examine
 from amft_mm.pretraining.stages import STAGES
 from amft_mm.runs.processes import ProcessGroup
+from envs.paths import data_folder
 from envs.virl.city import COLOURS
 from envs.virl.city_files import load_city
+
+CONFIGS = str(data_folder("configs"))
 
 ROOT = Path(__file__).parents[2]
 KINDS = {
@@ -110,7 +113,7 @@ QUICK += ["warmup=2", "exam=2", "exam_at_the_end=1"]
 
 
 def settings(*changes):
-    with initialize_config_module("configs", version_base="1.3"):
+    with initialize_config_dir(CONFIGS, version_base="1.3"):
         return compose("pretrain", [*QUICK, *changes])
 
 

@@ -2,16 +2,16 @@
 
     balance.mu(step)      the mix of a step, counted from 0 at the end of the warm-up
     balance.learns        whether it wants to be told what mu did
-    balance.update(seen)  is told, at each step, before its mu is asked for
-    balance.weights(step, gradients)   where it has that, decides on seeing both gradients
+    balance.update(signal)  is told, at each step, before its mu is asked for
+    balance.weigh(step, mu, gradients)   has the last word when both gradients are there
 
-A new one is a file with a class and a line in `BALANCES`, or MODULE:CLASS outside the suite.
+A new one is a file with a subclass of `Balance` and a line in `BALANCES`, or MODULE:CLASS outside the suite.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from agents.plugins import make
 from amft_mm.methods.balance import (
@@ -24,7 +24,7 @@ from amft_mm.methods.balance import (
     sasr,
     schedules,
 )
-from amft_mm.methods.balance.base import Balance, Gradients, Signal, Weighing
+from amft_mm.methods.balance.base import Balance, Gradients, Signal
 
 BALANCES: dict[str, Callable[..., Balance]] = {
     "fixed": schedules.fixed,
@@ -43,8 +43,14 @@ BALANCES: dict[str, Callable[..., Balance]] = {
     "amft_paper": amft_paper.AMFTPaper,
 }
 
-__all__ = ["BALANCES", "Balance", "Gradients", "Signal", "Weighing", "balance"]
+__all__ = ["BALANCES", "Balance", "Gradients", "Signal", "balance"]
 
 
 def balance(name: str, steps: int, settings: dict[str, Any]) -> Balance:
-    return cast(Balance, make("balance", name, BALANCES, {"steps": steps} | settings))
+    made = make("balance", name, BALANCES, {"steps": steps} | settings)
+    if not isinstance(made, Balance):
+        raise ValueError(
+            f"method.balance.name={name}: a balance of your own is a subclass of "
+            f"amft_mm.methods.balance.Balance; {type(made).__name__} is not"
+        )
+    return made

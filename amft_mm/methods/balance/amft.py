@@ -14,10 +14,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from amft_mm.methods.balance.base import Signal, share
+from amft_mm.methods.balance.base import Balance, Signal, share
 
 
-class AMFT:
+class AMFT(Balance):
     learns = True
 
     def __init__(
@@ -42,14 +42,14 @@ class AMFT:
     def mu(self, step: int) -> float:
         return 1 / (1 + math.exp(-self._logit))
 
-    def update(self, seen: Signal) -> dict[str, float]:
-        signal = seen.cosine
-        if signal is None:
+    def update(self, signal: Signal) -> dict[str, float]:
+        cosine = signal.cosine
+        if cosine is None:
             return {}
         keep = self._beta
         self._looks += 1
-        self._mean = keep * self._mean + (1 - keep) * signal
-        self._square = keep * self._square + (1 - keep) * signal**2
+        self._mean = keep * self._mean + (1 - keep) * cosine
+        self._square = keep * self._square + (1 - keep) * cosine**2
         self._weight = keep * self._weight + (1 - keep)
         mean, square = self._mean / self._weight, self._square / self._weight
         spread = math.sqrt(max(square - mean**2, 0.0))
@@ -61,7 +61,7 @@ class AMFT:
             low, high = self._bounds
             self._logit = min(high, max(low, self._logit + moved))
         return {
-            "meta/cosine": signal,
+            "meta/cosine": cosine,
             "meta/cosine_mean": mean,
             "meta/cosine_error": error,
             "meta/moved": moved,

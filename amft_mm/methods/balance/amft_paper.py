@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from amft_mm.methods.balance.base import Signal, share
+from amft_mm.methods.balance.base import Balance, Signal, share
 
 
-class AMFTPaper:
+class AMFTPaper(Balance):
     learns = True
 
     def __init__(
@@ -40,15 +40,15 @@ class AMFTPaper:
     def mu(self, step: int) -> float:
         return self._mu
 
-    def update(self, seen: Signal) -> dict[str, float]:
+    def update(self, signal: Signal) -> dict[str, float]:
         if self._target is None:
-            self._target = seen.entropy
-        if seen.step == 0 or seen.step % self._every:
+            self._target = signal.entropy
+        if signal.step == 0 or signal.step % self._every:
             return {}
-        utility_term = self._eta_mu * (seen.product or 0.0)
+        utility_term = self._eta_mu * (signal.product or 0.0)
         entropy_term = 0.0
-        if seen.entropy is not None and self._target is not None:
-            entropy_term = self._sign * self._eta_h * (self._target - seen.entropy)
+        if signal.entropy is not None and self._target is not None:
+            entropy_term = self._sign * self._eta_h * (self._target - signal.entropy)
         moved = self._mu + utility_term + entropy_term
         self._mu = min(self._highest, max(self._lowest, moved))
         return {"meta/utility_term": utility_term, "meta/entropy_term": entropy_term}

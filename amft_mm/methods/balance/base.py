@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from amft_mm.learning.gradients import Gradients
 from envs import contract
@@ -28,36 +29,24 @@ class Signal:
         return None if self.product is None or not both > 0 else self.product / both
 
 
-class Balance(Protocol):
-    learns: bool
-
-    def mu(self, step: int) -> float: ...
-
-    def update(self, seen: Signal) -> dict[str, float]:
-        """Takes in what was seen; returns what is worth logging."""
-        ...
-
-    def state_dict(self) -> dict[str, Any]: ...
-
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
-
-
-@runtime_checkable
-class Weighing(Protocol):
-    """A balance that decides when it sees both gradients; its `mu` is a guess beforehand."""
-
-    def weights(self, step: int, gradients: Gradients) -> tuple[float, float]:
-        """Of exploration and of imitation."""
-        ...
-
-
-class Unmoved:
-    """A balance that is told nothing and remembers nothing."""
+class Balance:
+    """By itself it is told nothing and remembers nothing; one of your own says at least `mu`."""
 
     learns = False
+    """Whether it wants to be told what mu did: then both gradients are taken at every step."""
 
-    def update(self, seen: Signal) -> dict[str, float]:
+    def mu(self, step: int) -> float:
+        raise NotImplementedError
+
+    def update(self, signal: Signal) -> dict[str, float]:
+        """Takes in what a step showed; returns what is worth logging."""
         return {}
+
+    def weigh(
+        self, step: int, mu: float, gradients: Callable[[], Gradients]
+    ) -> tuple[float, float]:
+        """The last word, when both gradients are there: (mu, the mix's share of the step)."""
+        return mu, 1.0
 
     def state_dict(self) -> dict[str, Any]:
         return {}
@@ -66,14 +55,24 @@ class Unmoved:
         pass
 
 
-class Meeting(Unmoved):
-    """What balances that decide on seeing both gradients have in common."""
+class Meeting(Balance):
+    """A balance that decides on seeing both gradients; its `mu` is a guess beforehand."""
 
     def __init__(self, steps: int) -> None:
         pass
 
     def mu(self, step: int) -> float:
         return 0.5
+
+    def weights(self, step: int, gradients: Gradients) -> tuple[float, float]:
+        """Of exploration and of imitation."""
+        raise NotImplementedError
+
+    def weigh(
+        self, step: int, mu: float, gradients: Callable[[], Gradients]
+    ) -> tuple[float, float]:
+        explored, imitated = self.weights(step, gradients())
+        return imitated / (explored + imitated), explored + imitated
 
 
 def share(name: str, value: float) -> float:

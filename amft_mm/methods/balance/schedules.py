@@ -14,10 +14,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from amft_mm.methods.balance.base import Unmoved, share
+from amft_mm.methods.balance.base import Balance, share
 
 
-class Schedule(Unmoved):
+class Schedule(Balance):
     def __init__(self, mu_at: Callable[[int], float]) -> None:
         self._mu_at = mu_at
 

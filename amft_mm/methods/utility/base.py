@@ -59,10 +59,9 @@ class View:
 
 
 class Utility(Protocol):
-    while_exploring: bool
-    """Whether it looks while the exploration gradient is in .grad (else at an empty .grad)."""
-
-    def look(self, view: View) -> Look | None: ...
+    def look(self, view: View) -> Look | None:
+        """The step's exploration gradient is taken (`view.learner.mixed.exploration`), .grad is empty."""
+        ...
 
 
 def look_at(view: View, examples: Sequence[Example], loss: Loss) -> Look:

@@ -11,8 +11,6 @@ from envs.contract import whole_number
 
 
 class DemoNLL:
-    while_exploring = False
-
     def __init__(self, every: int = 1, count: int = 8) -> None:
         self._every = whole_number("utility.every", every, 1, MOST)
         self._count = whole_number("utility.count", count, 1, MOST)

@@ -11,8 +11,6 @@ from envs.contract import whole_number
 
 
 class Heldout:
-    while_exploring = False
-
     def __init__(self, every: int = 20, tasks: int = 8) -> None:
         self._every = whole_number("utility.every", every, 1, MOST)
         self._tasks = whole_number("utility.tasks", tasks, 1, MOST)

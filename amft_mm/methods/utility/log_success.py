@@ -17,8 +17,6 @@ from envs.contract import whole_number
 
 
 class LogSuccess:
-    while_exploring = False
-
     def __init__(self, every: int = 1) -> None:
         self._every = whole_number("utility.every", every, 1, MOST)
 

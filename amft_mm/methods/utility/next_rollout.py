@@ -7,13 +7,14 @@ product. On validating a meta-gradient by what follows: Xu, van Hasselt, Silver,
 
 from __future__ import annotations
 
+from amft_mm.learning.gradients import norm_of
 from amft_mm.methods.utility.base import Look, View
 
 
 class NextRollout:
-    while_exploring = True
-
     def look(self, view: View) -> Look | None:
         if not view.learnable:
             return None
-        return Look(-view.learner.mixed.along(view.part.name), view.learner.gradient_norm())
+        taken = view.learner.mixed.exploration
+        own = {p: taken[p] for p in view.learner.parameters if p in taken}
+        return Look(-view.learner.mixed.along(view.part.name, own), norm_of(own))

@@ -1,1 +1,0 @@
-"""Hydra's configuration groups. Users add to them from a folder of their own by --config-dir."""
