@@ -42,8 +42,8 @@ from envs.contract import one_of
 KINDS = ("exact", "last_step", "plain_descent")
 TOGETHER = 2**26
 """Weights that are worked on at once: bounds what is in memory meanwhile."""
-SMALLEST_ROOT = 1e-30
-"""Of v, where it is 0: m and dv are then 0 or nearly so, and their quotient has to be as well."""
+SMALLEST_ROOT = 1e-20
+"""Of v, where it is 0: m and dv are then 0 or nearly so, and what they make of it has to be as well."""
 
 
 class Tangent:
@@ -170,10 +170,11 @@ class _Step:
         torch._foreach_sqrt_(root)
         bottom = torch._foreach_add(root, group["eps"])
         torch._foreach_clamp_min_(root, SMALLEST_ROOT)
-        torch._foreach_mul_(root, bottom)
-        torch._foreach_mul_(root, bottom)
+        second = torch._foreach_div(m, root)
+        torch._foreach_div_(second, bottom)
+        torch._foreach_div_(second, bottom)
         self._bottom = dict(zip(parameters, bottom, strict=True))
-        self._second = dict(zip(parameters, torch._foreach_div(m, root), strict=True))
+        self._second = dict(zip(parameters, second, strict=True))
 
     def move(
         self, z: Tensors, parameters: list[torch.Tensor], dm: Tensors, dv: Tensors, *, keep: float

@@ -28,9 +28,8 @@ from agents.engines.base import Engine
 from agents.policy import Policy
 from agents.trajectory import Trajectory
 from amft_mm.config.settings import options_of
-from amft_mm.data.rollouts import anything_to_learn
 from amft_mm.data.sources import Sources
-from amft_mm.learning.learner import Example, Learner, OptimizerSettings
+from amft_mm.learning.learner import Learner, OptimizerSettings
 from amft_mm.learning.value import ValueHead
 from amft_mm.methods.balance import Signal
 from amft_mm.methods.guidance import Choice, Group, guidance
@@ -162,25 +161,23 @@ class TrainingStep:
         for companion in self._companions.values():
             companion.explored()
         self.learner.mixed.take_exploration()
-        return self._look(part, drawn, own, examples)
+        return self._look(part, drawn, own)
 
-    def _look(
-        self, part: MixedPart, drawn: Drawn, own: list[Trajectory], examples: list[Example]
-    ) -> Look | None:
-        (learnable,) = self._processes.sum(float(anything_to_learn(examples)))
+    def _look(self, part: MixedPart, drawn: Drawn, own: list[Trajectory]) -> Look | None:
         if not part.balance.learns or part.name not in self.learner.mixed.z:
             return None
-        learner, sources = self.learner, self.sources
-        view = View(drawn.number, drawn.step, part, learner, own, bool(learnable), sources)
+        rewarded = self._rewarded(drawn.step, own)
+        view = View(drawn.number, drawn.step, part, self.learner, rewarded, self.sources)
         return self._utility.look(view)
 
     def _signal(self, part: MixedPart, drawn: Drawn, look: Look | None, row: Row) -> Signal:
         """What the balance is told of the step."""
         z_norm, entropy = self.learner.mixed.z_norm(part.name), row.get("policy/entropy")
         if look is None:
-            return Signal(drawn.number, None, 0.0, z_norm, entropy)
-        row["meta/hypergradient"] = look.product
-        return Signal(drawn.number, look.product, look.norm, z_norm, entropy)
+            return Signal(drawn.number, z_norm=z_norm, entropy=entropy)
+        row |= {"meta/hypergradient": look.product, "meta/error": look.error}
+        seen = (look.product, look.error, look.instances)
+        return Signal(drawn.number, *seen, z_norm=z_norm, entropy=entropy)
 
     def _imitate(self, part: MixedPart, drawn: Drawn, row: Row) -> None:
         """.grad holds g_S of a part."""

@@ -287,6 +287,22 @@ def test_the_cheaper_tangent_leaves_out_what_momentum_does_later():
     assert float(torch.cosine_similarity(found["exact"], found["plain_descent"], dim=0)) > 0
 
 
+def test_weights_that_never_had_a_gradient_have_no_derivative():
+    """Rows of a vocabulary that is hardly used, in float32, where eps squared times nothing is nothing."""
+    weight = torch.nn.Parameter(torch.randn(4))
+    mixed = MixedStep(torch.optim.AdamW([weight], lr=0.01), 1.0, 0.9)
+    for _ in range(3):
+        for size in (1e-25, 2e-25):
+            weight.grad = torch.tensor([0.0, size, 1.0, size / 1e-25])
+            if size == 1e-25:
+                mixed.take_exploration()
+        mixed.mix(0.5)
+        mixed.step()
+    z = mixed.z[WHOLE][weight]
+    assert torch.isfinite(z).all()
+    assert float(z[0]) == 0.0
+
+
 def test_a_tangent_comes_back_to_the_bit():
     """What is saved and read again goes on as if it had never stopped, moments included."""
     generator = torch.Generator().manual_seed(10)

@@ -16,6 +16,7 @@ from typing import Any
 from agents.plugins import make
 from amft_mm.methods.balance import (
     amft,
+    amft_ema,
     amft_paper,
     cosine_gate,
     gradnorm,
@@ -40,6 +41,7 @@ BALANCES: dict[str, Callable[..., Balance]] = {
     "cosine_gate": cosine_gate.CosineGate,
     "sasr": sasr.SASR,
     "amft": amft.AMFT,
+    "amft_ema": amft_ema.AMFTEma,
     "amft_paper": amft_paper.AMFTPaper,
 }
 
