@@ -146,15 +146,19 @@ class Policy:
         return make_batch(conversations, self.pad_id).to(self.device)
 
     def score(
-        self, conversations: Sequence[Conversation], measure: Measure | None = None
+        self,
+        conversations: Sequence[Conversation],
+        measure: Measure | None = None,
+        temperature: float = 1.0,
     ) -> Scores:
-        """Log-probabilities and entropies of what the agent chose, differentiable."""
+        """Log-probabilities and entropies of what the agent chose, differentiable; of the distribution
+        that this temperature makes of the model's."""
         batch = self.batch(conversations)
         with self.arithmetic():
             hidden = self.hidden_states(batch)[:, :-1][batch.chosen[:, 1:]]
             targets = batch.input_ids[:, 1:][batch.chosen[:, 1:]]
             log_probs, entropies, *measured = chunked_scores(
-                hidden, targets, self.plain_model.lm_head, measure
+                hidden, targets, self.plain_model.lm_head, measure, temperature=temperature
             )
         lengths = batch.chosen[:, 1:].sum(1).tolist()
         return Scores(log_probs, entropies, lengths, hidden, *measured)
@@ -204,11 +208,13 @@ def chunked_scores(
     head: Any,
     measure: Measure | None = None,
     chunk: int = CHUNK,
+    temperature: float = 1.0,
 ) -> tuple[torch.Tensor, ...]:
     """Log-probability of each target, entropy of each distribution, what is measured; in fp32."""
 
     def scores(states: torch.Tensor, where: slice) -> tuple[torch.Tensor, ...]:
-        log_probs = F.log_softmax(head(states).float(), dim=-1)
+        logits = head(states).float()
+        log_probs = F.log_softmax(logits if temperature == 1.0 else logits / temperature, dim=-1)
         entropy = -(log_probs.exp() * log_probs).sum(-1)
         chosen = log_probs.gather(-1, targets[where][:, None])[:, 0]
         measured = () if measure is None else (measure(log_probs, where),)
@@ -233,6 +239,11 @@ def model_family(folder: str) -> str:
             f"{', '.join(SEEING)} (text and pictures) and {', '.join(READING)} (text)."
         )
     return family
+
+
+def reads_alone(name: str) -> bool:
+    """Whether the model that `Policy.load` takes by this name is of text alone; no weights are read."""
+    return model_family(base_of(locate_model(name))[0]) in READING
 
 
 def load_processor(folder: str, family: str) -> Any:

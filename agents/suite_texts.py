@@ -14,11 +14,21 @@ import envs  # noqa: F401 - makes the worlds known
 
 WORLDS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("amft/GeneralPoints-v0", {"modality": "text", "prompts": "varied", "colors": "all"}),
-    ("amft/GeneralPoints-v0", {"modality": "text", "thought": True, "face_rule": "rank"}),
+    ("amft/GeneralPoints-v0", {"modality": "text", "thought": "steps", "face_rule": "rank"}),
+    ("amft/GeneralPoints-v0", {"modality": "text", "thought": "search", "prompts": "varied"}),
     ("amft/VIRL-v0", {"modality": "text", "prompts": "varied"}),
     ("amft/VIRL-v0", {"modality": "text", "city": "newyork", "actions": "relative"}),
     ("amft/VIRL-v0", {"modality": "text", "city": "helsinki", "distances": True}),
     ("amft/VIRL-v0", {"modality": "text", "mode": "free", "instruction_as": "sentence"}),
+    ("amft/VIRL-v0", {"modality": "text", "thought": "steps"}),
+    (
+        "amft/VIRL-v0",
+        {"modality": "text", "thought": "steps", "answer": "short", "prompts": "varied"},
+    ),
+    (
+        "amft/VIRL-v0",
+        {"modality": "text", "answer": "short", "actions": "relative", "city": "newyork"},
+    ),
     ("amft/Math-v0", {"prompts": "varied", "attempts": 2}),
     ("amft/Math-v0", {"source": "countdown", "attempts": 2}),
 )

@@ -33,6 +33,12 @@ assert tops == {
     f"amft_mm-{ours.version}.dist-info",
 }, tops
 
+# What git ignores is left out of a wheel: a package's folder must not be called like what is ignored.
+installed = {path.as_posix() for path in ours.files or ()}
+for package in ("envs", "agents", "amft_mm"):
+    sources = {p.relative_to(checkout).as_posix() for p in (checkout / package).rglob("*.py")}
+    assert sources <= installed, sources - installed
+
 # Hydra finds the configurations where the wheel has them.
 told = subprocess.run(
     [sys.executable, "-P", "-m", "amft_mm.train", "env=general_points", "--cfg=job"],

@@ -38,6 +38,11 @@ class Sampling:
         if self.top_k < 0:
             raise ValueError(f"sampling: top_k={self.top_k} must be 0 (all) or more")
 
+    @property
+    def learnt_at(self) -> float:
+        """The temperature of the policy that learns from what was sampled: greedy answers are the model's."""
+        return self.temperature or 1.0
+
 
 GREEDY = Sampling(temperature=0.0)
 
@@ -60,8 +65,9 @@ class Request:
 
 @dataclass
 class Sample:
-    """An answer's ids, its stop token included, with log-probabilities under the plain model and
-    under the distribution that was sampled from (none from engines that do not tell)."""
+    """An answer's ids, its stop token included, with log-probabilities under the model at the sampling
+    temperature (the plain model where that is 0) and under the distribution that was sampled from, which
+    leaves some tokens out (none from engines that do not tell)."""
 
     ids: list[int] = field(default_factory=list)
     log_probs: list[float] = field(default_factory=list)

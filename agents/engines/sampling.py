@@ -1,4 +1,4 @@
-"""Choosing tokens: log-probabilities under the plain model and under the sampling distribution."""
+"""Choosing tokens: log-probabilities at the sampling temperature, and under the sampling distribution."""
 
 from __future__ import annotations
 
@@ -10,23 +10,26 @@ from agents.engines.base import Sampling
 def choose(
     logits: torch.Tensor, uniforms: torch.Tensor, sampling: Sampling, banned: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """One token for each row of `logits` (R x V): (ids, plain log-probs, sampling log-probs).
+    """One token for each row of `logits` (R x V): ids, log-probs at the temperature with nothing left out,
+    log-probs of the distribution that was sampled from.
 
     `uniforms` (R) is uniform in [0, 1): the token is where the cumulated distribution passes it, so it
     depends on its own row alone. Banned tokens are never chosen.
     """
     logits = logits.float()
-    plain = torch.log_softmax(logits, dim=-1)
+    if sampling.learnt_at != 1.0:
+        logits = logits / sampling.learnt_at
+    whole = torch.log_softmax(logits, dim=-1)
     allowed = logits.index_fill(-1, banned, -torch.inf)
     if sampling.temperature == 0:
         ids = allowed.argmax(-1)
-        return ids, _at(plain, ids), torch.zeros_like(uniforms, dtype=plain.dtype)
-    log_probs = torch.log_softmax(truncated(allowed / sampling.temperature, sampling), dim=-1)
+        return ids, _at(whole, ids), torch.zeros_like(uniforms, dtype=whole.dtype)
+    log_probs = torch.log_softmax(truncated(allowed, sampling), dim=-1)
     cumulated = log_probs.double().exp().cumsum(-1)
     # The last sum is 1 but for rounding; scaled, no uniforms can fall beyond it.
     ids = torch.searchsorted(cumulated, (uniforms.double() * cumulated[:, -1])[:, None], right=True)
     ids = ids[:, 0].clamp(max=logits.shape[-1] - 1)
-    return ids, _at(plain, ids), _at(log_probs, ids)
+    return ids, _at(whole, ids), _at(log_probs, ids)
 
 
 def truncated(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:

@@ -5,8 +5,8 @@ as vLLM wants it) and must come back as exactly these ids with their placeholder
 taken as ids. After new weights all three of vLLM's caches are reset: prefixes, pictures as they were
 processed, and pictures as they were encoded. Without that it goes on answering as the old model.
 
-Log-probabilities are the plain model's; those of the sampling distribution are given where the two
-are the same (temperature 1, no truncation).
+Log-probabilities are the plain model's, and are given where that is what is asked for: at temperature 1, or
+greedily. Those of the sampling distribution are given where they are the same (temperature 1, no truncation).
 """
 
 from __future__ import annotations
@@ -52,12 +52,13 @@ class VLLMEngine:
             "detokenize": False,
         }
         prompts = [self._prompt(request) for request in requests]
+        plain = sampling.learnt_at == 1.0
         as_sampled = (sampling.temperature, sampling.top_p, sampling.top_k) == (1.0, 1.0, 0)
         samples: list[Sample] = [Sample(error="vLLM gave no answer")] * len(requests)
 
         def arrived(number: int, completion: Completion | str) -> None:
             conversation = requests[number].conversation
-            samples[number] = self._sample(conversation, completion, as_sampled)
+            samples[number] = self._sample(conversation, completion, plain, as_sampled)
             finished(number, samples[number])
 
         self._backend.complete(prompts, settings, arrived)
@@ -77,7 +78,11 @@ class VLLMEngine:
         return Prompt(collapsed(conversation), images, seed)
 
     def _sample(
-        self, conversation: Conversation, completion: Completion | str, as_sampled: bool
+        self,
+        conversation: Conversation,
+        completion: Completion | str,
+        plain: bool,
+        as_sampled: bool,
     ) -> Sample:
         if isinstance(completion, str):
             return Sample(error=completion)
@@ -86,7 +91,7 @@ class VLLMEngine:
                 error=f"vLLM read {len(completion.prompt_ids)} ids where the conversation has "
                 f"{len(conversation.ids)}: its picture sizes or its model differ from the policy's"
             )
-        log_probs = completion.log_probs
+        log_probs = completion.log_probs if plain else []
         return Sample(completion.ids, log_probs, list(log_probs) if as_sampled else [])
 
 

@@ -16,6 +16,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
+from amft_mm.config.renamed import RENAMED
 from envs.paths import data_folder
 
 
@@ -74,6 +75,9 @@ def setting_names(config_name: str, groups: Sequence[str]) -> list[str]:
 
 
 def _unknown(given: str, name: str, names: Sequence[str]) -> str:
+    if name in RENAMED and RENAMED[name][0] in names:
+        new, why = RENAMED[name]
+        return f"{given} is called {new} now: {why}"
     near = get_close_matches(name, names, 3, 0.6)
     last = name.rsplit(".", 1)[-1]
     near += [n for n in names if n.rsplit(".", 1)[-1] == last and n not in near]

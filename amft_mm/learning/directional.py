@@ -31,37 +31,37 @@ MOVED = 1e-3
 
 @torch.no_grad()
 def log_probs_along(
-    policy: Policy, z: Tensors, conversations: Sequence[Conversation]
+    policy: Policy, z: Tensors, conversations: Sequence[Conversation], temperature: float = 1.0
 ) -> torch.Tensor:
     policy.model.eval()
     if policy.dtype == torch.float32:
-        return by_differences(policy, z, conversations)
-    return by_forward_mode(policy, z, conversations)
+        return by_differences(policy, z, conversations, temperature)
+    return by_forward_mode(policy, z, conversations, temperature)
 
 
 @torch.no_grad()
 def by_differences(
-    policy: Policy, z: Tensors, conversations: Sequence[Conversation]
+    policy: Policy, z: Tensors, conversations: Sequence[Conversation], temperature: float = 1.0
 ) -> torch.Tensor:
     size = norm_of(z)
     far = MOVED * norm_of({p: p for p in z}) / size if size > 0 else 0.0
     if not (far > 0 and math.isfinite(far)):
-        return torch.zeros_like(policy.score(conversations).log_probs)
+        return torch.zeros_like(policy.score(conversations, temperature=temperature).log_probs)
     found = []
     for step in (far, -far):
         with weights(policy, {p: p.add(d, alpha=step) for p, d in z.items()}):
-            found.append(policy.score(conversations).log_probs.float())
+            found.append(policy.score(conversations, temperature=temperature).log_probs.float())
     return (found[0] - found[1]) / (2 * far)
 
 
 @torch.no_grad()
 def by_forward_mode(
-    policy: Policy, z: Tensors, conversations: Sequence[Conversation]
+    policy: Policy, z: Tensors, conversations: Sequence[Conversation], temperature: float = 1.0
 ) -> torch.Tensor:
     # Of the ways to compute attention, one is made of parts that can be differentiated forward.
     with forward_ad.dual_level(), sdpa_kernel(SDPBackend.MATH):
         with weights(policy, {p: forward_ad.make_dual(p, d) for p, d in z.items()}):
-            log_probs = policy.score(conversations).log_probs
+            log_probs = policy.score(conversations, temperature=temperature).log_probs
         tangent = forward_ad.unpack_dual(log_probs).tangent
         return torch.zeros_like(log_probs) if tangent is None else tangent.float()
 

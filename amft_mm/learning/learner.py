@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -22,11 +22,12 @@ import torch
 from agents.conversation import Conversation
 from agents.policy import Measure, Policy
 from amft_mm.learning.batching import by_length
+from amft_mm.learning.correction import Correction
 from amft_mm.learning.directional import log_probs_along
 from amft_mm.learning.gradients import norm_of
 from amft_mm.learning.mixed_step import MixedStep
 from amft_mm.learning.optimization import decay_groups, set_lr
-from amft_mm.learning.tokens import Loss, Tokens, Totals
+from amft_mm.learning.tokens import LARGEST_LOG_RATIO, Loss, Tokens, Totals
 from amft_mm.runs.processes import ProcessGroup
 
 Reference = Callable[[Sequence[Conversation]], torch.Tensor]
@@ -39,10 +40,14 @@ class Objective:
     loss: Loss
     reference: Reference | None = None
     """Other weights' log-probabilities of the chosen tokens."""
-    measure: Callable[[Sequence[Conversation]], Measure] | None = None
+    measure: Callable[[Sequence[Example]], Measure] | None = None
     """What is to be measured of whole distributions."""
     by_advantage: bool = False
     """Whether its gradient is 0 where advantages are: such conversations are read, without a gradient."""
+    temperature: float = 1.0
+    """Of the policy: the model at the temperature that rollouts were sampled at."""
+    correction: Correction | None = None
+    """Of the engine's probabilities."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +66,27 @@ class Example:
     """1 for success, 0 for none."""
     success_rate: float | None = None
     """Of its group."""
+    scored: tuple[float, ...] | None = None
+    """Its tokens' log-probabilities by the learner when they were sampled, for several updates on the same
+    examples; None says: under the present weights."""
+
+    told: Conversation | None = None
+    """The same answers where more is said beforehand: what a teacher reads."""
+
+    def counts(self) -> tuple[int, int, int, int, int]:
+        """What `Totals` adds up."""
+        chosen = self.conversation.chosen()
+        given = (
+            int((self.conversation.given() & chosen).sum()) if self.advantages is not None else 0
+        )
+        own = int(chosen.sum()) - given
+        won, lost = own * (self.outcome == 1), own * (self.outcome == 0)
+        return own + given, 1, given, won, lost
 
     def token_advantages(self) -> list[float]:
         assert self.advantages is not None
         answers = self.conversation.answers
-        lengths = [(answer.stop - answer.start) * answer.learnt for answer in answers]
+        lengths = [answer.stop - answer.first_learnt for answer in answers]
         return np.repeat(self.advantages, lengths).tolist()
 
     def token_weights(self) -> np.ndarray:
@@ -81,7 +102,7 @@ class Example:
         answers = [answer for answer in self.conversation.answers if answer.learnt]
         if any(len(a.log_probs) != a.stop - a.start - a.given for a in answers):
             return None
-        return [value for a in answers for value in [math.nan] * a.given + a.log_probs]
+        return [value for a in answers for value in [math.nan] * a.given_learnt + a.log_probs]
 
 
 class Critic(Protocol):
@@ -101,6 +122,8 @@ class LossReport:
     """Furthest that a log-probability is from what the engine sampled with (0: nothing to compare)."""
     given: int = 0
     """How many of the tokens an expert wrote, in rollouts that it began."""
+    figures: dict[str, float] = field(default_factory=dict)
+    """Means of what the loss and the correction noted."""
 
 
 @dataclass(frozen=True)
@@ -147,10 +170,10 @@ class Learner:
         critic: Critic | None = None,
     ) -> LossReport:
         """Adds to .grad. A `critic` learns from the same pass, by a gradient of its own."""
-        chosen = sum(int(e.conversation.chosen().sum()) for e in examples)
-        tokens, sequences = (int(n) for n in self.processes.sum(chosen, len(examples)))
-        totals = Totals(tokens, sequences)
-        total = entropy = error = given = 0.0
+        counts = np.sum([e.counts() for e in examples], axis=0, dtype=int) if examples else [0] * 5
+        totals = Totals(*(int(n) for n in self.processes.sum(*counts)))
+        total = entropy = error = 0.0
+        notes: list[dict[str, tuple[float, int]]] = []
         known = all(e.old_log_probs() is not None for e in examples)
         (silent,) = self.processes.sum(0.0 if known else 1.0)
         self.policy.model.train()
@@ -165,12 +188,29 @@ class Learner:
                 value.backward()
             total += float(value.detach())
             entropy += float(terms.entropies.detach().sum())
-            given += float((1 - terms.own).sum())
-            if terms.old_log_probs is not None and len(terms.log_probs):
-                error = max(error, float(terms.log_ratios.detach().abs().max()))
+            if terms.log_k is not None and len(terms.log_k):
+                error = max(error, float(terms.log_k.abs().max()))
+            notes.append(terms.notes)
         self.processes.share_gradients(self.parameters)
-        total, entropy, given = self.processes.sum(total, entropy, given)
-        return LossReport(total, tokens, sequences, entropy / max(tokens, 1), error, round(given))
+        total, entropy = self.processes.sum(total, entropy)
+        figures = means_of(self.processes.gather(notes))
+        entropy *= totals.per_token
+        return LossReport(
+            total, totals.tokens, totals.sequences, entropy, error, totals.given, figures
+        )
+
+    @torch.no_grad()
+    def scored(self, examples: Sequence[Example], objective: Objective) -> list[Example]:
+        """The examples with their log-probabilities under the present weights: what several updates on them
+        compare with, where the engine's are corrected for."""
+        places, found = {id(e): i for i, e in enumerate(examples)}, list(examples)
+        for part in by_length(examples, self._micro_batch_tokens, lambda e: e.conversation):
+            conversations = [e.conversation for e in part]
+            scores = self.policy.score(conversations, temperature=objective.temperature)
+            own = scores.log_probs.split(scores.lengths)
+            for example, log_probs in zip(part, own, strict=True):
+                found[places[id(example)]] = replace(example, scored=tuple(log_probs.tolist()))
+        return found
 
     def _micro_batches(
         self, examples: Sequence[Example], *, all_move: bool
@@ -189,8 +229,8 @@ class Learner:
         self, examples: Sequence[Example], objective: Objective, *, compare: bool
     ) -> tuple[Tokens, torch.Tensor]:
         conversations = [example.conversation for example in examples]
-        measure = None if objective.measure is None else objective.measure(conversations)
-        scores = self.policy.score(conversations, measure)
+        measure = None if objective.measure is None else objective.measure(examples)
+        scores = self.policy.score(conversations, measure, objective.temperature)
         tokens = Tokens(
             scores.log_probs, scores.entropies, scores.lengths, measured=scores.measured
         )
@@ -200,9 +240,10 @@ class Learner:
             tokens.given = floats(given) > 0 if given.any() else None
             tokens.advantages = floats([a for e in examples for a in e.token_advantages()])
             if compare:
-                tokens.old_log_probs = floats(
-                    [p for e in examples for p in e.old_log_probs() or ()]
-                )
+                told = [p for e in examples for p in e.old_log_probs() or ()]
+                scored = [p for e in examples for p in e.scored or ()]
+                mine = floats(scored) if len(scored) == len(told) else scores.log_probs.detach()
+                compare_with_engine(tokens, floats(told), mine, objective.correction)
         if examples[0].outcome is not None:
             tokens.outcomes = tokens.spread(floats([e.outcome for e in examples]))
             tokens.success_rates = tokens.spread(floats([e.success_rate for e in examples]))
@@ -210,7 +251,9 @@ class Learner:
             tokens.reference_log_probs = objective.reference(conversations)
         return tokens, scores.hidden.detach()
 
-    def products(self, part: str, examples: Sequence[Example]) -> list[float]:
+    def products(
+        self, part: str, examples: Sequence[Example], temperature: float = 1.0
+    ) -> list[float]:
         """For each example the derivative by the part's mu of its tokens' log-probabilities, each times its
         answer's advantage (1 where there are none). What an expert wrote in a rollout does not count."""
         z, found = self.mixed.z.get(part, {}), [0.0] * len(examples)
@@ -222,7 +265,7 @@ class Learner:
         )
         for batch in batches:
             conversations = [example.conversation for _, example in batch]
-            along = log_probs_along(self.policy, z, conversations).double().cpu().numpy()
+            along = log_probs_along(self.policy, z, conversations, temperature).cpu().numpy()
             ends = np.cumsum([int(c.chosen().sum()) for c in conversations])
             for (number, example), moved in zip(batch, np.split(along, ends[:-1]), strict=True):
                 found[number] = float(moved @ example.token_weights())
@@ -241,3 +284,26 @@ class Learner:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.optimizer.load_state_dict(state["optimizer"])
         self.mixed.load_state_dict(state["mixed"])
+
+
+def compare_with_engine(
+    tokens: Tokens, engine: torch.Tensor, mine: torch.Tensor, correction: Correction | None
+) -> None:
+    """Says what tokens' ratios are against, and what tokens count: see amft_mm/learning/correction.py. `mine`
+    are the learner's own log-probabilities under the weights that sampled, NaN in `engine` what was given."""
+    own = ~engine.isnan()
+    log_k = tokens.log_k = torch.where(own, mine - engine, torch.zeros_like(mine))
+    tokens.note("rollout/ratio_mean", log_k[own].clamp(max=LARGEST_LOG_RATIO).exp())
+    tokens.note("rollout/ratio_kl", -log_k[own])
+    if correction is None:
+        tokens.old_log_probs = engine
+    else:
+        tokens.old_log_probs = torch.where(own, mine, engine)
+        tokens.weights = correction(tokens, log_k)
+
+
+def means_of(notes: Sequence[dict[str, tuple[float, int]]]) -> dict[str, float]:
+    """Of what many micro-batches noted."""
+    names = sorted({name for one in notes for name in one})
+    sums = {name: np.sum([one[name] for one in notes if name in one], axis=0) for name in names}
+    return {name: float(total / max(count, 1)) for name, (total, count) in sums.items()}

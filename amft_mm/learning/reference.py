@@ -55,8 +55,10 @@ class Reference:
                 torch.save(frozen.model.state_dict(), unfinished)
         self._frozen = frozen
 
-    def __call__(self, conversations: Sequence[Conversation]) -> torch.Tensor:
-        return self._scores(conversations).log_probs
+    def __call__(
+        self, conversations: Sequence[Conversation], temperature: float = 1.0
+    ) -> torch.Tensor:
+        return self._scores(conversations, temperature).log_probs
 
     def divergence(self, conversations: Sequence[Conversation]) -> Measure:
         """KL(ref || pi) of each distribution from which a token was chosen."""
@@ -71,8 +73,27 @@ class Reference:
         return measure
 
     @torch.no_grad()
-    def _scores(self, conversations: Sequence[Conversation]) -> Scores:
+    def _scores(self, conversations: Sequence[Conversation], temperature: float = 1.0) -> Scores:
         if self._frozen is not None:
-            return self._frozen.score(conversations)
+            return self._frozen.score(conversations, temperature=temperature)
         with self._policy.model.disable_adapter():
-            return self._policy.score(conversations)
+            return self._policy.score(conversations, temperature=temperature)
+
+
+class Behaviour:
+    """Log-probabilities of the chosen tokens under the model that wrote them."""
+
+    def __init__(self, name: str, policy: Policy) -> None:
+        dtype = next(policy.model.parameters()).dtype
+        self._model = Policy.load(name, device=str(policy.device), dtype=dtype)
+        vocabularies = [p.chat_format.tokenizer.get_vocab() for p in (self._model, policy)]
+        if vocabularies[0] != vocabularies[1]:
+            raise ValueError(
+                f"method.imitation.behaviour={name} has another tokenizer than the policy: its probabilities "
+                "are of other tokens"
+            )
+        self._model.model.requires_grad_(False).eval()
+
+    @torch.no_grad()
+    def __call__(self, conversations: Sequence[Conversation]) -> torch.Tensor:
+        return self._model.score(conversations).log_probs

@@ -32,7 +32,12 @@ class RunFolder:
     """Creates the folder and writes into it; every line is on disk when the call returns."""
 
     def __init__(
-        self, path: Path, config: DictConfig, *, resume: bool = False, processes: ProcessGroup | None = None
+        self,
+        path: Path,
+        config: DictConfig,
+        *,
+        resume: bool = False,
+        processes: ProcessGroup | None = None,
     ) -> None:
         self.path = path
         there = (path / "config.yaml").exists()

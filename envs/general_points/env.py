@@ -32,10 +32,20 @@ from envs.contract import (
     picture_size,
     whole_number,
 )
+from envs.derivation import stray
 from envs.general_points.cards import RANKS, SUITS_OF, Card, read_card
 from envs.general_points.decks import find_deck, other_deck, table_picture
 from envs.general_points.formula import read_formula
-from envs.general_points.prompts import Task, answer, best_solution, prompt
+from envs.general_points.prompts import (
+    MOST_TRIES,
+    THOUGHTS,
+    Task,
+    answer,
+    derived_answer,
+    prompt,
+    right_answer,
+    tries_before,
+)
 from envs.general_points.solver import solutions, solvable
 from envs.general_points.verdict import REWARDS, GeneralPointsVerdict, judge
 
@@ -88,7 +98,7 @@ class GeneralPointsEnv(World):
         attempts: int = 5,
         size: Sequence[int] = (300, 300),
         prompts: str = "fixed",
-        thought: bool = False,
+        thought: str = "none",
         split: str = "all",
         render_mode: str | None = None,
     ) -> None:
@@ -102,7 +112,9 @@ class GeneralPointsEnv(World):
         attempts   answers allowed
         size       (height, width) of the picture
         prompts    "fixed" wording, or "varied" by the seed
-        thought    the example and the expert have a field for reasoning; agents always may
+        thought    what the example and the expert write before the formula: "none", the "steps" that
+                   derive it, or a "search" of tries that are dropped, and the steps; agents may
+                   always write a thought or leave it out
         split      "all", "train", "id", "ood_hand", "ood_rule", "ood_color" or "ood_deck"
         """
         self._visual = one_of("modality", modality, ("visual", "text")) == "visual"
@@ -112,7 +124,7 @@ class GeneralPointsEnv(World):
         self._num_cards = whole_number("num_cards", num_cards, 3, 6)
         self._attempts = whole_number("attempts", attempts, 1, 1000)
         self._varied = one_of("prompts", prompts, ("fixed", "varied")) == "varied"
-        self._thought = one_of("thought", thought, (False, True))
+        self._thought = one_of("thought", thought, THOUGHTS)
         self._split = one_of("split", split, SPLITS)
         face_rule = one_of("face_rule", face_rule, ("ten", "rank"))
         colors = one_of("colors", colors, tuple(SUITS_OF))
@@ -132,6 +144,7 @@ class GeneralPointsEnv(World):
         self._cards: tuple[Card, ...] = ()
         self._numbers: tuple[int, ...] = ()
         self._left = 0
+        self._search_seed = 0
         self._deal(np.random.default_rng(0))  # says at once if there is nothing to deal
 
     def begin(self, rng: np.random.Generator, options: dict[str, Any]) -> Scene:
@@ -143,11 +156,13 @@ class GeneralPointsEnv(World):
             self._target,
             self._face_rule,
             self._visual,
-            [RANKS[card.rank - 1] for card in self._cards],
+            self._names,
             self._numbers,
             self._thought,
         )
         text = prompt(task, rng if self._varied else None)
+        if self._thought == "search":
+            self._search_seed = int(rng.integers(2**31))
         if not self._visual:
             return Scene(text)
         return Scene(text, table_picture(self._deck, self._cards, self._size))
@@ -173,21 +188,27 @@ class GeneralPointsEnv(World):
         return Outcome(judgement.verdict, reward, Scene(feedback, image), feedback, ended_by)
 
     def expert(self) -> str:
-        formula = best_solution(self._numbers, self._target)
-        if formula is None:
-            raise ValueError(f"no formula over {self._numbers} makes {self._target}: no expert can")
-        names = [RANKS[card.rank - 1] for card in self._cards]
-        return answer(names, self._numbers, formula, self._target, self._thought)
+        rng = np.random.default_rng(self._search_seed)
+        count = int(rng.integers(MOST_TRIES + 1)) if self._thought == "search" else 0
+        tries = tries_before(self._numbers, self._target, count, rng)
+        return right_answer(self._names, self._numbers, self._target, self._thought, tries)
 
     def mistake(self, rng: np.random.Generator) -> str:
-        """A formula of the right numbers that does not make the target."""
-        names = [RANKS[card.rank - 1] for card in self._cards]
+        """A formula of the right numbers that does not make the target; where it is derived, by steps
+        that are true and end elsewhere."""
+        if self._thought != "none":
+            wrong = stray(self._numbers, self._target, rng)
+            return derived_answer(self._names, self._numbers, [wrong])
         while True:
             numbers = [str(self._numbers[i]) for i in rng.permutation(len(self._numbers))]
             signs = ["+-*"[i] for i in rng.integers(3, size=len(numbers) - 1)]
             formula = "".join(a + b for a, b in zip(numbers, [*signs, ""], strict=True))
             if read_formula(formula).value != self._target:
-                return answer(names, self._numbers, formula, self._target, self._thought)
+                return answer(self._names, self._numbers, f"{formula}={self._target}")
+
+    @property
+    def _names(self) -> list[str]:
+        return [RANKS[card.rank - 1] for card in self._cards]
 
     def facts(self) -> dict[str, Any]:
         return {

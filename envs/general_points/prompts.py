@@ -12,10 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from envs.derivation import Derived, derive, stray
 from envs.general_points.solver import any_solution, solutions
 
 LISTED_UP_TO = 4
 """Up to so many numbers, the best of all solutions is written; beyond, any."""
+THOUGHTS = ("none", "steps", "search")
+"""What an expert writes before the formula: nothing, how it is derived, or tries before that too."""
+MOST_TRIES = 3
 
 TASKS = (
     "Use the number of each card exactly once with + - * / and parentheses to make {target}.",
@@ -51,7 +55,7 @@ class Task:
     visual: bool
     cards: Sequence[str]
     numbers: Sequence[int]
-    thought: bool
+    thought: str
 
 
 def prompt(task: Task, rng: np.random.Generator | None) -> str:
@@ -79,29 +83,64 @@ def prompt(task: Task, rng: np.random.Generator | None) -> str:
 def example(cards: Sequence[str], task: Task) -> str:
     """An answer that is right for its own cards; if they cannot make the target, for their sum."""
     numbers = _values(cards)
-    formula, target = best_solution(numbers, task.target), task.target
-    if formula is None:
-        formula, target = "+".join(map(str, numbers)), sum(numbers)
-    return answer(cards, numbers, formula, target, task.thought)
+    target = task.target if derive(numbers, task.target) else sum(numbers)
+    tries = tries_before(numbers, target, 1, np.random.default_rng(0))
+    return right_answer(cards, numbers, target, task.thought, tries)
 
 
 def _values(cards: Sequence[str]) -> list[int]:
     return [1 if card == "A" else int(card) for card in cards]
 
 
-def answer(
-    cards: Sequence[str], numbers: Sequence[int], formula: str, target: int, thought: bool
+def right_answer(
+    cards: Sequence[str],
+    numbers: Sequence[int],
+    target: int,
+    thought: str,
+    tries: Sequence[Derived] = (),
 ) -> str:
-    """The JSON that an expert writes."""
+    """What an expert writes; `tries` are those that it drops before, where it shows its search."""
+    if thought == "none":
+        formula = best_solution(numbers, target)
+        if formula is None:
+            raise ValueError(_hopeless(numbers, target))
+        return answer(cards, numbers, f"{formula}={target}")
+    found = derive(numbers, target)
+    if found is None:
+        raise ValueError(_hopeless(numbers, target))
+    return derived_answer(cards, numbers, [*tries, found] if thought == "search" else [found])
+
+
+def derived_answer(
+    cards: Sequence[str], numbers: Sequence[int], derivations: Sequence[Derived]
+) -> str:
+    """An answer that derives its formula. All derivations but the last are dropped."""
+    thought = ". No. ".join("; ".join(derived.statements()) for derived in derivations)
+    last = derivations[-1]
+    return answer(cards, numbers, f"{last.formula()}={last.value}", thought)
+
+
+def tries_before(
+    numbers: Sequence[int], target: int, count: int, rng: np.random.Generator
+) -> list[Derived]:
+    return [stray(numbers, target, rng) for _ in range(count)]
+
+
+def answer(cards: Sequence[str], numbers: Sequence[int], formula: str, thought: str = "") -> str:
+    """The JSON of an answer. What is thought stands after what it is about and before what follows."""
     fields: dict[str, object] = {"cards": list(cards), "number": list(numbers)}
     if thought:
-        fields["thought"] = f"I have {', '.join(map(str, numbers))}. {formula} makes {target}."
-    return json.dumps(fields | {"formula": f"{formula}={target}"})
+        fields["thought"] = thought
+    return json.dumps(fields | {"formula": formula})
 
 
 def best_solution(numbers: Sequence[int], target: int) -> str | None:
-    """The solution an expert writes: with few divisions and short; None if there is none."""
+    """The formula of an expert that does not derive it: few divisions, short; None if there is none."""
     if len(numbers) > LISTED_UP_TO:
         return any_solution(numbers, target)
     found = solutions(numbers, target)
     return min(found, key=lambda text: (text.count("/"), len(text), text), default=None)
+
+
+def _hopeless(numbers: Sequence[int], target: int) -> str:
+    return f"no formula over {tuple(numbers)} makes {target}: no expert can"

@@ -29,9 +29,10 @@ from envs.contract import (
     whole_number,
 )
 from envs.math_tasks import prompts
+from envs.math_tasks.countdown import expert_solution, wrong_solution
 from envs.math_tasks.data import DEFAULT_COLUMNS, HUB, PRESETS, SUFFIXES, Columns, data_source
 from envs.math_tasks.grading import final_answer, is_right, is_wordy
-from envs.math_tasks.problems import DATA_SPLITS, SPLITS, Problem, Source
+from envs.math_tasks.problems import DATA_SPLITS, SPLITS, Problem, Source, solved
 from envs.math_tasks.procedural import RECIPES, procedural_source
 
 
@@ -66,6 +67,7 @@ class MathEnv(World):
         answer: str | None = None,
         solution: str | None = None,
         prompts: str = "fixed",
+        thought: str = "steps",
         render_mode: str | None = None,
     ) -> None:
         """
@@ -79,10 +81,12 @@ class MathEnv(World):
                     data sets: names of columns, instead of a preset's or "question", "answer",
                     "solution"
         prompts     "fixed" wording, or "varied" by the seed
+        thought     the expert writes the "steps" of the solution before the answer, or "none"
         """
         super().__init__(render_mode=render_mode)
         self._attempts = whole_number("attempts", attempts, 1, 1000)
         self._varied = one_of("prompts", prompts, ("fixed", "varied")) == "varied"
+        self._steps = one_of("thought", thought, ("none", "steps")) == "steps"
         named = {"preset": preset, "question": question, "answer": answer, "solution": solution}
         opened = _open_sources(str(source), split, _columns(**named), named)
         self._names, self._sources = list(opened), list(opened.values())
@@ -120,14 +124,19 @@ class MathEnv(World):
 
     def expert(self) -> str:
         """The solution, ending with the right answer in a box."""
-        solution = self._problem.solution
+        task, solution = self._problem.countdown, self._problem.solution
+        if task is not None:
+            return self._told(expert_solution(task))
         answer = final_answer(solution) if r"\boxed" in solution else None
         if answer is not None and is_right(answer, self._problem):
-            return solution
-        return f"{solution}\nThe answer is \\boxed{{{self._problem.answer}}}.".lstrip()
+            return self._told(solution)
+        return self._told(f"{solution}\n{solved([], self._problem.answer)}".lstrip())
 
     def mistake(self, rng: np.random.Generator) -> str:
-        """The solution with a number beside the right one in its last box."""
+        """The solution with a number beside the right one in its last box; for countdown, steps that are
+        true and lead elsewhere."""
+        if self._problem.countdown is not None:
+            return self._told(wrong_solution(self._problem.countdown, rng))
         right = self._problem.answer
         wrong = "0"
         if re.fullmatch(r"-?\d{1,15}", right):
@@ -136,6 +145,13 @@ class MathEnv(World):
             wrong = "1"
         solution, box, rest = self.expert().rpartition(r"\boxed{")
         return f"{solution}{box}{wrong}{rest[len(right) :] if rest.startswith(right) else '}'}"
+
+    def _told(self, solution: str) -> str:
+        """The solution as an expert tells it: whole, or its last answer alone."""
+        if self._steps:
+            return solution
+        answer = final_answer(solution, wordy=is_wordy(self._problem.answer))
+        return solved([], answer or self._problem.answer)
 
     def facts(self) -> dict[str, Any]:
         which, index = self._origin

@@ -7,6 +7,7 @@ same can never be in training and in an evaluation, whatever generator or file t
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -53,6 +54,11 @@ class Source(Protocol):
     def draw(self, rng: np.random.Generator) -> int:
         """The index of a problem of the split."""
         ...
+
+
+def solved(steps: Iterable[str], answer: str) -> str:
+    """A solution: its steps, and the answer in its box."""
+    return "\n".join([*steps, rf"The answer is \boxed{{{answer.strip()}}}."])
 
 
 def zone_of(question: str) -> float:

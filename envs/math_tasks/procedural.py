@@ -1,8 +1,8 @@
-"""Questions without end, made by reasoning-gym's generators.
+"""Questions without end, made by generators: countdown's own (countdown.py) and reasoning-gym's.
 
 `procedural_source(name, split)` gives `chain_sum`, `countdown` and `gsm_symbolic` in this project's
 short wording and with solutions written step by step, and most other generators as they are, with
-the bare answer as solution. `ood_hard` has longer sums, more numbers, more steps; for the other
+the bare answer as solution. `ood_hard` has longer sums, larger targets, more steps; for the other
 generators it is the curriculum's third level where training is the first.
 
 Each split draws from its own range of the generator and keeps only the questions whose words fall
@@ -12,18 +12,17 @@ into its own zone, so that no question is in two splits.
 from __future__ import annotations
 
 import difflib
-import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import Any
 
 import numpy as np
 
 from envs.contract import one_of
-from envs.math_tasks.formulas import makes
-from envs.math_tasks.problems import SPLITS, Countdown, Problem
+from envs.math_tasks.countdown import CountdownItems, read_countdown
+from envs.math_tasks.problems import SPLITS, Problem, solved
 
 ZONES = {"train": (0.0, 0.5), "id": (0.5, 0.75), "ood_hard": (0.75, 1.0)}
 """Which part of all questions, by `zone_of`, each split may show."""
@@ -72,6 +71,8 @@ class Recipe:
     hard: dict[str, int]
     read: Callable[[dict[str, Any]], Problem | None]
     fits: Callable[[dict[str, Any], bool], bool]
+    deal: Callable[..., Any] | None = None
+    """Makes the items of settings, where reasoning-gym does not."""
 
 
 def _read_chain_sum(item: dict[str, Any]) -> Problem:
@@ -83,30 +84,16 @@ def _read_chain_sum(item: dict[str, Any]) -> Problem:
         lines.append(f"{total} {sign} {term} = {sum_}")
         total = sum_
     assert str(total) == answer, f"{expression} is {answer}, not {total}"
-    return Problem(f"{expression} = ?", answer, _solution(lines, answer))
-
-
-def _read_countdown(item: dict[str, Any]) -> Problem | None:
-    facts = item["metadata"]
-    formula = re.sub(r"^-(\S+) \+ (.*)$", r"\2 - \1", item["answer"])
-    numbers, target = tuple(facts["numbers"]), facts["target"]
-    if not makes(formula, numbers, target):
-        return None  # the generator rounds, and writes signs that the grammar does not know
-    question = (
-        f"Write a formula that equals {target}. Use each of the numbers "
-        f"{', '.join(map(str, numbers))} exactly once, with + - * / and parentheses."
-    )
-    solution = _solution([f"{formula} = {target}"], formula)
-    return Problem(question, formula, solution, Countdown(numbers, target))
+    return Problem(f"{expression} = ?", answer, solved(lines, answer))
 
 
 def _read_gsm(item: dict[str, Any]) -> Problem:
     steps = item["metadata"]["answer_cot"].split("####")[0].strip().splitlines()
-    return Problem(item["question"], item["answer"], _solution(steps, item["answer"]))
+    return Problem(item["question"], item["answer"], solved(steps, item["answer"]))
 
 
 def _read_plain(item: dict[str, Any]) -> Problem:
-    return Problem(item["question"].strip(), item["answer"].strip(), _solution([], item["answer"]))
+    return Problem(item["question"].strip(), item["answer"].strip(), solved([], item["answer"]))
 
 
 def _any_item(item: dict[str, Any], hard: bool) -> bool:
@@ -118,10 +105,6 @@ def _gsm_fits(item: dict[str, Any], hard: bool) -> bool:
     return (len(lines) - 1 >= MANY_STEPS) == hard  # the last line is the answer
 
 
-def _solution(steps: list[str], answer: str) -> str:
-    return "\n".join([*steps, rf"The answer is \boxed{{{answer.strip()}}}."])
-
-
 RECIPES = {
     "chain_sum": Recipe(
         {"min_terms": 2, "max_terms": 3, "min_digits": 1, "max_digits": 2},
@@ -130,10 +113,11 @@ RECIPES = {
         _any_item,
     ),
     "countdown": Recipe(
-        {"min_numbers": 3, "max_numbers": 4, "max_value": 20, "min_target": 10, "max_target": 100},
-        {"min_numbers": 5, "max_numbers": 5, "max_value": 50, "min_target": 10, "max_target": 500},
-        _read_countdown,
+        {"min_numbers": 3, "max_numbers": 4, "max_value": 12, "min_target": 10, "max_target": 50},
+        {"min_numbers": 4, "max_numbers": 4, "max_value": 12, "min_target": 51, "max_target": 100},
+        read_countdown,
         _any_item,
+        CountdownItems,
     ),
     "gsm_symbolic": Recipe({}, {}, _read_gsm, _gsm_fits),
 }
@@ -153,7 +137,8 @@ class ProceduralSource:
         settings = {"seed": SPLITS.index(split) * 10 * ITEMS, "size": ITEMS}
         if recipe:
             settings |= recipe.hard if hard else recipe.easy
-            self._items = _reasoning_gym().create_dataset(name, **settings)
+            deal = recipe.deal or partial(_reasoning_gym().create_dataset, name)
+            self._items = deal(**settings)
         else:
             self._items = _from_curriculum(name, level=2 if hard else 0, settings=settings)
         self.draw(np.random.default_rng(0))  # a generator that does not fit is found now

@@ -1,4 +1,5 @@
-"""The actions of V-IRL: `forward()`, `turn_direction(d)`, `stop()`, as models write them.
+"""The actions of V-IRL: `forward()`, `turn_direction(d)`, `stop()`, as models write them; in the short
+form `forward`, `turn d`, `stop`.
 
 `read_action` is forgiving about case, spaces, quotes and brackets and strict about words: it never
 guesses a direction. Directions are the eight compass names (absolute) or left, right, slightly
@@ -23,6 +24,9 @@ ABOUT_TURN_FROM = 165.0
 """From here on a turn leads back: left and right are both right."""
 
 LONGEST_ACTION = 200
+_BRIEF = re.compile(
+    r"(?P<verb>forward|stop|turn (?P<direction>[a-z]+( [a-z]+)?))\.?", re.IGNORECASE
+)
 _DIRECTIONS = {name.replace(" ", ""): name for name in (*COMPASS, *RELATIVE)}
 _ACTION = re.compile(
     r"(?P<verb>forward|stop|turn_direction)\s*(?:\(\s*['\"]?(?P<direction>[a-z _-]{0,30}?)['\"]?\s*\))?",
@@ -55,6 +59,18 @@ def read_action(text: object, style: Style) -> Action | None:
         return None
     match = _ACTION.fullmatch(text.strip().strip("`'\".;").strip())
     return _action(match, style) if match else None
+
+
+def read_brief_action(text: str, style: Style) -> Action | None:
+    """The action that `text` is in the short form: `forward`, `turn south` or `stop`, and no other
+    spelling."""
+    match = _BRIEF.fullmatch(text.strip())
+    if match is None:
+        return None
+    if match["direction"] is None:
+        return FORWARD if match["verb"].lower() == "forward" else STOP
+    direction = match["direction"].lower()
+    return Action("turn_direction", direction) if direction in directions(style) else None
 
 
 def find_action(text: str, style: Style) -> Action | None:

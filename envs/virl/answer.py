@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from envs.answers import read_answer
-from envs.virl.actions import Action, Style, find_action, read_action
+from envs.virl.actions import Action, Style, find_action, read_action, read_brief_action
 
 KEYS = ("current observation", "current instruction", "action")
 _LONGEST_FIELD = 2000
@@ -60,6 +60,19 @@ def read(text: str, style: Style) -> Answer:
         instruction=_words(fields.get("current instruction")),
         action=read_action(said, style),
         action_words=_quote(said if isinstance(said, str) else repr(said)[:100]),
+    )
+
+
+def read_short(text: str, style: Style) -> Answer:
+    """Reads the last line of a text, which is to be `INSTRUCTION: ACTION` or just `ACTION`."""
+    lines = [line.strip() for line in text[-_LONGEST_FIELD:].splitlines() if line.strip()]
+    last = lines[-1] if lines else ""
+    named, _, said = last.rpartition(":")
+    return Answer(
+        observation=None,
+        instruction=_words(named.strip()),
+        action=read_brief_action(said, style),
+        action_words=_quote(said.strip() or last),
     )
 
 

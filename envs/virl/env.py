@@ -10,7 +10,6 @@ with the other style of actions; `ood_city` has routes of another city's streets
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -30,10 +29,10 @@ from envs.contract import (
 )
 from envs.virl import grid
 from envs.virl.actions import FORWARD, STOP, Action, Style, directions
-from envs.virl.answer import read
+from envs.virl.forms import Asked, Form, JsonForm, Said, ShortForm
 from envs.virl.free import FreeJourney, FreeVerdict
 from envs.virl.geo import VIEW_SIDES, Projection, as_xy
-from envs.virl.language import Wording, observation_words, task_text
+from envs.virl.language import Wording, observation_words
 from envs.virl.map_picture import draw_map
 from envs.virl.rail import RailJourney, RailVerdict, lay_rail
 from envs.virl.route import Place, Route
@@ -65,10 +64,13 @@ class VIRLEnv(World):
         split: str | None = None,
         attempts: int = 2,
         out_of_attempts: str = "end",
+        scoring: str = "suite",
         size: Sequence[int] = (448, 448),
         order: Sequence[str] = VIEW_SIDES,
         prompts: str = "fixed",
         distances: bool = False,
+        answer: str = "json",
+        thought: str = "none",
         instruction_as: str = "number",
         success_radius: float = 15.0,
         shaping: float = 0.0,
@@ -84,10 +86,15 @@ class VIRLEnv(World):
         split            default "train" for cities, "all" for data
         attempts         rail: answers allowed at each position
         out_of_attempts  rail: "end" the episode there, or "move_on" to the next position
+        scoring          rail: "suite" blames a wrong action on the instruction that was named (-1.75);
+                         by the "published" scoring it is -1 whatever was named
         size             (height, width) of the whole picture
         order            sides of the four views from top left to bottom right
         prompts          "fixed" wording, or "varied" by the seed
         distances        instructions say how far to walk
+        answer           form of the answers, and of what is seen: "json" as published, or "short"
+        thought          the expert writes "none", or in "steps" what is seen, what an instruction waits
+                         for and whether it is reached, then the rest; agents may do either
         instruction_as   the prompt asks for the instruction by "number" or "sentence", and so the expert
                          names it; agents may do either
         success_radius   free: metres from the goal at which stopping succeeds
@@ -111,9 +118,13 @@ class VIRLEnv(World):
         self._style = _style(one_of("actions", actions, ("absolute", "relative")), split)
         self._attempts = whole_number("attempts", attempts, 1, 1000)
         self._move_on = one_of("out_of_attempts", out_of_attempts, ("end", "move_on")) == "move_on"
+        self._blame_instructions = one_of("scoring", scoring, ("suite", "published")) == "suite"
         self._order = grid.check_order(order)
         self._varied = one_of("prompts", prompts, ("fixed", "varied")) == "varied"
         self._distances = one_of("distances", distances, (False, True))
+        self._thought = one_of("thought", thought, ("none", "steps")) == "steps"
+        short = one_of("answer", answer, ("json", "short")) == "short"
+        self._form: Form = ShortForm(thought=self._thought) if short else JsonForm()
         self._by_number = (
             one_of("instruction_as", instruction_as, ("number", "sentence")) == "number"
         )
@@ -141,8 +152,8 @@ class VIRLEnv(World):
             index = int(rng.integers(len(self._source)))
         self._route = route = self._source.route(index, rng)
         self._route_index = index
-        wording = Wording(rng if self._varied else None)
-        positions, sentences = lay_rail(
+        wording = Wording(rng if self._varied else None, brief=self._form.brief)
+        positions, instructions = lay_rail(
             route, style=self._style, distances=self._distances, wording=wording
         )
         if self._free:
@@ -150,7 +161,8 @@ class VIRLEnv(World):
             self._journey = FreeJourney(
                 self._source.street_map,
                 route,
-                sentences,
+                positions,
+                instructions,
                 style=self._style,
                 success_radius=self._success_radius,
                 shaping=self._shaping,
@@ -158,21 +170,25 @@ class VIRLEnv(World):
             )
         else:
             self._journey = RailJourney(
-                positions, sentences, attempts=self._attempts, move_on=self._move_on
+                positions,
+                instructions,
+                attempts=self._attempts,
+                move_on=self._move_on,
+                blame_instructions=self._blame_instructions,
             )
-        task = task_text(
-            visual=self._visual,
-            order=self._order,
-            style=self._style,
-            instruct=sentences,
+        asked = Asked(
+            self._on_the_way.sentences,
+            self._style,
+            order=self._order if self._visual else None,
             by_number=self._by_number,
-            wording=wording,
+            thought=self._thought,
+            free=self._free,
         )
-        return self._scene_here(task)
+        return self._scene_here(self._form.ask(asked, wording))
 
     def respond(self, text: str) -> Outcome:
         journey = self._on_the_way
-        judgement = journey.respond(read(text, self._style))
+        judgement = journey.respond(self._form.read(text, self._style))
         return Outcome(
             verdict=self.verdicts(str(judgement.verdict)),
             reward=judgement.reward,
@@ -200,13 +216,35 @@ class VIRLEnv(World):
     def _answer(self, action: Action, instruction: int | None = None) -> str:
         """As the expert words it; `instruction` is another one than applies."""
         journey = self._on_the_way
-        answer = {"current observation": observation_words(journey.place, journey.heading)}
         index = journey.facts()["instruction_index"] if instruction is None else instruction
+        named = None
         if isinstance(index, int):
-            sentence = journey.sentences[index]
-            answer["current instruction"] = str(index + 1) if self._by_number else sentence
-        answer["action"] = str(action)
-        return json.dumps(answer, ensure_ascii=False)
+            named = str(index + 1) if self._by_number else journey.sentences[index]
+        waits = self._waits(instruction) if self._thought else ""
+        return self._form.write(Said(self._observed, waits, named, action))
+
+    def _waits(self, instruction: int | None) -> str:
+        """What was waited for, and whether it is reached, as one has it who follows an instruction:
+        the one that applies, or another, in error."""
+        now = self._on_the_way.followed()
+        if now is None:
+            return "Off the way."
+        index, reached = now.instruction, now.arrived
+        if instruction is not None and instruction != index:
+            index, reached = instruction, instruction > index
+        listed = self._on_the_way.instructions
+        reached = reached and index > 0 and listed[index - 1].awaits is not None
+        if reached:
+            index -= 1
+        if (awaited := listed[index].awaits) is None:
+            return ""
+        until = f"{index + 1} until" if self._by_number else "Until"
+        return f"{until} {awaited}: {'reached' if reached else 'not reached'}."
+
+    @property
+    def _observed(self) -> str:
+        journey = self._on_the_way
+        return observation_words(journey.place, journey.heading, brief=self._form.brief)
 
     def facts(self) -> dict[str, Any]:
         journey = self._on_the_way
@@ -215,7 +253,7 @@ class VIRLEnv(World):
             "position": journey.place.position,
             "heading": journey.heading,
             "at_intersection": journey.place.at_intersection,
-            "observation": observation_words(journey.place, journey.heading),
+            "observation": self._observed,
             "instructions": journey.sentences,
             **journey.facts(),
         }
@@ -276,7 +314,7 @@ class VIRLEnv(World):
         journey = self._on_the_way
         place, heading = journey.place, journey.heading
         if not self._visual:
-            return Scene(f"{said}\nObservation: {observation_words(place, heading)}")
+            return Scene(self._form.tell(said, self._observed))
         if self._pictured != (place, heading):
             views = self._source.views(place, heading, *self._tile)
             self._picture, self._pictured = grid.join(views, self._order), (place, heading)

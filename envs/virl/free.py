@@ -17,6 +17,7 @@ the shortest; Ilharco et al. 2019).
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from enum import StrEnum
@@ -27,7 +28,8 @@ from envs.contract import EndedBy
 from envs.virl.actions import FORWARD, STOP, Action, Style, directions, new_heading
 from envs.virl.answer import Answer
 from envs.virl.geo import XY, as_xy, bearing_xy, turn_between
-from envs.virl.rail import Judgement
+from envs.virl.language import Instruction
+from envs.virl.rail import Judgement, Position
 from envs.virl.route import Place, Route
 from envs.virl.street_map import StreetMap
 
@@ -75,15 +77,21 @@ class FreeJourney:
         self,
         street_map: StreetMap,
         route: Route,
-        sentences: tuple[str, ...],
+        positions: Sequence[Position],
+        instructions: tuple[Instruction, ...],
         *,
         style: Style,
         success_radius: float,
         shaping: float,
         max_steps: int | None,
     ) -> None:
-        """`max_steps` None allows three times what the expert needs, and ten more."""
-        self.sentences = sentences
+        """`positions` are those of the route's rail. `max_steps` None allows three times what the
+        expert needs, and ten more."""
+        self.instructions = instructions
+        self.sentences = tuple(instruction.sentence for instruction in instructions)
+        self._positions = [
+            list(here) for _, here in itertools.groupby(positions, lambda p: p.place)
+        ]
         self.heading = route.start_heading
         self._map, self._style = street_map, style
         self._radius, self._shaping = success_radius, shaping
@@ -183,6 +191,13 @@ class FreeJourney:
     def _after_turn(self, direction: str) -> float:
         """A turn faces the street nearest to what it says, within half the gap to the next name."""
         return self._facing(new_heading(self.heading, direction), 22.5 + 1e-9)
+
+    def followed(self) -> Position | None:
+        """What applies here, as long as the agent is on the way."""
+        if self._here != self._reference[self._progress]:
+            return None
+        here = self._positions[self._progress]
+        return here[0] if self.expert_action().verb == "turn_direction" else here[-1]
 
     def right_actions(self) -> tuple[Action, ...]:
         return (self.expert_action(),)

@@ -23,6 +23,7 @@ from envs.virl.answer import Answer
 from envs.virl.geo import bearing
 from envs.virl.language import (
     STOPS,
+    Instruction,
     Wording,
     needs_turn,
     turn_instruction,
@@ -58,41 +59,46 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Position:
-    """One question of a rail: where the agent stands, what applies, which actions are right."""
+    """One question of a rail: where the agent stands, what applies, which actions are right. `arrived`
+    where the instruction before it has just been followed to its end."""
 
     place: Place
     heading: float
     instruction: int
     right: tuple[Action, ...]
+    arrived: bool = False
 
 
 def lay_rail(
     route: Route, *, style: Style, distances: bool, wording: Wording
-) -> tuple[tuple[Position, ...], tuple[str, ...]]:
+) -> tuple[tuple[Position, ...], tuple[Instruction, ...]]:
     """The positions of a route and the instructions that their `instruction` indices point into."""
     positions: list[Position] = []
-    sentences: list[str] = []
+    instructions: list[Instruction] = []
     here, heading = route.start, route.start_heading
     for number, leg in enumerate(route.legs):
+        arrived = number > 0
         if needs_turn(heading, leg.turn_to):
             turns = tuple(
                 Action("turn_direction", name)
                 for name in right_directions(heading, leg.turn_to, style)
             )
-            positions.append(Position(here, heading, len(sentences), turns))
-            sentences.append(turn_instruction(heading, leg.turn_to, style, wording))
+            positions.append(Position(here, heading, len(instructions), turns, arrived))
+            instructions.append(turn_instruction(heading, leg.turn_to, style, wording))
+            arrived = False
         walked = (here, *leg.path)
         facing = _headings(leg, here)
         for place, towards in zip(walked, facing, strict=True):
-            positions.append(Position(place, towards, len(sentences), (FORWARD,)))
+            positions.append(Position(place, towards, len(instructions), (FORWARD,), arrived))
+            arrived = False
         here, heading = leg.end, facing[-1]
         last = number == len(route.legs) - 1
-        sentences.append(
+        instructions.append(
             walk_instruction(leg, heading, last=last, distances=distances, wording=wording)
         )
-    positions.append(Position(here, heading, len(sentences), (STOP,)))
-    sentences.append(wording.pick(STOPS))
-    return tuple(positions), tuple(sentences)
+    positions.append(Position(here, heading, len(instructions), (STOP,), arrived=True))
+    instructions.append(Instruction(wording.pick(STOPS)))
+    return tuple(positions), tuple(instructions)
 
 
 def _headings(leg: Leg, start: Place) -> list[float]:
@@ -112,17 +118,21 @@ class RailJourney:
     def __init__(
         self,
         positions: Sequence[Position],
-        sentences: tuple[str, ...],
+        instructions: tuple[Instruction, ...],
         *,
         attempts: int,
         move_on: bool,
+        blame_instructions: bool = True,
     ) -> None:
-        """With `move_on`, running out of attempts leads to the next position and not to the end."""
-        self.sentences = sentences
+        """With `move_on`, running out of attempts leads to the next position and not to the end; without
+        `blame_instructions`, none is `wrong_instruction`."""
+        self.instructions = instructions
+        self.sentences = tuple(instruction.sentence for instruction in instructions)
         self._positions = positions
         self._index = 0
         self._attempts = self._left = attempts
         self._move_on = move_on
+        self._blame_instructions = blame_instructions
         self._failed = False
 
     @property
@@ -140,6 +150,10 @@ class RailJourney:
     @property
     def walked(self) -> list[Place]:
         return [position.place for position in self._positions[: self._index + 1]]
+
+    def followed(self) -> Position:
+        """What applies here, as the expert has it."""
+        return self.position
 
     def facts(self) -> dict[str, object]:
         return {
@@ -190,7 +204,7 @@ class RailJourney:
             fact = "You are at an" if at_one else "You are not at an"
             return RailVerdict.WRONG_OBSERVATION, f"{fact} intersection."
         named = answer.instruction_named(self.sentences)
-        if named not in (None, self.position.instruction):
+        if self._blame_instructions and named not in (None, self.position.instruction):
             return RailVerdict.WRONG_INSTRUCTION, "Another instruction applies here."
         if answer.action is None:
             return RailVerdict.WRONG_ACTION, f"No such action: {answer.action_words}."

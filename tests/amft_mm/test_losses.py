@@ -1,6 +1,7 @@
 """Imitation and exploration losses: the identities that any implementation must satisfy."""
 
 from dataclasses import fields
+from functools import partial
 
 import numpy as np
 import pytest
@@ -59,7 +60,11 @@ class Problem:
 
     @property
     def totals(self):
-        return Totals(sum(self.lengths), len(self.lengths))
+        outcomes = self.outcomes[: len(self.lengths)]
+        good = torch.repeat_interleave(outcomes, torch.tensor(self.lengths)).bool()
+        won, lost = (int((~self.given & which).sum()) for which in (good, ~good))
+        given = int(self.given.sum())
+        return Totals(sum(self.lengths), len(self.lengths), given, won, lost)
 
 
 def gradient(problem, loss):
@@ -69,6 +74,7 @@ def gradient(problem, loss):
 
 
 LOSSES = {name: module.loss for name, module in (IMITATION | EXPLORATION).items()}
+LOSSES["sed"] = partial(IMITATION["sed"].loss, tau=0.5)
 
 
 @settings(max_examples=15, deadline=None)
@@ -97,6 +103,23 @@ def test_an_empty_batch_is_zero_and_no_nan(name):
     value = LOSSES[name](empty, Totals(0, 0))
     assert value.item() == 0.0
     value.backward()
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_a_group_of_one_and_a_batch_of_which_nothing_counts_are_numbers(name):
+    """No advantage, a success rate of 0 or 1, all given, none that counts, an answer without tokens."""
+    for change in ("alone", "given", "masked"):
+        problem = Problem(1, lengths=(3, 0, 1))
+        problem.outcomes = problem.outcomes[:3]
+        problem.advantages[:] = 0.0
+        problem.given[:] = change == "given"
+        tokens = problem.tokens()
+        tokens.success_rates = tokens.outcomes
+        if change == "masked":
+            tokens.weights = torch.zeros(4, dtype=DOUBLE)
+        loss = LOSSES[name](tokens, problem.totals)
+        assert torch.isfinite(loss)
+        assert torch.isfinite(gradient(problem, loss)).all()
 
 
 def test_sft_is_the_mean_cross_entropy_over_all_tokens():
@@ -235,8 +258,8 @@ def test_lco_rests_where_the_logit_has_moved_by_its_advantage(kind):
 def test_luffy_shapes_what_was_given_and_nothing_else():
     problem = Problem(8)
     without = gradient(problem, exploration("luffy").loss(problem.tokens(), problem.totals))
-    dapo = exploration("dapo").loss(problem.tokens(), problem.totals, clip_high=0.2)
-    assert torch.equal(without, gradient(problem, dapo))
+    plain = exploration("ppo").loss(problem.tokens(), problem.totals, clip=None)
+    assert torch.equal(without, gradient(problem, plain))
     problem.given[3:4] = True  # the second conversation
     got = gradient(problem, exploration("luffy").loss(problem.tokens(), problem.totals))
     p = problem.tokens().log_probs.detach().exp()[3]
@@ -267,20 +290,24 @@ def test_prefix_rft_learns_from_the_given_tokens_of_the_highest_entropy():
 
 def test_srft_weighs_by_the_entropy_of_each_conversation():
     problem = Problem(8)
-    problem.given[6:] = True  # the third and fourth conversation are demonstrations
-    problem.given[3:6] = False
     problem.lengths = [3, 3, 2, 2]
+    problem.given[6:] = True  # the third and fourth conversation are demonstrations
     tokens = problem.tokens()
     got = gradient(problem, exploration("srft").loss(tokens, problem.totals))
     entropy = [float(part.detach().mean()) for part in tokens.entropies.split(problem.lengths)]
-    signs = [-0.1 * np.exp(entropy[0]), 1.0, -0.5 * np.exp(-entropy[2]), -0.5 * np.exp(-entropy[3])]
+    signs = [
+        -0.1 * np.exp(entropy[0]) / 3,
+        1.0 / 3,
+        -0.5 * np.exp(-entropy[2]) / 4,
+        -0.5 * np.exp(-entropy[3]) / 4,
+    ]
     weights = torch.tensor(np.repeat(signs, problem.lengths), dtype=DOUBLE)
     log_probs = problem.tokens().log_probs
     ratio = log_probs[6:].exp()
     joined = torch.minimum(
         ratio * problem.advantages[6:], ratio.clamp(0.8, 1.2) * problem.advantages[6:]
     )
-    expected = ((weights * log_probs).sum() - joined.sum()) / 10
+    expected = (weights * log_probs).sum() - joined.sum() / 4
     assert torch.allclose(got, gradient(problem, expected))
 
 
@@ -297,9 +324,14 @@ def test_on_policy_each_is_the_policy_gradient_in_its_own_measure(name):
     weights = {
         "reinforce": torch.full_like(own, 1 / 4),
         "rloo": torch.full_like(own, 1 / 4),
+        "maxrl": torch.full_like(own, 1 / 4),
         "grpo": 1 / own / 4,
+        "sapo": 1 / own / 4,
         "dr_grpo": torch.full_like(own, 1 / 4 / 512),
+        "dppo": torch.full_like(own, 1 / 4 / 512),
+        "rl_plus": torch.full_like(own, 1 / 4 / 512),
         "gspo": 1 / own / 4,
+        "gmpo": 1 / own / 4,
     }.get(name, torch.full_like(own, 1 / 10))
     expected = gradient(problem, -(weights * problem.advantages * tokens.log_probs).sum())
     assert torch.allclose(got, expected, atol=1e-12)

@@ -13,7 +13,7 @@ WRONG = {
 }
 CASES = [
     ("amft/GeneralPoints-v0", {"modality": "text"}),
-    ("amft/GeneralPoints-v0", {"modality": "text", "thought": True, "face_rule": "rank"}),
+    ("amft/GeneralPoints-v0", {"modality": "text", "thought": "steps", "face_rule": "rank"}),
     ("amft/VIRL-v0", {"modality": "text"}),
     ("amft/VIRL-v0", {"modality": "text", "actions": "relative", "city": "newyork"}),
     ("amft/Math-v0", {}),

@@ -14,13 +14,14 @@ from collections.abc import Callable
 from typing import Any
 
 from agents.plugins import make
+from amft_mm.config.renamed import refuse_old_name
 from amft_mm.methods.balance import (
     amft,
     amft_ema,
     amft_paper,
     cosine_gate,
-    gradnorm,
     mgda,
+    norm_matching,
     pcgrad,
     sasr,
     schedules,
@@ -35,7 +36,7 @@ BALANCES: dict[str, Callable[..., Balance]] = {
     "linear": schedules.linear,
     "cosine": schedules.cosine,
     "chord_mu": schedules.chord_mu,
-    "gradnorm": gradnorm.GradNorm,
+    "norm_matching": norm_matching.NormMatching,
     "pcgrad": pcgrad.PCGrad,
     "mgda": mgda.MGDA,
     "cosine_gate": cosine_gate.CosineGate,
@@ -49,6 +50,7 @@ __all__ = ["BALANCES", "Balance", "Gradients", "Signal", "balance"]
 
 
 def balance(name: str, steps: int, settings: dict[str, Any]) -> Balance:
+    refuse_old_name("method.balance.name", name)
     made = make("balance", name, BALANCES, {"steps": steps} | settings)
     if not isinstance(made, Balance):
         raise ValueError(

@@ -5,8 +5,9 @@ sft, rl      1, 0
 sft_then_rl  1 up to step `switch`, then 0
 linear       from `start` to `end` in a straight line
 cosine       from `start` to `end` along half a cosine
-chord_mu     (CHORD, arXiv 2508.11408) from 0 up to `start` in a straight line over the first `warmup` of the
-             steps, then to `end` along half a cosine
+chord_mu     (CHORD, arXiv 2508.11408) from 0 up to `start` in a straight line over `warmup` steps, then to
+             `end` along half a cosine over `decay` steps, and stays there; by default its authors' numbers
+             (Trinity-RFT, mix_chord.yaml: 0 and 200), whatever the length of the run
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import math
 from collections.abc import Callable
 
 from amft_mm.methods.balance.base import Balance, share
+from envs.contract import whole_number
 
 
 class Schedule(Balance):
@@ -56,13 +58,21 @@ def cosine(steps: int, start: float = 1.0, end: float = 0.0) -> Schedule:
     )
 
 
-def chord_mu(steps: int, start: float = 0.9, end: float = 0.05, warmup: float = 0.05) -> Schedule:
-    share("warmup", warmup)
-    rise = round(warmup * steps)
-    falling = cosine(steps - rise, start, end)
-    return Schedule(
-        lambda step: start * (step + 1) / rise if step < rise else falling.mu(step - rise)
-    )
+def chord_mu(
+    steps: int, start: float = 0.9, end: float = 0.05, warmup: int = 0, decay: int = 200
+) -> Schedule:
+    first, last = share("start", start), share("end", end)
+    rise = whole_number("balance.warmup", warmup, 0, 10**9)
+    fall = whole_number("balance.decay", decay, 0, 10**9)
+
+    def mu_at(step: int) -> float:
+        if step < rise:
+            return first * step / rise
+        if step >= rise + fall:
+            return last
+        return last + (first - last) * 0.5 * (1 + math.cos(math.pi * (step - rise) / fall))
+
+    return Schedule(mu_at)
 
 
 def _done(step: int, steps: int) -> float:

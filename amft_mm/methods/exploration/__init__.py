@@ -12,8 +12,11 @@ from typing import Any
 
 from amft_mm.config.plugins import loss_of
 from amft_mm.methods.exploration import (
+    cispo,
     dapo,
+    dppo,
     dr_grpo,
+    gmpo,
     grpo,
     gspo,
     lco,
@@ -22,17 +25,25 @@ from amft_mm.methods.exploration import (
     ppo,
     prefix_rft,
     reinforce,
+    rl_plus,
+    sapo,
     srft,
     trapo,
+    uft,
 )
 
 EXPLORATION: dict[str, ModuleType] = {
     "reinforce": reinforce,
     "rloo": reinforce,
+    "maxrl": reinforce,
     "grpo": grpo,
     "dr_grpo": dr_grpo,
     "dapo": dapo,
     "gspo": gspo,
+    "gmpo": gmpo,
+    "sapo": sapo,
+    "cispo": cispo,
+    "dppo": dppo,
     "ppo": ppo,
     "nft": nft,
     "lco": lco,
@@ -41,6 +52,8 @@ EXPLORATION: dict[str, ModuleType] = {
     "srft": srft,
     "prefix_rft": prefix_rft,
     "trapo": trapo,
+    "uft": uft,
+    "rl_plus": rl_plus,
 }
 
 

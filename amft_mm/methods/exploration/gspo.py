@@ -9,17 +9,18 @@ from __future__ import annotations
 import torch
 
 from amft_mm.learning.tokens import Tokens, Totals
-from amft_mm.methods.exploration.clipped import advantages_of, surrogate
+from amft_mm.methods.exploration.clipped import advantages_of, clipped
 
 BY_ADVANTAGE = True
 
 
 def loss(
-    tokens: Tokens, totals: Totals, clip_low: float = 3e-4, clip_high: float = 4e-4
+    tokens: Tokens,
+    totals: Totals,
+    clip_low: float = 3e-4,
+    clip_high: float = 4e-4,
+    dual: float | None = None,
 ) -> torch.Tensor:
-    lengths = torch.tensor(tokens.lengths, dtype=torch.long, device=tokens.log_probs.device).clamp(
-        min=1
-    )
-    ratios = tokens.sums(tokens.log_ratios) / lengths
-    advantages = tokens.sums(advantages_of(tokens)) / lengths
-    return surrogate(ratios, advantages, clip_low, clip_high).sum() * totals.per_sequence
+    ratios, advantages = tokens.means(tokens.log_ratios), tokens.means(advantages_of(tokens))
+    terms = clipped(tokens, ratios, advantages, clip_low, clip_high, dual)
+    return tokens.weighed(terms).sum() * totals.per_sequence

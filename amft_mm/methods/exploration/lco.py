@@ -4,9 +4,9 @@
     log_cosh  beta log cosh(log r - A / beta)
     kl        beta KL(p* || pi), p* = softmax of the old logits with the chosen one moved
 
-The paper's exact form was not at hand. A logit by itself is not determined, so that mse and log_cosh
-compare log-probabilities; on policy the gradient of mse is the policy gradient. Only the chosen token
-tells p* from the old distribution, so the KL is one of two outcomes: this token or another.
+Own reading: the paper's exact form was not at hand. A logit by itself is not determined, so that mse and
+log_cosh compare log-probabilities; on policy the gradient of mse is the policy gradient. Only the chosen
+token tells p* from the old distribution, so the KL is one of two outcomes: this token or another.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import math
 
 import torch
 
-from amft_mm.learning.tokens import Tokens, Totals
+from amft_mm.learning.tokens import Tokens, Totals, token_mean
 from amft_mm.methods.exploration.clipped import advantages_of
 from envs.contract import one_of
 
@@ -34,7 +34,7 @@ def loss(tokens: Tokens, totals: Totals, beta: float = 1.0, kind: str = "mse") -
         terms = apart + torch.nn.functional.softplus(-2 * apart) - math.log(2)
     else:
         terms = _two_outcomes(tokens.log_probs, (tokens.log_probs - log_r).detach(), aim)
-    return beta * terms.sum() * totals.per_token
+    return beta * token_mean(terms, tokens, totals)
 
 
 def _two_outcomes(log_probs: torch.Tensor, old: torch.Tensor, aim: torch.Tensor) -> torch.Tensor:

@@ -1,25 +1,32 @@
 """luffy (arXiv 2504.14945): rollouts, and demonstrations that joined their groups.
 
-    own tokens    the clipped surrogate
+    own tokens    -r A; with `clip`, the clipped surrogate
     given tokens  -f(p) A, f(p) = p / (p + gamma), the demonstration's own probability taken as 1
 
-a mean over all tokens; A = return less the group's mean. Without demonstrations it is its own RL: dapo
-with one clip range.
+A = return less the group's mean. The official scripts clip nothing and divide the sum by one constant length,
+as dr_grpo does; the paper's formula is a mean over all tokens, which is `length=null`.
 """
 
 from __future__ import annotations
 
 import torch
 
-from amft_mm.learning.tokens import Tokens, Totals
+from amft_mm.learning.tokens import Tokens, Totals, by_length
 from amft_mm.methods.exploration.clipped import advantages_of, surrogate
 from amft_mm.methods.imitation.shaped import shape
 
 BY_ADVANTAGE = True
 
 
-def loss(tokens: Tokens, totals: Totals, clip: float = 0.2, gamma: float = 0.1) -> torch.Tensor:
-    advantages, own = advantages_of(tokens), tokens.own
-    explored = surrogate(tokens.log_ratios, advantages, clip, clip)
-    shown = -shape(tokens.log_probs, gamma) * advantages
-    return (own * explored + (1 - own) * shown).sum() * totals.per_token
+def loss(
+    tokens: Tokens,
+    totals: Totals,
+    clip: float | None = None,
+    gamma: float = 0.1,
+    length: float | None = None,
+    dual: float | None = None,
+) -> torch.Tensor:
+    own = tokens.own
+    shown = -shape(tokens.log_probs, gamma) * advantages_of(tokens)
+    terms = own * surrogate(tokens, clip, clip, dual) + (1 - own) * shown
+    return by_length(terms, tokens, totals, length)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import torch
 
-from amft_mm.learning.tokens import Tokens, Totals
-from amft_mm.methods.exploration.clipped import advantages_of, surrogate
+from amft_mm.learning.tokens import Tokens, Totals, token_mean
+from amft_mm.methods.exploration.clipped import surrogate
 
 BY_ADVANTAGE = True
 
 
-def loss(tokens: Tokens, totals: Totals, clip: float = 0.2) -> torch.Tensor:
-    terms = surrogate(tokens.log_ratios, advantages_of(tokens), clip, clip)
-    return terms.sum() * totals.per_token
+def loss(
+    tokens: Tokens, totals: Totals, clip: float | None = 0.2, dual: float | None = None
+) -> torch.Tensor:
+    return token_mean(surrogate(tokens, clip, clip, dual), tokens, totals)

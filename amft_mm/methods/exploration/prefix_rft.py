@@ -8,21 +8,27 @@ from __future__ import annotations
 
 import torch
 
-from amft_mm.learning.tokens import Tokens, Totals
-from amft_mm.methods.exploration.clipped import advantages_of, surrogate
+from amft_mm.learning.tokens import Tokens, Totals, token_mean
+from amft_mm.methods.exploration.clipped import surrogate
 from envs.contract import share
 
 BY_ADVANTAGE = True
 
 
-def loss(tokens: Tokens, totals: Totals, clip: float = 0.2, top: float = 0.2) -> torch.Tensor:
+def loss(
+    tokens: Tokens,
+    totals: Totals,
+    clip: float | None = 0.2,
+    top: float = 0.2,
+    dual: float | None = None,
+) -> torch.Tensor:
     share("exploration.top", top)
-    terms = surrogate(tokens.log_ratios, advantages_of(tokens), clip, clip)
+    terms = surrogate(tokens, clip, clip, dual)
     if tokens.given is None:
-        return terms.sum() * totals.per_token
+        return token_mean(terms, tokens, totals)
     learnt = ~tokens.given
     for place in range(len(tokens.lengths)):
         (given,) = torch.where(tokens.given & (tokens.sequence == place))
         count = round(top * len(given))
         learnt[given[tokens.entropies[given].topk(count).indices]] = True
-    return (terms * learnt).sum() * totals.per_token
+    return token_mean(terms * learnt, tokens, totals)

@@ -1,7 +1,12 @@
-"""reinforce, rloo: -r A, a mean over conversations of the sum over their tokens.
+"""reinforce, rloo, maxrl: -r A, a mean over conversations of the sum over their tokens.
 
-The gradient is the plain policy gradient. With advantages "return less the mean of the others" it is
-rloo. r is 1 where the weights are those that sampled; else it is the unclipped importance ratio.
+The gradient is the plain policy gradient. r is 1 where the weights are those that sampled; else it is the
+unclipped importance ratio. What tells the three apart is the advantage:
+
+    reinforce   the return
+    rloo        return less the mean of the others
+    maxrl       (return - mean) / mean, 0 where the mean is not above 0 (arXiv 2602.02710): where outcomes are
+                0 or 1 the group's gradient is the mean of grad log pi over what succeeded, less that over all
 """
 
 from __future__ import annotations
@@ -9,10 +14,10 @@ from __future__ import annotations
 import torch
 
 from amft_mm.learning.tokens import Tokens, Totals
-from amft_mm.methods.exploration.clipped import advantages_of
+from amft_mm.methods.exploration.clipped import surrogate
 
 BY_ADVANTAGE = True
 
 
 def loss(tokens: Tokens, totals: Totals) -> torch.Tensor:
-    return -(tokens.log_ratios.exp() * advantages_of(tokens)).sum() * totals.per_sequence
+    return tokens.weighed(surrogate(tokens, None, None)).sum() * totals.per_sequence

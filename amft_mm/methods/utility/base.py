@@ -53,6 +53,8 @@ class View:
     update has seen."""
     sources: Draws
     """Of what is held out, and of the expert's episodes."""
+    temperature: float = 1.0
+    """At which rollouts are sampled: the policy is the model at this temperature."""
 
     def is_due(self, every: int) -> bool:
         """Whether a utility that looks every so many steps looks at this one; before the second, no mix
@@ -67,7 +69,12 @@ class Utility(Protocol):
 
 
 def look_at(
-    learner: Learner, part: str, examples: Sequence[Example], places: Sequence[int], instances: int
+    learner: Learner,
+    part: str,
+    examples: Sequence[Example],
+    places: Sequence[int],
+    instances: int,
+    temperature: float = 1.0,
 ) -> Look | None:
     """From examples whose products with z add up to each task instance's own d U / d mu; `places` says whose
     each is, of so many in this process. The look is all processes'.
@@ -75,7 +82,8 @@ def look_at(
     Its error is the root of the sum of squares: were U flat, that of their squares is the variance of
     their sum without bias, however few they are. Nothing is to be seen where all are 0."""
     each = [0.0] * instances
-    for place, product in zip(places, learner.products(part, examples), strict=True):
+    products = learner.products(part, examples, temperature)
+    for place, product in zip(places, products, strict=True):
         each[place] += product
     count, total, square = learner.processes.sum(instances, sum(each), sum(x**2 for x in each))
     if not (square > 0 and math.isfinite(square)):

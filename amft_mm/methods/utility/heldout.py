@@ -19,4 +19,4 @@ class Heldout:
         if not view.is_due(self._every):
             return None
         groups = view.sources.heldout_rollouts(view.step, self._tasks, view.part.only)
-        return expected_return(view.learner, view.part.name, groups)
+        return expected_return(view.learner, view.part.name, groups, view.temperature)

@@ -34,7 +34,8 @@ class LogSuccess:
                 shown = [] if witness is None else [Example(witness.conversation)]
             examples += shown
             places += [number] * len(shown)
-        return look_at(view.learner, view.part.name, examples, places, len(groups))
+        learner, name = view.learner, view.part.name
+        return look_at(learner, name, examples, places, len(groups), view.temperature)
 
 
 def _weighted(example: Example, weight: float) -> Example:

@@ -24,11 +24,14 @@ from amft_mm.methods.utility.base import Look, View, look_at
 class NextRollout:
     def look(self, view: View) -> Look | None:
         groups = by_task(view.trajectories).values()
-        return expected_return(view.learner, view.part.name, groups)
+        return expected_return(view.learner, view.part.name, groups, view.temperature)
 
 
 def expected_return(
-    learner: Learner, part: str, groups: Iterable[Sequence[Trajectory]]
+    learner: Learner,
+    part: str,
+    groups: Iterable[Sequence[Trajectory]],
+    temperature: float = 1.0,
 ) -> Look | None:
     """A look at it from groups of episodes. What an expert began is not the policy's own, and is left out."""
     examples: list[Example] = []
@@ -45,4 +48,4 @@ def expected_return(
                 examples.append(Example(trajectory.conversation, np.full(answers, share)))
                 places.append(count)
         count += 1
-    return look_at(learner, part, examples, places, count)
+    return look_at(learner, part, examples, places, count, temperature)

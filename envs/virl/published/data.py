@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from envs.virl.geo import LatLng, bearing, haversine, wrap
+from envs.virl.geo import LatLng, bearing, haversine, turn_between, wrap
 from envs.virl.published.errors import DataError
 from envs.virl.published.milestones import Landmark
 from envs.virl.published.panoramas import Panoramas
@@ -18,6 +19,8 @@ from envs.virl.route import Leg, Place, Route, Sighting
 RELOCATED_WITHIN_M = 20.0
 SHORTEST_FILLED_LEG_M = 5.0
 OFF_THE_ENDS_M = 8.0
+DOUBTFUL_DEGREES = 45.0
+"""By how much the heading of a leg may differ from where its places lie before that is said."""
 
 
 class PublishedData:
@@ -62,6 +65,7 @@ class PublishedData:
                     raise
                 self.skipped[number] = str(error)
         self._report(path)
+        self._report_doubtful_headings(path)
 
     def __len__(self) -> int:
         return len(self._routes)
@@ -172,6 +176,29 @@ class PublishedData:
             warnings.warn(
                 f"{path}: skipped {len(self.skipped)} of {total} routes; the first: {first}",
                 stacklevel=3,
+            )
+
+    def _report_doubtful_headings(self, path: Path) -> None:
+        """Says it once where headings lead elsewhere than to their stops: such data is mislabelled."""
+        legs = [leg for info in self._routes for leg in _doubtful_legs(info)]
+        if legs:
+            total = sum(len(info.stops) for info in self._routes)
+            warnings.warn(
+                f"{path}: the headings of {len(legs)} of {total} legs differ by more than "
+                f"{DOUBTFUL_DEGREES:.0f} degrees from where their stops lie; they are followed as they "
+                f"are. The first: {legs[0]}",
+                stacklevel=3,
+            )
+
+
+def _doubtful_legs(info: RouteInfo) -> Iterator[str]:
+    ways = zip((info.start, *info.stops), info.stops, info.headings, strict=False)
+    for number, (a, b, given) in enumerate(ways, 1):
+        lies = bearing(a, b)
+        if given is not None and abs(turn_between(lies, given)) > DOUBTFUL_DEGREES:
+            yield (
+                f"route {info.name:.60}, leg {number}: to_next_intersection_heading is {given:.0f}, "
+                f"the stop lies at {lies:.0f}"
             )
 
 

@@ -3,6 +3,14 @@
     { "intersection_idx": "1", "landmarks": "Prince St is on your front", "distance": "16 meters",
       "human_heading": "0", "to_next_intersection_heading": "298 (northwest)", }
 
+A block is about one stop, and its fields are of the walk that leads there, whatever their names say:
+
+    landmarks                     what is at the stop, on which side as one arrives; of the last one "The
+                                  destination X is on your left"
+    distance                      from the stop before
+    human_heading                 how one stands there, before the turn: of the first block, at the start
+    to_next_intersection_heading  the way from the stop before to this one
+
 Names may hold braces, apostrophes and quotes, so fields are found by their keys, and a block ends
 where a key comes again.
 """
@@ -37,7 +45,8 @@ class Milestone:
 
     index: int | None
     landmark: Landmark | None
-    heading_to_next: float | None
+    heading_before: float | None
+    heading_to: float | None
 
 
 @dataclass(frozen=True)
@@ -64,7 +73,8 @@ def read_milestones(text: str) -> list[Milestone]:
         Milestone(
             index=_whole(block.get("intersection_idx")),
             landmark=read_landmark(block.get("landmarks")),
-            heading_to_next=_number(block.get("to_next_intersection_heading")),
+            heading_before=_number(block.get("human_heading")),
+            heading_to=_number(block.get("to_next_intersection_heading")),
         )
         for block in blocks
     ]
@@ -80,16 +90,18 @@ def _value(raw: str) -> str:
 
 
 def read_landmark(text: str | None) -> Landmark | None:
-    """ "X is on your left" -> X, left; None where no landmark is named."""
+    """ "X is on your left" -> X, left; None where no landmark is named. Of "The destination X" the name
+    alone is kept: instructions say themselves that it is the destination."""
     if (
         text is None
         or not text.strip()
         or re.match(r"\s*(no landmarks?\b|none\b|null\b)", text, re.I)
     ):
         return None
-    match = _SIGHT.match(text.strip())
+    text = text.strip().removeprefix("The destination ")
+    match = _SIGHT.match(text)
     if match is None:
-        return Landmark(text.strip(), "is nearby")
+        return Landmark(text, "is nearby")
     side = " ".join(match["side"].lower().replace("-", " ").split())
     return Landmark(match["name"].strip(), f"is on your {side}", _SIDES.get(side))
 

@@ -79,6 +79,9 @@ def read_route(raw: Any, where: str) -> RouteInfo:
         )
     milestones = _milestones(raw, len(places), where)
     destination = _title(raw.get("dest_place"))
+    heading = _heading(raw.get("init_heading"), where)
+    if heading is None and 1 in milestones and milestones[1].heading_before is not None:
+        heading = wrap(milestones[1].heading_before)
     return RouteInfo(
         name=str(
             raw.get("route_id")
@@ -90,7 +93,7 @@ def read_route(raw: Any, where: str) -> RouteInfo:
             where,
             "start_place.relocated_geocode",
         ),
-        start_heading=_heading(raw.get("init_heading"), where),
+        start_heading=heading,
         destination=destination,
         stops=places,
         landmarks=tuple(
@@ -102,7 +105,7 @@ def read_route(raw: Any, where: str) -> RouteInfo:
             for i in range(len(places))
         ),
         headings=tuple(
-            milestones[i].heading_to_next if i in milestones else None for i in range(len(places))
+            milestones[i].heading_to if i in milestones else None for i in range(1, len(places) + 1)
         ),
     )
 
@@ -141,7 +144,7 @@ def _heading(value: Any, where: str) -> float | None:
 
 
 def _milestones(raw: dict[str, Any], stops: int, where: str) -> dict[int, Milestone]:
-    """The milestones by intersection: 0 is the start, 1 the first stop."""
+    """The milestones by stop: 1 is the first."""
     text = raw.get("milestone_info")
     if text is None:
         return {}

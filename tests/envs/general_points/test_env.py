@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from envs.general_points.formula import read_formula
 from envs.general_points.verdict import REWARDS
+from tests.envs.test_derivation import followed
 
 HAND = ["3S", "3C", "8S", "8C"]
 
@@ -33,9 +34,11 @@ def answered(text, hand=("4S", "6S", "AS", "AC"), **arguments):
 
 
 @pytest.mark.parametrize("modality", ["text", "visual"])
-@pytest.mark.parametrize("prompts", ["fixed", "varied"])
-def test_gymnasium_accepts_it(modality, prompts):
-    check_env(make(modality=modality, prompts=prompts, render_mode="rgb_array").unwrapped)
+@pytest.mark.parametrize(
+    "arguments", [{}, {"prompts": "varied"}, {"thought": "steps"}, {"thought": "search"}]
+)
+def test_gymnasium_accepts_it(modality, arguments):
+    check_env(make(modality=modality, render_mode="rgb_array", **arguments).unwrapped)
 
 
 @pytest.mark.parametrize("modality", ["text", "visual"])
@@ -55,11 +58,67 @@ def test_one_seed_decides_everything(modality):
 @pytest.mark.parametrize("num_cards", [3, 4, 5, 6])
 @pytest.mark.parametrize("target", [24, 36])
 def test_the_expert_wins_every_hand(num_cards, target):
-    env = make(num_cards=num_cards, target=target, colors="all", face_rule="rank", thought=True)
+    env = make(num_cards=num_cards, target=target, colors="all", face_rule="rank", thought="steps")
     for seed in range(25):
         env.reset(seed=seed)
         _, reward, terminated, _, info = env.step(env.unwrapped.expert())
         assert (reward, terminated, info["success"], info["ended_by"]) == (5, True, True, "success")
+
+
+def thoughts(answer):
+    """The derivations of an answer, the dropped ones first; each as its statements."""
+    return [said.split("; ") for said in json.loads(answer)["thought"].split(". No. ")]
+
+
+@pytest.mark.parametrize("modality", ["text", "visual"])
+@pytest.mark.parametrize("face_rule", ["ten", "rank"])
+def test_the_expert_derives_what_it_writes(face_rule, modality):
+    """By steps that are true, from the numbers of the hand to the target, and then by the formula."""
+    env = make(thought="steps", colors="all", face_rule=face_rule, modality=modality)
+    for seed in range(40):
+        _, info = env.reset(seed=seed)
+        answer = env.unwrapped.expert()
+        assert list(json.loads(answer)) == ["cards", "number", "thought", "formula"]
+        [statements] = thoughts(answer)
+        assert len(statements) == 3
+        assert followed(statements, info["numbers"]) == 24
+        assert env.step(answer)[1] == 5
+
+
+def test_a_search_drops_what_ends_elsewhere_and_keeps_what_does_not():
+    env, again = make(thought="search"), make(thought="search")
+    dropped = Counter()
+    for seed in range(60):
+        _, info = env.reset(seed=seed)
+        again.reset(seed=seed)
+        answer = env.unwrapped.expert()
+        assert answer == env.unwrapped.expert() == again.unwrapped.expert()
+        *tries, found = thoughts(answer)
+        dropped[len(tries)] += 1
+        assert followed(found, info["numbers"]) == 24
+        assert all(followed(tried, info["numbers"]) != 24 for tried in tries)
+        assert env.step(answer)[1] == 5
+    assert set(dropped) == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("thought", ["steps", "search"])
+def test_a_mistake_is_derived_by_true_steps_that_end_elsewhere(thought):
+    env = make(thought=thought)
+    for seed in range(30):
+        _, info = env.reset(seed=seed)
+        wrong = env.unwrapped.mistake(np.random.default_rng(seed))
+        [statements] = thoughts(wrong)
+        made = followed(statements, info["numbers"])
+        assert made == read_formula(json.loads(wrong)["formula"]).value != 24
+        assert env.step(wrong)[4]["verdict"] == "wrong_value"
+
+
+@pytest.mark.parametrize("thought", ["none", "steps", "search"])
+def test_a_thought_may_always_be_written_or_left_out(thought):
+    """It is never judged."""
+    bare = {"cards": ["4", "6", "A", "A"], "number": [4, 6, 1, 1], "formula": "4*6*1*1=24"}
+    for said in (bare, bare | {"thought": "1 + 1 = 3"}, bare | {"thought": None}):
+        assert answered(json.dumps(said), thought=thought)["verdict"] == "correct"
 
 
 ANSWERS = [
@@ -187,15 +246,17 @@ def test_the_text_modality_draws_nothing(monkeypatch):
     env.step("1+1")
 
 
-def test_the_example_in_every_prompt_is_valid_and_right():
+@pytest.mark.parametrize("thought", ["none", "steps", "search"])
+def test_the_example_in_every_prompt_is_valid_and_right(thought):
     """Published defect 15: the prompt's own example was not valid JSON."""
-    env = make(prompts="varied")
+    env = make(prompts="varied", thought=thought)
     seen = set()
     for seed in range(100):
         observation, info = env.reset(seed=seed)
         text = observation["text"]
         example = json.loads(text[text.index("{") : text.index("}") + 1])
         formula = read_formula(example["formula"])
+        assert ("thought" in example) == (thought != "none")
         assert formula.value == formula.claimed
         assert Counter(formula.numbers) == Counter(example["number"])
         assert Counter(example["number"]) != Counter(info["numbers"])
@@ -295,6 +356,9 @@ def test_a_megabyte_is_a_legal_action(text):
         ({"colors": "blue"}, ["colors", "'blue'", "'black'"]),
         ({"deck": "clasic"}, ["deck", "'clasic'", "Did you mean 'classic'"]),
         ({"attempts": 0}, ["attempts", "0"]),
+        ({"thought": True}, ["thought=True", "'none'", "'steps'", "'search'"]),
+        ({"thought": False}, ["thought=False", "'none'", "'steps'", "'search'"]),
+        ({"thought": "step"}, ["thought='step'", "Did you mean 'steps'"]),
         ({"size": (5, 5)}, ["size", "5"]),
         ({"split": "test"}, ["split", "'test'", "'train'"]),
         ({"split": "ood_color", "colors": "all"}, ["ood_color", "all"]),

@@ -4,13 +4,16 @@ import re
 from functools import cache
 
 import gymnasium
+import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs.contract import EndedBy
+from envs.general_points.formula import read_formula
 from envs.math_tasks.env import REWARDS, MathEnv, MathVerdict
+from tests.envs.test_derivation import followed
 
 GENERATORS = ("chain_sum", "countdown", "gsm_symbolic")
 SPLITS = ("train", "id", "ood_hard")
@@ -25,8 +28,9 @@ def questions(env, count):
 
 
 @pytest.mark.parametrize("source", GENERATORS)
-def test_gymnasium_accepts_it(source):
-    check_env(make(source=source, render_mode="rgb_array").unwrapped)
+@pytest.mark.parametrize("thought", ["none", "steps"])
+def test_gymnasium_accepts_it(source, thought):
+    check_env(make(source=source, thought=thought, render_mode="rgb_array").unwrapped)
 
 
 @pytest.mark.parametrize("source", GENERATORS)
@@ -59,7 +63,7 @@ def test_chain_sums_are_solved_step_by_step():
 @pytest.mark.parametrize("source", GENERATORS)
 def test_splits_share_no_question(source):
     """Training instances and evaluation instances never overlap."""
-    count = 25 if source == "countdown" else 400
+    count = 400
     seen = {split: set(questions(make(source=source, split=split), count)) for split in SPLITS}
     for split, others in (("train", ("id", "ood_hard")), ("id", ("ood_hard",))):
         for other in others:
@@ -86,6 +90,54 @@ def test_countdown_counts_the_order_of_numbers_as_the_same_question():
     other = Problem("b", "", countdown=Countdown((3, 1, 2), 6))
     assert one.zone == other.zone
     assert one.zone != Problem("c", "", countdown=Countdown((3, 1, 2), 7)).zone
+
+
+def asked(question):
+    """Target and numbers of a countdown."""
+    target, listed = re.fullmatch(r"Make (\d+) from ([\d, ]+)\. Use .+", question).groups()
+    return int(target), [int(number) for number in listed.split(", ")]
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_countdown_is_derived_by_true_steps_from_its_numbers(split):
+    env, bare = (make(source="countdown", split=split, thought=t) for t in ("steps", "none"))
+    for seed in range(80):
+        _, info = env.reset(seed=seed)
+        target, numbers = asked(info["question"])
+        *steps, last = env.unwrapped.expert().splitlines()
+        assert followed(steps, numbers) == target
+        formula = re.fullmatch(r"The answer is \\boxed\{(.+)\}\.", last)[1]
+        assert read_formula(formula).value == read_formula(info["answer"]).value == target
+        assert sorted(read_formula(formula).numbers) == sorted(numbers)
+        *steps, wrong = env.unwrapped.mistake(np.random.default_rng(seed)).splitlines()
+        assert followed(steps, numbers) != target
+        assert env.step(wrong)[4]["verdict"] is MathVerdict.WRONG_ANSWER
+        bare.reset(seed=seed)
+        assert bare.unwrapped.expert() == last
+        assert bare.step(last)[1] == 1.0
+
+
+def test_hard_countdowns_need_the_same_skill_for_larger_targets():
+    for split, counts, targets in (
+        ("train", {3, 4}, range(10, 51)),
+        ("id", {3, 4}, range(10, 51)),
+        ("ood_hard", {4}, range(51, 101)),
+    ):
+        dealt = [asked(q) for q in questions(make(source="countdown", split=split), 150)]
+        assert {len(numbers) for _, numbers in dealt} == counts
+        assert all(target in targets for target, _ in dealt)
+        assert len({target for target, _ in dealt}) > 25
+        assert all(1 <= number <= 12 for _, numbers in dealt for number in numbers)
+
+
+@pytest.mark.parametrize("source", GENERATORS)
+def test_an_expert_may_leave_its_steps_out(source):
+    env = make(source=source, thought="none")
+    for seed in range(12):
+        env.reset(seed=seed)
+        said = env.unwrapped.expert()
+        assert said.startswith(r"The answer is \boxed{")
+        assert env.step(said)[1] == 1.0
 
 
 def test_harder_questions_are_harder():
@@ -205,6 +257,7 @@ def test_any_mathematics_is_a_legal_action(text):
         ({"split": "test"}, ["split='test'", "'train'", "'id'", "'ood_hard'"]),
         ({"attempts": 0}, ["attempts=0", "1 to 1000"]),
         ({"prompts": "many"}, ["prompts='many'", "'varied'"]),
+        ({"thought": "search"}, ["thought='search'", "'none'", "'steps'"]),
         ({"preset": "gsm8k"}, ["preset='gsm8k'", "data set"]),
         ({"source": "x.jsonl", "preset": "gsm"}, ["preset='gsm'", "'gsm8k'"]),
         ({"render_mode": "human"}, ["render_mode='human'"]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,10 +29,12 @@ def panorama(rotation: float, size: tuple[int, int] = (512, 256)) -> Image.Image
     return Image.fromarray(pixels)
 
 
-def street_places() -> dict[tuple[float, float], str]:
-    """A panorama every 5 m along the walk."""
+def street_places(
+    corners: Sequence[tuple[float, float]] = CORNERS,
+) -> dict[tuple[float, float], str]:
+    """A panorama every 5 m or so along the walk."""
     places: dict[tuple[float, float], str] = {}
-    for (x0, y0), (x1, y1) in itertools.pairwise(CORNERS):
+    for (x0, y0), (x1, y1) in itertools.pairwise(corners):
         steps = round(max(abs(x1 - x0), abs(y1 - y0)) / 5)
         for k in range(steps + 1):
             xy = (x0 + (x1 - x0) * k / steps, y0 + (y1 - y0) * k / steps)
@@ -41,10 +44,13 @@ def street_places() -> dict[tuple[float, float], str]:
 
 MILESTONES = """
 { "intersection_idx": "1", "landmarks": "Joe's {Fine} Pizza is on your left", "distance": "60 meters",
-  "human_heading": "0", "to_next_intersection_heading": "90 (east)", }
+  "human_heading": "0", "to_next_intersection_heading": "0 (north)", }
 { "intersection_idx": "2", "landmarks": "No landmarks nearby", "distance": "80 meters",
-  "human_heading": "90", "to_next_intersection_heading": "0 (north)", }
+  "human_heading": "0", "to_next_intersection_heading": "90 (east)", }
+{ "intersection_idx": "3", "landmarks": "The destination The Dutch is on your right front",
+  "distance": "50 meters", "human_heading": "90", "to_next_intersection_heading": "0 (north)", }
 """
+WITHOUT_START = MILESTONES.replace('"human_heading": "0"', '"human_heading": ""')
 
 
 def route(**changes) -> dict:
@@ -60,13 +66,20 @@ def route(**changes) -> dict:
     return raw | changes
 
 
-def write_folder(folder: Path, routes: object = None, rotation: float = 30.0) -> Path:
+def write_folder(
+    folder: Path,
+    routes: object = None,
+    rotation: float = 30.0,
+    corners: Sequence[tuple[float, float]] = CORNERS,
+) -> Path:
     views = folder / "street_views"
     views.mkdir(parents=True)
-    places = street_places()
+    places = street_places(corners)
     (folder / "gps_pano_mapping.pkl").write_bytes(pickle.dumps(places))
-    data = [[route(), route(route_id="again", init_heading=None)], 1] if routes is None else routes
-    (folder / "route_infos.json").write_text(json.dumps(data))
+    if routes is None:
+        again = route(route_id="again", init_heading=None, milestone_info=WITHOUT_START)
+        routes = [[route(), again], 1]
+    (folder / "route_infos.json").write_text(json.dumps(routes))
     picture = panorama(rotation)
     for name in places.values():
         picture.save(views / f"{name}.jpg", format="PNG")  # lossless, so that bearings survive

@@ -72,6 +72,20 @@ def test_a_picture_belongs_to_its_place_even_after_the_last_attempt():
     assert not end["success"]
 
 
+@pytest.mark.parametrize(("scoring", "reward"), [("suite", -1.75), ("published", -1.0)])
+def test_the_published_scoring_blames_no_instruction(scoring, reward):
+    """-1.75 stood in the published table and was never issued."""
+    env = make(modality="text", scoring=scoring, attempts=9)
+    _, info = env.reset(seed=0)
+    answer = {"current instruction": "99", "action": "stop()"}
+    assert env.step(json.dumps(answer))[1] == reward
+    assert env.step(json.dumps({"current instruction": "1", "action": "stop()"}))[1] == -1.0
+    assert not info["at_intersection"]
+    claims = answer | {"current observation": "You observe an intersection."}
+    assert env.step(json.dumps(claims))[1] == -1.5
+    assert env.step(env.unwrapped.expert())[1] == 1.0
+
+
 def test_a_failed_stop_is_still_an_observation():
     """Published defect 10: it returned none, terminated and truncated at once."""
     env = make(modality="text", attempts=1)
@@ -295,6 +309,7 @@ def test_every_string_is_a_legal_action(key, text):
         ({"split": "test"}, ["split", "'test'", "'ood_city'"]),
         ({"attempts": 0}, ["attempts", "0", "1"]),
         ({"attempts": True}, ["attempts", "True"]),
+        ({"scoring": "ours"}, ["scoring='ours'", "'suite'", "'published'"]),
         ({"size": (113, 112)}, ["size", "113", "even"]),
         ({"size": 112}, ["size", "112", "height"]),
         ({"order": ("front", "front", "back", "left")}, ["order", "front"]),

@@ -44,7 +44,7 @@ def rng(seed=0):
 
 def test_a_published_route_becomes_a_rail(folder):
     walk = PublishedData(folder).route(0, rng())
-    assert [leg.turn_to for leg in walk.legs] == [pytest.approx(0, abs=0.5), 90, 0]
+    assert [leg.turn_to for leg in walk.legs] == [0, 90, 0]
     assert [leg.end.at_intersection for leg in walk.legs] == [True, True, False]
     assert walk.legs[0].landmark.name == "Joe's {Fine} Pizza"  # published defect 16
     assert walk.legs[1].landmark is None  # published defect 20: "No landmarks nearby"
@@ -132,6 +132,117 @@ def test_labels_show_what_lies_in_their_direction(folder):
     for tile, turn in zip(tiles, (0, 90, 180, 270), strict=True):
         seen = bearing_of(tile[32, 33])
         assert abs((seen - info["heading"] - turn + 180) % 360 - 180) < 3
+
+
+# What the fields mean: the direction of block i is that of the leg that leads to stop i.
+
+
+def bending_walk(seed):
+    """The corners of a walk of five legs that bends at every stop, in metres."""
+    generator, corners, heading = rng(seed), [(0.0, 0.0)], 0.0
+    for _ in range(5):
+        heading += float(generator.choice([-1, 1]) * generator.uniform(50, 130))
+        length, (x, y) = generator.uniform(45, 90), corners[-1]
+        east, north = np.sin(np.radians(heading)), np.cos(np.radians(heading))
+        corners.append((float(x + length * east), float(y + length * north)))
+    return corners
+
+
+def published_walk(corners, shift=0, **changes):
+    """A route as the published generator writes it: of each stop in turn the way that leads there and how
+    one stood before; with `shift`, the way of a later leg, by mistake."""
+    start, *stops = (MAP.to_latlng(corner) for corner in corners)
+    ways = [bearing(a, b) for a, b in itertools.pairwise([start, *stops])]
+    told = [*ways[shift:], *ways[:shift]]
+    stood = [10.0, *ways]
+    blocks = "".join(
+        f'{{ "intersection_idx": "{i + 1}", "landmarks": "Shop {i + 1} is on your left", "distance": '
+        f'"50 meters", "human_heading": "{stood[i]:.0f}", "to_next_intersection_heading": '
+        f'"{way:.0f} (somewhere)", }}'
+        for i, way in enumerate(told)
+    )
+    return route(
+        start_place={"relocated_geocode": list(start)},
+        init_heading=10,
+        route_results={"geocode_list": [list(stop) for stop in stops], "landmark_list": []},
+        milestone_info=blocks,
+        **changes,
+    )
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("actions", ["absolute", "relative"])
+def test_the_expert_turns_where_the_streets_bend(tmp_path, seed, actions):
+    """Each turn is taken at the foot of its leg, the first one at the start and the last one before the
+    last leg: read as the way on, every turn would come one leg late."""
+    corners = bending_walk(seed)
+    folder = write_folder(tmp_path / "data", [published_walk(corners)], corners=corners)
+    env = gymnasium.make("amft/VIRL-v0", data=folder, modality="text", actions=actions)
+    _, info = env.reset(seed=seed)
+    turned = []
+    while not info["ended_by"]:
+        action = json.loads(env.unwrapped.expert())["action"]
+        if action.startswith("turn"):
+            x, y = MAP.to_xy(info["position"])
+            at = min(range(6), key=lambda i: np.hypot(corners[i][0] - x, corners[i][1] - y))
+            turned.append((at, action.removeprefix("turn_direction(").removesuffix(")")))
+        *_, info = env.step(json.dumps({"action": action}))
+    assert info["success"]
+    headings = [
+        np.degrees(np.arctan2(b[0] - a[0], b[1] - a[1])) % 360
+        for a, b in itertools.pairwise(corners)
+    ]
+    expected = []
+    for at, (before, after) in enumerate(itertools.pairwise([10.0, *headings])):
+        turn = (after - before + 180) % 360 - 180
+        if abs(turn) < 15:
+            continue
+        names = [
+            "north",
+            "northeast",
+            "east",
+            "southeast",
+            "south",
+            "southwest",
+            "west",
+            "northwest",
+        ]
+        side = ("slightly " if abs(turn) < 60 else "") + ("right" if turn > 0 else "left")
+        expected.append((at, names[round(after / 45) % 8] if actions == "absolute" else side))
+    assert len(expected) >= 5
+    assert turned == expected
+
+
+def test_headings_that_lead_elsewhere_are_said_once(tmp_path):
+    corners = bending_walk(0)
+    routes = [published_walk(corners, shift=1), published_walk(corners, route_id="fine")]
+    folder = write_folder(tmp_path / "data", routes, corners=corners)
+    with pytest.warns(UserWarning, match=r"headings of 5 of 10 legs.*route walk, leg 1") as said:
+        data = PublishedData(folder)
+    assert len([w for w in said if "headings" in str(w.message)]) == 1
+    given = json.loads((folder / "route_infos.json").read_text())[0]["milestone_info"]
+    first = float(given.split('to_next_intersection_heading": "')[1].split(" ")[0])
+    assert data.route(0, rng()).legs[0].turn_to == first  # the data is followed as it is
+
+
+def test_a_landmark_is_on_its_side_as_one_arrives(folder):
+    """Its side is told for the heading of the leg that leads there."""
+    first, _, last = PublishedData(folder).route(0, rng()).legs
+    assert (first.turn_to, first.landmark.bearing) == (0, 270)
+    assert first.landmark.said == "is on your left"
+    assert (last.landmark.name, last.landmark.bearing) == ("The Dutch", 45)
+
+
+def test_how_one_stands_before_the_first_turn_is_the_start_where_none_is_given(tmp_path):
+    raw = [
+        route(
+            init_heading=given,
+            milestone_info=MILESTONES.replace('"human_heading": "0"', '"human_heading": "200"', 1),
+        )
+        for given in (None, 0, 77)
+    ]
+    data = PublishedData(write_folder(tmp_path / "data", raw))
+    assert [data.route(i, rng()).start_heading for i in range(3)] == [200, 0, 77]
 
 
 # Pictures.
@@ -286,7 +397,7 @@ def test_milestones_with_braces_quotes_and_apostrophes_are_read():
     text = MILESTONE.format(name='Joe\'s "Best" {{Bar}}, Inc.')
     (block,) = read_milestones(text)
     assert block.landmark.name == 'Joe\'s "Best" {{Bar}}, Inc.'
-    assert (block.landmark.turn, block.heading_to_next, block.index) == (-45.0, 298.0, 1)
+    assert (block.landmark.turn, block.heading_to, block.index) == (-45.0, 298.0, 1)
 
 
 MILESTONE = (

@@ -1,0 +1,1 @@
+"""What a run writes and reads back: folder, checkpoints, metrics, episodes, curves; and its processes."""
