@@ -21,7 +21,7 @@ from agents.seeds import mixed_seed
 from agents.trajectory import Trajectory, by_task
 from amft_mm.config.settings import dealt, demonstrations_of, options_of, parts_of, world_of
 from amft_mm.data.curriculum import curriculum
-from amft_mm.data.rollouts import Guided, Played, RolloutWorker, credited, play_settings
+from amft_mm.data.rollouts import Guided, Played, RolloutWorker, play_settings
 from amft_mm.learning.learner import Example
 from amft_mm.methods.guidance.base import Group, Guidance, Place, success_rate
 from amft_mm.runs.processes import ProcessGroup
@@ -194,14 +194,16 @@ class Sources:
         ]
         return self._examples(self._processes.mine(rows[share[0] :: share[1]]))
 
-    def heldout_rollouts(self, step: int, tasks: int, only: str | None = None) -> list[Example]:
-        """Of the training split, by seeds that no step draws; credited with return less the mean."""
-        examples: list[Example] = []
+    def heldout_rollouts(
+        self, step: int, tasks: int, only: str | None = None
+    ) -> list[list[Trajectory]]:
+        """Groups of this process, of the training split, by seeds that no step draws."""
+        groups: list[list[Trajectory]] = []
         for worker, count in zip(self._workers, self._dealt(tasks, step, only), strict=True):
             if count:
                 played = worker.play(HELDOUT_SEED + self._seed, step, count, self._group)
-                examples += credited(played.mine, {"credit": "episode", "baseline": "mean"})
-        return examples
+                groups += by_task(played.mine).values()
+        return groups
 
     def heldout_demonstrations(
         self, step: int, count: int, only: str | None = None

@@ -257,7 +257,7 @@ def _without_learning(config: DictConfig) -> Iterator[str]:
         return
     asked = {
         "method.horizon": method.horizon,
-        "method.plain_derivative": method.plain_derivative,
+        "method.tangent": method.tangent != "exact" and method.tangent,
         "method.utility.name": method.utility.name != "next_rollout" and method.utility.name,
     }
     for setting, value in asked.items():

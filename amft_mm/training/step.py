@@ -33,7 +33,7 @@ from agents.plugins import make
 from agents.policy import Policy
 from agents.trajectory import Trajectory
 from amft_mm.config.settings import options_of
-from amft_mm.data.rollouts import anything_to_learn, play_settings
+from amft_mm.data.rollouts import play_settings
 from amft_mm.data.sources import Sources
 from amft_mm.learning.learner import Example, Learner, OptimizerSettings
 from amft_mm.learning.value import ValueHead
@@ -133,8 +133,8 @@ class TrainingStep:
         updates: list[Row] = []
         finite = True
         for minibatch in minibatches * epochs:
-            looks = not updates
-            own = [self._mix_part(part, minibatch, clock, looks) for part in self._parts]
+            fresh = [] if updates else minibatches
+            own = [self._mix_part(part, minibatch, clock, fresh) for part in self._parts]
             update = self.learner.mixed.step()
             finite = finite and update.finite
             updates.append(together(self._parts, own) | {"grad/norm": update.norm})
@@ -210,15 +210,18 @@ class TrainingStep:
     def _is_of(self, part: MixedPart, episode: Trajectory) -> bool:
         return part.only in (None, self.sources.env_of(episode))
 
-    def _mix_part(self, part: MixedPart, drawn: Minibatch, clock: Clock, looks: bool) -> Row:
-        """Adds to the update's gradient what a part gives; its figures."""
+    def _mix_part(
+        self, part: MixedPart, drawn: Minibatch, clock: Clock, fresh: list[Minibatch]
+    ) -> Row:
+        """Adds to the update's gradient what a part gives; its figures. `fresh` are the rollouts that the
+        present weights made, which none of them has seen; before the first update, that is."""
         row = Row()
         look = None
         if part.explores(drawn.number):
             self._explore(part, drawn, row)
-            if looks:
-                look = self._look(part, drawn)
-        if part.balance.learns and looks:
+            if fresh:
+                look = self._look(part, drawn, fresh)
+        if part.balance.learns and fresh:
             row |= part.balance.update(self._signal(part, drawn, look, row))
         mu = drawn.choice.mu if drawn.choice.mu is not None else part.balance.mu(drawn.number)
         clock("time/meta")
@@ -243,24 +246,24 @@ class TrainingStep:
             companion.explored()
         self.learner.mixed.take_exploration()
 
-    def _look(self, part: MixedPart, drawn: Minibatch) -> Look | None:
-        """What g_R or other data say of the last mixes."""
-        examples = drawn.examples[part.name]
-        own = [t for t in drawn.choice.explore if self._is_of(part, t)]
-        (learnable,) = self._processes.sum(float(anything_to_learn(examples)))
+    def _look(self, part: MixedPart, drawn: Minibatch, fresh: list[Minibatch]) -> Look | None:
+        """What the step's rollouts or other data say of the last mixes."""
         if not part.balance.learns or part.name not in self.learner.mixed.z:
             return None
-        learner, sources = self.learner, self.sources
-        view = View(drawn.number, drawn.step, part, learner, own, bool(learnable), sources)
+        own = [t for one in fresh for t in one.choice.explore if self._is_of(part, t)]
+        rewarded = self._rewarded(drawn.step, own)
+        at = self._objectives.exploration.temperature
+        view = View(drawn.number, drawn.step, part, self.learner, rewarded, self.sources, at)
         return self._utility.look(view)
 
     def _signal(self, part: MixedPart, drawn: Minibatch, look: Look | None, row: Row) -> Signal:
         """What the balance is told of the step."""
         z_norm, entropy = self.learner.mixed.z_norm(part.name), row.get("policy/entropy")
         if look is None:
-            return Signal(drawn.number, None, 0.0, z_norm, entropy)
-        row["meta/hypergradient"] = look.product
-        return Signal(drawn.number, look.product, look.norm, z_norm, entropy)
+            return Signal(drawn.number, z_norm=z_norm, entropy=entropy)
+        row |= {"meta/hypergradient": look.product, "meta/error": look.error}
+        seen = (look.product, look.error, look.instances)
+        return Signal(drawn.number, *seen, z_norm=z_norm, entropy=entropy)
 
     def _imitate(self, part: MixedPart, drawn: Minibatch, row: Row) -> None:
         """.grad holds g_S of a part, or of what the method has in its place."""
@@ -440,5 +443,5 @@ def optimizer_settings(config: DictConfig) -> OptimizerSettings:
         weight_decay=train.weight_decay,
         max_norm=train.max_norm,
         horizon=config.method.horizon,
-        plain=config.method.plain_derivative,
+        tangent=config.method.tangent,
     )
