@@ -68,6 +68,17 @@ class Answer:
     """How many of its first ids another wrote."""
     learnt: bool = True
     """Whether it is to be learnt from. A slip that a demonstration shows, to mend it, is not."""
+    unlearnt: int = 0
+    """How many of its first ids, which another wrote, are gone on from and not learnt from."""
+
+    @property
+    def first_learnt(self) -> int:
+        return self.start + self.unlearnt if self.learnt else self.stop
+
+    @property
+    def given_learnt(self) -> int:
+        """How many of the ids that are learnt from another wrote."""
+        return self.given - self.unlearnt if self.learnt else 0
 
 
 class Conversation:
@@ -82,7 +93,7 @@ class Conversation:
         self.messages: list[tuple[str, np.ndarray | None]] = []
         self.answers: list[Answer] = []
         self.stopped: str | None = None
-        self._begun = 0
+        self._begun = self._begun_unlearnt = 0
         self._guard = 0
         self._guarded = 0
 
@@ -128,13 +139,13 @@ class Conversation:
                 "an answer holds a picture's placeholder: engines must never sample it"
             )
         given, self._begun = self._begun, 0
+        unlearnt, self._begun_unlearnt = self._begun_unlearnt, 0
         start = len(self.ids) - given
         self._append(ids)
         text = self._chat_format.text(self.ids[start:])
         cut = not ids or ids[-1] != self._chat_format.stop_id
-        self.answers.append(
-            Answer(start, len(self.ids), text, cut, log_probs or [], sampled_log_probs or [], given)
-        )
+        answer = Answer(start, len(self.ids), text, cut, log_probs or [], sampled_log_probs or [])
+        self.answers.append(replace(answer, given=given, unlearnt=unlearnt))
         return text
 
     def say(self, text: str, *, learnt: bool = True) -> str:
@@ -144,20 +155,20 @@ class Conversation:
         self.answers[-1] = replace(self.answers[-1], given=len(ids), learnt=learnt)
         return said
 
-    def begin(self, ids: list[int]) -> bool:
+    def begin(self, ids: list[int], *, learnt: bool = True) -> bool:
         """Appends the beginning of an answer. False, with nothing appended, where the rest would then
         have no room."""
         if len(self.ids) + len(ids) + self.limits.max_new_tokens > self.limits.max_tokens:
             return False
         self._append(ids)
-        self._begun = len(ids)
+        self._begun, self._begun_unlearnt = len(ids), 0 if learnt else len(ids)
         return True
 
     def chosen(self) -> np.ndarray:
         """For every id, whether the agent chose it and is to learn from it."""
         mask = np.zeros(len(self.ids), bool)
         for answer in self.answers:
-            mask[answer.start : answer.stop] = answer.learnt
+            mask[answer.first_learnt : answer.stop] = True
         return mask
 
     def given(self) -> np.ndarray:

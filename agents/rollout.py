@@ -33,6 +33,7 @@ class Given:
     learnt: tuple[bool, ...] = ()
     """Which of them are to be learnt from."""
     begun: tuple[int, ...] = ()
+    begun_learnt: bool = True
 
 
 NOTHING = Given()
@@ -153,7 +154,7 @@ def _prompt(worlds: Worlds, episode: _Episode) -> bool:
         episode.seen = worlds.step(episode.slot, text)
         return True
     if turn == len(given.answers) and given.begun:
-        conversation.begin(list(given.begun))
+        conversation.begin(list(given.begun), learnt=given.begun_learnt)
     return False
 
 

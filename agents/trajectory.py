@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from agents.conversation import Conversation
+from agents.conversation import OUT_OF_TOKENS, OUT_OF_TURNS, Conversation
 
 ERROR = "error"
 
@@ -60,6 +61,25 @@ class Trajectory:
     def failed(self) -> bool:
         """Whether it has to be kept out of every loss."""
         return self.stop == ERROR
+
+    @property
+    def cut(self) -> bool:
+        """Whether a limit ended it, and not the world: of tokens, of turns, or of its last answer."""
+        last = self.conversation.answers[-1:]
+        return self.stop in (OUT_OF_TOKENS, OUT_OF_TURNS) or any(answer.cut for answer in last)
+
+    def states(self) -> list[str]:
+        """For each answer a key of the state that the world was in: what it calls `state_key` in its
+        info, else what it showed, text and picture. Equal states have equal keys."""
+        keys, picture = [], b""
+        for number, (text, image) in enumerate(self.conversation.messages):
+            if image is not None:  # None: the picture is the one of before
+                picture = image.tobytes()
+            known = self.turns[number].facts if number < len(self.turns) else {}
+            own = known.get("state_key")
+            shown = hashlib.sha256(text.encode() + b"\0" + picture).hexdigest()
+            keys.append(shown if own is None else f"key {own}")
+        return keys[: len(self.conversation.answers)]
 
 
 def by_task(trajectories: Iterable[Trajectory]) -> dict[int, list[Trajectory]]:

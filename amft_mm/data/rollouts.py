@@ -150,14 +150,17 @@ def light(trajectory: Trajectory) -> Trajectory:
     )
 
 
-def credited(trajectories: Sequence[Trajectory], credit: dict[str, Any]) -> list[Example]:
-    """Examples of the episodes that did not fail, group by group."""
+def credited(
+    trajectories: Sequence[Trajectory], credit: dict[str, Any], *, mask_cut: bool = False
+) -> list[Example]:
+    """Examples of the episodes that did not fail, group by group. With `mask_cut`, those that a limit
+    cut count in the baselines of their groups, and are not learnt from."""
     examples = []
     for members in by_task(trajectories).values():
         outcomes = [float(t.success) for t in members if not t.failed]
         rate = float(np.mean(outcomes)) if outcomes else 0.0
         for trajectory, worth in zip(members, group_credit(members, credit), strict=True):
-            if worth is not None and len(worth):
+            if worth is not None and len(worth) and not (mask_cut and trajectory.cut):
                 outcome = float(trajectory.success)
                 examples.append(
                     Example(trajectory.conversation, worth, outcome=outcome, success_rate=rate)
@@ -168,7 +171,8 @@ def credited(trajectories: Sequence[Trajectory], credit: dict[str, Any]) -> list
 def group_credit(members: Sequence[Trajectory], credit: dict[str, Any]) -> list[np.ndarray | None]:
     """The advantages of a group's answers, member by member; None for those that failed."""
     rewards = [None if t.failed else answer_rewards(t) for t in members]
-    return advantages(rewards, **credit)
+    states = [t.states() for t in members] if credit.get("credit") == "gigpo" else None
+    return advantages(rewards, states=states, **credit)
 
 
 def with_wrong_rewards(

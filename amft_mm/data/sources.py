@@ -19,7 +19,8 @@ from agents.policy import Policy
 from agents.rollout import Given
 from agents.seeds import mixed_seed
 from agents.trajectory import Trajectory, by_task
-from amft_mm.config.settings import dealt, demonstrations_of, parts_of, world_of
+from amft_mm.config.settings import dealt, demonstrations_of, options_of, parts_of, world_of
+from amft_mm.data.curriculum import curriculum
 from amft_mm.data.rollouts import Guided, Played, RolloutWorker, credited, play_settings
 from amft_mm.learning.learner import Example
 from amft_mm.methods.guidance.base import Group, Guidance, Place, success_rate
@@ -27,6 +28,8 @@ from amft_mm.runs.processes import ProcessGroup
 
 HELDOUT_SEED = 2**29
 """Added to the run's seed where something is drawn that no step trains on."""
+POOL = 2**28
+"""In the place of a step, where task instances are of a pool."""
 UNGUIDED = Guidance()
 
 
@@ -37,6 +40,8 @@ class Sources:
         self._seed, self._tasks, self._group = config.seed, config.train.tasks, config.train.group
         if config.method.rival:  # which explores the same ones: as many rollouts as without it
             self._tasks = max(1, self._tasks // 2)
+        self._resample = int(config.method.resample)
+        self._numbers = self._tasks * (1 + self._resample)  # of an environment's tasks in a step
         settings = play_settings(config)
         self._policy, self._processes, self._limits = policy, processes, settings.limits
         self.parts = parts_of(config.env)
@@ -46,6 +51,9 @@ class Sources:
             if config.demos.folder
             else []
         )
+        shares, chosen = self._shares, config.train.curriculum
+        pool = None if config.train.pool is None else int(config.train.pool)
+        self.curriculum = curriculum(chosen.name, shares, pool, self._seed, options_of(chosen))
         self._workers = [
             RolloutWorker(world_of(part.env), policy, engine, settings, processes)
             for part in self.parts
@@ -58,23 +66,71 @@ class Sources:
         groups: list[Group] = []
         row: dict[str, Any] = {}
         figures: list[dict[str, float]] = []
-        counts = dealt(self._tasks, self._shares, step)
+        counts = self.curriculum.deal(step, self._tasks)
         for number, (part, tasks) in enumerate(zip(self.parts, counts, strict=True)):
             if not tasks:
                 continue
             places = self._places(number, step, tasks) if guided_by.shown else None
             played = self._play(number, step, tasks, guided_by, done, places)
-            for task, members in by_task(t for one in played for t in one.mine).items():
-                # Tasks are told apart by their number, over all environments.
-                own = [replace(t, task=task + number * self._tasks) for t in members]
-                groups.append(((number, -1 if places is None else places[task]), own))
+            own = self._groups(number, played, places)
+            if self._resample:
+                own = self._drawn_again(number, step, tasks, own, row)
+            groups += own
             metrics = together([one.metrics for one in played])
             figures.append(metrics)
             if len(self.parts) > 1 and "success" in metrics:
                 row[f"rollout/{part.name}/success"] = metrics["success"]
+        groups = self.curriculum.keep(groups, self._processes)
+        row |= self.curriculum.figures()
         row |= {f"rollout/{k}": v for k, v in together(figures).items() if k != "generated"}
-        row["tokens/generated"] = sum(f["generated"] for f in figures)
+        again = row.get("tokens/drawn_again", 0)
+        row["tokens/generated"] = sum(f["generated"] for f in figures) + again
         return groups, row
+
+    def _groups(
+        self, number: int, played: Sequence[Played], places: list[int] | None = None, first: int = 0
+    ) -> list[Group]:
+        """This process's of an environment. Tasks are told apart by their number, over all of them."""
+        groups: list[Group] = []
+        for task, members in by_task(t for one in played for t in one.mine).items():
+            told = task + first + number * self._numbers
+            place = -1 if places is None else places[task]
+            groups.append(((number, place), [replace(t, task=told) for t in members]))
+        return groups
+
+    def _drawn_again(
+        self, number: int, step: int, tasks: int, drawn: list[Group], row: dict[str, Any]
+    ) -> list[Group]:
+        """Dynamic sampling (DAPO, arXiv 2503.14476): the groups whose members differ, and new ones instead
+        of the others, until all do or `resample` rounds are over. If none does, those that were drawn."""
+        kept = [group for group in drawn if differ(group[1])]
+        extra, tokens = 0, 0.0
+        for again in range(1, self._resample + 1):
+            (found,) = self._processes.sum(len(kept))
+            missing = tasks - int(found)
+            if not missing:
+                break
+            played = [self._unguided(number, step, missing, again)]
+            more = self._groups(number, played, first=again * self._tasks)
+            kept += [group for group in more if differ(group[1])]
+            extra, tokens = extra + missing, tokens + played[0].metrics["generated"]
+        row["rollout/drawn_again"] = row.get("rollout/drawn_again", 0) + extra
+        row["tokens/drawn_again"] = row.get("tokens/drawn_again", 0) + tokens
+        (found,) = self._processes.sum(len(kept))
+        return kept if found else drawn
+
+    def _unguided(self, number: int, step: int, tasks: int, again: int = 0) -> Played:
+        """New task instances, or what the curriculum picks of the pool."""
+        seed = mixed_seed(self._seed, number, again, 17) if again else self._seed
+        picked = self.curriculum.pick(number, step, tasks, again)
+        seeds = None if picked is None else tuple(mixed_seed(self._seed, POOL, i) for i in picked)
+        played = self._workers[number].play(
+            seed, step, tasks, self._group, guided=Guided(seeds=seeds)
+        )
+        if picked is not None:
+            fared = {picked[task]: rate for task, rate in played.fared.items()}
+            self.curriculum.fared(number, fared)
+        return played
 
     def _play(
         self,
@@ -88,7 +144,7 @@ class Sources:
         """An environment's episodes of a step, round by round."""
         worker, rounds = self._workers[number], guided_by.rounds(self._group)
         if places is None:
-            return [worker.play(self._seed, step, tasks, self._group)]
+            return [self._unguided(number, step, tasks)]
         rows = [self._demonstrations[number][place] for place in places]
         for row in rows:
             if row.world != worker.world.id:
@@ -103,9 +159,12 @@ class Sources:
             for task in self._processes.mine(range(tasks)):
                 rng = np.random.default_rng([self._seed, step, number, task, round_])
                 won = success_rate(groups.get(task, [])) or 0.0
-                for k, share in enumerate(guided_by.shares(round_, size, done, won, rng)):
-                    if share > 0:
-                        given[task, first + k] = beginning(rows[task], share, self._policy)
+                shares = guided_by.shares(round_, size, done, won, rng)
+                for k, learnt in enumerate(guided_by.learnt(round_, size)):
+                    if shares[k] > 0:
+                        given[task, first + k] = beginning(
+                            rows[task], shares[k], self._policy, learnt=learnt
+                        )
             guided = Guided(tuple(row.seed for row in rows), given, first)
             played.append(worker.play(self._seed, step, tasks, size, guided=guided))
         return played
@@ -114,11 +173,18 @@ class Sources:
         self._need_demonstrations(step)
         return self._demonstrations[number].places(self._seed, step, count)
 
+    def demonstration_at(self, place: Place) -> Demonstration:
+        part, row = place
+        found: Demonstration = self._demonstrations[part][row]
+        return found
+
     def examples_at(self, places: Sequence[Place]) -> list[Example]:
         return self._examples(self._demonstrations[part][row] for part, row in places)
 
-    def demonstrations(self, step: int, count: int, only: str | None = None) -> list[Example]:
-        """Of one environment, if `only` names it."""
+    def demonstrations(
+        self, step: int, count: int, only: str | None = None, share: tuple[int, int] = (0, 1)
+    ) -> list[Example]:
+        """Of one environment, if `only` names it. `share` (k, n): every n-th of them from the k-th on."""
         self._need_demonstrations(step)
         counts = self._dealt(count, step, only)
         rows = [
@@ -126,7 +192,7 @@ class Sources:
             for demonstrations, wanted in zip(self._demonstrations, counts, strict=True)
             for row in demonstrations.batch(self._seed, step, wanted)
         ]
-        return self._examples(self._processes.mine(rows))
+        return self._examples(self._processes.mine(rows[share[0] :: share[1]]))
 
     def heldout_rollouts(self, step: int, tasks: int, only: str | None = None) -> list[Example]:
         """Of the training split, by seeds that no step draws; credited with return less the mean."""
@@ -153,7 +219,7 @@ class Sources:
 
     def expert_of(self, trajectory: Trajectory) -> Example | None:
         """The expert's episode of the task instance of a rollout."""
-        worker = self._workers[self._number(trajectory)]
+        worker = self._workers[self.number_of(trajectory)]
         return next(iter(self._examples([worker.demonstrate(trajectory.seed)])), None)
 
     def _need_demonstrations(self, step: int) -> None:
@@ -164,10 +230,11 @@ class Sources:
             )
 
     def env_of(self, trajectory: Trajectory) -> str:
-        return self.parts[self._number(trajectory)].name
+        return self.parts[self.number_of(trajectory)].name
 
-    def _number(self, trajectory: Trajectory) -> int:
-        return trajectory.task // self._tasks
+    def number_of(self, trajectory: Trajectory) -> int:
+        """Of its environment."""
+        return trajectory.task // self._numbers
 
     def _dealt(self, count: int, step: int, only: str | None) -> list[int]:
         counts = dealt(count, self._shares, step)
@@ -184,9 +251,14 @@ class Sources:
             worker.close()
 
 
-def beginning(row: Demonstration, share: float, policy: Policy) -> Given:
+def differ(members: Sequence[Trajectory]) -> bool:
+    """Whether the episodes of a group that did not fail have different returns."""
+    return len({t.total_reward for t in members if not t.failed}) > 1
+
+
+def beginning(row: Demonstration, share: float, policy: Policy, *, learnt: bool = True) -> Given:
     """The first `share` of a demonstration's tokens: whole answers, then a part of one. A slip is never
-    given in part: what ends it is not imitated."""
+    given in part: what ends it is not imitated. Without `learnt`, nothing of it is to be learnt from."""
     written = [policy.chat_format.answer(answer) for answer in row.answers]
     left = int(share * sum(map(len, written)) + 1e-9)
     whole = 0
@@ -194,8 +266,8 @@ def beginning(row: Demonstration, share: float, policy: Policy) -> Given:
         left -= len(written[whole])
         whole += 1
     begun = written[whole][:left] if whole < len(written) and whole not in row.slips else []
-    learnt = tuple(number not in row.slips for number in range(whole))
-    return Given(tuple(row.answers[:whole]), learnt, tuple(begun))
+    whole_learnt = tuple(learnt and number not in row.slips for number in range(whole))
+    return Given(tuple(row.answers[:whole]), whole_learnt, tuple(begun), learnt or not begun)
 
 
 def together(figures: Sequence[dict[str, float]]) -> dict[str, float]:

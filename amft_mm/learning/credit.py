@@ -5,13 +5,21 @@
 `rewards` are those of a group (the same task instance): for each member a list by turn, or None for an
 episode that failed, which gets none and moves nobody's baseline.
 
-    credit    episode: every turn gets the episode's return
-              turn: each turn gets the discounted return from it on
+    credit    episode: every turn gets the episode's return, R = sum_t r_t; there is no discount
+              turn: each turn gets the discounted return from it on, G_t = sum_k gamma^k r_(t+k)
+              gigpo: the advantage of R among the episodes, and `weight` times that of G_t among all
+              turns of the group that were in the same state (GiGPO, arXiv 2505.10978)
     baseline  none; mean: less the group's mean; others: less the mean of the others (rloo);
               std: (less the mean) / standard deviation (grpo)
               relative: (less the mean) / mean, 0 where the mean is not above 0 (maxrl)
 
-With credit by turn a turn is compared with the same turn of the other members that reached it.
+With credit by turn a turn is compared with the same turn of the other members that reached it. Where no
+other did, it is compared with all turns of the others: what they did does not depend on it, so the gradient
+stays unbiased, and the one episode that goes on longest is not left without any credit. The members that
+reach a late turn differ from the others systematically, which gigpo avoids: `states` says, for each member
+and turn, which state it was in. A state that was met once says nothing there.
+
+A group of one has nobody to be compared with: its advantages are 0 but for `none`.
 """
 
 from __future__ import annotations
@@ -22,40 +30,60 @@ import numpy as np
 
 from envs.contract import one_of
 
-CREDITS = ("episode", "turn")
+CREDITS = ("episode", "turn", "gigpo")
 BASELINES = ("none", "mean", "others", "std", "relative")
 SMALLEST_STD = 1e-6
 """Below, a group's returns are all the same: nothing to learn from."""
 
 Rewards = Sequence[Sequence[float] | None]
+States = Sequence[Sequence[str] | None]
 
 
-def advantages(
-    rewards: Rewards, *, credit: str = "episode", baseline: str = "std", gamma: float = 1.0
-) -> list[np.ndarray | None]:
+def check(
+    *, credit: str = "episode", baseline: str = "std", gamma: float = 1.0, weight: float = 1.0
+) -> None:
+    """What is wrong with such settings is an error."""
     one_of("credit", credit, CREDITS)
     one_of("baseline", baseline, BASELINES)
     if not 0 <= gamma <= 1:
         raise ValueError(f"gamma={gamma} must be from 0 to 1")
-    returns = [None if r is None else returns_of(r, gamma, credit) for r in rewards]
-    out = [None if r is None else np.empty(len(r)) for r in returns]
-    longest = max((len(r) for r in returns if r is not None), default=0)
-    for turn in range(longest):
-        there = [i for i, r in enumerate(returns) if r is not None and len(r) > turn]
-        if credit == "episode":  # episodes compare as wholes, however long the others are
-            there = [i for i, r in enumerate(returns) if r is not None and len(r)]
-        found = against(np.array([_at(returns[i], turn) for i in there]), baseline)
-        for i, advantage in zip(there, found, strict=True):
-            mine = out[i]
-            if mine is not None and len(mine) > turn:
-                mine[turn] = advantage
-    return out
+    if credit == "episode" and gamma != 1:
+        raise ValueError(
+            f"credit=episode gives every turn the whole return, without a discount, but gamma={gamma}: "
+            "use credit=turn or gigpo, or gamma=1"
+        )
+    if not 0 <= weight < float("inf"):
+        raise ValueError(f"weight={weight} must be 0 or above")
+    if credit != "gigpo" and weight != 1:
+        raise ValueError(f"weight={weight} is of credit=gigpo, not of credit={credit}")
 
 
-def returns_of(rewards: Sequence[float], gamma: float, credit: str) -> np.ndarray:
-    """What each turn is worth."""
+def advantages(
+    rewards: Rewards,
+    *,
+    credit: str = "episode",
+    baseline: str = "std",
+    gamma: float = 1.0,
+    weight: float = 1.0,
+    states: States | None = None,
+) -> list[np.ndarray | None]:
+    check(credit=credit, baseline=baseline, gamma=gamma, weight=weight)
+    if credit == "turn":
+        return _by_turn(_returns(rewards, gamma), baseline)
+    whole = _by_episode(rewards, baseline)
     if credit == "episode":
-        return np.full(len(rewards), float(sum(rewards)))
+        return whole
+    if states is None:
+        raise ValueError("credit=gigpo compares turns in the same state: it needs `states`")
+    by_state = _by_state(_returns(rewards, gamma), states, baseline)
+    return [
+        None if of_episode is None or of_state is None else of_episode + weight * of_state
+        for of_episode, of_state in zip(whole, by_state, strict=True)
+    ]
+
+
+def returns_of(rewards: Sequence[float], gamma: float) -> np.ndarray:
+    """What comes from each turn on."""
     worth = np.zeros(len(rewards))
     later = 0.0
     for turn in reversed(range(len(rewards))):
@@ -82,6 +110,42 @@ def against(returns: np.ndarray, baseline: str) -> np.ndarray:
     return centred / std if std > SMALLEST_STD else np.zeros_like(returns)
 
 
-def _at(returns: np.ndarray | None, turn: int) -> float:
-    assert returns is not None
-    return float(returns[min(turn, len(returns) - 1)])
+def _returns(rewards: Rewards, gamma: float) -> list[np.ndarray | None]:
+    return [None if r is None else returns_of(r, gamma) for r in rewards]
+
+
+def _by_episode(rewards: Rewards, baseline: str) -> list[np.ndarray | None]:
+    """Episodes compare as wholes, however long they are."""
+    played = [r for r in rewards if r]  # of at least one turn
+    found = iter(against(np.array([float(sum(r)) for r in played]), baseline) if played else ())
+    return [None if r is None else np.full(len(r), next(found) if r else 0.0) for r in rewards]
+
+
+def _by_turn(returns: Sequence[np.ndarray | None], baseline: str) -> list[np.ndarray | None]:
+    out = [None if r is None else np.zeros(len(r)) for r in returns]
+    played = [(r, o) for r, o in zip(returns, out, strict=True) if r is not None and o is not None]
+    for turn in range(max((len(r) for r, _ in played), default=0)):
+        there = [i for i, (r, _) in enumerate(played) if len(r) > turn]
+        compared = [played[i][0][turn] for i in there]
+        if len(there) == 1:
+            compared += [g for i, (r, _) in enumerate(played) if i != there[0] for g in r]
+        found = against(np.array(compared), baseline)
+        for i, advantage in zip(there, found, strict=False):
+            played[i][1][turn] = advantage
+    return out
+
+
+def _by_state(
+    returns: Sequence[np.ndarray | None], states: States, baseline: str
+) -> list[np.ndarray | None]:
+    out = [None if r is None else np.zeros(len(r)) for r in returns]
+    places: dict[str, list[tuple[int, int]]] = {}
+    for member, (mine, keys) in enumerate(zip(returns, states, strict=True)):
+        if mine is not None:
+            for turn, key in zip(range(len(mine)), keys or (), strict=True):
+                places.setdefault(key, []).append((member, turn))
+    for same in places.values():
+        found = against(np.array([returns[i][turn] for i, turn in same]), baseline)  # type: ignore[index]
+        for (i, turn), advantage in zip(same, found, strict=True):
+            out[i][turn] = advantage  # type: ignore[index]
+    return out

@@ -38,7 +38,7 @@ class Objective:
     loss: Loss
     reference: Reference | None = None
     """Other weights' log-probabilities of the chosen tokens."""
-    measure: Callable[[Sequence[Conversation]], Measure] | None = None
+    measure: Callable[[Sequence[Example]], Measure] | None = None
     """What is to be measured of whole distributions."""
     by_advantage: bool = False
     """Whether its gradient is 0 where advantages are: such conversations are read, without a gradient."""
@@ -68,6 +68,9 @@ class Example:
     """Its tokens' log-probabilities by the learner when they were sampled, for several updates on the same
     examples; None says: under the present weights."""
 
+    told: Conversation | None = None
+    """The same answers where more is said beforehand: what a teacher reads."""
+
     def counts(self) -> tuple[int, int, int, int, int]:
         """What `Totals` adds up."""
         chosen = self.conversation.chosen()
@@ -81,7 +84,7 @@ class Example:
     def token_advantages(self) -> list[float]:
         assert self.advantages is not None
         answers = self.conversation.answers
-        lengths = [(answer.stop - answer.start) * answer.learnt for answer in answers]
+        lengths = [answer.stop - answer.first_learnt for answer in answers]
         return np.repeat(self.advantages, lengths).tolist()
 
     def old_log_probs(self) -> list[float] | None:
@@ -89,7 +92,7 @@ class Example:
         answers = [answer for answer in self.conversation.answers if answer.learnt]
         if any(len(a.log_probs) != a.stop - a.start - a.given for a in answers):
             return None
-        return [value for a in answers for value in [math.nan] * a.given + a.log_probs]
+        return [value for a in answers for value in [math.nan] * a.given_learnt + a.log_probs]
 
 
 class Critic(Protocol):
@@ -216,7 +219,7 @@ class Learner:
         self, examples: Sequence[Example], objective: Objective, *, compare: bool
     ) -> tuple[Tokens, torch.Tensor]:
         conversations = [example.conversation for example in examples]
-        measure = None if objective.measure is None else objective.measure(conversations)
+        measure = None if objective.measure is None else objective.measure(examples)
         scores = self.policy.score(conversations, measure, objective.temperature)
         tokens = Tokens(
             scores.log_probs, scores.entropies, scores.lengths, measured=scores.measured

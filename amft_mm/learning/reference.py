@@ -100,3 +100,22 @@ def _kept(weights: dict[str, torch.Tensor], path: Path, write: bool) -> dict[str
         with whole_file(path) as unfinished:
             torch.save(weights, unfinished)
     return weights
+
+
+class Behaviour:
+    """Log-probabilities of the chosen tokens under the model that wrote them."""
+
+    def __init__(self, name: str, policy: Policy) -> None:
+        dtype = next(policy.model.parameters()).dtype
+        self._model = Policy.load(name, device=str(policy.device), dtype=dtype)
+        vocabularies = [p.chat_format.tokenizer.get_vocab() for p in (self._model, policy)]
+        if vocabularies[0] != vocabularies[1]:
+            raise ValueError(
+                f"method.imitation.behaviour={name} has another tokenizer than the policy: its probabilities "
+                "are of other tokens"
+            )
+        self._model.model.requires_grad_(False).eval()
+
+    @torch.no_grad()
+    def __call__(self, conversations: Sequence[Conversation]) -> torch.Tensor:
+        return self._model.score(conversations).log_probs

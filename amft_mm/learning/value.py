@@ -1,6 +1,6 @@
 """A value head and generalised advantage estimation over turns (credit `gae`).
 
-    delta_t = r_t + gamma V_{t+1} - V_t          V after the last turn is 0
+    delta_t = r_t + gamma V_{t+1} - V_t          V after the last turn is 0, or of the last one if it was cut
     A_t     = delta_t + gamma lambda A_{t+1}     return_t = A_t + V_t
     loss    = 1/2 max((V - return)^2, (clip(V, V_old - c, V_old + c) - return)^2), a mean over turns
 
@@ -34,7 +34,9 @@ class ValueHead:
         lam: float = 0.95,
         clip: float = 0.2,
         lr: float = 1e-3,
+        minibatches: int = 1,
     ) -> None:
+        """`minibatches`: into how many a batch that is credited is divided before it is learnt from."""
         width = policy.plain_model.config.get_text_config().hidden_size
         self._policy, self._processes, self._budget = policy, processes, micro_batch_tokens
         self._gamma, self._lam, self._clip = gamma, lam, clip
@@ -42,13 +44,17 @@ class ValueHead:
         torch.nn.init.zeros_(self.head.weight)
         torch.nn.init.zeros_(self.head.bias)
         self._optimizer = torch.optim.Adam(self.head.parameters(), lr=lr)
-        self._turns = 1.0
+        self._minibatches, self._turns = minibatches, 1.0
 
     @torch.no_grad()
     def credited(
-        self, examples: Sequence[Example], rewards: Sequence[Sequence[float]]
+        self,
+        examples: Sequence[Example],
+        rewards: Sequence[Sequence[float]],
+        cut: Sequence[bool] | None = None,
     ) -> list[Example]:
-        """The examples with advantages (normed over the batch), returns and values."""
+        """The examples with advantages (normed over the batch), returns and values. `cut`: which
+        episodes would have gone on."""
         values: dict[int, np.ndarray] = {}
         places = {id(example): i for i, example in enumerate(examples)}
         for part in by_length(examples, self._budget, lambda e: e.conversation):
@@ -58,16 +64,17 @@ class ValueHead:
             for example, mine in zip(part, np.split(said, ends[:-1]), strict=True):
                 values[places[id(example)]] = mine
         advantages = [
-            gae(rewards[i], values[i], self._gamma, self._lam) for i in range(len(examples))
+            gae(rewards[i], values[i], self._gamma, self._lam, cut=bool(cut and cut[i]))
+            for i in range(len(examples))
         ]
         count, total, square = self._processes.sum(
             sum(len(a) for a in advantages),
             sum(float(a.sum()) for a in advantages),
             sum(float((a**2).sum()) for a in advantages),
         )
-        self._turns = max(count, 1.0)
-        mean = total / self._turns
-        std = max(square / self._turns - mean**2, 0.0) ** 0.5
+        self._turns = max(count / self._minibatches, 1.0)
+        mean = total / max(count, 1.0)
+        std = max(square / max(count, 1.0) - mean**2, 0.0) ** 0.5
         return [
             replace(
                 example,
@@ -100,9 +107,13 @@ class ValueHead:
         self._optimizer.load_state_dict(state["optimizer"])
 
 
-def gae(rewards: Sequence[float], values: np.ndarray, gamma: float, lam: float) -> np.ndarray:
+def gae(
+    rewards: Sequence[float], values: np.ndarray, gamma: float, lam: float, *, cut: bool = False
+) -> np.ndarray:
+    """With `cut`, the episode would have gone on: what would have come is taken to be worth what
+    the last state seen is."""
     advantages = np.zeros(len(rewards))
-    later = next_value = 0.0
+    later, next_value = 0.0, float(values[-1]) if cut and len(values) else 0.0
     for turn in reversed(range(len(rewards))):
         delta = rewards[turn] + gamma * next_value - values[turn]
         later = delta + gamma * lam * later

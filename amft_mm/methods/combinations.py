@@ -7,6 +7,7 @@ What combines with what is told as a table in docs/architecture.md.
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterator
 
@@ -14,9 +15,12 @@ from omegaconf import DictConfig
 
 from agents.policy import reads_alone
 from amft_mm.config.settings import demonstrations_of, options_of, parts_of
+from amft_mm.learning.credit import check
 from amft_mm.methods.guidance import Guidance, guidance
+from amft_mm.methods.imitation import imitation
 from amft_mm.methods.options import check_numbers, unknown_options
 from amft_mm.methods.parts import mixed_parts
+from envs.contract import one_of, whole_number
 
 LOOKS = {"ood_color", "ood_deck"}
 """Splits of General Points that change how cards look."""
@@ -24,11 +28,16 @@ LOOKS = {"ood_color", "ood_deck"}
 
 def refuse_contradictions(config: DictConfig) -> None:
     check_numbers(config)
-    for check in (
+    for refused in (
         unknown_options,
         _engined,
         _guided,
+        _streamed,
         _rivalled,
+        _credited,
+        _drawn_again,
+        _updated,
+        _scheduled,
         _without_exploration,
         _without_learning,
         _demonstrated,
@@ -36,7 +45,7 @@ def refuse_contradictions(config: DictConfig) -> None:
         _compared,
         _shown,
     ):
-        for problem in check(config):
+        for problem in refused(config):
             raise ValueError(problem)
 
 
@@ -76,6 +85,23 @@ def _guided(config: DictConfig) -> Iterator[str]:
         )
 
 
+def _streamed(config: DictConfig) -> Iterator[str]:
+    """Streams are made of rollouts, where guidance may have none or choose among them."""
+    name, guide = config.method.imitation.name, config.method.guidance.name
+    if not hasattr(imitation(name), "stream"):
+        return
+    if guide in ("hpt", "relift"):
+        yield (
+            f"method.imitation.name={name} learns from rollouts, and method.guidance.name={guide} imitates "
+            "demonstrations: take another imitation or none"
+        )
+    if name == "sdft" and not guidance(guide, options_of(config.method.guidance)).shown:
+        yield (
+            f"method.imitation.name=sdft reads demonstrations of what is explored, and "
+            f"method.guidance.name={guide} shows none: method.guidance.name=shown does"
+        )
+
+
 def _rivalled(config: DictConfig) -> Iterator[str]:
     method = config.method
     if not method.rival:
@@ -86,6 +112,62 @@ def _rivalled(config: DictConfig) -> Iterator[str]:
         yield "method.rival trains all weights, beside an adapter of its own: model.lora=null"
 
 
+def _credited(config: DictConfig) -> Iterator[str]:
+    method, settings = config.method, {str(k): v for k, v in config.method.credit.items()}
+    one_of("method.cut", method.cut, ("learn", "mask", "bootstrap"))
+    if settings["credit"] == "gae":
+        return
+    known = inspect.signature(check).parameters
+    for unknown in settings.keys() - known.keys():
+        yield f"method.credit.{unknown}: there is no such setting. There are: {', '.join(known)}"
+        return
+    check(**settings)
+    if method.cut == "bootstrap":
+        yield (
+            f"method.cut=bootstrap asks a critic, and method.credit.credit={settings['credit']} has none: "
+            "use method.cut=mask, or method=ppo"
+        )
+
+
+def _drawn_again(config: DictConfig) -> Iterator[str]:
+    method = config.method
+    whole_number("method.resample", method.resample, 0, 1000)
+    if method.resample and (_guides(config) or method.rival or _noise(config)):
+        yield (
+            f"method.resample={method.resample} goes neither with guidance, which needs the groups that "
+            "fail, nor with method.rival, nor with train.reward_noise: method.resample=0"
+        )
+
+
+def _updated(config: DictConfig) -> Iterator[str]:
+    train = config.train
+    for name in ("minibatches", "epochs"):
+        whole_number(f"train.{name}", train[name], 1, 10_000)
+    if config.method.rival and train.minibatches * train.epochs > 1:
+        yield (
+            "method.rival makes one update a step, as its adapter does: "
+            "train.minibatches=1 train.epochs=1"
+        )
+
+
+def _scheduled(config: DictConfig) -> Iterator[str]:
+    """What chooses task instances, where others choose them."""
+    train, chosen = config.train, config.train.curriculum.name
+    if train.pool is not None:
+        whole_number("train.pool", train.pool, 1, 10**7)
+    asked = f"train.curriculum.name={chosen}" if chosen != "uniform" else ""
+    asked = f"train.pool={train.pool}" if train.pool and not asked else asked
+    if asked and (_guides(config) or config.method.rival):
+        yield (
+            f"{asked} goes neither with guidance, which plays the task instances of its demonstrations, nor "
+            "with method.rival: leave one of them out"
+        )
+    if chosen == "difficulty" and train.pool is None:
+        yield "train.curriculum.name=difficulty weighs a fixed set of task instances: say train.pool=N"
+    if chosen == "sec" and len(parts_of(config.env)) == 1:
+        yield "train.curriculum.name=sec chooses between environments: env=mix, or leave it out"
+
+
 def _without_exploration(config: DictConfig) -> Iterator[str]:
     """Settings of exploration, where there is none."""
     name = config.method.balance.name
@@ -93,13 +175,20 @@ def _without_exploration(config: DictConfig) -> Iterator[str]:
         return
     if config.train.steps == 0:
         return
+    method = config.method
     asked = {
-        "method.guidance.name": _guides(config) and config.method.guidance.name,
-        "method.rival": config.method.rival,
-        "method.kl": config.method.kl,
-        "method.entropy": config.method.entropy,
-        "method.correction.name": config.method.correction.name.replace("none", ""),
+        "method.guidance.name": _guides(config) and method.guidance.name,
+        "method.rival": method.rival,
+        "method.kl": method.kl,
+        "method.entropy": method.entropy,
+        "method.correction.name": method.correction.name != "none" and method.correction.name,
         "train.reward_noise": _noise(config),
+        "method.resample": method.resample,
+        "train.pool": config.train.pool,
+        "method.overlong": method.overlong,
+        "method.cut": method.cut != "learn" and method.cut,
+        "train.minibatches": config.train.minibatches > 1 and config.train.minibatches,
+        "train.epochs": config.train.epochs > 1 and config.train.epochs,
     }
     for setting, value in asked.items():
         if value:

@@ -6,6 +6,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from amft_mm.methods.imitation import imitation
 from envs.paths import data_folder
 
 NOTHING, ANY, SHOWN = "none", "any", "of what is explored"
@@ -23,4 +24,6 @@ def demonstrations_of(preset: dict[str, Any]) -> str:
     """Which demonstrations a method needs once its warm-up is over."""
     if "guidance" in preset:
         return SHOWN
+    if hasattr(imitation(preset["imitation"]["name"]), "stream"):
+        return NOTHING
     return NOTHING if preset["balance"]["name"] == "rl" else ANY

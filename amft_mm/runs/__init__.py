@@ -1,1 +1,1 @@
-"""What a run writes and reads back: its folder, checkpoints, metrics, episodes, curves; its processes."""
+"""What a run writes and reads back: folder, checkpoints, metrics, episodes, curves; and its processes."""

@@ -140,17 +140,19 @@ def answer_tokens(policy: Policy, conversation: Conversation, advantages: Any) -
         if not answer.learnt:
             turns.append("{}")
             continue
-        here = slice(place, place + answer.stop - answer.start)
+        here = slice(place, place + answer.stop - answer.first_learnt)
         place = here.stop
         found = {
-            "words": words_of(policy.chat_format, conversation.ids[answer.start : answer.stop]),
+            "words": words_of(
+                policy.chat_format, conversation.ids[answer.first_learnt : answer.stop]
+            ),
             "log_probs": _short(log_probs[here]),
             "entropies": _short(entropies[here]),
             "others": [
                 [[policy.chat_format.text([i]), round(p, 3)] for i, p in zip(ids, ps, strict=True)]
                 for ids, ps in zip(others[here], values[here], strict=True)
             ],
-            "given": answer.given,
+            "given": answer.given_learnt,
             "advantage": None if advantages is None else round(float(advantages[number]), 4),
         }
         turns.append(json.dumps(found))

@@ -5,7 +5,8 @@
     played(step, groups, row)  the step's rollouts are there; figures for its row
     explored()                 .grad holds a part's exploration gradient
     imitated(mu, scale)        .grad holds its imitation gradient, which is mixed times `scale`
-    stepped()                  the optimizer's step was made
+    stepped()                  an update was made
+    finished(choices, row)     the last one of the step was; figures for its row
 
 A new one is a subclass, and a line in `TrainingStep` (amft_mm/training/step.py).
 """
@@ -17,10 +18,11 @@ from typing import Any
 
 from agents.trajectory import Trajectory
 from amft_mm.config.settings import world_of
+from amft_mm.data.overlong import with_length_penalty
 from amft_mm.data.rollouts import with_wrong_rewards
 from amft_mm.data.sources import Sources
 from amft_mm.learning.value import ValueHead
-from amft_mm.methods.guidance import Group
+from amft_mm.methods.guidance import Choice, Group
 from amft_mm.runs.episodes import Recorder
 from amft_mm.training.credit import Credit
 
@@ -51,6 +53,9 @@ class Companion:
     def stepped(self) -> None:
         pass
 
+    def finished(self, choices: Sequence[Choice], row: Row) -> Row:
+        return {}
+
     def state_dict(self) -> dict[str, Any]:
         return {}
 
@@ -68,6 +73,19 @@ class WrongRewards(Companion):
 
     def rewarded(self, step: int, episodes: Sequence[Trajectory]) -> Sequence[Trajectory]:
         return with_wrong_rewards(episodes, self._share, self._seed, step)
+
+
+class LengthPenalty(Companion):
+    """Answers that come near their limit cost something."""
+
+    name = "length_penalty"
+
+    def __init__(self, band: float, penalty: float = 1.0) -> None:
+        self._band, self._penalty = band, penalty
+        with_length_penalty([], band=band, penalty=penalty)  # mistakes are told at once
+
+    def rewarded(self, step: int, episodes: Sequence[Trajectory]) -> Sequence[Trajectory]:
+        return with_length_penalty(episodes, band=self._band, penalty=self._penalty)
 
 
 class Criticised(Companion):

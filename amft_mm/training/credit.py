@@ -37,11 +37,15 @@ class GroupCredit:
 
     critic: Critic | None = None
 
-    def __init__(self, settings: dict[str, Any], rewarded: Rewarded) -> None:
-        self._settings, self._rewarded = settings, rewarded
+    def __init__(
+        self, settings: dict[str, Any], rewarded: Rewarded, *, mask_cut: bool = False
+    ) -> None:
+        """With `mask_cut`, what limits ended is compared with and not learnt from."""
+        self._settings, self._rewarded, self._mask_cut = settings, rewarded, mask_cut
 
     def examples(self, step: int, episodes: Sequence[Trajectory]) -> list[Example]:
-        return credited(self._rewarded(step, episodes), self._settings)
+        rewarded = self._rewarded(step, episodes)
+        return credited(rewarded, self._settings, mask_cut=self._mask_cut)
 
     def of_group(self, step: int, members: Sequence[Trajectory]) -> list[np.ndarray | None] | None:
         return group_credit(self._rewarded(step, members), self._settings)
@@ -50,14 +54,19 @@ class GroupCredit:
 class CriticCredit:
     """Each answer against what a value head expected (amft_mm/learning/value.py)."""
 
-    def __init__(self, critic: ValueHead, rewarded: Rewarded) -> None:
-        self.critic, self._rewarded = critic, rewarded
+    def __init__(self, critic: ValueHead, rewarded: Rewarded, cut: str = "learn") -> None:
+        """`cut`: of episodes that limits ended, `mask` learns nothing, and `bootstrap` takes what would
+        have come to be worth what the critic says."""
+        self.critic, self._rewarded, self._cut = critic, rewarded, cut
 
     def examples(self, step: int, episodes: Sequence[Trajectory]) -> list[Example]:
         whole = [t for t in self._rewarded(step, episodes) if not t.failed]
         whole = [t for t in whole if t.conversation.answers]
+        if self._cut == "mask":
+            whole = [t for t in whole if not t.cut]
         examples = [Example(t.conversation) for t in whole]
-        return self.critic.credited(examples, [answer_rewards(t) for t in whole])
+        cut = [self._cut == "bootstrap" and t.cut for t in whole]
+        return self.critic.credited(examples, [answer_rewards(t) for t in whole], cut)
 
     def of_group(self, step: int, members: Sequence[Trajectory]) -> list[np.ndarray | None] | None:
         return None

@@ -3,14 +3,16 @@
     draw      task instances, and demonstrations where the method guides by them
     play      the group's episodes of each
     credit    each answer
-    gradients g_R of exploration, g_S of imitation
-    look      what the last mixes did for the utility: the balance moves mu by it
-    mix       g = (1 - mu) g_R + mu g_S
-    step      the optimizer's, on the clipped mix
+    divide    the groups into minibatches, and for each of them, `epochs` times over:
+        gradients g_R of exploration, g_S of imitation
+        look      what the last mixes did for the utility: the balance moves mu by it
+        mix       g = (1 - mu) g_R + mu g_S
+        step      the optimizer's, on the clipped mix
     tell      figures, all processes' together
 
-A step that has several parts, each with a mu of its own, does the middle for each of them. What a step
-draws is a function of (seed, step). What only some methods have joins by a `Companion`.
+Only the first minibatch is looked at: after its update the weights are no more those that played. A step that
+has several parts, each with a mu of its own, does the middle for each of them. What a step draws is a
+function of (seed, step). What only some methods have joins by a `Companion`.
 """
 
 from __future__ import annotations
@@ -22,9 +24,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from omegaconf import DictConfig
 
+from agents.conversation import Conversation
 from agents.engines.base import Engine
+from agents.plugins import make
 from agents.policy import Policy
 from agents.trajectory import Trajectory
 from amft_mm.config.settings import options_of
@@ -34,16 +39,28 @@ from amft_mm.learning.learner import Example, Learner, OptimizerSettings
 from amft_mm.learning.value import ValueHead
 from amft_mm.methods.balance import Signal
 from amft_mm.methods.guidance import Choice, Group, guidance
+from amft_mm.methods.imitation.streams import Offered
 from amft_mm.methods.objectives import Objectives
 from amft_mm.methods.parts import MixedPart, mixed_parts, together
 from amft_mm.methods.rival import Rival
 from amft_mm.methods.utility import Look, View, utility
 from amft_mm.runs.episodes import Recorder
 from amft_mm.runs.processes import ProcessGroup
+from amft_mm.training.afterwards import ImitatedAfterwards
 from amft_mm.training.bridge import Bridged
 from amft_mm.training.clock import Clock
-from amft_mm.training.companions import Companion, Criticised, Recording, Row, WrongRewards
+from amft_mm.training.companions import (
+    Companion,
+    Criticised,
+    LengthPenalty,
+    Recording,
+    Row,
+    WrongRewards,
+)
 from amft_mm.training.credit import Credit, CriticCredit, GroupCredit
+
+MEASURED = 64
+"""Demonstrations of which quantiles are taken."""
 
 
 class NotFinite(RuntimeError):
@@ -51,15 +68,20 @@ class NotFinite(RuntimeError):
 
 
 @dataclass
-class Drawn:
-    """What a step of the single stage has to go by."""
+class Minibatch:
+    """What an update of the single stage has to go by."""
 
     step: int
     """Of the run."""
     number: int
     """Of the single stage, from 0."""
-    explores: bool
-    choice: Choice = field(default_factory=lambda: Choice([]))
+    choice: Choice
+    groups: list[Group]
+    """This process's episodes."""
+    share: tuple[int, int]
+    """(k, n): of the step's demonstrations, every n-th from the k-th on."""
+    examples: dict[str, list[Example]] = field(default_factory=dict)
+    """What is explored, by the part of the step."""
 
 
 class TrainingStep:
@@ -72,7 +94,7 @@ class TrainingStep:
         recorder: Recorder,
     ) -> None:
         method, self._train = config.method, config.train
-        self._engine, self._processes = engine, processes
+        self._policy, self._engine, self._processes = policy, engine, processes
         budget = self._train.micro_batch_tokens
         self.learner = Learner(policy, optimizer_settings(config), processes, budget)
         self.sources = Sources(config, policy, engine, processes)
@@ -106,38 +128,97 @@ class TrainingStep:
     def mix(self, step: int, number: int) -> Row:
         row: Row = {}
         clock = Clock(row)
-        drawn = self._play(step, number, row, clock)
-        figures = [self._mix_part(part, drawn, clock) for part in self._parts]
-        update = self.learner.mixed.step()
+        minibatches = self._play(step, number, row, clock)
+        epochs = self._train.epochs if self._explores(number) else 1
+        updates: list[Row] = []
+        finite = True
+        for minibatch in minibatches * epochs:
+            looks = not updates
+            own = [self._mix_part(part, minibatch, clock, looks) for part in self._parts]
+            update = self.learner.mixed.step()
+            finite = finite and update.finite
+            updates.append(together(self._parts, own) | {"grad/norm": update.norm})
+            for companion in self._companions.values():
+                companion.stepped()
+        row |= over_updates(updates, len(minibatches))
         for companion in self._companions.values():
-            companion.stepped()
-        row |= together(self._parts, figures) | {"grad/norm": update.norm}
-        self._check(step, update.finite, row.get("loss/exploration", 0.0))
+            row |= companion.finished([one.choice for one in minibatches], row)
+        self._check(step, finite, row.get("loss/exploration", 0.0))
         self._engine.refresh()
         clock("time/update")
         return row
 
-    def _play(self, step: int, number: int, row: Row, clock: Clock) -> Drawn:
-        """Draws task instances and plays them, where any part of the step explores."""
-        drawn = Drawn(step, number, explores=not self._guidance.imitates())
+    def _play(self, step: int, number: int, row: Row, clock: Clock) -> list[Minibatch]:
+        """Draws task instances and plays them, where any part of the step learns from rollouts."""
         groups: list[Group] = []
-        if drawn.explores and any(part.explores(number) for part in self._parts):
+        if self._explores(number):
             done = number / self._train.steps
             groups, played = self.sources.rollouts(step, self._guidance, done)
             row |= played
             for companion in self._companions.values():
                 row |= companion.played(step, groups, row)
                 clock(companion.time)
-        drawn.choice = self._guidance.choose(groups, self._processes)
-        return drawn
+        parts = divided(groups, self._train.minibatches, self._processes)
+        chosen = [self._guidance.choose(part, self._processes) for part in parts]
+        minibatches = [
+            Minibatch(step, number, choice, part, (k, len(chosen)))
+            for k, (choice, part) in enumerate(zip(chosen, parts, strict=True))
+        ]
+        for part in self._parts:
+            if part.explores(number):
+                self._credit_part(part, minibatches)
+        clock("time/update")
+        return minibatches
 
-    def _mix_part(self, part: MixedPart, drawn: Drawn, clock: Clock) -> Row:
-        """Adds to the step's gradient what a part gives; its figures."""
+    def _credit_part(self, part: MixedPart, minibatches: list[Minibatch]) -> None:
+        """All of them at once, while the weights are those that played."""
+        own = [[t for t in one.choice.explore if self._is_of(part, t)] for one in minibatches]
+        places = {id(t.conversation): (k, t) for k, ts in enumerate(own) for t in ts}
+        sizes = [[0.0, 0.0] for _ in self.sources.parts]
+        for one in minibatches:
+            one.examples[part.name] = []
+        examples = self._credit.examples(minibatches[0].step, [t for ts in own for t in ts])
+        if self._train.epochs * len(minibatches) > 1:
+            examples = self._comparable(examples)
+        for example in examples:
+            place, episode = places[id(example.conversation)]
+            minibatches[place].examples[part.name].append(example)
+            size = sizes[self.sources.number_of(episode)]
+            if example.advantages is not None:
+                size[0] += float(np.abs(example.advantages).mean())
+                size[1] += 1
+        summed = [self._processes.sum(*size) for size in sizes]
+        self.sources.curriculum.credited({k: a / n for k, (a, n) in enumerate(summed) if n})
+
+    def _comparable(self, examples: list[Example]) -> list[Example]:
+        """With what the ratios of several updates are to be taken to."""
+        if any(example.old_log_probs() is None for example in examples):
+            raise ValueError(
+                "several updates on the same rollouts need the log-probabilities that they were sampled "
+                "with, and this engine does not tell them: train.minibatches=1 train.epochs=1"
+            )
+        objective = self._objectives.exploration
+        return (
+            examples if objective.correction is None else self.learner.scored(examples, objective)
+        )
+
+    def _explores(self, number: int) -> bool:
+        """Whether rollouts are needed: to explore, or for a stream that is made of them."""
+        streams = self._objectives.stream is not None
+        return streams or any(part.explores(number) for part in self._parts)
+
+    def _is_of(self, part: MixedPart, episode: Trajectory) -> bool:
+        return part.only in (None, self.sources.env_of(episode))
+
+    def _mix_part(self, part: MixedPart, drawn: Minibatch, clock: Clock, looks: bool) -> Row:
+        """Adds to the update's gradient what a part gives; its figures."""
         row = Row()
         look = None
-        if drawn.explores and part.explores(drawn.number):
-            look = self._explore(part, drawn, row, clock)
-        if part.balance.learns:
+        if part.explores(drawn.number):
+            self._explore(part, drawn, row)
+            if looks:
+                look = self._look(part, drawn)
+        if part.balance.learns and looks:
             row |= part.balance.update(self._signal(part, drawn, look, row))
         mu = drawn.choice.mu if drawn.choice.mu is not None else part.balance.mu(drawn.number)
         clock("time/meta")
@@ -147,11 +228,9 @@ class TrainingStep:
         clock("time/update")
         return row
 
-    def _explore(self, part: MixedPart, drawn: Drawn, row: Row, clock: Clock) -> Look | None:
-        """g_R of a part is taken; what it or other data say of the last mixes."""
-        own = [t for t in drawn.choice.explore if part.only in (None, self.sources.env_of(t))]
-        examples = self._credit.examples(drawn.step, own)
-        objective = self._objectives.exploration
+    def _explore(self, part: MixedPart, drawn: Minibatch, row: Row) -> None:
+        """g_R of a part is taken."""
+        examples, objective = drawn.examples[part.name], self._objectives.exploration
         report = self.learner.gradients(examples, objective, self._credit.critic)
         row |= {
             "tokens/demo": report.given,
@@ -160,15 +239,14 @@ class TrainingStep:
             "rollout/ratio_error": report.largest_ratio_error,
             **report.figures,
         }
-        clock("time/update")
         for companion in self._companions.values():
             companion.explored()
         self.learner.mixed.take_exploration()
-        return self._look(part, drawn, own, examples)
 
-    def _look(
-        self, part: MixedPart, drawn: Drawn, own: list[Trajectory], examples: list[Example]
-    ) -> Look | None:
+    def _look(self, part: MixedPart, drawn: Minibatch) -> Look | None:
+        """What g_R or other data say of the last mixes."""
+        examples = drawn.examples[part.name]
+        own = [t for t in drawn.choice.explore if self._is_of(part, t)]
         (learnable,) = self._processes.sum(float(anything_to_learn(examples)))
         if not part.balance.learns or part.name not in self.learner.mixed.z:
             return None
@@ -176,7 +254,7 @@ class TrainingStep:
         view = View(drawn.number, drawn.step, part, learner, own, bool(learnable), sources)
         return self._utility.look(view)
 
-    def _signal(self, part: MixedPart, drawn: Drawn, look: Look | None, row: Row) -> Signal:
+    def _signal(self, part: MixedPart, drawn: Minibatch, look: Look | None, row: Row) -> Signal:
         """What the balance is told of the step."""
         z_norm, entropy = self.learner.mixed.z_norm(part.name), row.get("policy/entropy")
         if look is None:
@@ -184,18 +262,31 @@ class TrainingStep:
         row["meta/hypergradient"] = look.product
         return Signal(drawn.number, look.product, look.norm, z_norm, entropy)
 
-    def _imitate(self, part: MixedPart, drawn: Drawn, row: Row) -> None:
-        """.grad holds g_S of a part."""
-        if drawn.choice.imitate is None:
-            examples = self.sources.demonstrations(drawn.step, self._train.demos, part.only)
+    def _imitate(self, part: MixedPart, drawn: Minibatch, row: Row) -> None:
+        """.grad holds g_S of a part, or of what the method has in its place."""
+        stream = self._objectives.stream
+        if stream is not None:
+            examples = stream(self._offered(part, drawn))
+        elif drawn.choice.imitate is None:
+            examples = self.sources.demonstrations(
+                drawn.step, self._train.demos, part.only, drawn.share
+            )
         else:
             examples = self.sources.examples_at(drawn.choice.imitate)
         report = self.learner.gradients(examples, self._objectives.imitation)
-        row["loss/imitation"] = report.loss
-        row["tokens/demo"] = row.get("tokens/demo", 0) + report.tokens
+        row |= {"loss/imitation": report.loss, **report.figures}
+        if stream is not None:
+            row["tokens/stream"] = report.tokens
+        else:
+            row["tokens/demo"] = row.get("tokens/demo", 0) + report.tokens
 
-    def _mixed(self, part: MixedPart, drawn: Drawn, mu: float) -> Row:
-        """Mixes both gradients of a part into the step's; figures of the mix."""
+    def _offered(self, part: MixedPart, drawn: Minibatch) -> Offered:
+        names = [env.name for env in self.sources.parts]
+        own = [g for g in drawn.groups if part.only in (None, names[g[0][0]])]
+        return Offered(self._policy, own, self.sources.demonstration_at)
+
+    def _mixed(self, part: MixedPart, drawn: Minibatch, mu: float) -> Row:
+        """Mixes both gradients of a part into the update's; figures of the mix."""
         mixed, scale = self.learner.mixed, 1.0
         if self._balanced:
             scale = part.scales.update(mixed.exploration_norm(), self.learner.gradient_norm())
@@ -230,22 +321,34 @@ class TrainingStep:
 
     def _credit_of(self, config: DictConfig, policy: Policy) -> Credit:
         settings: dict[str, Any] = {str(k): v for k, v in config.method.credit.items()}
+        cut = str(config.method.cut)
         if settings["credit"] != "gae":
-            return GroupCredit(settings, self._rewarded)
+            return GroupCredit(settings, self._rewarded, mask_cut=cut == "mask")
         del settings["credit"]
-        budget = self._train.micro_batch_tokens
-        return CriticCredit(ValueHead(policy, self._processes, budget, **settings), self._rewarded)
+        settings["minibatches"] = self._train.minibatches
+        critic = ValueHead(policy, self._processes, self._train.micro_batch_tokens, **settings)
+        return CriticCredit(critic, self._rewarded, cut)
 
     def _join(self, config: DictConfig, policy: Policy, recorder: Recorder) -> None:
         """Those of the companions that this run has, in the order in which they are asked."""
         joining: list[Companion] = []
         if config.train.reward_noise:
             joining.append(WrongRewards(config.train.reward_noise, config.seed))
+        if config.method.overlong:
+            overlong = {"overlong": LengthPenalty}
+            joining.append(make("method", "overlong", overlong, config.method.overlong))
         if config.record.rollouts and self._processes.main:
             count = int(config.record.rollouts)
             joining.append(Recording(count, recorder, self.sources, self._credit))
         if isinstance(self._credit, CriticCredit):
             joining.append(Criticised(self._credit.critic))
+        if self._guidance.imitates_afterwards:
+            imitation = self._objectives.imitation
+            joining.append(
+                ImitatedAfterwards(
+                    self.learner, optimizer_settings(config), imitation, self.sources
+                )
+            )
         if config.method.rival:
             rival = Rival(policy, self.learner, **config.method.rival)
             objective = self._objectives.exploration
@@ -263,9 +366,17 @@ class TrainingStep:
 
     def begin_exploring(self, folder: Path) -> None:
         """Exploration begins with the weights as they are; what keeps them does so below `folder`."""
+        budget = self._train.micro_batch_tokens
         self._objectives.freeze(folder / "reference.pt", write=self._processes.main)
+        self._objectives.calibrate(folder / "tau.json", self._heldout, self._processes, budget)
         for companion in self._companions.values():
             companion.begin()
+
+    def _heldout(self) -> list[Conversation]:
+        """Demonstrations to measure on; where the world has no expert, some of those that are trained on."""
+        found = self.sources.heldout_demonstrations(0, MEASURED)
+        found = found or self.sources.demonstrations(0, MEASURED)
+        return [example.conversation for example in found]
 
     def close(self) -> None:
         self.sources.close()
@@ -274,6 +385,7 @@ class TrainingStep:
         return {
             "parts": {part.name: part.state_dict() for part in self._parts},
             "guidance": self._guidance.state_dict(),
+            "curriculum": self.sources.curriculum.state_dict(),
             "companions": {name: one.state_dict() for name, one in self._companions.items()},
             "bad_steps": self._bad_steps,
         }
@@ -282,9 +394,42 @@ class TrainingStep:
         for part in self._parts:
             part.load_state_dict(state["parts"][part.name])
         self._guidance.load_state_dict(state["guidance"])
+        if state.get("curriculum"):
+            self.sources.curriculum.load_state_dict(state["curriculum"])
         for name, companion in self._companions.items():
             companion.load_state_dict(state["companions"].get(name, {}))
         self._bad_steps = state["bad_steps"]
+
+
+def divided(groups: Sequence[Group], count: int, processes: ProcessGroup) -> list[list[Group]]:
+    """This process's groups in `count` minibatches, or in fewer where there are fewer groups. Each has a
+    share of every environment's, and which group is in which does not depend on the processes."""
+    if count == 1:
+        return [list(groups)]
+    tasks = sorted(processes.gather([members[0].task for _, members in groups]))
+    count = max(1, min(count, len(tasks)))
+    places = {task: place % count for place, task in enumerate(tasks)}
+    parts: list[list[Group]] = [[] for _ in range(count)]
+    for group in groups:
+        parts[places[group[1][0].task]].append(group)
+    return parts
+
+
+def over_updates(rows: Sequence[Row], minibatches: int) -> Row:
+    """Figures of a step's updates: of tokens those of one epoch, of what was sampled those of the first
+    update, of the rest means."""
+    if len(rows) == 1:
+        return dict(rows[0])
+    out = dict(rows[0]) | {"updates": len(rows)}
+    for name, first in rows[0].items():
+        if name.startswith("tokens/"):
+            out[name] = sum(row.get(name, 0) for row in rows[:minibatches])
+        elif isinstance(first, float) and not name.startswith(("rollout/", "meta/")):
+            values = [row[name] for row in rows if row.get(name) is not None]
+            out[name] = sum(values) / len(values)
+    if "rollout/ratio_error" in out:
+        out["policy/moved"] = rows[-1].get("rollout/ratio_error")
+    return out
 
 
 def optimizer_settings(config: DictConfig) -> OptimizerSettings:

@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.conversation import Conversation, Limits
 from agents.trajectory import Trajectory, Turn
-from amft_mm.data.rollouts import with_wrong_rewards
+from amft_mm.data.overlong import with_length_penalty
+from amft_mm.data.rollouts import credited, with_wrong_rewards
 from amft_mm.learning.credit import advantages
 
 rewards = st.lists(
@@ -28,7 +30,8 @@ def test_by_hand():
     by_turn = advantages(group, credit="turn", baseline="none", gamma=0.5)
     assert flat(by_turn) == [[0.5, 1.0], [1.0], None, [1.0, 2.0, 4.0]]
     compared = advantages(group, credit="turn", baseline="mean")
-    assert flat(compared) == [[-1, -1.5], [-1], None, [2, 1.5, 0.0]]
+    last = 4 - np.mean([4, 1, 1, 1])
+    assert flat(compared) == [[-1, -1.5], [-1], None, [2, 1.5, last]]
 
 
 @given(rewards, st.sampled_from(["episode", "turn"]), st.sampled_from(["mean", "others", "std"]))
@@ -64,9 +67,129 @@ def test_equal_returns_teach_nothing():
     assert flat(advantages([[3.0]], baseline="others")) == [[0.0]]
 
 
+def test_the_one_that_goes_on_longest_is_compared_with_all_turns_of_the_others():
+    """It had no credit at all."""
+    group = [[0.0, 0.0, 3.0], [1.0], [0.0, 2.0]]
+    alone = advantages(group, credit="turn", baseline="others")[0][2]
+    assert alone == pytest.approx(3.0 - np.mean([1.0, 2.0, 2.0]))
+    meant = advantages(group, credit="turn", baseline="mean")[0][2]
+    assert meant == pytest.approx(3.0 - np.mean([3.0, 1.0, 2.0, 2.0]))
+    normed = advantages(group, credit="turn", baseline="std")[0][2]
+    assert normed == pytest.approx(meant / np.std([3.0, 1.0, 2.0, 2.0], ddof=1))
+    assert flat(advantages([[1.0, 2.0]], credit="turn", baseline="others")) == [[0.0, 0.0]]
+
+
+def test_gigpo_adds_the_advantage_among_equal_states():
+    """By hand: returns 1, 0, 0; from turn on, with gamma 1/2: [.5, 1], [0, 0], [0]."""
+    rewards = [[0.0, 1.0], [0.0, 0.0], [0.0]]
+    states = [["start", "door"], ["start", "start"], ["start"]]
+    found = advantages(
+        rewards, credit="gigpo", baseline="mean", gamma=0.5, weight=2.0, states=states
+    )
+    start = np.mean([0.5, 0.0, 0.0, 0.0])  # one member met it twice
+    first = [2 / 3 + 2 * (0.5 - start), 2 / 3 + 2 * 0.0]  # the door was met once
+    assert flat(found)[0] == pytest.approx(first)
+    assert flat(found)[1] == pytest.approx([-1 / 3 - 2 * start] * 2)
+    assert flat(found)[2] == pytest.approx([-1 / 3 - 2 * start])
+
+
+@given(rewards, st.sampled_from(["mean", "others", "std"]), st.floats(0, 1))
+def test_gigpo_without_its_states_is_credit_by_episode(group, baseline, gamma):
+    apart = [
+        None if r is None else [f"{i} {t}" for t in range(len(r))] for i, r in enumerate(group)
+    ]
+    found = advantages(group, credit="gigpo", baseline=baseline, gamma=gamma, states=apart)
+    assert flat(found) == flat(advantages(group, baseline=baseline))
+    unweighted = advantages(
+        group, credit="gigpo", baseline=baseline, gamma=gamma, weight=0.0, states=apart
+    )
+    assert flat(unweighted) == flat(found)
+
+
+def test_survivors_are_not_compared_with_those_who_left_by_their_turn():
+    """Two members walk through the same three states, one of them after a lost turn: by the number of
+    the turn it looks better than its like, by the state it does not."""
+    rewards = [[0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 1.0]]
+    states = [["a", "b", "c"], ["lost", "a", "b", "c"]]
+    by_turn = advantages(rewards, credit="turn", baseline="mean", gamma=0.5)
+    assert by_turn[1][2] != 0
+    by_state = advantages(rewards, credit="gigpo", baseline="mean", gamma=0.5, states=states)
+    assert flat(by_state) == [[0.0] * 3, [0.0] * 4]
+
+
+def shown(policy, *turns, stop="success"):
+    """An episode of answers to what was shown."""
+    conversation, made = Conversation(policy, Limits(max_new_tokens=10)), []
+    for text, picture, facts, answer in turns:
+        conversation.observe(text, picture)
+        conversation.act(answer, [-0.5] * len(answer), [-0.5] * len(answer))
+        made.append(Turn(0.0, None, "", facts))
+    return Trajectory(conversation, "", 0, 0, 0, made, stop=stop)
+
+
+def test_a_state_is_what_the_world_showed_unless_it_names_it(tiny):
+    red, blue = (np.full((28, 28, 3), value, np.uint8) for value in ((255, 0, 0), (0, 0, 255)))
+    end = [tiny.chat_format.stop_id]
+    episode = shown(
+        tiny,
+        ("look", red, {}, end),
+        ("look", None, {}, end),  # the same picture
+        ("look", blue, {}, end),
+        ("see", None, {}, end),
+        ("look", red, {"state_key": [1, 2]}, end),
+        ("see", blue, {"state_key": [1, 2]}, end),
+    )
+    a, b, c, d, e, f = episode.states()
+    assert a == b
+    assert len({a, c, d, e}) == 4
+    assert e == f
+
+
+def test_what_a_limit_ended_is_told_from_what_the_world_ended(tiny):
+    end = tiny.chat_format.stop_id
+    whole, part = ("look", None, {}, [5, end]), ("look", None, {}, [5, 5])
+    assert not shown(tiny, whole).cut
+    assert not shown(tiny, part, whole).cut  # it went on
+    assert shown(tiny, whole, part).cut
+    assert shown(tiny, whole, stop="out_of_turns").cut
+    assert shown(tiny, whole, stop="out_of_tokens").cut
+
+
+def test_what_limits_cut_is_not_learnt_from_and_counts_in_its_group(tiny):
+    end = tiny.chat_format.stop_id
+    good, bad, cut = (shown(tiny, ("look", None, {}, ids)) for ids in ([5, end], [9, end], [5, 5]))
+    good.turns[0] = Turn(1.0, None, "")
+    by_episode = {"credit": "episode", "baseline": "mean"}
+    everything = credited([good, bad, cut], by_episode)
+    masked = credited([good, bad, cut], by_episode, mask_cut=True)
+    assert [e.advantages.tolist() for e in masked] == [
+        e.advantages.tolist() for e in everything[:2]
+    ]
+    assert masked[0].advantages == pytest.approx([2 / 3])
+    assert credited([cut, cut], by_episode, mask_cut=True) == []
+
+
+def test_answers_near_their_limit_cost(tiny):
+    """DAPO's formula by hand: a limit of 10, a band of 4 before it, a penalty of 2."""
+    lengths = [5, 6, 7, 9, 10]
+    episodes = [shown(tiny, ("look", None, {}, [5] * n)) for n in lengths]
+    shaped = with_length_penalty(episodes, band=0.4, penalty=2.0)
+    assert [t.total_reward for t in shaped] == pytest.approx([0, 0, -0.5, -1.5, -2.0])
+    assert [t.total_reward for t in episodes] == [0] * 5
+    with pytest.raises(ValueError, match="band=0"):
+        with_length_penalty(episodes, band=0.0)
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
-    [({"credit": "turns"}, "'turn'"), ({"baseline": "sdt"}, "'std'"), ({"gamma": 1.1}, "gamma")],
+    [
+        ({"credit": "turns"}, "'turn'"),
+        ({"baseline": "sdt"}, "'std'"),
+        ({"gamma": 1.1}, "gamma"),
+        ({"gamma": 0.9}, "credit=turn or gigpo"),  # it was ignored
+        ({"weight": 0.5}, "is of credit=gigpo"),
+        ({"credit": "gigpo"}, "needs `states`"),
+    ],
 )
 def test_mistakes_are_named(settings, words):
     with pytest.raises(ValueError, match=words):

@@ -28,6 +28,7 @@ def rollouts(policy, credits):
 def learnt(policy, examples, loss, *, by_advantage):
     """The report, the gradients, and of each pass its conversations and whether it had a gradient."""
     learner, passes = Learner(policy, OptimizerSettings(lr=0.0), ProcessGroup(), 100), []
+    learner.drop_gradients()  # the policy is shared by many tests
 
     def watched(tokens, totals):
         passes.append((len(tokens.lengths), torch.is_grad_enabled()))
@@ -54,7 +55,7 @@ def test_what_moves_nothing_is_spared_the_backward_pass_and_told_all_the_same(ti
     assert any(gradient is not None and gradient.any() for gradient in gradients)
     for one, other in zip(gradients, expected, strict=True):
         assert (one is None) == (other is None)
-        assert one is None or torch.allclose(one, other, atol=1e-7)
+        assert one is None or torch.allclose(one, other, atol=1e-6)
 
 
 def test_where_nothing_moves_gradients_are_zeros(tiny):

@@ -1,6 +1,7 @@
 """Imitation and exploration losses: the identities that any implementation must satisfy."""
 
 from dataclasses import fields
+from functools import partial
 
 import numpy as np
 import pytest
@@ -73,6 +74,7 @@ def gradient(problem, loss):
 
 
 LOSSES = {name: module.loss for name, module in (IMITATION | EXPLORATION).items()}
+LOSSES["sed"] = partial(IMITATION["sed"].loss, tau=0.5)
 
 
 @settings(max_examples=15, deadline=None)
@@ -101,6 +103,23 @@ def test_an_empty_batch_is_zero_and_no_nan(name):
     value = LOSSES[name](empty, Totals(0, 0))
     assert value.item() == 0.0
     value.backward()
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_a_group_of_one_and_a_batch_of_which_nothing_counts_are_numbers(name):
+    """No advantage, a success rate of 0 or 1, all given, none that counts, an answer without tokens."""
+    for change in ("alone", "given", "masked"):
+        problem = Problem(1, lengths=(3, 0, 1))
+        problem.outcomes = problem.outcomes[:3]
+        problem.advantages[:] = 0.0
+        problem.given[:] = change == "given"
+        tokens = problem.tokens()
+        tokens.success_rates = tokens.outcomes
+        if change == "masked":
+            tokens.weights = torch.zeros(4, dtype=DOUBLE)
+        loss = LOSSES[name](tokens, problem.totals)
+        assert torch.isfinite(loss)
+        assert torch.isfinite(gradient(problem, loss)).all()
 
 
 def test_sft_is_the_mean_cross_entropy_over_all_tokens():
@@ -310,6 +329,7 @@ def test_on_policy_each_is_the_policy_gradient_in_its_own_measure(name):
         "sapo": 1 / own / 4,
         "dr_grpo": torch.full_like(own, 1 / 4 / 512),
         "dppo": torch.full_like(own, 1 / 4 / 512),
+        "rl_plus": torch.full_like(own, 1 / 4 / 512),
         "gspo": 1 / own / 4,
         "gmpo": 1 / own / 4,
     }.get(name, torch.full_like(own, 1 / 10))

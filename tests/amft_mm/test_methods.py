@@ -21,6 +21,7 @@ from amft_mm.methods.balance import balance
 from amft_mm.methods.guidance import guidance
 from amft_mm.methods.objectives import Objectives
 from amft_mm.methods.presets import methods
+from amft_mm.runs.episodes import answer_tokens
 from amft_mm.runs.processes import ProcessGroup
 from amft_mm.train import train
 from envs.guard import GuardedEnv
@@ -55,8 +56,9 @@ def played(policy, name, given, group=2):
 
 @pytest.mark.parametrize("name", sorted(methods()))
 def test_every_preset_is_made_of_parts_that_exist(tiny, name):
+    given = ["++method.imitation.behaviour=tiny-random"] if name == "pear" else []
     with initialize_config_dir(CONFIGS, version_base="1.3"):
-        config = compose("train", ["env=math", f"method={name}", "seed=3"])
+        config = compose("train", ["env=math", f"method={name}", "seed=3", *given])
     method = config.method
     assert method.name == name
     assert method.about
@@ -65,6 +67,31 @@ def test_every_preset_is_made_of_parts_that_exist(tiny, name):
     assert objectives.imitation.loss
     assert guidance(method.guidance.name, options_of(method.guidance))
     assert 0 <= balance(method.balance.name, 10, options_of(method.balance)).mu(0) <= 1
+
+
+def test_pear_is_refused_without_the_model_that_wrote_the_demonstrations(tiny):
+    """With the policy's own beginning in its place it would weigh by what was learnt: another method."""
+    with initialize_config_dir(CONFIGS, version_base="1.3"):
+        config = compose("train", ["env=math", "method=pear"])
+    with pytest.raises(ValueError, match="give that model as"):
+        Objectives(config.method, tiny)
+
+
+def test_sed_finds_its_threshold_among_demonstrations_and_keeps_it(tiny, tmp_path):
+    """The lowest 30 % of their tokens are open ended; a run that goes on finds the same number."""
+    with initialize_config_dir(CONFIGS, version_base="1.3"):
+        config = compose("train", ["env=math", "method=sed"])
+    row = demonstration("math").conversation(tiny)
+    learner = Learner(tiny, OptimizerSettings(lr=0.0), ProcessGroup(), 3000)
+    shares = []
+    for shown in ([row], []):
+        made = Objectives(config.method, tiny)
+        with pytest.raises(ValueError, match="needs tau"):
+            made.imitation.loss(*[None] * 2)
+        made.calibrate(tmp_path / "tau.json", lambda rows=shown: rows, ProcessGroup(), 3000)
+        shares.append(learner.gradients([Example(row)], made.imitation).figures["sed/open_ended"])
+    learner.drop_gradients()
+    assert shares[0] == shares[1] == pytest.approx(0.3, abs=0.5 / row.chosen().sum() + 0.05)
 
 
 def test_the_list_of_methods_names_each():
@@ -188,23 +215,70 @@ def test_relift_imitates_what_it_failed_at_once_enough_has_come_together():
     relift, again = (guidance("relift", {"size": 2}) for _ in range(2))
     first = relift.choose(groups([0, 0], [0, 1]), ProcessGroup())
     assert (first.mu, len(first.explore)) == (0.0, 4)
-    assert not relift.imitates()
+    assert first.afterwards is None
     again.load_state_dict(json.loads(json.dumps(relift.state_dict())))
     for one in (relift, again):
-        one.choose(groups([1, 1], [0, 0]), ProcessGroup())
-        assert one.imitates()
-        now = one.choose([], ProcessGroup())
-        assert (now.mu, now.imitate, now.explore) == (1.0, [(0, 0), (0, 1)], [])
-        assert not one.imitates()
+        now = one.choose(groups([1, 1], [0, 0]), ProcessGroup())
+        assert (now.mu, now.imitate, len(now.explore)) == (0.0, [], 4)
+        assert now.afterwards == [(0, 1), (0, 0)]  # the newest first
+        assert one.choose(groups([1, 1]), ProcessGroup()).afterwards is None
 
 
 def test_micro_groups_help_where_a_group_fails():
     trapo = guidance("micro_groups", {})
     assert trapo.rounds(8) == [4, 2, 1, 1]
     assert sum(trapo.rounds(5)) == 5
-    won = [0.6, 0.6, 0.6, 0.6]
-    given = [trapo.shares(r, size, 0.0, won[r], RNG)[0] for r, size in enumerate(trapo.rounds(8))]
-    assert given == [0.0, 0.0, 0.5, 1.0]
+
+    def given(*won):
+        shares = [trapo.shares(r, n, 0.0, won[r], RNG) for r, n in enumerate(trapo.rounds(8))]
+        return [share for of_round in shares for share in of_round]
+
+    # So many of 4, of 6 and of 7 episodes have succeeded.
+    assert given(0.0, 1 / 4, 3 / 6, 6 / 7) == [0.0] * 4 + [0.25, 0.25, 0.5, 1.0]
+    assert given(0.0, 2 / 4, 4 / 6, 7 / 7) == [0.0] * 8
+    assert given(0.0, 1 / 4, 4 / 6, 5 / 7) == [0.0] * 4 + [0.25, 0.25, 0.0, 1.0]
+    assert [trapo.learnt(r, size) for r, size in enumerate(trapo.rounds(8))][1:] == [
+        [False, True],
+        [True],
+        [True],
+    ]
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_a_beginning_can_be_gone_on_from_without_being_learnt(tiny, name):
+    """Of the members that begin alike, one learns the beginning."""
+    row = demonstration(name)
+    shown, learnt = (beginning(row, 0.7, tiny, learnt=learnt) for learnt in (False, True))
+    one, other = played(tiny, name, {(0, 0): shown, (0, 1): learnt})
+    given = other.conversation.given()
+    assert given.sum() == one.conversation.given().sum() > 0
+    assert (other.conversation.chosen() & given).sum() == given.sum()
+    assert not (one.conversation.chosen() & one.conversation.given()).any()
+    learner = Learner(tiny, OptimizerSettings(lr=1e-3), ProcessGroup(), 3000)
+    examples = [Example(t.conversation, np.ones(len(t.conversation.answers))) for t in (one, other)]
+    report = learner.gradients(examples, Objective(lambda tokens, totals: 0.0 * tokens.own.sum()))
+    assert report.given == given.sum()
+    assert report.largest_ratio_error < 1e-4
+    tokens = json.loads(answer_tokens(tiny, one.conversation, None)[-1])
+    assert len(tokens["words"]) == len(one.conversation.answers[-1].log_probs)
+    assert tokens["given"] == 0
+
+
+def test_uft_gives_a_group_one_hint_that_gets_shorter():
+    """By the official constants: p is 0.95 at first, 0.5 half the way to `until`, then 0."""
+    uft = guidance("uft", {"until": 0.6})
+    assert [uft.chance(done) for done in (0.0, 0.3, 0.6, 1.0)] == pytest.approx([0.95, 0.5, 0, 0])
+    assert uft.chance(0.6 - 1e-9) == pytest.approx(0.05)
+    hints = [uft.shares(0, 4, 0.3, 0.0, RNG) for _ in range(300)]
+    assert all(len(set(hint)) == 1 for hint in hints)
+    assert {hint[0] for hint in hints} == {k / 5 for k in range(6)}
+    assert np.mean(hints) == pytest.approx(0.5, abs=0.05)
+    assert uft.shares(0, 4, 0.7, 0.0, RNG) == [0.0] * 4
+
+
+def test_superrl_imitates_where_nothing_succeeded():
+    found = guidance("superrl", {}).choose(groups([0, 0], [0, 1], [0, 0], [1, 1]), ProcessGroup())
+    assert (found.imitate, len(found.explore), found.mu) == ([(0, 0), (0, 2)], 4, 0.5)
 
 
 def test_prefixes_get_shorter():
@@ -229,6 +303,7 @@ def test_mistakes_in_guidance_are_named(name, settings, words):
         guidance(name, settings)
 
 
+BEHAVIOUR = "method.imitation.behaviour"
 GUIDED = sorted(name for name, preset in methods().items() if "guidance" in preset)
 OTHERS = [
     "sasr",
@@ -241,6 +316,10 @@ OTHERS = [
     "pear",
     "sed",
     "nft",
+    "cispo",
+    "dppo",
+    "gmpo",
+    "maxrl",
 ]
 
 
@@ -264,19 +343,20 @@ def config_of(folder, name, *settings):
 @pytest.mark.parametrize("name", [*GUIDED, *OTHERS])
 def test_every_kind_of_method_trains(tmp_path, name):
     """On sums, with a model that knows nothing; guided methods meet groups that all fail."""
-    more = ["method.guidance.size=2"] if name == "relift" else []
-    train(config_of(tmp_path, name, *more))
+    more = {"relift": ["method.guidance.size=2"], "pear": [f"++{BEHAVIOUR}=tiny-random"]}
+    train(config_of(tmp_path, name, *more.get(name, [])))
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     rows = [row for row in map(json.loads, lines) if row["phase"] == "mix"]
     assert len(rows) == 3
     assert all(np.isfinite(row["grad/norm"]) for row in rows)
-    if name in ("luffy", "srft", "prefix_rft", "trapo"):
+    if name in ("luffy", "srft", "prefix_rft", "trapo", "rl_plus"):
         assert all(row["tokens/demo"] > 0 for row in rows)
-    if name == "hpt":
+    if name in ("hpt", "superrl"):
         assert [row["mu"] for row in rows] == [1.0] * 3
-    if name == "relift":
-        assert [row["mu"] for row in rows] == [0.0, 1.0, 0.0]
-        assert "rollout/success" not in rows[1]
+    if name == "relift":  # it explores at every step, and imitates beside
+        assert [row["mu"] for row in rows] == [0.0] * 3
+        assert all(row["tokens/demo"] > 0 for row in rows)
+        assert all("rollout/success" in row for row in rows)
 
 
 def test_guided_methods_refuse_demonstrations_of_another_world(tmp_path):

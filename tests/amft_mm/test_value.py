@@ -23,6 +23,14 @@ def test_gae_is_the_weighted_sum_of_later_errors(gamma, lam):
     assert gae(rewards.tolist(), values, gamma, lam) == pytest.approx(expected)
 
 
+def test_what_would_have_gone_on_is_worth_what_was_seen_last():
+    values = np.array([1.0, 2.0])
+    ended = gae([0.0, 0.5], values, 1.0, 1.0)
+    cut = gae([0.0, 0.5], values, 1.0, 1.0, cut=True)
+    assert ended == pytest.approx([0.5 - 1.0, 0.5 - 2.0])
+    assert cut == pytest.approx([0.5 + 2.0 - 1.0, 0.5 + 2.0 - 2.0])
+
+
 def chats(policy, turns):
     out = []
     for count in turns:

@@ -25,9 +25,11 @@ from amft_mm.methods.exploration import (
     ppo,
     prefix_rft,
     reinforce,
+    rl_plus,
     sapo,
     srft,
     trapo,
+    uft,
 )
 
 EXPLORATION: dict[str, ModuleType] = {
@@ -50,6 +52,8 @@ EXPLORATION: dict[str, ModuleType] = {
     "srft": srft,
     "prefix_rft": prefix_rft,
     "trapo": trapo,
+    "uft": uft,
+    "rl_plus": rl_plus,
 }
 
 

@@ -4,6 +4,7 @@
 
     shown            whether the step's task instances are those of demonstrations
     rounds, shares   how much of its demonstration is given to each member of a group to begin with
+    learnt           which of these beginnings are learnt from
     choose           what of a step is explored and what is imitated
     sets_mu          whether it also says mu, in the place of the balance
 """
@@ -32,16 +33,16 @@ class Choice:
     """This process's; None is what the run's data has next."""
     mu: float | None = None
     """None is what the balance says."""
+    afterwards: list[Place] | None = None
+    """This process's, imitated in an update of its own after the step's; None makes none."""
 
 
 class Guidance:
     shown = False
+    imitates_afterwards = False
+    """Whether its choice may have something for `afterwards`."""
     sets_mu = False
     """Whether `choose` says mu, in the place of the balance."""
-
-    def imitates(self) -> bool:
-        """Whether the step that comes imitates alone, without rollouts."""
-        return False
 
     def rounds(self, group: int) -> list[int]:
         """Sizes of the parts of a group that are played one after the other."""
@@ -53,6 +54,10 @@ class Guidance:
         """For each member of a round, the share of the demonstration that it is given. `done` is the
         share of the run's steps that are made, `won` that of the group's episodes that succeeded."""
         return [0.0] * size
+
+    def learnt(self, round_: int, size: int) -> list[bool]:
+        """For each member of a round, whether what it is given is learnt from."""
+        return [True] * size
 
     def choose(self, groups: Sequence[Group], processes: ProcessGroup) -> Choice:
         """From this process's groups of a step."""

@@ -1,7 +1,9 @@
-"""relift (arXiv 2506.07527): explores, and imitates what exploration could not do.
+"""relift (ReLIFT, arXiv 2506.07527): explores, and imitates what exploration could not do.
 
-Demonstrations of task instances whose whole group failed wait in a buffer. When it holds `size`, the next
-step imitates these instead of exploring.
+Demonstrations of task instances whose whole group failed wait in a buffer, the newest first. Once it holds
+`size`, the first `size` of them are imitated in an update of its own, after the step's and with an optimizer
+of its own. The official scripts buffer as many as a step has task instances, and give both optimizers the
+same learning rate.
 """
 
 from __future__ import annotations
@@ -16,22 +18,20 @@ from envs.contract import whole_number
 
 class ReLIFT(Guidance):
     shown = True
-    sets_mu = True
+    sets_mu = imitates_afterwards = True
 
     def __init__(self, size: int = 16) -> None:
         self._size = whole_number("guidance.size", size, 1, 10**6)
         self._buffer: list[Place] = []  # the same in every process
 
-    def imitates(self) -> bool:
-        return len(self._buffer) >= self._size
-
     def choose(self, groups: Sequence[Group], processes: ProcessGroup) -> Choice:
-        if self.imitates():
-            now, self._buffer = self._buffer[: self._size], self._buffer[self._size :]
-            return Choice([], processes.mine(now), 1.0)
+        explored = [t for _, members in groups for t in members]
         lost = [place for place, members in groups if success_rate(members) == 0]
-        self._buffer += sorted(processes.gather(lost))
-        return Choice([t for _, members in groups for t in members], [], 0.0)
+        self._buffer = sorted(processes.gather(lost)) + self._buffer
+        if len(self._buffer) < self._size:
+            return Choice(explored, [], 0.0)
+        now, self._buffer = self._buffer[: self._size], self._buffer[self._size :]
+        return Choice(explored, [], 0.0, afterwards=processes.mine(now))
 
     def state_dict(self) -> dict[str, Any]:
         return {"buffer": self._buffer}

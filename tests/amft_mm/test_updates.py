@@ -1,0 +1,183 @@
+"""Several updates on the same rollouts: minibatches and epochs."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+
+from agents.conversation import Conversation, Limits
+from agents.engines.hf import HFEngine
+from agents.trajectory import Trajectory
+from amft_mm.data.sources import Sources
+from amft_mm.learning.learner import Example, Learner, Objective, OptimizerSettings
+from amft_mm.methods.exploration import exploration
+from amft_mm.runs.processes import ProcessGroup
+from amft_mm.train import train
+from amft_mm.training.step import TrainingStep, divided, over_updates
+from envs.paths import data_folder
+
+
+def config_of(*settings):
+    with initialize_config_dir(str(data_folder("configs")), version_base="1.3"):
+        return compose("train", ["env=math", "model.name=tiny-random", *settings])
+
+
+def rollouts(policy):
+    """Four answers of a group, sampled by nobody in particular, scored by the policy."""
+    random = np.random.default_rng(0)
+    examples = []
+    for number, advantage in enumerate([1.0, -1.0, 1.0, -1.0]):
+        conversation = Conversation(policy, Limits())
+        conversation.observe("What is 1 + 1?")
+        ids = [*random.integers(20, 90, 3 + 2 * number).tolist(), policy.chat_format.stop_id]
+        conversation.act(ids, [0.0] * len(ids))
+        policy.model.eval()
+        with torch.no_grad():
+            conversation.answers[-1].log_probs = policy.score([conversation]).log_probs.tolist()
+        examples.append(Example(conversation, np.array([advantage])))
+    return examples
+
+
+def gradient(learner, examples, name):
+    learner.drop_gradients()
+    learner.gradients(examples, Objective(exploration(name).loss))
+    return torch.cat([p.grad.flatten().clone() for p in learner.parameters if p.grad is not None])
+
+
+@pytest.mark.parametrize("names", [("grpo", "gspo"), ("ppo", "dapo")])
+def test_what_is_the_same_at_ratio_1_differs_once_it_is_left(tiny, names):
+    """grpo = gspo and ppo = dapo where every update has rollouts of its own."""
+    before = {k: v.clone() for k, v in tiny.model.state_dict().items()}
+    examples = rollouts(tiny)
+    learner = Learner(tiny, OptimizerSettings(lr=3e-4), ProcessGroup(), 3000)
+    distances = []
+    for _ in range(8):
+        one, other = (gradient(learner, examples, name) for name in names)
+        distances.append(float((one - other).norm() / one.norm()))
+        learner.mixed.take_exploration()
+        learner.mixed.mix(0.0, learn=False)
+        learner.mixed.step()
+    tiny.model.load_state_dict(before)
+    assert distances[0] < 1e-4
+    assert max(distances) > 0.01
+
+
+class Two(ProcessGroup):
+    """One of two processes that sees what both would."""
+
+    def __init__(self, rank, everyone):
+        self.rank, self.size, self._everyone = rank, 2, everyone
+
+    def gather(self, parts):
+        return self._everyone
+
+
+def groups_of(tasks):
+    return [((0, -1), [Trajectory(None, "", task, 0, 0)]) for task in tasks]
+
+
+def test_minibatches_are_the_same_whatever_the_processes():
+    tasks = [0, 1, 2, 5, 6, 7, 8]
+    alone = divided(groups_of(tasks), 3, ProcessGroup())
+    found = [[group[1][0].task for group in part] for part in alone]
+    assert found == [[0, 5, 8], [1, 6], [2, 7]]
+    shared = [divided(groups_of(tasks[rank::2]), 3, Two(rank, tasks)) for rank in (0, 1)]
+    together = [
+        sorted(g[1][0].task for part in both for g in part) for both in zip(*shared, strict=True)
+    ]
+    assert together == found
+    assert [len(part) for part in divided(groups_of([4, 9]), 5, ProcessGroup())] == [1, 1]
+    assert divided([], 3, ProcessGroup()) == [[]]
+
+
+def test_figures_of_updates():
+    rows = [
+        {
+            "mu": 0.5,
+            "tokens/demo": 3,
+            "rollout/ratio_error": 0.0,
+            "meta/x": 1.0,
+            "grad/scale": None,
+        },
+        {"mu": 1.0, "tokens/demo": 5, "rollout/ratio_error": 0.2},
+        {"mu": 0.5, "tokens/demo": 3, "rollout/ratio_error": 0.3},
+        {"mu": 1.0, "tokens/demo": 5, "rollout/ratio_error": 0.4},
+    ]
+    found = over_updates(rows, 2)
+    assert found == {
+        "mu": 0.75,
+        "tokens/demo": 8,  # of one epoch
+        "rollout/ratio_error": 0.0,  # of what was just sampled
+        "policy/moved": 0.4,
+        "meta/x": 1.0,
+        "grad/scale": None,
+        "updates": 4,
+    }
+    assert over_updates(rows[:1], 1) == rows[0]
+
+
+SHORT = [
+    "threads=1",
+    "demos.n=8",
+    "train={warmup_steps:1,steps:3,warmup_demos:2,demos:4,tasks:4,group:2,reward_noise:0.5}",
+    "eval={every:0,episodes:2}",
+    "record.rollouts=0",
+    "limits.max_new_tokens=6",
+]
+
+
+def rows_of(folder, *settings):
+    train(config_of(f"out={folder}", *SHORT, *settings))
+    rows = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+    return [row for row in rows if row["phase"] == "mix"]
+
+
+def test_amft_looks_at_the_rollouts_of_the_weights_that_played(tmp_path, monkeypatch):
+    """Once a step, at the first of its minibatches; mu moves once a step."""
+    looked = []
+    original = TrainingStep._look
+    monkeypatch.setattr(
+        TrainingStep, "_look", lambda self, *a: (looked.append(a), original(self, *a))[1]
+    )
+    rows = rows_of(tmp_path / "run", "method=amft", "train.minibatches=2", "train.epochs=2")
+    assert [row["updates"] for row in rows] == [4] * 3
+    assert [a[1].share for a in looked] == [(0, 2)] * 3
+    assert all(row["rollout/ratio_error"] < 1e-3 < row["policy/moved"] for row in rows)
+    assert all(row["tokens/demo"] > 0 for row in rows)
+
+
+@pytest.mark.parametrize("method", ["ppo", "hpt", "relift", "uft"])
+def test_methods_make_several_updates(tmp_path, method):
+    more = {
+        "ppo": ["train.minibatches=2", "train.epochs=2"],
+        "uft": ["train.reward_noise=0"],
+        "relift": ["train.reward_noise=0"],
+    }.get(method, [])
+    rows = rows_of(tmp_path / "run", f"method={method}", *more)
+    expected = {"ppo": 4, "hpt": 2, "relift": 2, "uft": 4}[method]
+    assert [row["updates"] for row in rows] == [expected] * 3
+    assert all(np.isfinite(row["grad/norm"]) for row in rows)
+
+
+def test_each_demonstration_of_a_step_is_in_one_minibatch(tiny, tmp_path):
+    train(config_of(f"out={tmp_path}/run", *SHORT, "train.steps=0", "method=sft"))
+    config = config_of("train.tasks=4", f"demos.folder={tmp_path}/run/demos")
+    sources = Sources(config, tiny, HFEngine(tiny), ProcessGroup())
+    whole = [e.conversation.ids for e in sources.demonstrations(3, 5)]
+    parts = [sources.demonstrations(3, 5, share=(k, 2)) for k in range(2)]
+    assert [[e.conversation.ids for e in part] for part in parts] == [whole[0::2], whole[1::2]]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["train.minibatches=0"], "train.minibatches"),
+        (["train.epochs=2", "method=sft"], "never explores"),
+        (["train.epochs=2", "method=bridge"], "method.rival makes one update"),
+    ],
+)
+def test_mistakes_are_named(tmp_path, settings, words):
+    with pytest.raises(ValueError, match=words):
+        train(config_of(f"out={tmp_path}/run", *settings))
