@@ -61,7 +61,7 @@ def config_of(words, name="train"):
         ("method=sft method.rival={rank:4}", "method.rival=.* would do nothing"),
         ("method=balanced method.horizon=0.5", "method.horizon=0.5 would do nothing.*method=amft"),
         ("method=grpo method.utility.name=heldout", "method.utility.name=heldout would do nothing"),
-        ("method=grpo method.plain_derivative=true", "method.plain_derivative=True would do nothing"),
+        ("method=grpo method.tangent=last_step", "method.tangent=last_step would do nothing"),
         ("method=sft method.balanced=true", "method.balanced=true would do nothing"),
         ("method=grpo method.balanced=true", "method.balanced=true would do nothing"),
         # groups whose members can not differ
