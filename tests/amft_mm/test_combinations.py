@@ -36,6 +36,8 @@ def config_of(words, name="train"):
         ("model.dtype=float33", "model.dtype"),
         # options that no part takes
         ("method=grpo +method.exploration.size=3", r"method\.exploration\.size: grpo takes clip"),
+        ("method=sdpo +method.imitation.size=3", r"sdpo takes alpha, siblings, feedback"),
+        ("method=sdpo method.entropy=0.1", "method.entropy=0.1 would do nothing"),
         ("+method.imitation.size=3", r"method\.imitation\.size: sft takes no options"),
         ("+method.credit.lam=1", r"credit\.lam: episode takes credit, baseline, gamma"),
         ("method=grpo method.credit.credit=gae", r"baseline: gae takes.*~method\.credit\.baseline"),
@@ -98,6 +100,8 @@ def test_what_does_not_go_together_is_told_with_what_to_do(words, told):
         "method=sft sampling.temperature=0",
         "method=grpo demos.n=0 train.warmup_steps=0",
         "method=amft method.guidance.name=joined",
+        "method=sdpo demos.n=0 train.warmup_steps=0",
+        "method=sdpo train.minibatches=2",
         "train.steps=0",
         f"{GP_TEXT} env.splits=[id,ood_hand,ood_rule]",
     ],

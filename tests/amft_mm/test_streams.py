@@ -189,7 +189,7 @@ def test_a_step_in_which_a_stream_is_empty_says_so(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        (["method.guidance={name:hpt}"], "learns from rollouts"),
+        (["method.guidance={name:failing}"], "learns from rollouts"),
         (["method.imitation={name:sdft}"], "method.guidance.name=shown does"),
     ],
 )
