@@ -169,12 +169,10 @@ class TrainingStep:
         sizes = [[0.0, 0.0] for _ in self.sources.parts]
         for one in minibatches:
             one.examples[part.name] = []
-        for example in self._credit.examples(minibatches[0].step, [t for ts in own for t in ts]):
-            if self._train.epochs * len(minibatches) > 1 and example.old_log_probs() is None:
-                raise ValueError(
-                    "several updates on the same rollouts need the log-probabilities that they were "
-                    "sampled with, and this engine does not tell them: train.minibatches=1 train.epochs=1"
-                )
+        examples = self._credit.examples(minibatches[0].step, [t for ts in own for t in ts])
+        if self._train.epochs * len(minibatches) > 1:
+            examples = self._for_several_updates(examples)
+        for example in examples:
             place, episode = places[id(example.conversation)]
             minibatches[place].examples[part.name].append(example)
             size = sizes[self.sources.number_of(episode)]
@@ -183,6 +181,17 @@ class TrainingStep:
                 size[1] += 1
         summed = [self._processes.sum(*size) for size in sizes]
         self.sources.curriculum.credited({k: a / n for k, (a, n) in enumerate(summed) if n})
+
+    def _for_several_updates(self, examples: list[Example]) -> list[Example]:
+        if any(example.old_log_probs() is None for example in examples):
+            raise ValueError(
+                "several updates on the same rollouts need the log-probabilities that they were sampled "
+                "with, and this engine does not tell them: train.minibatches=1 train.epochs=1"
+            )
+        objective = self._objectives.exploration
+        if objective.correction is None:
+            return examples
+        return self.learner.scored(examples, objective)
 
     def _explores(self, number: int) -> bool:
         return any(part.explores(number) for part in self._parts)
@@ -195,7 +204,7 @@ class TrainingStep:
         row = Row()
         look = None
         if part.explores(drawn.number):
-            self._explore(part, drawn, row)
+            self._explore(part, drawn, row, clock)
             if looks:
                 look = self._look(part, drawn)
         if part.balance.learns and looks:
@@ -208,7 +217,7 @@ class TrainingStep:
         clock("time/update")
         return row
 
-    def _explore(self, part: MixedPart, drawn: Minibatch, row: Row) -> None:
+    def _explore(self, part: MixedPart, drawn: Minibatch, row: Row, clock: Clock) -> None:
         """g_R of a part is taken."""
         examples, objective = drawn.examples[part.name], self._objectives.exploration
         report = self.learner.gradients(examples, objective, self._credit.critic)
@@ -217,11 +226,13 @@ class TrainingStep:
             "loss/exploration": report.loss,
             "policy/entropy": report.entropy,
             "rollout/ratio_error": report.largest_ratio_error,
+            "policy/moved": report.moved,
             **report.figures,
         }
         for companion in self._companions.values():
             companion.explored()
         self.learner.mixed.take_exploration()
+        clock("time/update")
 
     def _look(self, part: MixedPart, drawn: Minibatch) -> Look | None:
         """What g_R or other data say of the last mixes."""
@@ -378,9 +389,9 @@ def divided(groups: Sequence[Group], count: int, processes: ProcessGroup) -> lis
 
 def over_updates(rows: Sequence[Row], minibatches: int) -> Row:
     """Figures of a step's updates: of tokens those of one epoch, of what was sampled those of the first
-    update, of the rest means."""
+    update, of how far the policy moved that of the last, of the rest means."""
     if len(rows) == 1:
-        return dict(rows[0])
+        return {name: value for name, value in rows[0].items() if name != "policy/moved"}
     out = dict(rows[0]) | {"updates": len(rows)}
     for name, first in rows[0].items():
         if name.startswith("tokens/"):
@@ -388,8 +399,8 @@ def over_updates(rows: Sequence[Row], minibatches: int) -> Row:
         elif isinstance(first, float) and not name.startswith(("rollout/", "meta/")):
             values = [row[name] for row in rows if row.get(name) is not None]
             out[name] = sum(values) / len(values)
-    if "rollout/ratio_error" in out:
-        out["policy/moved"] = rows[-1].get("rollout/ratio_error")
+    if "policy/moved" in out:
+        out["policy/moved"] = rows[-1].get("policy/moved")
     return out
 
 
