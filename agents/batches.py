@@ -22,12 +22,12 @@ from agents.pictures import Grid
 
 @dataclass
 class Batch:
-    """What the model reads (B conversations, S tokens), and which tokens were chosen by the agent."""
+    """What the model reads (B windows, S tokens), and which tokens were chosen by the agent."""
 
     input_ids: torch.Tensor  # B x S
     position_ids: torch.Tensor  # 3 x B x S
     chosen: torch.Tensor  # B x S, bool
-    images: list[np.ndarray]  # of all conversations in order
+    images: list[np.ndarray]  # of all windows in order
 
     def to(self, device: torch.device | str) -> Self:
         moved: dict[str, Any] = {}
@@ -39,15 +39,17 @@ class Batch:
 
 
 def make_batch(conversations: Sequence[Conversation], pad_id: int) -> Batch:
-    count, length = len(conversations), max(len(c.ids) for c in conversations)
+    """The windows of all conversations, one after the other."""
+    windows = [(w, c.image_id) for c in conversations for w in c.windows()]
+    count, length = len(windows), max(len(window.ids) for window, _ in windows)
     ids = np.full((count, length), pad_id, np.int64)
     chosen = np.zeros((count, length), bool)
     positions = np.zeros((3, count, length), np.int64)
-    for row, conversation in enumerate(conversations):
-        size = len(conversation.ids)
-        ids[row, :size] = conversation.ids
-        chosen[row, :size] = conversation.chosen()
-        own = token_positions(conversation.ids, conversation.grids, conversation.image_id)
+    for row, (window, image_id) in enumerate(windows):
+        size = len(window.ids)
+        ids[row, :size] = window.ids
+        chosen[row, :size] = window.chosen()
+        own = token_positions(window.ids, window.grids, image_id)
         positions[:, row, :size] = own
         # Padding counts on: a jump would be taken for the beginning of another text.
         positions[:, row, size:] = own[:, -1:] + np.arange(1, length - size + 1)
@@ -55,7 +57,7 @@ def make_batch(conversations: Sequence[Conversation], pad_id: int) -> Batch:
         torch.from_numpy(ids),
         torch.from_numpy(positions),
         torch.from_numpy(chosen),
-        [image for c in conversations for image in c.images],
+        [image for window, _ in windows for image in window.images],
     )
 
 

@@ -1,4 +1,4 @@
-"""A conversation as the model has it: token ids that only ever grow, and the pictures among them.
+"""A conversation as the model has it: token ids that only grow, and the pictures among them.
 
     observe(text, image)  appends a message and says whether there is room for an answer
     act(ids)              appends the ids that were sampled: what was sampled is what is kept
@@ -7,6 +7,11 @@
 
 Nothing is ever decoded and encoded again, and no picture is ever cut: where the next message would
 not fit, it is left out whole and `stopped` names the reason.
+
+With `limits.history` a long conversation goes on in a new window: its first turn, which holds the
+instructions, and the last turns, with the very ids that they had. `ids`, `images` and `grids` are those of
+the window that is open; `windows()` are all of them, each with the answers that were chosen in it, so that
+every answer is learnt from as what it was: a continuation of what the model was shown.
 """
 
 from __future__ import annotations
@@ -39,11 +44,18 @@ class Limits:
     max_new_tokens: int = 256
     """Of one answer."""
     max_turns: int = 64
+    history: int | None = None
+    """Turns that are kept beside the first when a new window is opened, which is when there are twice as
+    many. So the last `history` turns are always shown. None: everything is."""
 
     def __post_init__(self) -> None:
         for name in ("max_tokens", "max_new_tokens", "max_turns"):
             if getattr(self, name) < 1:
                 raise ValueError(f"limits: {name}={getattr(self, name)} must be at least 1")
+        if self.history is not None and self.history < 0:
+            raise ValueError(
+                f"limits: history={self.history} must be a number of turns, or null for everything"
+            )
 
 
 OUT_OF_TOKENS, OUT_OF_TURNS = "out_of_tokens", "out_of_turns"
@@ -51,7 +63,7 @@ OUT_OF_TOKENS, OUT_OF_TURNS = "out_of_tokens", "out_of_turns"
 
 @dataclass
 class Answer:
-    """The ids `start:stop` of a conversation, which the agent chose. `cut` if they do not end with
+    """The ids `start:stop` of a window, which the agent chose. `cut` if they do not end with
     the model's stop token.
 
     Log-probabilities are of what was sampled, under the model at the sampling temperature and under the
@@ -81,6 +93,30 @@ class Answer:
         return self.given - self.unlearnt if self.learnt else 0
 
 
+@dataclass(frozen=True)
+class Window:
+    """What the model was shown at once, and the answers that were chosen there."""
+
+    ids: list[int]
+    images: list[np.ndarray]
+    grids: list[Grid]
+    answers: list[Answer]
+
+    def chosen(self) -> np.ndarray:
+        """For every id, whether the agent chose it here and is to learn from it."""
+        mask = np.zeros(len(self.ids), bool)
+        for answer in self.answers:
+            mask[answer.first_learnt : answer.stop] = True
+        return mask
+
+    def given(self) -> np.ndarray:
+        """For every id, whether it is of an answer, and another wrote it."""
+        mask = np.zeros(len(self.ids), bool)
+        for answer in self.answers:
+            mask[answer.start : answer.start + answer.given] = True
+        return mask
+
+
 class Conversation:
     """One episode's tokens and pictures."""
 
@@ -93,6 +129,9 @@ class Conversation:
         self.messages: list[tuple[str, np.ndarray | None]] = []
         self.answers: list[Answer] = []
         self.stopped: str | None = None
+        self._closed: list[Window] = []
+        self._turns: list[tuple[int, bool]] = []  # where each begins, and whether with a picture
+        self._before = 0  # answers of earlier windows
         self._begun = self._begun_unlearnt = 0
         self._guard = 0
         self._guarded = 0
@@ -108,6 +147,7 @@ class Conversation:
     def observe(self, text: str, image: np.ndarray | None = None) -> bool:
         """Appends what the world shows. False, with nothing appended, where it has no room."""
         grid = self._measure(image)
+        self._forget()
         if not self.ids:
             new = self._chat_format.opening(text, grid)
         else:
@@ -122,6 +162,7 @@ class Conversation:
             return False
         self._append(new)
         self.messages.append((text, image))
+        self._turns.append((len(self.ids) - len(new), image is not None))
         if image is not None and grid is not None:
             self.images.append(image)
             self.grids.append(grid)
@@ -164,19 +205,71 @@ class Conversation:
         self._begun, self._begun_unlearnt = len(ids), 0 if learnt else len(ids)
         return True
 
+    def windows(self) -> list[Window]:
+        """Those in which something was chosen, the open one last; the open one where nothing was."""
+        mine = self.answers[self._before :]
+        now = Window(self.ids, self.images, self.grids, mine)
+        return [*self._closed, now] if mine or not self._closed else self._closed
+
     def chosen(self) -> np.ndarray:
-        """For every id, whether the agent chose it and is to learn from it."""
-        mask = np.zeros(len(self.ids), bool)
-        for answer in self.answers:
-            mask[answer.first_learnt : answer.stop] = True
-        return mask
+        """For every id of all windows, whether the agent chose it there and is to learn from it."""
+        return np.concatenate([window.chosen() for window in self.windows()])
 
     def given(self) -> np.ndarray:
-        """For every id, whether it is of an answer, and another wrote it."""
-        mask = np.zeros(len(self.ids), bool)
-        for answer in self.answers:
-            mask[answer.start : answer.start + answer.given] = True
-        return mask
+        """For every id of all windows, whether it is of an answer chosen there, and another wrote it."""
+        return np.concatenate([window.given() for window in self.windows()])
+
+    @property
+    def length(self) -> int:
+        """Ids to be read to learn from it."""
+        return sum(len(window.ids) for window in self.windows())
+
+    def said(self, number: int) -> list[int]:
+        """The ids of an answer."""
+        answer = self.answers[number]
+        window = next(w for w in self.windows() if any(a is answer for a in w.answers))
+        return window.ids[answer.start : answer.stop]
+
+    def shown(self) -> list[tuple[str, np.ndarray | None, Answer | None]]:
+        """The open window's messages and their answers, the last of which is still to be had."""
+        first = len(self.messages) - len(self._turns)
+        answers = [*self.answers, None]
+        turns = [(*m, a) for m, a in zip(self.messages, answers, strict=False)]
+        return turns if not first else [turns[0], *turns[first + 1 :]]
+
+    @property
+    def opened(self) -> int:
+        """How many windows were opened after the first; nothing but the first turn is in all of them."""
+        return len(self._closed)
+
+    @property
+    def first_turn(self) -> int:
+        """Ids of the first turn."""
+        return self._bounds()[1] if len(self._turns) > 1 else len(self.ids)
+
+    def _bounds(self) -> list[int]:
+        """Where the turns begin, and the end. What ends an answer that found no end is still its turn's."""
+        starts = [at + (at > 0 and self.ids[at] == self.stop_id) for at, _ in self._turns]
+        return [*starts, len(self.ids)]
+
+    def _forget(self) -> None:
+        """Opens a new window where there are twice as many turns as are to be kept."""
+        history, turns = self.limits.history, len(self._turns)
+        if history is None or turns < 2 or turns - 1 < 2 * history:
+            return
+        kept = [0, *range(turns - history, turns)]
+        bounds, pictured = self._bounds(), [sees for _, sees in self._turns]
+        mine = self.answers[self._before :]
+        self._closed.append(Window(self.ids, self.images, self.grids, mine))
+        self._before = len(self.answers)
+        ids, places, self._turns = self.ids, np.cumsum(pictured) - 1, []
+        pictures = [(self.images[places[t]], self.grids[places[t]]) for t in kept if pictured[t]]
+        self.ids, self.images = [], [image for image, _ in pictures]
+        self.grids = [grid for _, grid in pictures]
+        for turn in kept:
+            self._turns.append((len(self.ids), pictured[turn]))
+            self.ids.extend(ids[bounds[turn] : bounds[turn + 1]])
+        self._guard, self._guarded = hash(tuple(self.ids)), len(self.ids)
 
     def _measure(self, image: np.ndarray | None) -> Grid | None:
         if image is None:

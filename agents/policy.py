@@ -160,7 +160,7 @@ class Policy:
             log_probs, entropies, *measured = chunked_scores(
                 hidden, targets, self.plain_model.lm_head, measure, temperature=temperature
             )
-        lengths = batch.chosen[:, 1:].sum(1).tolist()
+        lengths = [int(c.chosen().sum()) for c in conversations]
         return Scores(log_probs, entropies, lengths, hidden, *measured)
 
     def hidden_states(self, batch: Batch) -> torch.Tensor:
@@ -239,6 +239,11 @@ def model_family(folder: str) -> str:
             f"{', '.join(SEEING)} (text and pictures) and {', '.join(READING)} (text)."
         )
     return family
+
+
+def reads_alone(name: str) -> bool:
+    """Whether the model that `Policy.load` takes by this name is of text alone; no weights are read."""
+    return model_family(base_of(locate_model(name))[0]) in READING
 
 
 def load_processor(folder: str, family: str) -> Any:

@@ -29,7 +29,6 @@ from amft_mm.runs.progress import Progress
 from amft_mm.runs.trackers import trackers
 from amft_mm.trainer import Trainer
 from amft_mm.training.companions import Row
-from envs.contract import share
 from envs.paths import data_folder
 
 
@@ -39,7 +38,6 @@ def train(config: DictConfig) -> dict[str, Any]:
         found = describe(config)
         print(as_text(found))
         return found
-    share("train.reward_noise", config.train.reward_noise)
     refuse_contradictions(config)
     torch.manual_seed(config.seed)
     processes = open_process_group(config)

@@ -19,12 +19,13 @@ from agents.rollout import Plan, play
 from agents.trajectory import Trajectory, by_task
 from agents.worlds import World, Worlds
 from amft_mm.learning.credit import advantages
-from amft_mm.learning.gradients import norm_of
 from amft_mm.learning.learner import Example, Learner, Objective, OptimizerSettings
+from amft_mm.learning.mixed_step import WHOLE
 from amft_mm.learning.optimization import slope
 from amft_mm.methods.balance import Signal, balance
 from amft_mm.methods.exploration import grpo
 from amft_mm.methods.imitation import sft
+from amft_mm.methods.utility.next_rollout import expected_return
 from amft_mm.runs.processes import ProcessGroup
 from envs.guard import GuardedEnv
 
@@ -61,10 +62,10 @@ def main(
         episodes = play(worlds, policy, engine, plan)
         learner.gradients(credited(episodes), exploration)
         learner.mixed.take_exploration()  # g_R
-        g_R = learner.mixed.exploration
-        if learner.mixed.z:  # the look: what the last mixes did to the return, grad U = -g_R
-            product = -learner.mixed.along(gradients=g_R)
-            controller.update(Signal(step, product, norm_of(g_R), learner.mixed.z_norm()))
+        if learner.mixed.z:  # the look: what the last mixes did to the return, and how sure that is
+            look = expected_return(learner, WHOLE, by_task(episodes).values())
+            seen = () if look is None else (look.product, look.error, look.instances)
+            controller.update(Signal(step, *seen, z_norm=learner.mixed.z_norm()))
         learner.gradients(expert.episodes(warmup + step), imitation)  # g_S
         scale = learner.mixed.exploration_norm() / learner.gradient_norm()
         mu = controller.mu(step)

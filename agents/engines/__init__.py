@@ -9,30 +9,38 @@ One of your own is MODULE:NAME, called with the policy and the options (contract
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 from agents.engines.base import Engine, Request, Sample, Sampling
 from agents.plugins import make
-from envs.contract import one_of
-
-ENGINES = ("hf", "vllm", "openai")
 
 
 def make_engine(name: str, policy: Any, **options: Any) -> Engine:
-    """Engines are imported when asked for: vLLM and HTTP are not everybody's."""
-    if ":" in name:
-        return cast(Engine, make("engine", name, {}, {"policy": policy} | options))
-    if one_of("engine", name, ENGINES) == "hf":
-        from agents.engines.hf import HFEngine
+    return cast(Engine, make("engine", name, ENGINES, {"policy": policy} | options))
 
-        return HFEngine(policy, **options)
-    if name == "vllm":
-        from agents.engines.vllm import make_vllm_engine
 
-        return make_vllm_engine(policy, **options)
+# Engines are imported when asked for: vLLM and HTTP are not everybody's.
+
+
+def _hf(policy: Any, **options: Any) -> Engine:
+    from agents.engines.hf import HFEngine
+
+    return HFEngine(policy, **options)
+
+
+def _vllm(policy: Any, **options: Any) -> Engine:
+    from agents.engines.vllm import make_vllm_engine
+
+    return make_vllm_engine(policy, **options)
+
+
+def _openai(policy: Any, **options: Any) -> Engine:
     from agents.engines.openai import OpenAIEngine
 
     return OpenAIEngine(**options)
 
+
+ENGINES: dict[str, Callable[..., Engine]] = {"hf": _hf, "vllm": _vllm, "openai": _openai}
 
 __all__ = ["ENGINES", "Engine", "Request", "Sample", "Sampling", "make_engine"]

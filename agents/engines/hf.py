@@ -32,17 +32,20 @@ class _Row:
     known: list[int] = field(default_factory=list)
     images: int = 0
     position: int = 0
+    window: int = 0
 
     @property
     def ids(self) -> int:
         return len(self.known)
 
     def rewind(self, conversation: Conversation) -> None:
-        """Forgets what the conversation did not become: an answer that was dropped or cut. The last
-        id is always read again, as its successor is what is asked for."""
+        """Forgets what the conversation did not become: an answer that was dropped or cut, and turns that a
+        new window leaves out. The last id is always read again, as its successor is what is asked for."""
         ids, images = conversation.ids, conversation.images
         keep = min(len(self.known), len(ids) - 1)
-        if self.known == ids[:keep]:
+        if self.window != conversation.opened:  # other pictures may stand at the same ids
+            self.window, keep = conversation.opened, min(keep, conversation.first_turn)
+        elif self.known == ids[:keep]:
             return
         pairs = zip(self.known[:keep], ids[:keep], strict=True)
         keep = next((at for at, (mine, theirs) in enumerate(pairs) if mine != theirs), keep)

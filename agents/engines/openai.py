@@ -120,8 +120,7 @@ class OpenAIEngine:
         messages: list[dict[str, Any]] = []
         if self._system is not None:
             messages.append({"role": "system", "content": self._system})
-        answers = iter(conversation.answers)
-        for text, image in conversation.messages:
+        for text, image, answer in conversation.shown():
             content: Any = text
             if image is not None:
                 address = data_url(PILImage.fromarray(image))
@@ -130,7 +129,6 @@ class OpenAIEngine:
                     {"type": "text", "text": text},
                 ]
             messages.append({"role": "user", "content": content})
-            answer = next(answers, None)
             if answer is not None:
                 messages.append({"role": "assistant", "content": answer.text})
         return messages

@@ -42,11 +42,12 @@ def describe(config: DictConfig) -> dict[str, float]:
     episodes = min(config.play.slots, config.train.tasks * config.train.group)
     cache = 2 * layers * text.num_key_value_heads * head * config.limits.max_tokens * episodes
     learns = config.method.balance.name.startswith("amft")
+    carried = 3 if config.method.tangent == "exact" and config.method.horizon > 0 else 1
     sizes = {
         "weights, in float32 where they are trained": trained * 4 + (everything - trained) * width,
         "trained weights as they compute": trained * width if width < 4 else 0,
         "gradients, two while they are mixed": 2 * trained * 4,
-        "derivative by mu": trained * 4 if learns else 0,
+        "derivative by mu, carried through Adam": carried * trained * 4 if learns else 0,
         "optimizer": trained * ADAM_BYTES,
         "activations": tokens * text.hidden_size * layers * kept * width,
         "scores of a chunk of tokens": 3 * CHUNK * text.vocab_size * 4,

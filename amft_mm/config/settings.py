@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from agents.demonstrations import Demonstrations
 from agents.worlds import World
 
 
@@ -52,6 +54,12 @@ def parts_of(env: DictConfig) -> list[EnvPart]:
         )
     whole = sum(shares.values())
     return [EnvPart(name, env.parts[name], share / whole) for name, share in shares.items()]
+
+
+def demonstrations_of(folder: str, part: EnvPart) -> Demonstrations:
+    """Those of an environment: in a folder of its name, or in the one folder that there is."""
+    own = Path(folder) / part.name
+    return Demonstrations(own if own.is_dir() else folder)
 
 
 def dealt(count: int, shares: list[float], step: int) -> list[int]:

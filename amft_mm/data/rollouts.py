@@ -198,10 +198,6 @@ def answer_rewards(trajectory: Trajectory) -> list[float]:
     return rewards + [0.0] * (len(trajectory.conversation.answers) - len(rewards))
 
 
-def anything_to_learn(examples: Sequence[Example]) -> bool:
-    return any(np.any(e.advantages) for e in examples if e.advantages is not None)
-
-
 def play_settings(config: DictConfig) -> PlaySettings:
     """Of a command's configuration."""
     sampling: dict[str, Any] = OmegaConf.to_container(config.sampling)  # type: ignore[assignment]

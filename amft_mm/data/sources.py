@@ -8,21 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig
 
-from agents.demonstrations import Demonstration, Demonstrations
+from agents.demonstrations import Demonstration
 from agents.engines.base import Engine
 from agents.policy import Policy
 from agents.rollout import Given
 from agents.seeds import mixed_seed
 from agents.trajectory import Trajectory, by_task
-from amft_mm.config.settings import EnvPart, dealt, options_of, parts_of, world_of
+from amft_mm.config.settings import dealt, demonstrations_of, options_of, parts_of, world_of
 from amft_mm.data.curriculum import curriculum
-from amft_mm.data.rollouts import Guided, Played, RolloutWorker, credited, play_settings
+from amft_mm.data.rollouts import Guided, Played, RolloutWorker, play_settings
 from amft_mm.learning.learner import Example
 from amft_mm.methods.guidance.base import Group, Guidance, Place, success_rate
 from amft_mm.runs.processes import ProcessGroup
@@ -48,7 +47,9 @@ class Sources:
         self.parts = parts_of(config.env)
         self._shares = [part.share for part in self.parts]
         self._demonstrations = (
-            [demonstrations_of(config, part) for part in self.parts] if config.demos.folder else []
+            [demonstrations_of(config.demos.folder, part) for part in self.parts]
+            if config.demos.folder
+            else []
         )
         shares, chosen = self._shares, config.train.curriculum
         pool = None if config.train.pool is None else int(config.train.pool)
@@ -172,6 +173,11 @@ class Sources:
         self._need_demonstrations(step)
         return self._demonstrations[number].places(self._seed, step, count)
 
+    def demonstration_at(self, place: Place) -> Demonstration:
+        part, row = place
+        found: Demonstration = self._demonstrations[part][row]
+        return found
+
     def examples_at(self, places: Sequence[Place]) -> list[Example]:
         return self._examples(self._demonstrations[part][row] for part, row in places)
 
@@ -188,14 +194,16 @@ class Sources:
         ]
         return self._examples(self._processes.mine(rows[share[0] :: share[1]]))
 
-    def heldout_rollouts(self, step: int, tasks: int, only: str | None = None) -> list[Example]:
-        """Of the training split, by seeds that no step draws; credited with return less the mean."""
-        examples: list[Example] = []
+    def heldout_rollouts(
+        self, step: int, tasks: int, only: str | None = None
+    ) -> list[list[Trajectory]]:
+        """Groups of this process, of the training split, by seeds that no step draws."""
+        groups: list[list[Trajectory]] = []
         for worker, count in zip(self._workers, self._dealt(tasks, step, only), strict=True):
             if count:
                 played = worker.play(HELDOUT_SEED + self._seed, step, count, self._group)
-                examples += credited(played.mine, {"credit": "episode", "baseline": "mean"})
-        return examples
+                groups += by_task(played.mine).values()
+        return groups
 
     def heldout_demonstrations(
         self, step: int, count: int, only: str | None = None
@@ -248,12 +256,6 @@ class Sources:
 def differ(members: Sequence[Trajectory]) -> bool:
     """Whether the episodes of a group that did not fail have different returns."""
     return len({t.total_reward for t in members if not t.failed}) > 1
-
-
-def demonstrations_of(config: DictConfig, part: EnvPart) -> Demonstrations:
-    """Those of an environment: in a folder of its name, or in the one folder that there is."""
-    own = Path(config.demos.folder) / part.name
-    return Demonstrations(own if own.is_dir() else config.demos.folder)
 
 
 def beginning(row: Demonstration, share: float, policy: Policy, *, learnt: bool = True) -> Given:

@@ -18,8 +18,8 @@ def by_length(
     """Groups of similar length, each of at most so many tokens with its padding; what is longer by
     itself is a group of one. Which items come together does not depend on their order."""
     group: list[Item] = []
-    for item in sorted(items, key=lambda item: len(conversation(item).ids)):
-        if group and len(conversation(item).ids) * (len(group) + 1) > tokens:
+    for item in sorted(items, key=lambda item: conversation(item).length):
+        if group and conversation(item).length * (len(group) + 1) > tokens:
             yield group
             group = []
         group.append(item)

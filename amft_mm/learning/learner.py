@@ -1,6 +1,7 @@
 """The learner: gradients of losses over whole conversations, and the step on their mix.
 
     learner.gradients(examples, objective)  adds the gradient of the whole group's loss; says what was seen
+    learner.products(part, examples)        what mu did to the log-probability of each
     learner.mixed                           the optimizer's step on the mix (amft_mm/learning/mixed_step.py)
 
 Conversations are read in micro-batches of a token budget. Losses are sums over all processes' totals, so
@@ -22,6 +23,7 @@ from agents.conversation import Conversation
 from agents.policy import Measure, Policy
 from amft_mm.learning.batching import by_length
 from amft_mm.learning.correction import Correction
+from amft_mm.learning.directional import log_probs_along
 from amft_mm.learning.gradients import norm_of
 from amft_mm.learning.mixed_step import MixedStep
 from amft_mm.learning.optimization import decay_groups, set_lr
@@ -38,7 +40,7 @@ class Objective:
     loss: Loss
     reference: Reference | None = None
     """Other weights' log-probabilities of the chosen tokens."""
-    measure: Callable[[Sequence[Conversation]], Measure] | None = None
+    measure: Callable[[Sequence[Example]], Measure] | None = None
     """What is to be measured of whole distributions."""
     by_advantage: bool = False
     """Whether its gradient is 0 where advantages are: such conversations are read, without a gradient."""
@@ -68,6 +70,9 @@ class Example:
     """Its tokens' log-probabilities by the learner when they were sampled, for several updates on the same
     examples; None says: under the present weights."""
 
+    told: Conversation | None = None
+    """The same answers where more is said beforehand: what a teacher reads."""
+
     def counts(self) -> tuple[int, int, int, int, int]:
         """What `Totals` adds up."""
         chosen = self.conversation.chosen()
@@ -83,6 +88,14 @@ class Example:
         answers = self.conversation.answers
         lengths = [answer.stop - answer.first_learnt for answer in answers]
         return np.repeat(self.advantages, lengths).tolist()
+
+    def token_weights(self) -> np.ndarray:
+        """The advantages; 1 for demonstrations, 0 for what an expert wrote in a rollout."""
+        conversation = self.conversation
+        if self.advantages is None:
+            return np.ones(int(conversation.chosen().sum()))
+        given = conversation.given()[conversation.chosen()]
+        return np.where(given, 0.0, self.token_advantages())
 
     def old_log_probs(self) -> list[float] | None:
         """As the engine sampled them, NaN for what was given; None where the engine did not tell."""
@@ -123,9 +136,9 @@ class OptimizerSettings:
     weight_decay: float = 0.01
     max_norm: float | None = 1.0
     horizon: float = 0.0
-    """rho of z: how much of the effect of earlier steps' mu is looked at."""
-    plain: bool = False
-    """Whether z pretends that steps are plain descent."""
+    """What the effect of a mix still counts a step later (amft_mm/learning/tangent.py)."""
+    tangent: str = "exact"
+    """How exactly that effect is followed."""
 
 
 class Learner:
@@ -146,7 +159,7 @@ class Learner:
             eps=settings.eps,
         )
         self.mixed = MixedStep(
-            self.optimizer, settings.max_norm, settings.horizon, plain=settings.plain
+            self.optimizer, settings.max_norm, settings.horizon, tangent=settings.tangent
         )
 
     def set_lr(self, lr: float) -> None:
@@ -219,7 +232,7 @@ class Learner:
         self, examples: Sequence[Example], objective: Objective, *, compare: bool
     ) -> tuple[Tokens, torch.Tensor]:
         conversations = [example.conversation for example in examples]
-        measure = None if objective.measure is None else objective.measure(conversations)
+        measure = None if objective.measure is None else objective.measure(examples)
         scores = self.policy.score(conversations, measure, objective.temperature)
         tokens = Tokens(
             scores.log_probs, scores.entropies, scores.lengths, measured=scores.measured
@@ -240,6 +253,26 @@ class Learner:
         if objective.reference is not None:
             tokens.reference_log_probs = objective.reference(conversations)
         return tokens, scores.hidden.detach()
+
+    def products(
+        self, part: str, examples: Sequence[Example], temperature: float = 1.0
+    ) -> list[float]:
+        """For each example the derivative by the part's mu of its tokens' log-probabilities, each times its
+        answer's advantage (1 where there are none). What an expert wrote in a rollout does not count."""
+        z, found = self.mixed.z.get(part, {}), [0.0] * len(examples)
+        if not z:
+            return found
+        numbered = enumerate(examples)
+        batches = by_length(
+            list(numbered), self._micro_batch_tokens, lambda item: item[1].conversation
+        )
+        for batch in batches:
+            conversations = [example.conversation for _, example in batch]
+            along = log_probs_along(self.policy, z, conversations, temperature).cpu().numpy()
+            ends = np.cumsum([int(c.chosen().sum()) for c in conversations])
+            for (number, example), moved in zip(batch, np.split(along, ends[:-1]), strict=True):
+                found[number] = float(moved @ example.token_weights())
+        return found
 
     def gradient_norm(self) -> float:
         return norm_of({p: p.grad for p in self.parameters if p.grad is not None})

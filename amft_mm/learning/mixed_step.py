@@ -10,19 +10,13 @@ With d = g_S - g_R, g = (1 - mu) g_R + mu g_S, N = |g| and the clipping threshol
 
     d g~ / d mu = d                              if N <= C
                 = (C / N) (d - g (g . d) / N^2)  otherwise
-    d theta' / d g~ = -lr [ (1 - b1) / ((1 - b1^t) (sqrt(v^) + eps))
-                            - m^ (1 - b2) g~ / ((1 - b2^t) sqrt(v^) (sqrt(v^) + eps)^2) ]
 
-for AdamW, elementwise; decoupled weight decay drops out. Over several steps z <- rho z + the above: a
-longer view without Hessians. With `plain`, z pretends that the step was plain descent, d theta' / d g~ = -lr:
-what an ablation leaves out. Everything is done in place: one extra copy of the trainable parameters
-while two gradients are held, and one that holds z.
+and amft_mm/learning/tangent.py carries that through AdamW's steps, over the horizon `rho`. Everything is
+done in place: one extra copy of the trainable parameters while two gradients are held, and what the
+tangent holds.
 
 A step may be made of several parts, each with a mu of its own: every `mix(mu, part=NAME)` adds to the
 step's gradient, and has its own d and z (one copy more of each).
-
-At the first step of a fresh optimizer Adam is a sign, and the derivative is nearly 0 whatever the mix
-is worth: carry the warm-up's state over before learning mu.
 """
 
 from __future__ import annotations
@@ -35,6 +29,7 @@ from typing import Any
 import torch
 
 from amft_mm.learning.gradients import Gradients, Tensors, between, norm_of, total
+from amft_mm.learning.tangent import Tangent
 
 WHOLE = "whole"
 """The part that a step is made of where there is only one."""
@@ -57,7 +52,7 @@ class MixedStep:
         max_norm: float | None = None,
         rho: float = 0.0,
         *,
-        plain: bool = False,
+        tangent: str = "exact",
     ) -> None:
         if type(optimizer) is not torch.optim.AdamW:
             raise TypeError(
@@ -69,14 +64,17 @@ class MixedStep:
                 raise ValueError("AdamW with amsgrad or maximize has another derivative")
         if max_norm is not None and not max_norm > 0:
             raise ValueError(f"max_norm={max_norm} must be above 0, or None for no clipping")
-        if not 0 <= rho < 1:
-            raise ValueError(f"rho={rho} must be from 0 up to, but not, 1")
-        self.optimizer, self.max_norm, self.rho, self.plain = optimizer, max_norm, rho, plain
+        self.optimizer, self.max_norm = optimizer, max_norm
+        self.tangent = Tangent(optimizer, rho, tangent)
         self.exploration: Tensors = {}
         """What `take_exploration` took, until it is mixed."""
         self._mixed: Tensors = {}
         self._differences: dict[str, Tensors] = {}
-        self.z: dict[str, Tensors] = {}
+
+    @property
+    def z(self) -> dict[str, Tensors]:
+        """d theta / d mu of each part."""
+        return self.tangent.z
 
     def take_exploration(self) -> None:
         """The gradients that are in .grad are those of exploration; .grad is empty afterwards."""
@@ -159,23 +157,16 @@ class MixedStep:
         for parameter, gradient in mixed.items():
             parameter.grad = gradient
         self.optimizer.step()
-        self._differentiate(differences)
+        self.tangent.follow(mixed, differences)
         for parameter in mixed:
             parameter.grad = None
         return StepReport(norm, finite=True)
 
     def state_dict(self) -> dict[str, Any]:
-        order = {parameter: i for i, parameter in enumerate(self._parameters())}
-        return {
-            "z": {part: {order[p]: value for p, value in z.items()} for part, z in self.z.items()}
-        }
+        return self.tangent.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        order = list(self._parameters())
-        self.z = {
-            part: {order[i]: value.to(order[i].device) for i, value in z.items()}
-            for part, z in state["z"].items()
-        }
+        self.tangent.load_state_dict(state)
 
     def _parameters(self) -> Iterator[torch.Tensor]:
         for group in self.optimizer.param_groups:
@@ -199,35 +190,3 @@ class MixedStep:
                 d.sub_(mixed[parameter], alpha=inner / norm**2).mul_(factor)
         for gradient in mixed.values():
             gradient.mul_(factor)
-
-    def _differentiate(self, differences: dict[str, Tensors]) -> None:
-        """Turns each d g~ / d mu into d theta' / d mu, and adds it to its z."""
-        for group in self.optimizer.param_groups:
-            for parameter in group["params"]:
-                having = [part for part, of_part in differences.items() if parameter in of_part]
-                if not having:
-                    continue
-                factor = self._slope(parameter, group)
-                for part in having:
-                    d, z = differences[part][parameter].mul_(factor), self.z.setdefault(part, {})
-                    if self.rho and parameter in z:
-                        z[parameter].mul_(self.rho).add_(d)
-                    else:
-                        z[parameter] = d
-
-    def _slope(self, parameter: torch.Tensor, group: dict[str, Any]) -> torch.Tensor | float:
-        """d theta' / d g~ of the step that was just made."""
-        if self.plain:
-            return -float(group["lr"])
-        state, gradient = self.optimizer.state[parameter], parameter.grad
-        b1, b2 = group["betas"]
-        steps = float(state["step"])
-        left1, left2 = 1 - b1**steps, 1 - b2**steps
-        root = (state["exp_avg_sq"] / left2).sqrt_()
-        bottom = root + group["eps"]
-        # Where v is 0 so are m and g~: the second term is 0 there.
-        second = state["exp_avg"] * gradient
-        second.mul_((1 - b2) / (left1 * left2))
-        second.div_(root.clamp_(min=torch.finfo(root.dtype).tiny)).div_(bottom).div_(bottom)
-        factor = bottom.reciprocal_().mul_((1 - b1) / left1).sub_(second)
-        return factor.mul_(-float(group["lr"]))

@@ -8,19 +8,31 @@ What combines with what is told as a table in docs/architecture.md.
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Iterator
 
 from omegaconf import DictConfig
 
-from amft_mm.config.settings import parts_of
+from agents.policy import reads_alone
+from amft_mm.config.settings import demonstrations_of, options_of, parts_of
 from amft_mm.learning.credit import check
+from amft_mm.methods.guidance import Guidance, guidance
+from amft_mm.methods.imitation import imitation
+from amft_mm.methods.options import check_numbers, unknown_options
 from amft_mm.methods.parts import mixed_parts
 from envs.contract import one_of, whole_number
 
+LOOKS = {"ood_color", "ood_deck"}
+"""Splits of General Points that change how cards look."""
+
 
 def refuse_contradictions(config: DictConfig) -> None:
+    check_numbers(config)
     for refused in (
+        unknown_options,
+        _engined,
         _guided,
+        _streamed,
         _rivalled,
         _credited,
         _drawn_again,
@@ -30,17 +42,68 @@ def refuse_contradictions(config: DictConfig) -> None:
         _without_learning,
         _demonstrated,
         _mixed,
+        _compared,
+        _shown,
     ):
         for problem in refused(config):
             raise ValueError(problem)
 
 
-def _guided(config: DictConfig) -> Iterator[str]:
-    method = config.method
-    if _guides(config) and (method.mu_per_env or method.credit.credit == "gae"):
+def _engined(config: DictConfig) -> Iterator[str]:
+    engine, several = config.engine, int(os.environ.get("WORLD_SIZE", "1")) > 1
+    if engine.name == "openai":
         yield (
-            f"method.guidance.name={method.guidance.name} goes neither with method.mu_per_env=true nor "
-            "with credit by gae"
+            "engine.name=openai writes what another model says, without its log-probabilities: this one can "
+            "not learn from it. Train by engine=hf or engine=vllm; amft_mm.evaluate takes openai"
+        )
+    if several and engine.name == "vllm" and engine.get("servers"):
+        yield (
+            "engine.servers with several processes: each of them would write the weights into the same "
+            "folder while servers read it. Take one process, or engine=hf"
+        )
+
+
+def _guided(config: DictConfig) -> Iterator[str]:
+    method, name = config.method, config.method.guidance.name
+    guide = _guide(config)
+    guide.rounds(config.train.group)  # has to divide it
+    if not _guides(config):
+        return
+    if method.mu_per_env or method.credit.credit == "gae":
+        yield (
+            f"method.guidance.name={name} goes neither with method.mu_per_env=true nor with credit by gae"
+        )
+    if guide.sets_mu and method.balance.name != "rl":
+        yield (
+            f"method.guidance.name={name} says by itself what is imitated, and method.balance.name="
+            f"{method.balance.name} would do nothing: take method.balance.name=rl, as method={name} does"
+        )
+    if guide.shown and not guide.sets_mu and config.train.group < 2:
+        yield (
+            f"train.group={config.train.group}: method.guidance.name={name} gives demonstrations to some "
+            "members of a group, beside others that explore. Take at least 2"
+        )
+
+
+def _streamed(config: DictConfig) -> Iterator[str]:
+    """Streams are made of rollouts, where guidance may have none or choose among them."""
+    name, guide = config.method.imitation.name, config.method.guidance.name
+    if not hasattr(imitation(name), "stream"):
+        return
+    if guide in ("hpt", "relift", "superrl", "failing"):
+        yield (
+            f"method.imitation.name={name} learns from rollouts, and method.guidance.name={guide} imitates "
+            "demonstrations: take another imitation or none"
+        )
+    if config.limits.get("history") is not None:
+        yield (
+            f"method.imitation.name={name} reads whole episodes, and limits.history={config.limits.history} "
+            "shows windows of them: limits.history=null"
+        )
+    if name == "sdft" and not guidance(guide, options_of(config.method.guidance)).shown:
+        yield (
+            f"method.imitation.name=sdft reads demonstrations of what is explored, and "
+            f"method.guidance.name={guide} shows none: method.guidance.name=shown does"
         )
 
 
@@ -115,10 +178,12 @@ def _without_exploration(config: DictConfig) -> Iterator[str]:
     name = config.method.balance.name
     if any(part.explores(k) for part in mixed_parts(config) for k in range(config.train.steps)):
         return
-    if config.train.steps == 0 or _guides(config):
+    if config.train.steps == 0:
         return
     method = config.method
     asked = {
+        "method.guidance.name": _guides(config) and method.guidance.name,
+        "method.rival": method.rival,
         "method.kl": method.kl,
         "method.entropy": method.entropy,
         "method.correction.name": method.correction.name != "none" and method.correction.name,
@@ -138,6 +203,53 @@ def _without_exploration(config: DictConfig) -> Iterator[str]:
             )
 
 
+def _compared(config: DictConfig) -> Iterator[str]:
+    """Groups whose members can not differ teach nothing, and balances that never mix need no scales."""
+    train, method, sampling = config.train, config.method, config.sampling
+    explores = any(part.explores(k) for part in mixed_parts(config) for k in range(train.steps))
+    credit = method.credit
+    if explores and credit.credit != "gae" and credit.get("baseline", "std") != "none":
+        if train.group == 1:
+            yield (
+                "train.group=1 leaves nobody to compare an episode with, so that all advantages are 0: take "
+                "train.group=2 or more, or method=reinforce or ppo"
+            )
+        if sampling.temperature == 0 or sampling.top_k == 1:
+            yield (
+                f"sampling.temperature={sampling.temperature}, sampling.top_k={sampling.top_k}: members of a "
+                "group would all write the same, so that there is nothing to learn from. Take "
+                "sampling.temperature=1"
+            )
+    if method.balanced and method.balance.name in ("sft", "rl") and not _guide(config).sets_mu:
+        yield (
+            f"method.balanced=true would do nothing: method.balance.name={method.balance.name} mixes "
+            "nothing. Leave it out, or take another balance"
+        )
+    if method.exploration.name == "nft" and credit.credit == "gae":
+        yield (
+            "method.exploration.name=nft learns from whether episodes succeed, as groups tell: "
+            "method.credit.credit=gae would do nothing. Take episode"
+        )
+
+
+def _shown(config: DictConfig) -> Iterator[str]:
+    """What is played has to be seen."""
+    for part in parts_of(config.env):
+        modality, splits = part.env.get("modality"), list(part.env.get("splits") or [])
+        where = "env" if "parts" not in config.env else f"env.parts.{part.name}"
+        if modality == "text" and (unseen := LOOKS & {*splits}):
+            left = ",".join(split for split in splits if split not in LOOKS)
+            yield (
+                f"{where}.splits={splits}: {' and '.join(sorted(unseen))} change how cards look, which "
+                f"{where}.modality=text does not show. Take {where}.splits=[{left}]"
+            )
+        if modality == "visual" and reads_alone(config.model.name):
+            yield (
+                f"model.name={config.model.name} reads text alone, but {where}.modality=visual shows "
+                f"pictures: take {where}.modality=text, or a model that sees"
+            )
+
+
 def _without_learning(config: DictConfig) -> Iterator[str]:
     """Settings of learning mu, where it is not learnt."""
     method = config.method
@@ -145,7 +257,7 @@ def _without_learning(config: DictConfig) -> Iterator[str]:
         return
     asked = {
         "method.horizon": method.horizon,
-        "method.plain_derivative": method.plain_derivative,
+        "method.tangent": method.tangent != "exact" and method.tangent,
         "method.utility.name": method.utility.name != "next_rollout" and method.utility.name,
     }
     for setting, value in asked.items():
@@ -165,10 +277,38 @@ def _demonstrated(config: DictConfig) -> Iterator[str]:
         )
     if not demos.folder and not demos.n and (config.train.warmup_steps or _guides(config)):
         wants = "method.guidance" if _guides(config) else "train.warmup_steps"
-        yield (
-            f"demos.n=0, but {wants} wants demonstrations: train.warmup_steps=0 and a method that "
-            "explores alone, such as method=grpo, need none"
+        yield _none(wants)
+    elif (
+        not demos.folder
+        and not demos.n
+        and any(
+            part.balance.learns or part.balance.mu(k) > 0
+            for part in mixed_parts(config)
+            for k in range(config.train.steps)
         )
+    ):
+        yield _none(f"method.balance.name={config.method.balance.name}")
+    if demos.folder and _guides(config):
+        yield from _of_another_world(config)
+
+
+def _none(wants: str) -> str:
+    return (
+        f"demos.n=0, but {wants} wants demonstrations: train.warmup_steps=0 and a method that explores "
+        "alone, such as method=grpo, need none"
+    )
+
+
+def _of_another_world(config: DictConfig) -> Iterator[str]:
+    """By the first of each folder; the others are told when they are drawn."""
+    for part in parts_of(config.env):
+        row = demonstrations_of(config.demos.folder, part)[0]
+        if row.world != part.env.id:
+            yield (
+                f"method.guidance.name={config.method.guidance.name} explores the task instances of its "
+                f"demonstrations, but {row.name} in demos.folder={config.demos.folder} is of "
+                f"{row.world or 'no world'}, not of {part.env.id}"
+            )
 
 
 def _mixed(config: DictConfig) -> Iterator[str]:
@@ -181,6 +321,10 @@ def _mixed(config: DictConfig) -> Iterator[str]:
 
 def _guides(config: DictConfig) -> bool:
     return bool(config.method.guidance.name != "none")
+
+
+def _guide(config: DictConfig) -> Guidance:
+    return guidance(config.method.guidance.name, options_of(config.method.guidance))
 
 
 def _noise(config: DictConfig) -> float:

@@ -6,8 +6,18 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from amft_mm.methods.imitation import imitation
 from envs.paths import data_folder
 
+STATUSES = (
+    "official code read",
+    "re-implementation read",
+    "formula in the paper",
+    "own reading",
+    "of this suite",
+)
+"""How well a preset is known to be what its authors mean, in `status`; `identities` names the tests that hold
+what it has to be."""
 NOTHING, ANY, SHOWN = "none", "any", "of what is explored"
 
 
@@ -23,4 +33,6 @@ def demonstrations_of(preset: dict[str, Any]) -> str:
     """Which demonstrations a method needs once its warm-up is over."""
     if "guidance" in preset:
         return SHOWN
+    if hasattr(imitation(preset["imitation"]["name"]), "stream"):
+        return NOTHING
     return NOTHING if preset["balance"]["name"] == "rl" else ANY

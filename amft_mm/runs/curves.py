@@ -18,7 +18,7 @@ PANELS: dict[str, dict[str, str]] = {
         "grad/cosine": "cosine",
     },
     "entropy": {"policy/entropy": "of the rollouts' tokens"},
-    "hypergradient": {"meta/cosine": "cos(grad U, z)", "meta/cosine_mean": "its average"},
+    "what mu did": {"meta/look": "a look", "meta/evidence": "all looks, in standard errors"},
 }
 
 

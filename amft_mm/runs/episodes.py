@@ -143,9 +143,7 @@ def answer_tokens(policy: Policy, conversation: Conversation, advantages: Any) -
         here = slice(place, place + answer.stop - answer.first_learnt)
         place = here.stop
         found = {
-            "words": words_of(
-                policy.chat_format, conversation.ids[answer.first_learnt : answer.stop]
-            ),
+            "words": words_of(policy.chat_format, conversation.said(number)[answer.unlearnt :]),
             "log_probs": _short(log_probs[here]),
             "entropies": _short(entropies[here]),
             "others": [

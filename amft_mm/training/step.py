@@ -10,8 +10,8 @@
         step      the optimizer's, on the clipped mix
     tell      figures, all processes' together
 
-Only the first minibatch is looked at: after its update the weights are no more those that played. A step that
-has several parts, each with a mu of its own, does the middle for each of them. What a step draws is a
+All of a step's rollouts are looked at before its first update: after it the weights are no more those that
+played. A step that has several parts, each with a mu of its own, does the middle for each of them. What a step draws is a
 function of (seed, step). What only some methods have joins by a `Companion`.
 """
 
@@ -27,17 +27,19 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig
 
+from agents.conversation import Conversation
 from agents.engines.base import Engine
 from agents.plugins import make
 from agents.policy import Policy
 from agents.trajectory import Trajectory
 from amft_mm.config.settings import options_of
-from amft_mm.data.rollouts import anything_to_learn, play_settings
+from amft_mm.data.rollouts import play_settings
 from amft_mm.data.sources import Sources
 from amft_mm.learning.learner import Example, Learner, OptimizerSettings
 from amft_mm.learning.value import ValueHead
 from amft_mm.methods.balance import Signal
 from amft_mm.methods.guidance import Choice, Group, guidance
+from amft_mm.methods.imitation.streams import Offered
 from amft_mm.methods.objectives import Objectives
 from amft_mm.methods.parts import MixedPart, mixed_parts, together
 from amft_mm.methods.rival import Rival
@@ -57,6 +59,9 @@ from amft_mm.training.companions import (
 )
 from amft_mm.training.credit import Credit, CriticCredit, GroupCredit
 
+MEASURED = 64
+"""Demonstrations of which quantiles are taken."""
+
 
 class NotFinite(RuntimeError):
     """Too many steps in a row whose loss or gradient was not a number."""
@@ -71,6 +76,8 @@ class Minibatch:
     number: int
     """Of the single stage, from 0."""
     choice: Choice
+    groups: list[Group]
+    """This process's episodes."""
     share: tuple[int, int]
     """(k, n): of the step's demonstrations, every n-th from the k-th on."""
     examples: dict[str, list[Example]] = field(default_factory=dict)
@@ -87,7 +94,7 @@ class TrainingStep:
         recorder: Recorder,
     ) -> None:
         method, self._train = config.method, config.train
-        self._engine, self._processes = engine, processes
+        self._policy, self._engine, self._processes = policy, engine, processes
         budget = self._train.micro_batch_tokens
         self.learner = Learner(policy, optimizer_settings(config), processes, budget)
         self.sources = Sources(config, policy, engine, processes)
@@ -126,8 +133,8 @@ class TrainingStep:
         updates: list[Row] = []
         finite = True
         for minibatch in minibatches * epochs:
-            looks = not updates
-            own = [self._mix_part(part, minibatch, clock, looks) for part in self._parts]
+            fresh = [] if updates else minibatches
+            own = [self._mix_part(part, minibatch, clock, fresh) for part in self._parts]
             update = self.learner.mixed.step()
             finite = finite and update.finite
             updates.append(together(self._parts, own) | {"grad/norm": update.norm})
@@ -142,7 +149,7 @@ class TrainingStep:
         return row
 
     def _play(self, step: int, number: int, row: Row, clock: Clock) -> list[Minibatch]:
-        """Draws task instances and plays them, where any part of the step explores."""
+        """Draws task instances and plays them, where any part of the step learns from rollouts."""
         groups: list[Group] = []
         if self._explores(number):
             done = number / self._train.steps
@@ -154,7 +161,8 @@ class TrainingStep:
         parts = divided(groups, self._train.minibatches, self._processes)
         chosen = [self._guidance.choose(part, self._processes) for part in parts]
         minibatches = [
-            Minibatch(step, number, choice, (k, len(chosen))) for k, choice in enumerate(chosen)
+            Minibatch(step, number, choice, part, (k, len(chosen)))
+            for k, (choice, part) in enumerate(zip(chosen, parts, strict=True))
         ]
         for part in self._parts:
             if part.explores(number):
@@ -171,7 +179,7 @@ class TrainingStep:
             one.examples[part.name] = []
         examples = self._credit.examples(minibatches[0].step, [t for ts in own for t in ts])
         if self._train.epochs * len(minibatches) > 1:
-            examples = self._for_several_updates(examples)
+            examples = self._comparable(examples)
         for example in examples:
             place, episode = places[id(example.conversation)]
             minibatches[place].examples[part.name].append(example)
@@ -182,32 +190,38 @@ class TrainingStep:
         summed = [self._processes.sum(*size) for size in sizes]
         self.sources.curriculum.credited({k: a / n for k, (a, n) in enumerate(summed) if n})
 
-    def _for_several_updates(self, examples: list[Example]) -> list[Example]:
+    def _comparable(self, examples: list[Example]) -> list[Example]:
+        """With what the ratios of several updates are to be taken to."""
         if any(example.old_log_probs() is None for example in examples):
             raise ValueError(
                 "several updates on the same rollouts need the log-probabilities that they were sampled "
                 "with, and this engine does not tell them: train.minibatches=1 train.epochs=1"
             )
         objective = self._objectives.exploration
-        if objective.correction is None:
-            return examples
-        return self.learner.scored(examples, objective)
+        return (
+            examples if objective.correction is None else self.learner.scored(examples, objective)
+        )
 
     def _explores(self, number: int) -> bool:
-        return any(part.explores(number) for part in self._parts)
+        """Whether rollouts are needed: to explore, or for a stream that is made of them."""
+        streams = self._objectives.stream is not None
+        return streams or any(part.explores(number) for part in self._parts)
 
     def _is_of(self, part: MixedPart, episode: Trajectory) -> bool:
         return part.only in (None, self.sources.env_of(episode))
 
-    def _mix_part(self, part: MixedPart, drawn: Minibatch, clock: Clock, looks: bool) -> Row:
-        """Adds to the update's gradient what a part gives; its figures."""
+    def _mix_part(
+        self, part: MixedPart, drawn: Minibatch, clock: Clock, fresh: list[Minibatch]
+    ) -> Row:
+        """Adds to the update's gradient what a part gives; its figures. `fresh` are the rollouts that the
+        present weights made, which none of them has seen; before the first update, that is."""
         row = Row()
         look = None
         if part.explores(drawn.number):
             self._explore(part, drawn, row, clock)
-            if looks:
-                look = self._look(part, drawn)
-        if part.balance.learns and looks:
+            if fresh:
+                look = self._look(part, drawn, fresh)
+        if part.balance.learns and fresh:
             row |= part.balance.update(self._signal(part, drawn, look, row))
         mu = drawn.choice.mu if drawn.choice.mu is not None else part.balance.mu(drawn.number)
         clock("time/meta")
@@ -234,36 +248,47 @@ class TrainingStep:
         self.learner.mixed.take_exploration()
         clock("time/update")
 
-    def _look(self, part: MixedPart, drawn: Minibatch) -> Look | None:
-        """What g_R or other data say of the last mixes."""
-        examples = drawn.examples[part.name]
-        own = [t for t in drawn.choice.explore if self._is_of(part, t)]
-        (learnable,) = self._processes.sum(float(anything_to_learn(examples)))
+    def _look(self, part: MixedPart, drawn: Minibatch, fresh: list[Minibatch]) -> Look | None:
+        """What the step's rollouts or other data say of the last mixes."""
         if not part.balance.learns or part.name not in self.learner.mixed.z:
             return None
-        learner, sources = self.learner, self.sources
-        view = View(drawn.number, drawn.step, part, learner, own, bool(learnable), sources)
+        own = [t for one in fresh for t in one.choice.explore if self._is_of(part, t)]
+        rewarded = self._rewarded(drawn.step, own)
+        at = self._objectives.exploration.temperature
+        view = View(drawn.number, drawn.step, part, self.learner, rewarded, self.sources, at)
         return self._utility.look(view)
 
     def _signal(self, part: MixedPart, drawn: Minibatch, look: Look | None, row: Row) -> Signal:
         """What the balance is told of the step."""
         z_norm, entropy = self.learner.mixed.z_norm(part.name), row.get("policy/entropy")
         if look is None:
-            return Signal(drawn.number, None, 0.0, z_norm, entropy)
-        row["meta/hypergradient"] = look.product
-        return Signal(drawn.number, look.product, look.norm, z_norm, entropy)
+            return Signal(drawn.number, z_norm=z_norm, entropy=entropy)
+        row |= {"meta/hypergradient": look.product, "meta/error": look.error}
+        seen = (look.product, look.error, look.instances)
+        return Signal(drawn.number, *seen, z_norm=z_norm, entropy=entropy)
 
     def _imitate(self, part: MixedPart, drawn: Minibatch, row: Row) -> None:
-        """.grad holds g_S of a part."""
-        if drawn.choice.imitate is None:
+        """.grad holds g_S of a part, or of what the method has in its place."""
+        stream = self._objectives.stream
+        if stream is not None:
+            examples = stream(self._offered(part, drawn))
+        elif drawn.choice.imitate is None:
             examples = self.sources.demonstrations(
                 drawn.step, self._train.demos, part.only, drawn.share
             )
         else:
             examples = self.sources.examples_at(drawn.choice.imitate)
         report = self.learner.gradients(examples, self._objectives.imitation)
-        row["loss/imitation"] = report.loss
-        row["tokens/demo"] = row.get("tokens/demo", 0) + report.tokens
+        row |= {"loss/imitation": report.loss, **report.figures}
+        if stream is not None:
+            row["tokens/stream"] = report.tokens
+        else:
+            row["tokens/demo"] = row.get("tokens/demo", 0) + report.tokens
+
+    def _offered(self, part: MixedPart, drawn: Minibatch) -> Offered:
+        names = [env.name for env in self.sources.parts]
+        own = [g for g in drawn.groups if part.only in (None, names[g[0][0]])]
+        return Offered(self._policy, own, self.sources.demonstration_at)
 
     def _mixed(self, part: MixedPart, drawn: Minibatch, mu: float) -> Row:
         """Mixes both gradients of a part into the update's; figures of the mix."""
@@ -346,9 +371,17 @@ class TrainingStep:
 
     def begin_exploring(self, folder: Path) -> None:
         """Exploration begins with the weights as they are; what keeps them does so below `folder`."""
+        budget = self._train.micro_batch_tokens
         self._objectives.freeze(folder / "reference.pt", write=self._processes.main)
+        self._objectives.calibrate(folder / "tau.json", self._heldout, self._processes, budget)
         for companion in self._companions.values():
             companion.begin()
+
+    def _heldout(self) -> list[Conversation]:
+        """Demonstrations to measure on; where the world has no expert, some of those that are trained on."""
+        found = self.sources.heldout_demonstrations(0, MEASURED)
+        found = found or self.sources.demonstrations(0, MEASURED)
+        return [example.conversation for example in found]
 
     def close(self) -> None:
         self.sources.close()
@@ -412,5 +445,5 @@ def optimizer_settings(config: DictConfig) -> OptimizerSettings:
         weight_decay=train.weight_decay,
         max_norm=train.max_norm,
         horizon=config.method.horizon,
-        plain=config.method.plain_derivative,
+        tangent=config.method.tangent,
     )

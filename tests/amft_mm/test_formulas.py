@@ -9,6 +9,7 @@ import torch
 from amft_mm.learning.credit import advantages
 from amft_mm.learning.tokens import Tokens, Totals
 from amft_mm.methods.exploration import exploration
+from amft_mm.methods.imitation import imitation
 
 DOUBLE = torch.float64
 
@@ -161,3 +162,15 @@ def test_luffy_shapes_what_was_given_in_the_same_measure():
     """f(p) = 0.4 / 0.5; its slope by log p is 0.1 * 0.4 / 0.25 = 0.16."""
     told = tokens([0.4, 0.5], lengths=[1, 1], advantages=[2, -1], given=[1, 0])
     assert worked("luffy", told, length=4.0) == (near((-0.8 * 2 + 1) / 8), near([-0.32 / 8, 1 / 8]))
+
+
+def test_sed_pulls_to_a_half_where_many_tokens_would_do():
+    """-log p + (p - 1/2)^2 where the likeliest two hold less than tau: by log p, -1 + 2 (p - 1/2) p."""
+    told = tokens([0.9, 0.3, 0.8])
+    told.measured = numbers([0.99, 0.5, 0.95])
+    value = imitation("sed").loss(told, Totals(3, 1), tau=0.95)
+    value.backward()
+    assert float(value.detach()) == near(-(log(0.9) + log(0.3) + log(0.8)) / 3 + 0.04 / 3)
+    assert told.log_probs.grad.tolist() == near([-1 / 3, (-1 - 0.12) / 3, -1 / 3])
+    with pytest.raises(ValueError, match="sed needs tau"):
+        imitation("sed").loss(tokens([0.5]), Totals(1, 1))

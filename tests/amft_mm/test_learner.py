@@ -55,7 +55,8 @@ def test_what_moves_nothing_is_spared_the_backward_pass_and_told_all_the_same(ti
     assert any(gradient is not None and gradient.any() for gradient in gradients)
     for one, other in zip(gradients, expected, strict=True):
         assert (one is None) == (other is None)
-        assert one is None or torch.allclose(one, other, atol=1e-6)
+        # The same sums in another order: in float32 that is a millionth of the largest gradient.
+        assert one is None or torch.allclose(one, other, atol=2e-6)
 
 
 def test_where_nothing_moves_gradients_are_zeros(tiny):

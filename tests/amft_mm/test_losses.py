@@ -1,6 +1,7 @@
 """Imitation and exploration losses: the identities that any implementation must satisfy."""
 
 from dataclasses import fields
+from functools import partial
 
 import numpy as np
 import pytest
@@ -73,6 +74,7 @@ def gradient(problem, loss):
 
 
 LOSSES = {name: module.loss for name, module in (IMITATION | EXPLORATION).items()}
+LOSSES["sed"] = partial(IMITATION["sed"].loss, tau=0.5)
 
 
 @settings(max_examples=15, deadline=None)
@@ -97,10 +99,28 @@ def test_an_empty_batch_is_zero_and_no_nan(name):
     empty = Tokens(*(torch.zeros(0, dtype=DOUBLE, requires_grad=True) for _ in "le"), [])
     for field in fields(Tokens):
         if getattr(empty, field.name) is None and field.name != "given":
-            setattr(empty, field.name, torch.zeros(0, dtype=DOUBLE))
+            zeros = torch.zeros(0, dtype=DOUBLE, requires_grad=field.name == "measured")
+            setattr(empty, field.name, zeros)
     value = LOSSES[name](empty, Totals(0, 0))
     assert value.item() == 0.0
     value.backward()
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_a_group_of_one_and_a_batch_of_which_nothing_counts_are_numbers(name):
+    """No advantage, a success rate of 0 or 1, all given, none that counts, an answer without tokens."""
+    for change in ("alone", "given", "masked"):
+        problem = Problem(1, lengths=(3, 0, 1))
+        problem.outcomes = problem.outcomes[:3]
+        problem.advantages[:] = 0.0
+        problem.given[:] = change == "given"
+        tokens = problem.tokens()
+        tokens.success_rates = tokens.outcomes
+        if change == "masked":
+            tokens.weights = torch.zeros(4, dtype=DOUBLE)
+        loss = LOSSES[name](tokens, problem.totals)
+        assert torch.isfinite(loss)
+        assert torch.isfinite(gradient(problem, loss)).all()
 
 
 def test_sft_is_the_mean_cross_entropy_over_all_tokens():

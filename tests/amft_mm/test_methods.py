@@ -1,8 +1,10 @@
 """Methods: every preset is made of parts that exist, and what guides exploration guides it."""
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ from amft_mm.learning.learner import Example, Learner, Objective, OptimizerSetti
 from amft_mm.methods.balance import balance
 from amft_mm.methods.guidance import guidance
 from amft_mm.methods.objectives import Objectives
-from amft_mm.methods.presets import methods
+from amft_mm.methods.presets import STATUSES, methods
 from amft_mm.runs.episodes import answer_tokens
 from amft_mm.runs.processes import ProcessGroup
 from amft_mm.train import train
@@ -56,8 +58,9 @@ def played(policy, name, given, group=2):
 
 @pytest.mark.parametrize("name", sorted(methods()))
 def test_every_preset_is_made_of_parts_that_exist(tiny, name):
+    given = ["++method.imitation.behaviour=tiny-random"] if name == "pear" else []
     with initialize_config_dir(CONFIGS, version_base="1.3"):
-        config = compose("train", ["env=math", f"method={name}", "seed=3"])
+        config = compose("train", ["env=math", f"method={name}", "seed=3", *given])
     method = config.method
     assert method.name == name
     assert method.about
@@ -68,14 +71,50 @@ def test_every_preset_is_made_of_parts_that_exist(tiny, name):
     assert 0 <= balance(method.balance.name, 10, options_of(method.balance)).mu(0) <= 1
 
 
-def test_the_list_of_methods_names_each():
+def test_pear_is_refused_without_the_model_that_wrote_the_demonstrations(tiny):
+    """With the policy's own beginning in its place it would weigh by what was learnt: another method."""
+    with initialize_config_dir(CONFIGS, version_base="1.3"):
+        config = compose("train", ["env=math", "method=pear"])
+    with pytest.raises(ValueError, match="give that model as"):
+        Objectives(config.method, tiny)
+
+
+def test_sed_finds_its_threshold_among_demonstrations_and_keeps_it(tiny, tmp_path):
+    """The lowest 30 % of their tokens are open ended; a run that goes on finds the same number."""
+    with initialize_config_dir(CONFIGS, version_base="1.3"):
+        config = compose("train", ["env=math", "method=sed"])
+    row = demonstration("math").conversation(tiny)
+    learner = Learner(tiny, OptimizerSettings(lr=0.0), ProcessGroup(), 3000)
+    shares = []
+    for shown in ([row], []):
+        made = Objectives(config.method, tiny)
+        with pytest.raises(ValueError, match="needs tau"):
+            made.imitation.loss(*[None] * 2)
+        made.calibrate(tmp_path / "tau.json", lambda rows=shown: rows, ProcessGroup(), 3000)
+        shares.append(learner.gradients([Example(row)], made.imitation).figures["sed/open_ended"])
+    learner.drop_gradients()
+    assert shares[0] == shares[1] == pytest.approx(0.3, abs=0.5 / row.chosen().sum() + 0.05)
+
+
+@pytest.mark.parametrize("more", [[], ["--check"]])
+def test_the_list_of_methods_names_each(more):
     told = subprocess.run(
-        [sys.executable, "-m", "amft_mm.methods"],
+        [sys.executable, "-m", "amft_mm.methods", *more],
         capture_output=True,
         text=True,
         check=True,
     ).stdout
     assert all(name in told for name in methods())
+
+
+def test_every_preset_says_how_it_is_known_and_which_tests_hold_it():
+    """An identity that no test of that name holds is only words."""
+    files = Path(__file__).parent.glob("test_*.py")
+    tests = {t for f in files for t in re.findall(r"^def (test_\w+)", f.read_text(), re.MULTILINE)}
+    for name, preset in methods().items():
+        assert preset.get("status") in STATUSES, name
+        assert preset.get("identities"), name
+        assert set(preset["identities"]) <= tests, name
 
 
 @pytest.mark.parametrize("name", WORLDS)
@@ -185,6 +224,15 @@ def test_hpt_is_exploration_below_0_and_imitation_from_1():
     assert gated.mu == pytest.approx(1 / 3)
 
 
+def test_failing_imitates_what_failed_and_leaves_mu_to_the_balance():
+    """Where nothing failed there is nothing to imitate, and mu is 0."""
+    failing = guidance("failing", {})
+    some = failing.choose(groups([0, 0], [0, 1]), ProcessGroup())
+    assert (len(some.explore), some.imitate, some.mu) == (4, [(0, 0)], None)
+    none = failing.choose(groups([0, 1]), ProcessGroup())
+    assert (len(none.explore), none.imitate, none.mu) == (2, [], 0.0)
+
+
 def test_relift_imitates_what_it_failed_at_once_enough_has_come_together():
     relift, again = (guidance("relift", {"size": 2}) for _ in range(2))
     first = relift.choose(groups([0, 0], [0, 1]), ProcessGroup())
@@ -277,6 +325,7 @@ def test_mistakes_in_guidance_are_named(name, settings, words):
         guidance(name, settings)
 
 
+BEHAVIOUR = "method.imitation.behaviour"
 GUIDED = sorted(name for name, preset in methods().items() if "guidance" in preset)
 OTHERS = [
     "sasr",
@@ -289,6 +338,10 @@ OTHERS = [
     "pear",
     "sed",
     "nft",
+    "cispo",
+    "dppo",
+    "gmpo",
+    "maxrl",
 ]
 
 
@@ -312,8 +365,8 @@ def config_of(folder, name, *settings):
 @pytest.mark.parametrize("name", [*GUIDED, *OTHERS])
 def test_every_kind_of_method_trains(tmp_path, name):
     """On sums, with a model that knows nothing; guided methods meet groups that all fail."""
-    more = ["method.guidance.size=2"] if name == "relift" else []
-    train(config_of(tmp_path, name, *more))
+    more = {"relift": ["method.guidance.size=2"], "pear": [f"++{BEHAVIOUR}=tiny-random"]}
+    train(config_of(tmp_path, name, *more.get(name, [])))
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     rows = [row for row in map(json.loads, lines) if row["phase"] == "mix"]
     assert len(rows) == 3

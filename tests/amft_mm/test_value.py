@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from agents.conversation import Conversation, Limits
+from agents.policy import Policy
 from amft_mm.learning.learner import Example, Learner, Objective, OptimizerSettings
 from amft_mm.learning.reference import Reference, with_kl
 from amft_mm.learning.tokens import Tokens, Totals
@@ -91,3 +92,27 @@ def test_the_penalty_is_0_at_the_reference_and_grows_with_the_distance(tiny, tmp
     other = Reference(tiny)
     other.freeze(tmp_path / "reference.pt", write=False)  # as a run that goes on finds it
     assert torch.equal(other(conversations), same)
+
+
+def test_the_reference_of_an_adapter_is_the_adapter_as_it_was(tmp_path):
+    """Not the model below it, which is as it was before the warm-up."""
+    policy = Policy.load("tiny-random", device="cpu", lora={"r": 2})
+    policy.model.eval()
+    conversations = chats(policy, [2])
+    trained = [p for p in policy.model.parameters() if p.requires_grad]
+    with torch.no_grad():
+        for parameter in trained:  # a warm-up
+            parameter.add_(0.1)
+        frozen_at = policy.score(conversations).log_probs
+        reference = Reference(policy)
+        reference.freeze(tmp_path / "reference.pt", write=True)
+        for parameter in trained:
+            parameter.add_(0.1)
+    scores = policy.score(conversations)
+    assert torch.equal(reference(conversations), frozen_at)
+    assert not torch.allclose(scores.log_probs, frozen_at)
+    scores.log_probs.sum().backward()  # what was scored before is not disturbed
+    assert torch.equal(policy.score(conversations).log_probs, scores.log_probs)
+    other = Reference(policy)
+    other.freeze(tmp_path / "reference.pt", write=False)  # as a run that goes on finds it
+    assert torch.equal(other(conversations), frozen_at)

@@ -17,6 +17,7 @@ from agents.plugins import make
 from amft_mm.config.renamed import refuse_old_name
 from amft_mm.methods.balance import (
     amft,
+    amft_ema,
     amft_paper,
     cosine_gate,
     mgda,
@@ -41,6 +42,7 @@ BALANCES: dict[str, Callable[..., Balance]] = {
     "cosine_gate": cosine_gate.CosineGate,
     "sasr": sasr.SASR,
     "amft": amft.AMFT,
+    "amft_ema": amft_ema.AMFTEma,
     "amft_paper": amft_paper.AMFTPaper,
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,21 +13,25 @@ from envs import contract
 
 @dataclass(frozen=True)
 class Signal:
-    """A look at what mu did: `product` is grad U . z, where z is the derivative by mu of the weights
-    and U the utility; None where there was nothing to be seen, as where every episode failed."""
+    """A look at what mu did: `product` is d U / d mu = grad U . z, where z is the derivative by mu of the
+    weights and U the utility; None where there was nothing to be seen, as where every episode failed."""
 
     step: int
     product: float | None = None
-    utility_norm: float = 0.0
+    """A mean over task instances."""
+    error: float = 0.0
+    """Its standard error, from these instances alone."""
+    instances: int = 1
     z_norm: float = 0.0
     entropy: float | None = None
     """Mean entropy of the tokens of this step's rollouts."""
 
     @property
-    def cosine(self) -> float | None:
-        """The product, free of scales."""
-        both = self.utility_norm * self.z_norm
-        return None if self.product is None or not both > 0 else self.product / both
+    def scaled(self) -> float | None:
+        """The product over the root mean square of the instances' own: from -1 to 1, free of scales."""
+        if self.product is None or not self.error > 0:
+            return None
+        return self.product / (self.error * math.sqrt(self.instances))
 
 
 class Balance:
@@ -77,3 +82,19 @@ class Meeting(Balance):
 
 def share(name: str, value: float) -> float:
     return contract.share(f"balance: {name}", value)
+
+
+def logit(share_: float) -> float:
+    return math.log(share_ / (1 - share_))
+
+
+def sigmoid(value: float) -> float:
+    return 1 / (1 + math.exp(-value))
+
+
+def logit_bounds(lowest: float, highest: float) -> tuple[float, float]:
+    if not 0 < lowest < highest < 1:
+        raise ValueError(
+            f"balance: lowest={lowest} and highest={highest} must be between 0 and 1, in that order"
+        )
+    return logit(lowest), logit(highest)

@@ -13,17 +13,17 @@ from __future__ import annotations
 
 import torch
 
-from amft_mm.learning.tokens import Tokens, Totals
+from amft_mm.learning.tokens import Tokens, Totals, by_length
 from amft_mm.methods.exploration.clipped import advantages_of
 
 BY_ADVANTAGE = True
 
 
 def loss(tokens: Tokens, totals: Totals, gamma: float = 0.5, length: float = 512.0) -> torch.Tensor:
-    if not (gamma >= 0 and length > 0):
-        raise ValueError(f"rl_plus: gamma={gamma} must be 0 or above, length={length} above 0")
+    if not gamma >= 0:
+        raise ValueError(f"rl_plus: gamma={gamma} must be 0 or above")
     p, own = tokens.log_probs.exp(), tokens.own
     old = p.detach()
     shown = 2 * p / (old + 0.5 * (old + 1)) * (1 - old) ** gamma
     ratios = own * tokens.log_ratios.exp() + (1 - own) * shown
-    return -(ratios * advantages_of(tokens)).sum() * totals.per_sequence / length
+    return by_length(-ratios * advantages_of(tokens), tokens, totals, length)

@@ -21,4 +21,5 @@ def loss(tokens: Tokens, totals: Totals, clip: float = 0.2, beta: float = 0.001)
     explored = own * surrogate(tokens, clip, clip)
     hinted = -(1 - own) * tokens.log_probs
     own_tokens = totals.tokens - totals.given
-    return explored.sum() / max(own_tokens, 1) + beta * hinted.sum() / max(totals.given, 1)
+    terms = explored / max(own_tokens, 1) + beta * hinted / max(totals.given, 1)
+    return tokens.weighed(terms).sum()

@@ -16,11 +16,13 @@ from amft_mm.methods.guidance.joined import Joined
 from amft_mm.methods.guidance.micro_groups import MicroGroups
 from amft_mm.methods.guidance.prefix import Prefix
 from amft_mm.methods.guidance.relift import ReLIFT
+from amft_mm.methods.guidance.shown import Shown
 from amft_mm.methods.guidance.superrl import SuperRL
 from amft_mm.methods.guidance.uft import UFT
 
 GUIDANCE: dict[str, Callable[..., Guidance]] = {
     "none": Guidance,
+    "shown": Shown,
     "joined": Joined,
     "prefix": Prefix,
     "micro_groups": MicroGroups,

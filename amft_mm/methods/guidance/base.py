@@ -5,7 +5,8 @@
     shown            whether the step's task instances are those of demonstrations
     rounds, shares   how much of its demonstration is given to each member of a group to begin with
     learnt           which of these beginnings are learnt from
-    choose           what of a step is explored and what is imitated, and with which mu
+    choose           what of a step is explored and what is imitated
+    sets_mu          whether it also says mu, in the place of the balance
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ class Guidance:
     shown = False
     imitates_afterwards = False
     """Whether its choice may have something for `afterwards`."""
+    sets_mu = False
+    """Whether `choose` says mu, in the place of the balance."""
 
     def rounds(self, group: int) -> list[int]:
         """Sizes of the parts of a group that are played one after the other."""

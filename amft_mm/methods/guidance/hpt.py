@@ -20,6 +20,7 @@ from amft_mm.runs.processes import ProcessGroup
 
 class HPT(Guidance):
     shown = True
+    sets_mu = True
 
     def __init__(self, gamma: float = 0.0) -> None:
         self._gamma = gamma

@@ -18,7 +18,7 @@ from envs.contract import whole_number
 
 class ReLIFT(Guidance):
     shown = True
-    imitates_afterwards = True
+    sets_mu = imitates_afterwards = True
 
     def __init__(self, size: int = 16) -> None:
         self._size = whole_number("guidance.size", size, 1, 10**6)

@@ -2,9 +2,10 @@
 
     log G_t = (T - t) log gamma + sum_{j > t} clip(log pi_j - log pi_behaviour_j, -0.08, 0.3)
 
-clipped to [-10, 5]: a token counts by how likely the policy is to go on as the demonstration does. The
-behaviour's log-probabilities are not known here; as the paper allows, the reference's stand in for them
-(the policy as it was when mixing began). T counts the tokens of all the demonstration's answers.
+clipped to [-10, 5]: a token counts by how likely the policy is to go on as the demonstration does. T counts
+the tokens of all the demonstration's answers. The behaviour is the model that wrote the demonstrations
+(`behaviour`): with the policy's own beginning in its place weights would grow with whatever is learnt,
+which is close to the opposite of what the method is for, so that it is refused without one.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ import torch
 
 from amft_mm.learning.tokens import Tokens, Totals
 
-NEEDS = ("reference",)
+NEEDS = ("behaviour",)
 
 
 def loss(tokens: Tokens, totals: Totals, gamma: float = 0.999) -> torch.Tensor:
     if tokens.reference_log_probs is None:
-        raise ValueError("pear needs the reference's log-probabilities")
+        raise ValueError("pear needs the log-probabilities of what wrote the demonstrations")
     apart = (tokens.log_probs.detach() - tokens.reference_log_probs).clamp(-0.08, 0.3)
     worth = apart + math.log(gamma)
     # Sums over what follows: of the whole conversation, less what is up to here.

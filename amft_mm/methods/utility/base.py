@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from agents.trajectory import Trajectory
-from amft_mm.learning.learner import Example, Learner, Objective
-from amft_mm.learning.tokens import Loss
+from amft_mm.learning.learner import Example, Learner
 from amft_mm.methods.parts import MixedPart
 
 MOST = 10**9
@@ -17,16 +17,19 @@ MOST = 10**9
 
 @dataclass(frozen=True)
 class Look:
-    """grad U . z, and |grad U|."""
+    """d U / d mu as a mean over task instances, and its standard error."""
 
     product: float
-    norm: float
+    error: float
+    instances: int
 
 
 class Draws(Protocol):
     """What can be drawn beside the step's own data; `only` names an environment, None is all of them."""
 
-    def heldout_rollouts(self, step: int, tasks: int, only: str | None = None) -> list[Example]: ...
+    def heldout_rollouts(
+        self, step: int, tasks: int, only: str | None = None
+    ) -> list[list[Trajectory]]: ...
 
     def heldout_demonstrations(
         self, step: int, count: int, only: str | None = None
@@ -46,11 +49,12 @@ class View:
     part: MixedPart
     learner: Learner
     trajectories: Sequence[Trajectory]
-    """This process's rollouts of the step and part: of task instances that no update has seen."""
-    learnable: bool
-    """Whether any episode of all processes' groups differed from the others."""
+    """This process's rollouts of the step and part, as they were rewarded: of task instances that no
+    update has seen."""
     sources: Draws
     """Of what is held out, and of the expert's episodes."""
+    temperature: float = 1.0
+    """At which rollouts are sampled: the policy is the model at this temperature."""
 
     def is_due(self, every: int) -> bool:
         """Whether a utility that looks every so many steps looks at this one; before the second, no mix
@@ -60,14 +64,28 @@ class View:
 
 class Utility(Protocol):
     def look(self, view: View) -> Look | None:
-        """The step's exploration gradient is taken (`view.learner.mixed.exploration`), .grad is empty."""
+        """Asked for in all processes at once."""
         ...
 
 
-def look_at(view: View, examples: Sequence[Example], loss: Loss) -> Look:
-    """The look at U = -loss."""
-    learner = view.learner
-    learner.gradients(examples, Objective(loss))
-    found = Look(-learner.mixed.along(view.part.name), learner.gradient_norm())
-    learner.drop_gradients()
-    return found
+def look_at(
+    learner: Learner,
+    part: str,
+    examples: Sequence[Example],
+    places: Sequence[int],
+    instances: int,
+    temperature: float = 1.0,
+) -> Look | None:
+    """From examples whose products with z add up to each task instance's own d U / d mu; `places` says whose
+    each is, of so many in this process. The look is all processes'.
+
+    Its error is the root of the sum of squares: were U flat, that of their squares is the variance of
+    their sum without bias, however few they are. Nothing is to be seen where all are 0."""
+    each = [0.0] * instances
+    products = learner.products(part, examples, temperature)
+    for place, product in zip(places, products, strict=True):
+        each[place] += product
+    count, total, square = learner.processes.sum(instances, sum(each), sum(x**2 for x in each))
+    if not (square > 0 and math.isfinite(square)):
+        return None
+    return Look(total / count, math.sqrt(square) / count, round(count))

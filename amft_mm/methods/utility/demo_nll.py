@@ -1,11 +1,10 @@
-"""demo_nll: U is the log-likelihood of held-out demonstrations, as in the published code.
+"""demo_nll: U is the log-likelihood of held-out demonstrations (a sum over tokens), as in the published code.
 
 Kept for comparison: it asks for what imitates, whether or not that is rewarded.
 """
 
 from __future__ import annotations
 
-from amft_mm.methods.imitation import sft
 from amft_mm.methods.utility.base import MOST, Look, View, look_at
 from envs.contract import whole_number
 
@@ -19,4 +18,5 @@ class DemoNLL:
         if not view.is_due(self._every):
             return None
         examples = view.sources.heldout_demonstrations(view.step, self._count, view.part.only)
-        return look_at(view, examples, sft.loss)
+        count = len(examples)
+        return look_at(view.learner, view.part.name, examples, range(count), count)

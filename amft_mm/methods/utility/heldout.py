@@ -1,12 +1,12 @@
 """heldout: U is the expected return on a held-out set, from fresh rollouts every `every` steps.
 
-What the published method says; it costs `tasks` x group episodes and a backward pass each time.
+What the published method says; it costs `tasks` x group episodes each time.
 """
 
 from __future__ import annotations
 
-from amft_mm.methods.exploration import reinforce
-from amft_mm.methods.utility.base import MOST, Look, View, look_at
+from amft_mm.methods.utility.base import MOST, Look, View
+from amft_mm.methods.utility.next_rollout import expected_return
 from envs.contract import whole_number
 
 
@@ -18,6 +18,5 @@ class Heldout:
     def look(self, view: View) -> Look | None:
         if not view.is_due(self._every):
             return None
-        examples = view.sources.heldout_rollouts(view.step, self._tasks, view.part.only)
-        found = look_at(view, examples, reinforce.loss)
-        return found if found.norm > 0 else None
+        groups = view.sources.heldout_rollouts(view.step, self._tasks, view.part.only)
+        return expected_return(view.learner, view.part.name, groups, view.temperature)

@@ -11,7 +11,6 @@ import numpy as np
 
 from agents.trajectory import by_task
 from amft_mm.learning.learner import Example
-from amft_mm.methods.exploration import reinforce
 from amft_mm.methods.utility.base import MOST, Look, View, look_at
 from envs.contract import whole_number
 
@@ -25,16 +24,18 @@ class LogSuccess:
             return None
         played = [t for t in view.trajectories if not t.failed and t.conversation.answers]
         examples: list[Example] = []
-        for members in by_task(played).values():
+        places: list[int] = []
+        groups = by_task(played).values()
+        for number, members in enumerate(groups):
             won = [t for t in members if t.success]
-            for trajectory in won:
-                examples.append(_weighted(Example(trajectory.conversation), 1 / len(won)))
+            shown = [_weighted(Example(t.conversation), 1 / len(won)) for t in won]
             if not won:
                 witness = view.sources.expert_of(members[0])
-                if witness is not None:
-                    examples.append(_weighted(witness, 1.0))
-        found = look_at(view, examples, reinforce.loss)
-        return found if found.norm > 0 else None
+                shown = [] if witness is None else [Example(witness.conversation)]
+            examples += shown
+            places += [number] * len(shown)
+        learner, name = view.learner, view.part.name
+        return look_at(learner, name, examples, places, len(groups), view.temperature)
 
 
 def _weighted(example: Example, weight: float) -> Example:

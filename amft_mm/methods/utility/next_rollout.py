@@ -1,20 +1,51 @@
 """next_rollout: U is the expected return of the updated policy on task instances that it has not seen.
 
-The next step's exploration gradient estimates -grad U without bias (ratio 1, nothing clipped; with
-advantages divided by the group's standard deviation, that of a rescaled return), so that a look costs one
-product. On validating a meta-gradient by what follows: Xu, van Hasselt, Silver, arXiv 1805.09801.
+    d U / d mu = mean over task instances of x
+    x          = mean over the group's episodes of (R - mean of the others' R) d log pi(y) / d mu
+
+The rollouts of a step are drawn by the weights that the last mixes made, on fresh instances, so that this
+is an estimate without bias, whatever loss the method explores with: its baselines, divisions by a spread or
+a length, and clipping do not enter. On validating a meta-gradient by what follows: Xu, van Hasselt,
+Silver, arXiv 1805.09801.
 """
 
 from __future__ import annotations
 
-from amft_mm.learning.gradients import norm_of
-from amft_mm.methods.utility.base import Look, View
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from agents.trajectory import Trajectory, by_task
+from amft_mm.learning.credit import against
+from amft_mm.learning.learner import Example, Learner
+from amft_mm.methods.utility.base import Look, View, look_at
 
 
 class NextRollout:
     def look(self, view: View) -> Look | None:
-        if not view.learnable:
-            return None
-        taken = view.learner.mixed.exploration
-        own = {p: taken[p] for p in view.learner.parameters if p in taken}
-        return Look(-view.learner.mixed.along(view.part.name, own), norm_of(own))
+        groups = by_task(view.trajectories).values()
+        return expected_return(view.learner, view.part.name, groups, view.temperature)
+
+
+def expected_return(
+    learner: Learner,
+    part: str,
+    groups: Iterable[Sequence[Trajectory]],
+    temperature: float = 1.0,
+) -> Look | None:
+    """A look at it from groups of episodes. What an expert began is not the policy's own, and is left out."""
+    examples: list[Example] = []
+    places: list[int] = []
+    count = 0
+    for members in groups:
+        own = [t for t in members if not t.failed and not t.aided and t.conversation.answers]
+        if len(own) < 2:
+            continue
+        worth = against(np.array([t.total_reward for t in own]), "others") / len(own)
+        for trajectory, share in zip(own, worth, strict=True):
+            if share:
+                answers = len(trajectory.conversation.answers)
+                examples.append(Example(trajectory.conversation, np.full(answers, share)))
+                places.append(count)
+        count += 1
+    return look_at(learner, part, examples, places, count, temperature)

@@ -1,0 +1,70 @@
+"""What can take the place of demonstrations: a stream of other examples, with a loss of its own.
+
+An imitation module that has a function
+
+    stream(offered, **settings) -> examples        its settings are those of its loss, too
+
+is not shown demonstrations: its examples are made of what a step has. `Offered` says what that is. A stream
+may be empty in a step; then its gradient is nothing, and the figures say so (`tokens/stream`).
+
+What streams are made of here are conversations: `retold` with more in the first message, as a teacher reads
+them, and `heard`, in which the world's words are what is to be learnt.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from agents.conversation import Answer, Conversation
+from agents.demonstrations import Demonstration
+from agents.policy import Policy
+from amft_mm.methods.guidance.base import Group, Place
+
+
+@dataclass(frozen=True)
+class Offered:
+    """What a step has, of one process and part."""
+
+    policy: Policy
+    groups: Sequence[Group]
+    """Its episodes by task instance, with the place of a demonstration of it."""
+    demonstration: Callable[[Place], Demonstration]
+    """Of a task instance, where the method's guidance shows them."""
+
+
+def retold(conversation: Conversation, policy: Policy, told: str) -> Conversation | None:
+    """The same answers to the same messages, with `told` at the end of the first one: as long as it takes.
+    None where there is no answer, or the world's pictures leave no room."""
+    limits = conversation.limits
+    room = replace(limits, max_tokens=limits.max_tokens + 2 * len(told) + 64)
+    out = Conversation(policy, room)
+    for number, answer in enumerate(conversation.answers):
+        text, picture = conversation.messages[number]
+        if not out.observe(text if number else f"{text}\n\n{told}", picture):
+            return None
+        out.act(conversation.said(number))
+        out.answers[-1] = replace(out.answers[-1], learnt=answer.learnt)
+    return out if out.answers else None
+
+
+def heard(conversation: Conversation, policy: Policy) -> Conversation:
+    """The same ids, with what the world said after the first answer in the place of what the agent said.
+    Pictures and the chat's own marks are left out."""
+    said = np.zeros(len(conversation.ids), bool)
+    if conversation.answers:
+        said[conversation.answers[0].stop :] = True
+    for answer in conversation.answers:
+        said[answer.start : answer.stop] = False
+    marks = policy.chat_format.special_ids
+    said &= np.array([number not in marks for number in conversation.ids], bool)
+    edges = np.flatnonzero(np.diff(said.astype(int), prepend=0, append=0))
+    out = copy.copy(conversation)
+    out.answers = [
+        Answer(int(start), int(stop), "", given=int(stop - start))
+        for start, stop in edges.reshape(-1, 2)
+    ]
+    return out

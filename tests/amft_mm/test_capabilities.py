@@ -1,0 +1,56 @@
+"""What docs/architecture.md calls tested under "What goes together": short runs, to the end."""
+
+import json
+
+import numpy as np
+import pytest
+
+from amft_mm.train import train
+from tests.agents.families import FAMILIES, READING, build_family
+from tests.amft_mm.test_methods import config_of
+
+pytestmark = pytest.mark.slow
+SHORT = ["limits.max_turns=2", "limits.max_tokens=1024"]
+
+
+def mixed(folder):
+    """What came of the steps that mix."""
+    lines = (folder / "run" / "metrics.jsonl").read_text().splitlines()
+    return [row for row in map(json.loads, lines) if row["phase"] == "mix"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_models_of_every_family_train(tmp_path, family):
+    build_family(family, tmp_path / family)
+    env = "env=math" if family in READING else "env=virl"
+    train(config_of(tmp_path, "amft", *SHORT, env, f"model.name={tmp_path / family}"))
+    found = mixed(tmp_path)
+    assert len(found) == 3
+    for row in found:
+        assert row["loss/imitation"] > 0
+        assert row["rollout/failed"] == 0
+        assert row["rollout/ratio_error"] < 1e-3
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "method=amft model.lora={r:4}",
+        "method=balanced model.lora={r:4}",
+        "method=grpo method.kl=0.1 model.lora={r:4}",
+        "method=asft model.lora={r:4}",
+        "method=bridge method.kl=0.1",
+        "method=amft method.guidance.name=joined",
+        "method=amft method.guidance.name=prefix",
+        "method=amft method.guidance.name=micro_groups",
+        "method=amft model.dtype=bfloat16",
+        "method=grpo sampling.top_p=0.5 sampling.top_k=40",
+        "env=mix env.shares.general_points=0 method=hpt",
+        "env=mix env.shares.general_points=0 method=bridge",
+    ],
+)
+def test_what_the_table_says_works(tmp_path, words):
+    train(config_of(tmp_path, "amft", *SHORT, *words.split()))
+    found = mixed(tmp_path)
+    assert len(found) == 3
+    assert all(np.isfinite(row["grad/norm"]) and row.get("rollout/failed", 0) == 0 for row in found)

@@ -1,0 +1,165 @@
+"""What does not go together is refused before anything starts, and what the suite ships is not."""
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from agents.demonstrations import Demonstration, write_part
+from amft_mm.compare.grid import Grid
+from amft_mm.methods.combinations import refuse_contradictions
+from amft_mm.methods.presets import methods
+from envs.paths import data_folder
+from tests.agents.families import build_family
+
+CONFIGS = str(data_folder("configs"))
+ENVS = ["virl", "general_points", "math", "mix"]
+SUMS, GREEDY = "env=math", "sampling.temperature=0"
+GP_TEXT = "env=general_points env.modality=text"
+
+
+def config_of(words, name="train"):
+    with initialize_config_dir(CONFIGS, version_base="1.3"):
+        return compose(name, words)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        # numbers that would do nothing, or fail late
+        ("train.group=0", "train.group=0 is out of range"),
+        ("train.tasks=0", "train.tasks=0 is out of range"),
+        ("train.demos=0", "train.demos=0 is out of range"),
+        ("train.steps=0 train.warmup_steps=0", "nothing would be trained.*amft_mm.evaluate"),
+        ("train.reward_noise=1.5", "train.reward_noise=1.5 must be from 0 to 1"),
+        ("method=grpo method.kl=-1", "method.kl=-1 must be 0 or above"),
+        ("method.horizon=1.5", "method.horizon=1.5 must be"),
+        ("model.dtype=float33", "model.dtype"),
+        # options that no part takes
+        ("method=grpo +method.exploration.size=3", r"method\.exploration\.size: grpo takes clip"),
+        ("+method.imitation.size=3", r"method\.imitation\.size: sft takes no options"),
+        ("+method.credit.lam=1", r"credit\.lam: episode takes credit, baseline, gamma"),
+        ("method=grpo method.credit.credit=gae", r"baseline: gae takes.*~method\.credit\.baseline"),
+        ("method=bridge +method.rival.size=3", r"method\.rival\.size: it takes rank, pace"),
+        # engines
+        ("engine.name=openai +engine.model=x", "engine.name=openai.*engine=hf or engine=vllm"),
+        # guidance, rivals, mu per environment
+        ("method=luffy method.mu_per_env=true", "method.guidance.name=joined goes neither with"),
+        ("method=ppo method.guidance.name=joined", "nor with credit by gae"),
+        ("method=amft method.guidance.name=hpt", "hpt says by itself.*balance.name=rl"),
+        ("method=balanced method.guidance.name=relift", "relift says by itself.*balance.name=rl"),
+        ("method=luffy train.group=1", "train.group=1: .*at least 2"),
+        ("method=trapo train.group=3", "train.group=3 must be at least 4"),
+        ("method=bridge method.guidance.name=joined", "method.rival goes neither with guidance"),
+        ("env=mix method=bridge method.mu_per_env=true", "method.rival goes neither"),
+        ("method=bridge model.lora={r:4}", "method.rival.*model.lora=null"),
+        ("method.mu_per_env=true", "method.mu_per_env=true is for several.*leave it out"),
+        # settings of what does not happen
+        ("method=sft method.kl=0.1", "method.kl=0.1 would do nothing.*never explores"),
+        ("method=sft method.entropy=0.1", "method.entropy=0.1 would do nothing"),
+        ("method=sft train.reward_noise=0.1", "train.reward_noise=0.1 would do nothing"),
+        ("method=sft method.guidance.name=joined", "guidance.name=joined would do nothing"),
+        ("method=sft method.rival={rank:4}", "method.rival=.* would do nothing"),
+        ("method=balanced method.horizon=0.5", "method.horizon=0.5 would do nothing.*method=amft"),
+        ("method=grpo method.utility.name=heldout", "method.utility.name=heldout would do nothing"),
+        ("method=grpo method.plain_derivative=true", "method.plain_derivative=True would do nothing"),
+        ("method=sft method.balanced=true", "method.balanced=true would do nothing"),
+        ("method=grpo method.balanced=true", "method.balanced=true would do nothing"),
+        # groups whose members can not differ
+        ("method=grpo train.group=1", "train.group=1 leaves nobody.*train.group=2 or more"),
+        ("method=grpo sampling.temperature=0", "all write the same.*sampling.temperature=1"),
+        ("method=amft sampling.top_k=1", "all write the same"),
+        ("method=nft ~method.credit.baseline method.credit.credit=gae", "nft learns.*Take episode"),
+        # demonstrations
+        ("demos.n=0", "demos.n=0, but train.warmup_steps wants.*method=grpo"),
+        ("demos.n=0 train.warmup_steps=0", "demos.n=0, but method.balance.name=amft wants"),
+        ("method=luffy demos.n=0 train.warmup_steps=0", "demos.n=0, but method.guidance wants"),
+        ("demos.folder=here demos.slips=0.3", "demos.folder=here are taken as they are"),
+        # what is shown
+        (GP_TEXT, r"ood_color and ood_deck change how cards look.*splits=\[id,ood_hand,ood_rule\]"),
+        (
+            "env=mix env.parts.general_points.modality=text",
+            r"Take env\.parts\.general_points\.splits=\[id,ood_hand,ood_rule\]",
+        ),
+    ],
+)  # fmt: skip
+def test_what_does_not_go_together_is_told_with_what_to_do(words, told):
+    words = words.split()
+    envs = [] if any(word.startswith("env=") for word in words) else [SUMS]
+    with pytest.raises(ValueError, match=f"(?s){told}"):
+        refuse_contradictions(config_of([*envs, *words]))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "method=reinforce train.group=1",
+        "method=ppo train.group=1",
+        "method=sft train.group=1",
+        "method=sft sampling.temperature=0",
+        "method=grpo demos.n=0 train.warmup_steps=0",
+        "method=amft method.guidance.name=joined",
+        "train.steps=0",
+        f"{GP_TEXT} env.splits=[id,ood_hand,ood_rule]",
+    ],
+)
+def test_what_goes_together_passes(words):
+    words = words.split()
+    envs = [] if any(word.startswith("env=") for word in words) else [SUMS]
+    refuse_contradictions(config_of([*envs, *words]))
+
+
+@pytest.mark.parametrize("env", ENVS)
+def test_every_preset_passes_on_every_environment(env):
+    for name in methods():
+        refuse_contradictions(config_of([f"env={env}", f"method={name}"]))
+
+
+@pytest.mark.parametrize("study", [None, "robustness", "ablation"])
+def test_what_is_compared_passes(study):
+    """Variants, budgets and conditions of a comparison that takes days."""
+    words = [] if study is None else [f"study={study}"]
+    variants = list(config_of(words, "compare").variants)
+    envs = "envs=[math,general_points,virl]"
+    if study is None:
+        words = [envs, f"methods=[{','.join(variants)}]"]
+    grid, seen = Grid(config_of(words, "compare")), set()
+    for run in [*grid.warm(grid.runs({})), *grid.trials(), *grid.runs({})]:
+        settings = tuple(w for w in run.settings if "seed=" not in w and "demos.folder" not in w)
+        settings = tuple(w for w in settings if not w.startswith("train.warm_from"))
+        if settings not in seen:
+            seen.add(settings)
+            refuse_contradictions(config_of(list(settings)))
+    assert len(seen) > len(grid.variants)
+
+
+def test_servers_and_several_processes(monkeypatch):
+    """Each would write the weights into the folder that the servers read."""
+    words = ["env=math", "engine=vllm", "+engine.servers=[http://localhost:8000]"]
+    refuse_contradictions(config_of(words))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match=r"engine\.servers with several processes"):
+        refuse_contradictions(config_of(words))
+
+
+def test_a_model_of_text_is_not_shown_pictures(tmp_path):
+    build_family("qwen2", tmp_path)
+    words = [f"model.name={tmp_path}", "env=virl"]
+    with pytest.raises(ValueError, match=r"reads text alone.*env\.modality=text"):
+        refuse_contradictions(config_of(words))
+    refuse_contradictions(config_of([*words, "env.modality=text"]))
+
+
+def test_demonstrations_of_another_world_are_told_before_the_warm_up(tmp_path):
+    row = Demonstration("one", ["1 + 1?"], ["2"], picture_of=[-1], world="amft/VIRL-v0")
+    write_part(tmp_path, 0, [row])
+    words = ["env=math", f"demos.folder={tmp_path}"]
+    refuse_contradictions(config_of([*words, "method=amft"]))
+    with pytest.raises(ValueError, match=r"is of amft/VIRL-v0, not of amft/Math-v0"):
+        refuse_contradictions(config_of([*words, "method=luffy"]))
+
+
+def test_no_setting_is_changed_by_looking_at_it():
+    config = config_of(["env=mix"])
+    before = OmegaConf.to_yaml(config)
+    refuse_contradictions(config)
+    assert OmegaConf.to_yaml(config) == before

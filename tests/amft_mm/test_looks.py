@@ -1,0 +1,134 @@
+"""Looks: what mu did to log-probabilities, to each task instance's return, and how surely."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from agents.conversation import Conversation, Limits
+from agents.trajectory import ERROR, Trajectory, Turn
+from amft_mm.learning.directional import by_differences, by_forward_mode
+from amft_mm.learning.learner import Example, Learner, Objective, OptimizerSettings
+from amft_mm.learning.mixed_step import WHOLE
+from amft_mm.methods.exploration import grpo, reinforce
+from amft_mm.methods.utility.next_rollout import expected_return
+from amft_mm.runs.processes import ProcessGroup
+from tests.agents.families import FAMILIES
+
+
+def conversation(policy, number):
+    made = Conversation(policy, Limits())
+    for turn in range(1 + number % 3):
+        made.observe(f"turn {turn} of number {number}")
+        text = "left" if turn % 2 else f"a longer answer than {number}"
+        made.act(policy.chat_format.answer(text))
+    return made
+
+
+def episode(policy, task, member, reward, **changes):
+    made = conversation(policy, 3 * task + member)
+    turns = [Turn(0.0, None, "")] * (len(made.answers) - 1) + [Turn(reward, None, "")]
+    settings = {"success": reward > 0, **changes}
+    return Trajectory(made, "world", task, member, seed=task, turns=turns, **settings)
+
+
+def learner_with_z(policy, budget=100):
+    """A learner whose last step had a z: some direction in the weights."""
+    learner = Learner(policy, OptimizerSettings(lr=0.0, horizon=0.9), ProcessGroup(), budget)
+    generator = torch.Generator().manual_seed(0)
+    learner.mixed.tangent.z[WHOLE] = {
+        p: torch.randn(p.shape, generator=generator) * p.detach().abs().mean()
+        for p in learner.parameters
+    }
+    return learner
+
+
+GROUPS = [[1.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 0.0]]
+
+
+def groups(policy):
+    return [
+        [episode(policy, task, member, reward) for member, reward in enumerate(rewards)]
+        for task, rewards in enumerate(GROUPS)
+    ]
+
+
+def relative(found, expected):
+    return float((found - expected).norm() / expected.norm())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_tokens_move_along_z_as_forward_mode_says(policies, family):
+    """Through every family's own attention; the sum is the gradient's product with z."""
+    policy = policies[family]
+    learner, read = learner_with_z(policy), [conversation(policy, n) for n in range(4)]
+    z = learner.mixed.z[WHOLE]
+    exact = by_forward_mode(policy, z, read)
+    assert relative(by_differences(policy, z, read), exact) < 5e-3
+    policy.score(read).log_probs.sum().backward()
+    assert float(exact.sum()) == pytest.approx(learner.mixed.along(), rel=1e-3)
+    learner.drop_gradients()
+
+
+def test_a_look_in_coarse_arithmetic_is_near_and_leaves_the_weights_alone(tiny):
+    """Differences of weights would be rounded away there."""
+    learner, read = learner_with_z(tiny), [conversation(tiny, n) for n in range(4)]
+    before = [p.detach().clone() for p in learner.parameters]
+    fine = by_forward_mode(tiny, learner.mixed.z[WHOLE], read)
+    tiny.dtype = torch.bfloat16
+    try:
+        examples = [Example(c) for c in read]
+        found = sum(learner.products(WHOLE, examples))
+        coarse = by_forward_mode(tiny, learner.mixed.z[WHOLE], read)
+    finally:
+        tiny.dtype = torch.float32
+    assert relative(coarse, fine) < 0.2
+    assert found == pytest.approx(float(coarse.sum()), rel=0.1)
+    sum(learner.products(WHOLE, [Example(c) for c in read]))
+    assert all(torch.equal(a, b) for a, b in zip(before, learner.parameters, strict=True))
+    assert all(p.requires_grad and p.is_leaf for p in tiny.model.parameters())
+
+
+@pytest.mark.parametrize("budget", [20, 100, 10000])
+def test_a_look_is_the_gradient_of_the_expected_return_whatever_is_explored_with(tiny, budget):
+    """grpo's own gradient is of something else; micro-batches change nothing."""
+    learner, played = learner_with_z(tiny, budget), groups(tiny)
+    look = expected_return(learner, WHOLE, played)
+    each = []
+    for members, rewards in zip(played, GROUPS, strict=True):
+        others = [(sum(rewards) - r) / 2 for r in rewards]
+        worth = [
+            np.full(len(t.conversation.answers), r - o)
+            for t, r, o in zip(members, rewards, others, strict=True)
+        ]
+        examples = [Example(t.conversation, w) for t, w in zip(members, worth, strict=True)]
+        learner.gradients(examples, Objective(reinforce.loss))
+        each.append(-learner.mixed.along())
+        learner.gradients(examples, Objective(grpo.loss))
+        learner.drop_gradients()
+    assert look.instances == 3
+    assert look.product == pytest.approx(np.mean(each), rel=5e-3)
+    assert look.error == pytest.approx(math.sqrt(sum(x**2 for x in each)) / 3, rel=5e-3)
+    assert each[2] == 0.0
+
+
+def test_what_an_expert_began_or_what_failed_is_not_looked_at(tiny):
+    learner = learner_with_z(tiny)
+    rewards = [1.0, 0.0, 1.0, 0.0]
+    plain = [episode(tiny, 0, k, r) for k, r in enumerate(rewards[:2])]
+    more = [
+        episode(tiny, 0, 2, 1.0, aided=True),
+        episode(tiny, 0, 3, 0.0, stop=ERROR),
+    ]
+    assert expected_return(learner, WHOLE, [plain + more]) == expected_return(
+        learner, WHOLE, [plain]
+    )
+
+
+def test_there_is_nothing_to_see_where_every_group_fares_alike(tiny):
+    learner = learner_with_z(tiny)
+    alike = [[episode(tiny, task, k, float(task)) for k in range(3)] for task in range(2)]
+    assert expected_return(learner, WHOLE, alike) is None
+    assert expected_return(learner, WHOLE, []) is None
+    assert expected_return(learner, WHOLE, [[episode(tiny, 0, 0, 1.0)]]) is None
