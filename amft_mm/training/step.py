@@ -11,8 +11,8 @@
     tell      figures, all processes' together
 
 All of a step's rollouts are looked at before its first update: after it the weights are no more those that
-played. A step that has several parts, each with a mu of its own, does the middle for each of them. What a step draws is a
-function of (seed, step). What only some methods have joins by a `Companion`.
+played. A step that has several parts, each with a mu of its own, does the middle for each of them. What a
+step draws is a function of (seed, step). What only some methods have joins by a `Companion`.
 """
 
 from __future__ import annotations
