@@ -73,3 +73,31 @@ def test_without_examples_there_is_no_gradient(tiny):
     report, gradients, _ = learnt(tiny, [], EXPLORATION["grpo"].loss, by_advantage=True)
     assert report.sequences == 0
     assert all(gradient is None for gradient in gradients)
+
+
+def test_the_noise_of_a_gradient_is_what_halves_of_the_examples_differ_by(tiny):
+    """None where both halves are alike; measuring it changes no gradient."""
+    loss, learner = (
+        EXPLORATION["reinforce"].loss,
+        Learner(tiny, OptimizerSettings(lr=0.0), ProcessGroup(), 100),
+    )
+    alike = rollouts(tiny, [1.0, -0.5]) * 2
+    other = rollouts(tiny, [1.0, -0.5, 0.3, 2.0])
+    found = {}
+    for name, examples, measured in (
+        ("alike", alike, True),
+        ("other", other, True),
+        ("plain", other, False),
+    ):
+        report = learner.gradients(examples, Objective(loss), measure_noise=measured)
+        found[name] = (
+            report.noise,
+            [p.grad.clone() for p in learner.parameters if p.grad is not None],
+        )
+        learner.drop_gradients()
+    size = sum(float((g**2).sum()) for g in found["alike"][1])
+    assert found["alike"][0] < 1e-6 * size
+    assert found["other"][0] > 1e-3 * size
+    assert found["plain"][0] == 0.0
+    for one, same in zip(found["other"][1], found["plain"][1], strict=True):
+        assert torch.allclose(one, same, atol=1e-6)
