@@ -1,7 +1,9 @@
 """gac (arXiv 2605.26184): the mix that comes nearest to the reward's gradient, by noise and disagreement.
 
 g_R is right on average and noisy; g_S is less noisy and points elsewhere, by D. With s^2 the variance of
-each, the mean square error of (1 - mu) g_R + mu g_S is (1 - mu)^2 s_R^2 + mu^2 (s_S^2 + |D|^2), and is least at
+each, (1 - mu) g_R + mu g_S has the mean square error
+
+    (1 - mu)^2 s_R^2 + mu^2 (s_S^2 + |D|^2)         which is least at
 
     mu = s_R^2 / (s_R^2 + s_S^2 + |D|^2)        |D|^2 = max(0, |g_S - g_R|^2 - s_R^2 - s_S^2)
 
