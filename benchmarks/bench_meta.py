@@ -2,9 +2,10 @@
 
 Times the parts of steps of `method=amft`, as the default configuration has them, threads included:
 
-    next_rollout   the derivative z, its product with the exploration gradient, the norms
-    heldout        the same, and a backward pass over held-out rollouts every 20 steps (playing them is
-                   not counted: it is printed by itself)
+    next_rollout   the derivative z, carried through AdamW's moments, and a look at a step's rollouts,
+                   as if every group had better and worse episodes
+    heldout        z, and a look at held-out rollouts every 20 steps (playing them is not counted: it is
+                   printed by itself)
 
 Parts with and without the derivative take turns on the same gradients; printed are medians, and ratios
 to the time of a whole step.
@@ -18,6 +19,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -27,10 +29,11 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
+from agents.trajectory import Trajectory, Turn
 from amft_mm.config.players import engine_of, load_policy, open_process_group
 from amft_mm.config.settings import parts_of
-from amft_mm.learning.learner import Objective
-from amft_mm.methods.exploration import reinforce
+from amft_mm.learning.mixed_step import WHOLE, MixedStep
+from amft_mm.methods.utility.next_rollout import expected_return
 from amft_mm.runs.folder import RunFolder
 from amft_mm.train import record_demonstrations
 from amft_mm.trainer import Trainer
@@ -67,7 +70,7 @@ def measure(config: DictConfig, folder: Path, repeat: int) -> None:
         next(steps)
     whole = [next(steps)["time/step"] for _ in range(repeat)]
 
-    learner = trainer.learner
+    learner = trainer.training_step.learner
     mixed, parameters = learner.mixed, learner.parameters
     gradients = [torch.randn_like(p) * 1e-3 for p in parameters]
 
@@ -81,27 +84,27 @@ def measure(config: DictConfig, folder: Path, repeat: int) -> None:
         give()
         return timed(lambda: (mixed.mix(0.5, learn=learn), mixed.step()))
 
-    def look() -> float:
-        give()
-        return timed(lambda: (mixed.along(), learner.gradient_norm(), mixed.z_norm()))
+    sources = trainer.training_step.sources
+    groups = [divided(members) for _, members in sources.rollouts(trainer.step + 1)[0]]
 
-    plain, learning, looks = [], [], []
+    def look() -> float:  # at `groups`
+        return timed(lambda: (expected_return(learner, WHOLE, groups), mixed.z_norm()))
+
+    plain, learning = [], []
     for number in range(10 * repeat):
         for learn in (True, False) if number % 2 else (False, True):
             (learning if learn else plain).append(step(learn))
-        looks.append(look())
+    looks = [look() for _ in range(repeat)]
     median = statistics.median
-    extra = median(learning) - median(plain) + median(looks)
+    carried = median(learning) - median(plain)
+    extra = carried + median(looks)
 
     held, playing = [], []
     for number in range(repeat):
         started = time.perf_counter()
-        examples = trainer.sources.heldout_rollouts(number, 8)
+        groups = [divided(members) for members in sources.heldout_rollouts(number, 8)]
         playing.append(time.perf_counter() - started)
-        started = time.perf_counter()
-        learner.gradients(examples, Objective(reinforce.loss))
-        held.append(time.perf_counter() - started)
-        learner.drop_gradients()
+        held.append(look())
     each = median(whole)
     print(
         f"a whole step             {each:8.3f} s   ({sum(p.numel() for p in parameters):,} trained)"
@@ -109,11 +112,27 @@ def measure(config: DictConfig, folder: Path, repeat: int) -> None:
     print(f"its mixed step, no z     {median(plain):8.4f} s")
     print(f"with z                   {median(learning):8.4f} s")
     print(f"a look                   {median(looks):8.4f} s")
-    print(f"next_rollout costs       {extra / each:8.2%} of a step")
     print(
-        f"heldout every {EVERY} costs   {(extra + median(held) / EVERY) / each:8.2%} of a step "
+        f"next_rollout costs       {extra / each:8.2%} of a step: z {carried / each:.2%}, a look the rest"
+    )
+    print(f"z takes                  {memory_of(mixed) / 2**20:8.1f} MiB")
+    print(
+        f"heldout every {EVERY} costs   {(carried + median(held) / EVERY) / each:8.2%} of a step "
         f"without its rollouts, which cost {median(playing) / EVERY / each:.2%}"
     )
+
+
+def divided(members: list[Trajectory]) -> list[Trajectory]:
+    """As if every other one had succeeded: the dearest look."""
+    worth = [Turn(float(number % 2), None, "") for number in range(len(members))]
+    return [replace(t, turns=[turn]) for t, turn in zip(members, worth, strict=True)]
+
+
+def memory_of(mixed: MixedStep) -> int:
+    """Bytes that the derivative holds."""
+    state = mixed.state_dict()
+    parts = [*state["z"].values(), *(one for both in state["moments"].values() for one in both)]
+    return sum(t.numel() * t.element_size() for part in parts for t in part.values())
 
 
 def timed(work: Callable[[], object]) -> float:

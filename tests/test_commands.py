@@ -47,6 +47,7 @@ SHORTER = {
     "amft_mm.evaluate": ["eval.episodes=2", "limits.max_new_tokens=8", "threads=1"],
     "amft_mm.demos": ["n=2"],
     "benchmarks/study_mu.py": ["seeds=1", "steps=10"],
+    "benchmarks/study_controller.py": ["runs=3"],
     "examples/minimal.py": ["amft/Math-v0", "2", "3"],
 }
 

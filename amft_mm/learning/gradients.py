@@ -19,6 +19,9 @@ class Gradients:
     exploration_norm: float
     imitation_norm: float
     product: float
+    exploration_noise: float = 0.0
+    """The variance of the estimate, all coordinates together, where that was measured."""
+    imitation_noise: float = 0.0
 
     @property
     def cosine(self) -> float:

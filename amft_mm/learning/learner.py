@@ -126,6 +126,27 @@ class LossReport:
     """Means of what the loss and the correction noted."""
     moved: float = 0.0
     """Largest absolute logarithm of a ratio."""
+    noise: float = 0.0
+    """The variance of the gradient, all coordinates together, where that was measured."""
+
+
+class Half:
+    """The gradient of the first `count` examples, until that of all is there.
+
+    With independent halves h_1 and h_2 of equal size the variance of g = h_1 + h_2 is that of h_1 - h_2."""
+
+    def __init__(self, parameters: Sequence[torch.Tensor], count: int) -> None:
+        self._parameters, self.count = parameters, count
+        self._first: dict[torch.Tensor, torch.Tensor] = {}
+
+    def over(self) -> None:
+        self._first = {p: p.grad.clone() for p in self._parameters if p.grad is not None}
+
+    @torch.no_grad()
+    def noise(self) -> float:
+        whole = {p: p.grad for p in self._parameters if p.grad is not None}
+        apart = {p: 2 * self._first[p] - g if p in self._first else -g for p, g in whole.items()}
+        return norm_of(apart) ** 2
 
 
 @dataclass(frozen=True)
@@ -170,8 +191,11 @@ class Learner:
         examples: Sequence[Example],
         objective: Objective,
         critic: Critic | None = None,
+        *,
+        measure_noise: bool = False,
     ) -> LossReport:
-        """Adds to .grad. A `critic` learns from the same pass, by a gradient of its own."""
+        """Adds to .grad. A `critic` learns from the same pass, by a gradient of its own. The noise of the
+        gradient is measured by how two halves of the examples differ; it takes one more copy of it."""
         counts = np.sum([e.counts() for e in examples], axis=0, dtype=int) if examples else [0] * 5
         totals = Totals(*(int(n) for n in self.processes.sum(*counts)))
         total = entropy = error = moved = 0.0
@@ -180,7 +204,8 @@ class Learner:
         (silent,) = self.processes.sum(0.0 if known else 1.0)
         self.policy.model.train()
         still = objective.by_advantage and critic is None
-        for part, moves in self._micro_batches(examples, all_move=not still):
+        half = Half(self.parameters, len(examples) // 2) if measure_noise else None
+        for part, moves in self._micro_batches(examples, not still, half):
             with torch.set_grad_enabled(moves):
                 terms, hidden = self._tokens(part, objective, compare=not silent)
                 value = objective.loss(terms, totals)
@@ -194,12 +219,21 @@ class Learner:
                 error = max(error, float(terms.log_k.abs().max()))
                 moved = max(moved, float(terms.log_ratios.detach().abs().max()))
             notes.append(terms.notes)
+        noise = 0.0 if half is None else half.noise()
         self.processes.share_gradients(self.parameters)
-        total, entropy = self.processes.sum(total, entropy)
+        total, entropy, noise = self.processes.sum(total, entropy, noise)
         figures = means_of(self.processes.gather(notes))
         entropy *= totals.per_token
         return LossReport(
-            total, totals.tokens, totals.sequences, entropy, error, totals.given, figures, moved
+            total,
+            totals.tokens,
+            totals.sequences,
+            entropy,
+            error,
+            totals.given,
+            figures,
+            moved,
+            noise,
         )
 
     @torch.no_grad()
@@ -216,7 +250,18 @@ class Learner:
         return found
 
     def _micro_batches(
-        self, examples: Sequence[Example], *, all_move: bool
+        self, examples: Sequence[Example], all_move: bool, half: Half | None
+    ) -> Iterator[tuple[list[Example], bool]]:
+        """Of all examples, or of the first half of them and then, when that is over, of the second."""
+        if half is None:
+            yield from self._ordered(examples, all_move)
+            return
+        yield from self._ordered(examples[: half.count], all_move)
+        half.over()
+        yield from self._ordered(examples[half.count :], all_move)
+
+    def _ordered(
+        self, examples: Sequence[Example], all_move: bool
     ) -> Iterator[tuple[list[Example], bool]]:
         """And whether each moves the weights: groups whose members all fare alike do not. If none does,
         one is taken as if it did: a step of zeros is a step."""

@@ -22,8 +22,9 @@ rho = 1 never forgets, rho = 0 sees the last mix alone, and between them effects
     exact          the above: three numbers for each weight (one where rho = 0)
     last_step      z <- rho z + d theta' / d mu of the last step: one number for each weight. Leaves out
                    what a mix does through the moments later, most of what it does. In training the tiny
-                   model its cosine with `exact` is {LAST_STEP} (horizon 0.9)
-    plain_descent  the same, as if a step were theta' = theta - lr g~: for ablations
+                   model on sums (horizon 0.9) its cosine with `exact` is 0.95 after 10 steps and 0.94 after
+                   30, its size 0.29 and 0.22 of it; on other problems the cosine was as low as 0.5
+    plain_descent  the same, as if a step were theta' = theta - lr g~: for ablations (cosine 0.46 there)
 
 At the first step of a fresh optimizer Adam is a sign, and z is nearly 0 whatever the mix is worth: carry
 the warm-up's state over before learning mu.

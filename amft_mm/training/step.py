@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -227,14 +227,19 @@ class TrainingStep:
         clock("time/meta")
         if mu > 0.0 or part.balance.learns:
             self._imitate(part, drawn, row)
-        row |= self._mixed(part, drawn, mu)
+        row |= self._mixed(part, drawn, mu, row)
         clock("time/update")
         return row
 
     def _explore(self, part: MixedPart, drawn: Minibatch, row: Row, clock: Clock) -> None:
         """g_R of a part is taken."""
         examples, objective = drawn.examples[part.name], self._objectives.exploration
-        report = self.learner.gradients(examples, objective, self._credit.critic)
+        noisy = part.balance.measures_noise
+        report = self.learner.gradients(
+            examples, objective, self._credit.critic, measure_noise=noisy
+        )
+        if noisy:
+            row["grad/exploration_noise"] = report.noise
         row |= {
             "tokens/demo": report.given,
             "loss/exploration": report.loss,
@@ -278,7 +283,10 @@ class TrainingStep:
             )
         else:
             examples = self.sources.examples_at(drawn.choice.imitate)
-        report = self.learner.gradients(examples, self._objectives.imitation)
+        noisy = part.balance.measures_noise
+        report = self.learner.gradients(examples, self._objectives.imitation, measure_noise=noisy)
+        if noisy:
+            row["grad/imitation_noise"] = report.noise
         row |= {"loss/imitation": report.loss, **report.figures}
         if stream is not None:
             row["tokens/stream"] = report.tokens
@@ -290,12 +298,21 @@ class TrainingStep:
         own = [g for g in drawn.groups if part.only in (None, names[g[0][0]])]
         return Offered(self._policy, own, self.sources.demonstration_at)
 
-    def _mixed(self, part: MixedPart, drawn: Minibatch, mu: float) -> Row:
+    def _mixed(self, part: MixedPart, drawn: Minibatch, mu: float, seen: Row) -> Row:
         """Mixes both gradients of a part into the update's; figures of the mix."""
         mixed, scale = self.learner.mixed, 1.0
         if self._balanced:
             scale = part.scales.update(mixed.exploration_norm(), self.learner.gradient_norm())
-        mu, weight = part.balance.weigh(drawn.number, mu, lambda: mixed.gradients(scale))
+        noise = [seen.get(f"grad/{name}_noise", 0.0) for name in ("exploration", "imitation")]
+        mu, weight = part.balance.weigh(
+            drawn.number,
+            mu,
+            lambda: replace(
+                mixed.gradients(scale),
+                exploration_noise=noise[0],
+                imitation_noise=noise[1] * scale**2,
+            ),
+        )
         for companion in self._companions.values():
             companion.imitated(mu, scale)
         learns, weight = part.balance.learns, part.weight * weight

@@ -289,3 +289,19 @@ def test_chord_mu_falls_over_200_steps_however_long_the_run_is():
     assert [rising.mu(step) for step in (0, 5, 10, 20, 30)] == pytest.approx(
         [0.0, 0.45, 0.9, 0.475, 0.05]
     )
+
+
+def test_gac_finds_the_mix_with_the_least_error():
+    """Of gradients whose noise and disagreement are known."""
+    rng, size, away = np.random.default_rng(0), 400, 0.2
+    gac, found = balance("gac", 100, {"beta": 0.98}), []
+    s_r, s_s = size * 0.05, size * 0.01
+    for step in range(300):
+        explored = 1.0 + math.sqrt(0.05) * rng.normal(size=size)
+        imitated = 1.0 + away + 0.1 * rng.normal(size=size)
+        norms = [float(np.linalg.norm(g)) for g in (explored, imitated)]
+        seen = Gradients(*norms, float(explored @ imitated), s_r, s_s)
+        found.append(gac.weigh(step, 0.5, lambda seen=seen: seen)[0])
+    errors = [(1 - mu) ** 2 * s_r + mu**2 * (s_s + size * away**2) for mu in np.linspace(0, 1, 101)]
+    assert found[-1] == pytest.approx(int(np.argmin(errors)) / 100, abs=0.02)
+    assert gac.weigh(301, 0.5, lambda: Gradients(0.0, 1.0, 0.0))[0] == found[-1]

@@ -73,3 +73,22 @@ def test_without_examples_there_is_no_gradient(tiny):
     report, gradients, _ = learnt(tiny, [], EXPLORATION["grpo"].loss, by_advantage=True)
     assert report.sequences == 0
     assert all(gradient is None for gradient in gradients)
+
+
+def test_the_noise_of_a_gradient_is_what_halves_of_the_examples_differ_by(tiny):
+    """None where both halves are alike; measuring it changes no gradient."""
+    learner = Learner(tiny, OptimizerSettings(lr=0.0), ProcessGroup(), 100)
+    objective, alike = Objective(EXPLORATION["reinforce"].loss), rollouts(tiny, [1.0, -0.5]) * 2
+    other, noise, whole = rollouts(tiny, [1.0, -0.5, 0.3, 2.0]), {}, {}
+    for name, examples in (("alike", alike), ("other", other), ("plain", other)):
+        report = learner.gradients(examples, objective, measure_noise=name != "plain")
+        noise[name] = report.noise
+        whole[name] = torch.cat(
+            [p.grad.flatten() for p in learner.parameters if p.grad is not None]
+        )
+        learner.drop_gradients()
+    assert noise["alike"] < 1e-6 * float(whole["alike"].square().sum())
+    assert noise["other"] > 1e-3 * float(whole["other"].square().sum())
+    assert noise["plain"] == 0.0
+    apart = (whole["other"] - whole["plain"]).norm() / whole["plain"].norm()
+    assert float(apart) < 1e-5

@@ -40,6 +40,9 @@ class Balance:
     learns = False
     """Whether it wants to be told what mu did: then both gradients are taken at every step."""
 
+    measures_noise = False
+    """Whether `weigh` is to be told how noisy both gradients are."""
+
     def mu(self, step: int) -> float:
         raise NotImplementedError
 
