@@ -8,12 +8,12 @@ points beside it. Three problems:
 
     falling   far away imitation is worth more, near the target exploration is: the best mu falls with time
     fixed     the target stays as far ahead as it was, and the best mu where it was
-    turned    from the middle of the run on the demonstrations point away from the target
+    turned    the same, but from the middle of the run on the demonstrations point away from the target
 
 At every tenth step the best mu is looked for by brute force: the mix that comes closest to the target after
 ten more steps of the same optimizer, over many draws of noise. `oracle` takes the best of five mixes in this
 way at every fifth step: what could be had at most. Printed: how far mu was from the best one, and how far
-from the target each ended (of `fixed`: how far it got).
+from the target each ended (of the other two: how far it got).
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def walk(problem: str, name: str, settings: dict[str, Any], seed: int, steps: in
     mixed, out, mu = MixedStep(optimizer, None, rho=0.9), Walk(), 0.5
     controller = None if name == "oracle" else balance(name, steps, settings)
     for step in range(steps):
-        if problem == "fixed":
+        if problem != "falling":
             target = place.detach() + 1.0
         turned = problem == "turned" and step >= steps // 2
         shown = place.detach() * 2 - target if turned else target + aside
@@ -87,7 +87,7 @@ def walk(problem: str, name: str, settings: dict[str, Any], seed: int, steps: in
         mixed.step()
         out.found.append(mu)
     went = place.detach() / math.sqrt(SIZE)
-    out.result = float(went.sum() if problem == "fixed" else (place.detach() - target).norm())
+    out.result = float((place.detach() - target).norm() if problem == "falling" else went.sum())
     return out
 
 
