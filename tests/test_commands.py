@@ -113,7 +113,7 @@ def workplace(tmp_path_factory):
     guides = "".join(
         (ROOT / "docs" / name).read_text() for name in ("environments.md", "your_method.md")
     )
-    for name in ("doubling.py", "gentle.py"):
+    for name in ("doubling.py", "gentle.py", "own_successes.py"):
         code = re.search(rf"(?ms)^    # {re.escape(name)}\n.*?(?=^\S)", guides)[0]
         (place / name).write_text(re.sub(r"(?m)^    ", "", code))
     shutil.copytree(ROOT / "examples", place / "examples")

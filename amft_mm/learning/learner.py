@@ -124,6 +124,8 @@ class LossReport:
     """How many of the tokens an expert wrote, in rollouts that it began."""
     figures: dict[str, float] = field(default_factory=dict)
     """Means of what the loss and the correction noted."""
+    moved: float = 0.0
+    """Largest absolute logarithm of a ratio."""
     noise: float = 0.0
     """The variance of the gradient, all coordinates together, where that was measured."""
 
@@ -196,7 +198,7 @@ class Learner:
         gradient is measured by how two halves of the examples differ; it takes one more copy of it."""
         counts = np.sum([e.counts() for e in examples], axis=0, dtype=int) if examples else [0] * 5
         totals = Totals(*(int(n) for n in self.processes.sum(*counts)))
-        total = entropy = error = 0.0
+        total = entropy = error = moved = 0.0
         notes: list[dict[str, tuple[float, int]]] = []
         known = all(e.old_log_probs() is not None for e in examples)
         (silent,) = self.processes.sum(0.0 if known else 1.0)
@@ -215,6 +217,7 @@ class Learner:
             entropy += float(terms.entropies.detach().sum())
             if terms.log_k is not None and len(terms.log_k):
                 error = max(error, float(terms.log_k.abs().max()))
+                moved = max(moved, float(terms.log_ratios.detach().abs().max()))
             notes.append(terms.notes)
         noise = 0.0 if half is None else half.noise()
         self.processes.share_gradients(self.parameters)
@@ -222,7 +225,15 @@ class Learner:
         figures = means_of(self.processes.gather(notes))
         entropy *= totals.per_token
         return LossReport(
-            total, totals.tokens, totals.sequences, entropy, error, totals.given, figures, noise
+            total,
+            totals.tokens,
+            totals.sequences,
+            entropy,
+            error,
+            totals.given,
+            figures,
+            moved,
+            noise,
         )
 
     @torch.no_grad()

@@ -150,7 +150,7 @@ def scatter_mean(terms: torch.Tensor, tokens: Tokens, totals: Totals) -> torch.T
     return (tokens.weighed(terms) / tokens.own_length).sum() * totals.per_sequence
 
 
-def by_length(
+def length_mean(
     terms: torch.Tensor, tokens: Tokens, totals: Totals, length: float | None
 ) -> torch.Tensor:
     """The mean over all conversations of their tokens' sum over one length for all; None: a token mean."""

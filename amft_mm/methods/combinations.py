@@ -88,7 +88,7 @@ def _guided(config: DictConfig) -> Iterator[str]:
 def _streamed(config: DictConfig) -> Iterator[str]:
     """Streams are made of rollouts, where guidance may have none or choose among them."""
     name, guide = config.method.imitation.name, config.method.guidance.name
-    if not hasattr(imitation(name), "stream"):
+    if not _streams(config):
         return
     if guide in ("hpt", "relift", "superrl", "failing"):
         yield (
@@ -100,7 +100,7 @@ def _streamed(config: DictConfig) -> Iterator[str]:
             f"method.imitation.name={name} reads whole episodes, and limits.history={config.limits.history} "
             "shows windows of them: limits.history=null"
         )
-    if name == "sdft" and not guidance(guide, options_of(config.method.guidance)).shown:
+    if name == "sdft" and not _guide(config).shown:
         yield (
             f"method.imitation.name=sdft reads demonstrations of what is explored, and "
             f"method.guidance.name={guide} shows none: method.guidance.name=shown does"
@@ -181,12 +181,14 @@ def _without_exploration(config: DictConfig) -> Iterator[str]:
     if config.train.steps == 0:
         return
     method = config.method
-    asked = {
-        "method.guidance.name": _guides(config) and method.guidance.name,
+    of_the_loss = {
         "method.rival": method.rival,
         "method.kl": method.kl,
         "method.entropy": method.entropy,
         "method.correction.name": method.correction.name != "none" and method.correction.name,
+    }
+    of_rollouts = {
+        "method.guidance.name": _guides(config) and method.guidance.name,
         "train.reward_noise": _noise(config),
         "method.resample": method.resample,
         "train.pool": config.train.pool,
@@ -195,6 +197,7 @@ def _without_exploration(config: DictConfig) -> Iterator[str]:
         "train.minibatches": config.train.minibatches > 1 and config.train.minibatches,
         "train.epochs": config.train.epochs > 1 and config.train.epochs,
     }
+    asked = of_the_loss if _streams(config) else of_the_loss | of_rollouts
     for setting, value in asked.items():
         if value:
             yield (
@@ -281,6 +284,7 @@ def _demonstrated(config: DictConfig) -> Iterator[str]:
     elif (
         not demos.folder
         and not demos.n
+        and not _streams(config)
         and any(
             part.balance.learns or part.balance.mu(k) > 0
             for part in mixed_parts(config)
@@ -317,6 +321,11 @@ def _mixed(config: DictConfig) -> Iterator[str]:
             f"method.mu_per_env=true is for several environments (env=mix), and env={config.env.name} "
             "is one: leave it out"
         )
+
+
+def _streams(config: DictConfig) -> bool:
+    """Whether something of rollouts takes the place of demonstrations."""
+    return hasattr(imitation(config.method.imitation.name), "stream")
 
 
 def _guides(config: DictConfig) -> bool:

@@ -10,6 +10,7 @@ A loss module says in NEEDS what it needs: `reference` (other weights' log-proba
 tokens), `behaviour` (those of the model that wrote the demonstrations), `reference_kl` (KL(ref || pi) of
 whole distributions), `top_mass` (mass of the k likeliest), `teacher` (the policy itself, told more). One
 that says BY_ADVANTAGE = True has no gradient where advantages are 0, and is spared the backward pass there.
+OPTIONS names settings that are of what it needs.
 """
 
 from __future__ import annotations

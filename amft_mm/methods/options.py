@@ -48,7 +48,7 @@ def unknown_options(config: DictConfig) -> Iterator[str]:
     method = config.method
     for family, find in (("imitation", imitation), ("exploration", exploration)):
         settings = method[family]
-        taken = _taken(find(settings.name).loss, ("tokens", "totals"))
+        taken = _taken_by(find(settings.name))
         yield from _unknown(f"method.{family}", settings.name, options_of(settings), taken)
     credit = {str(name): value for name, value in method.credit.items()}
     if credit.get("credit") == "gae":
@@ -60,6 +60,16 @@ def unknown_options(config: DictConfig) -> Iterator[str]:
     if method.rival:
         taken = _taken(Rival, ("policy", "learner"))
         yield from _unknown("method.rival", "it", dict(method.rival), taken)
+
+
+def _taken_by(module: Any) -> list[str] | None:
+    """By a loss, by what it needs, and by the stream that it may have."""
+    taken = _taken(module.loss, ("tokens", "totals"))
+    if taken is None:
+        return None
+    stream = getattr(module, "stream", None)
+    more = [] if stream is None else _taken(stream, ("offered",))
+    return None if more is None else [*taken, *getattr(module, "OPTIONS", ()), *more]
 
 
 def _taken(called: Callable[..., Any], given: tuple[str, ...]) -> list[str] | None:

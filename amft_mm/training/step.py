@@ -10,9 +10,9 @@
         step      the optimizer's, on the clipped mix
     tell      figures, all processes' together
 
-Only the first minibatch is looked at: after its update the weights are no more those that played. A step that
-has several parts, each with a mu of its own, does the middle for each of them. What a step draws is a
-function of (seed, step). What only some methods have joins by a `Companion`.
+All of a step's rollouts are looked at before its first update: after it the weights are no more those that
+played. A step that has several parts, each with a mu of its own, does the middle for each of them. What a
+step draws is a function of (seed, step). What only some methods have joins by a `Companion`.
 """
 
 from __future__ import annotations
@@ -218,7 +218,7 @@ class TrainingStep:
         row = Row()
         look = None
         if part.explores(drawn.number):
-            self._explore(part, drawn, row)
+            self._explore(part, drawn, row, clock)
             if fresh:
                 look = self._look(part, drawn, fresh)
         if part.balance.learns and fresh:
@@ -231,7 +231,7 @@ class TrainingStep:
         clock("time/update")
         return row
 
-    def _explore(self, part: MixedPart, drawn: Minibatch, row: Row) -> None:
+    def _explore(self, part: MixedPart, drawn: Minibatch, row: Row, clock: Clock) -> None:
         """g_R of a part is taken."""
         examples, objective = drawn.examples[part.name], self._objectives.exploration
         noisy = part.balance.measures_noise
@@ -245,11 +245,13 @@ class TrainingStep:
             "loss/exploration": report.loss,
             "policy/entropy": report.entropy,
             "rollout/ratio_error": report.largest_ratio_error,
+            "policy/moved": report.moved,
             **report.figures,
         }
         for companion in self._companions.values():
             companion.explored()
         self.learner.mixed.take_exploration()
+        clock("time/update")
 
     def _look(self, part: MixedPart, drawn: Minibatch, fresh: list[Minibatch]) -> Look | None:
         """What the step's rollouts or other data say of the last mixes."""
@@ -437,9 +439,9 @@ def divided(groups: Sequence[Group], count: int, processes: ProcessGroup) -> lis
 
 def over_updates(rows: Sequence[Row], minibatches: int) -> Row:
     """Figures of a step's updates: of tokens those of one epoch, of what was sampled those of the first
-    update, of the rest means."""
+    update, of how far the policy moved that of the last, of the rest means."""
     if len(rows) == 1:
-        return dict(rows[0])
+        return {name: value for name, value in rows[0].items() if name != "policy/moved"}
     out = dict(rows[0]) | {"updates": len(rows)}
     for name, first in rows[0].items():
         if name.startswith("tokens/"):
@@ -447,8 +449,8 @@ def over_updates(rows: Sequence[Row], minibatches: int) -> Row:
         elif isinstance(first, float) and not name.startswith(("rollout/", "meta/")):
             values = [row[name] for row in rows if row.get(name) is not None]
             out[name] = sum(values) / len(values)
-    if "rollout/ratio_error" in out:
-        out["policy/moved"] = rows[-1].get("rollout/ratio_error")
+    if "policy/moved" in out:
+        out["policy/moved"] = rows[-1].get("policy/moved")
     return out
 
 

@@ -3,9 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from amft_mm.exploration import EXPLORATION
-from amft_mm.learner import Example, Learner, Objective, OptimizerSettings
-from amft_mm.team import Team
 
 from agents.conversation import Conversation, Limits
 from agents.engines import Request, Sampling
@@ -13,6 +10,9 @@ from agents.engines.hf import HFEngine
 from agents.engines.openai import OpenAIEngine, words
 from agents.rollout import Plan, play
 from agents.worlds import World, Worlds
+from amft_mm.learning.learner import Example, Learner, Objective, OptimizerSettings
+from amft_mm.methods.exploration import EXPLORATION
+from amft_mm.runs.processes import ProcessGroup
 from tests.agents.families import FAMILIES
 from tests.agents.test_conversation import picture
 
@@ -52,7 +52,7 @@ def talked(policy, history, answers):
 @pytest.mark.parametrize("history", [0, 1, 2, 3, None])
 def test_a_window_has_the_first_turn_and_the_last_ones_as_they_were(tiny, history):
     """To the id and the pixel, also after an answer that found no end."""
-    whole = [tiny.dialect.answer(f"answer {turn}") for turn in range(TURNS)]
+    whole = [tiny.chat_format.answer(f"answer {turn}") for turn in range(TURNS)]
     answers = [ids[:-1] if turn in (0, 3, 4) else ids for turn, ids in enumerate(whole)]
     conversation = talked(tiny, history, answers)
     windows = [w for w in conversation.windows() for _ in w.answers]
@@ -113,7 +113,7 @@ def test_rollouts_with_a_window_are_learnt_from_as_they_were_played(tiny, modali
     conversations = [t.conversation for t in trajectories]
     assert all(len(c.answers) == 6 and c.opened == 4 for c in conversations)
     worth = np.linspace(-1, 1, 6)
-    learner = Learner(tiny, OptimizerSettings(lr=0.0), Team(), 300)
+    learner = Learner(tiny, OptimizerSettings(lr=0.0), ProcessGroup(), 300)
     examples = [Example(c, worth) for c in conversations]
     report = learner.gradients(examples, Objective(EXPLORATION["grpo"].loss))
     learner.drop_gradients()

@@ -36,6 +36,8 @@ def config_of(words, name="train"):
         ("model.dtype=float33", "model.dtype"),
         # options that no part takes
         ("method=grpo +method.exploration.size=3", r"method\.exploration\.size: grpo takes clip"),
+        ("method=sdpo +method.imitation.size=3", r"sdpo takes alpha, siblings, feedback"),
+        ("method=sdpo method.entropy=0.1", "method.entropy=0.1 would do nothing"),
         ("+method.imitation.size=3", r"method\.imitation\.size: sft takes no options"),
         ("+method.credit.lam=1", r"credit\.lam: episode takes credit, baseline, gamma"),
         ("method=grpo method.credit.credit=gae", r"baseline: gae takes.*~method\.credit\.baseline"),
@@ -61,7 +63,7 @@ def config_of(words, name="train"):
         ("method=sft method.rival={rank:4}", "method.rival=.* would do nothing"),
         ("method=balanced method.horizon=0.5", "method.horizon=0.5 would do nothing.*method=amft"),
         ("method=grpo method.utility.name=heldout", "method.utility.name=heldout would do nothing"),
-        ("method=grpo method.plain_derivative=true", "method.plain_derivative=True would do nothing"),
+        ("method=grpo method.tangent=last_step", "method.tangent=last_step would do nothing"),
         ("method=sft method.balanced=true", "method.balanced=true would do nothing"),
         ("method=grpo method.balanced=true", "method.balanced=true would do nothing"),
         # groups whose members can not differ
@@ -98,6 +100,8 @@ def test_what_does_not_go_together_is_told_with_what_to_do(words, told):
         "method=sft sampling.temperature=0",
         "method=grpo demos.n=0 train.warmup_steps=0",
         "method=amft method.guidance.name=joined",
+        "method=sdpo demos.n=0 train.warmup_steps=0",
+        "method=sdpo train.minibatches=2",
         "train.steps=0",
         f"{GP_TEXT} env.splits=[id,ood_hand,ood_rule]",
     ],

@@ -187,12 +187,14 @@ def test_a_step_in_which_a_stream_is_empty_says_so(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("name", "settings", "words"),
     [
-        (["method.guidance={name:hpt}"], "learns from rollouts"),
-        (["method.imitation={name:sdft}"], "method.guidance.name=shown does"),
+        ("sdpo", ["method.guidance={name:failing}"], "learns from rollouts"),
+        ("amft", ["method.imitation={name:sdft}"], "method.guidance.name=shown does"),
     ],
 )
-def test_streams_that_do_not_go_together_with_a_guidance_are_refused(tmp_path, settings, words):
+def test_streams_that_do_not_go_together_with_a_guidance_are_refused(
+    tmp_path, name, settings, words
+):
     with pytest.raises(ValueError, match=words):
-        train(config_of(tmp_path, "sdpo", *settings))
+        train(config_of(tmp_path, name, *settings))

@@ -262,9 +262,8 @@ def test_offline_tracking_stays_in_the_folder(tmp_path):
 def test_mu_can_be_learnt_for_other_utilities(tmp_path, name):
     """Where nobody succeeds, log_success looks at the expert's own episode; demo_nll always does."""
     settings = [f"method.utility.name={name}", "+method.utility.every=1", "train.steps=3"]
-    settings += [
-        "train.max_norm=null"
-    ]  # clipped, a step on demonstrations alone is the same for any mu
+    # Clipped, a step on demonstrations alone is the same for any mu.
+    settings += ["train.max_norm=null"]
     done = run(tmp_path, "env=math", *settings, "out=here")
     assert done.returncode == 0, done.stderr
     mixed = [row for row in rows(tmp_path / "here") if row["phase"] == "mix"]

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import torch
 
-from amft_mm.learning.tokens import Tokens, Totals, by_length
+from amft_mm.learning.tokens import Tokens, Totals, length_mean
 from amft_mm.methods.exploration.clipped import advantages_of
 from envs.contract import one_of
 
@@ -48,4 +48,4 @@ def loss(
     masked = far & pushed
     tokens.note("clip/share", masked)
     kept = (~masked).to(p.dtype) * log_r.exp().clamp(max=most)
-    return by_length(-kept * advantages * tokens.log_probs, tokens, totals, length)
+    return length_mean(-kept * advantages * tokens.log_probs, tokens, totals, length)

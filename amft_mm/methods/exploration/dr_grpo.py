@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import torch
 
-from amft_mm.learning.tokens import Tokens, Totals, by_length
+from amft_mm.learning.tokens import Tokens, Totals, length_mean
 from amft_mm.methods.exploration.clipped import surrogate
 
 BY_ADVANTAGE = True
@@ -22,4 +22,4 @@ def loss(
     length: float = 512.0,
     dual: float | None = None,
 ) -> torch.Tensor:
-    return by_length(surrogate(tokens, clip, clip, dual), tokens, totals, length)
+    return length_mean(surrogate(tokens, clip, clip, dual), tokens, totals, length)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import torch
 
-from amft_mm.learning.tokens import Tokens, Totals, by_length
+from amft_mm.learning.tokens import Tokens, Totals, length_mean
 from amft_mm.methods.exploration.clipped import advantages_of, surrogate
 from amft_mm.methods.imitation.shaped import shape
 
@@ -29,4 +29,4 @@ def loss(
     own = tokens.own
     shown = -shape(tokens.log_probs, gamma) * advantages_of(tokens)
     terms = own * surrogate(tokens, clip, clip, dual) + (1 - own) * shown
-    return by_length(terms, tokens, totals, length)
+    return length_mean(terms, tokens, totals, length)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import torch
 
-from amft_mm.learning.tokens import Tokens, Totals, by_length
+from amft_mm.learning.tokens import Tokens, Totals, length_mean
 from amft_mm.methods.exploration.clipped import advantages_of
 
 BY_ADVANTAGE = True
@@ -26,4 +26,4 @@ def loss(tokens: Tokens, totals: Totals, gamma: float = 0.5, length: float = 512
     old = p.detach()
     shown = 2 * p / (old + 0.5 * (old + 1)) * (1 - old) ** gamma
     ratios = own * tokens.log_ratios.exp() + (1 - own) * shown
-    return by_length(-ratios * advantages_of(tokens), tokens, totals, length)
+    return length_mean(-ratios * advantages_of(tokens), tokens, totals, length)

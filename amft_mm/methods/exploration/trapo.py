@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import torch
 
-from amft_mm.learning.tokens import Tokens, Totals, by_length
+from amft_mm.learning.tokens import Tokens, Totals, length_mean
 from amft_mm.methods.exploration.clipped import surrogate
 from amft_mm.methods.imitation.trsft import trust
 
@@ -27,4 +27,4 @@ def loss(
     own = tokens.own
     explored = surrogate(tokens, clip, clip, dual)
     terms = own * explored - (1 - own) * trust(tokens.log_probs, alpha)
-    return by_length(terms, tokens, totals, length)
+    return length_mean(terms, tokens, totals, length)

@@ -17,6 +17,7 @@ import torch
 from amft_mm.learning.tokens import Tokens, Totals
 
 NEEDS = ("behaviour",)
+OPTIONS = ("behaviour",)
 
 
 def loss(tokens: Tokens, totals: Totals, gamma: float = 0.999) -> torch.Tensor:

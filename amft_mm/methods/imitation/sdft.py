@@ -15,6 +15,7 @@ from amft_mm.methods.imitation import distilled
 from amft_mm.methods.imitation.streams import Offered, retold
 
 NEEDS = ("teacher",)
+OPTIONS = ("alpha",)
 
 loss = distilled.loss
 

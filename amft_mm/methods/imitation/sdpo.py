@@ -22,6 +22,7 @@ from amft_mm.methods.imitation import distilled
 from amft_mm.methods.imitation.streams import Offered, retold
 
 NEEDS = ("teacher",)
+OPTIONS = ("alpha",)
 MOST = 8
 """Of what the world said in an episode, the last ones."""
 

@@ -37,10 +37,10 @@ class Offered:
 
 
 def retold(conversation: Conversation, policy: Policy, told: str) -> Conversation | None:
-    """The same answers to the same messages, with `told` at the end of the first one: as long as it takes.
-    None where there is no answer, or the world's pictures leave no room."""
+    """The same answers to the same messages, with `told` at the end of the first one, and room for it.
+    None where there is no answer."""
     limits = conversation.limits
-    room = replace(limits, max_tokens=limits.max_tokens + 2 * len(told) + 64)
+    room = replace(limits, max_tokens=limits.max_tokens + len(told.encode()) + 64)
     out = Conversation(policy, room)
     for number, answer in enumerate(conversation.answers):
         text, picture = conversation.messages[number]
