@@ -329,6 +329,7 @@ BEHAVIOUR = "method.imitation.behaviour"
 GUIDED = sorted(name for name, preset in methods().items() if "guidance" in preset)
 OTHERS = [
     "sasr",
+    "gac",
     "norm_matching",
     "pcgrad",
     "mgda",
