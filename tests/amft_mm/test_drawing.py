@@ -120,8 +120,14 @@ def test_what_does_not_go_together_is_refused(tmp_path, settings, words):
         ["method=dapo", "method.resample=2", "method.cut=mask"],
         ["method=ppo", "method.cut=bootstrap"],
         ["method=ppo", "method.cut=mask"],
-        ["method=gigpo", "env=general_points", "env.attempts=2", "env.modality=text"],
-        ["method=grpo", "train.group=1", "method.cut=mask"],
+        [
+            "method=gigpo",
+            "env=general_points",
+            "env.attempts=2",
+            "env.modality=text",
+            "env.splits=[id]",
+        ],
+        ["method=reinforce", "train.group=1", "method.cut=mask"],
     ],
 )
 def test_options_train_where_every_answer_is_cut(tmp_path, settings):

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from envs.paths import ASSETS
+from envs.paths import data_folder
 from envs.virl.answer import read_short
 
 FORMS = list(itertools.product(("json", "short"), ("none", "steps"), ("number", "sentence")))
@@ -195,7 +195,7 @@ def test_a_mistake_keeps_to_the_form(form):
 
 
 def test_a_short_turn_takes_half_the_tokens_of_the_tiny_model():
-    tokenizer = AutoTokenizer.from_pretrained(ASSETS / "tiny-vlm")
+    tokenizer = AutoTokenizer.from_pretrained(data_folder("assets") / "tiny-vlm")
 
     def tokens(**arguments):
         turns = [
