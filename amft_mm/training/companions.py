@@ -8,7 +8,7 @@
     stepped()                  an update was made
     finished(choices, row)     the last one of the step was; figures for its row
 
-A new one is a subclass, and a line in `TrainingStep` (amft_mm/training/step.py).
+A new one is a subclass, and a line in amft_mm/training/assembly.py.
 """
 
 from __future__ import annotations

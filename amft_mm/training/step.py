@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,35 +29,30 @@ from omegaconf import DictConfig
 
 from agents.conversation import Conversation
 from agents.engines.base import Engine
-from agents.plugins import make
 from agents.policy import Policy
 from agents.trajectory import Trajectory
 from amft_mm.config.settings import options_of
 from amft_mm.data.rollouts import play_settings
 from amft_mm.data.sources import Sources
-from amft_mm.learning.learner import Example, Learner, OptimizerSettings
-from amft_mm.learning.value import ValueHead
+from amft_mm.learning.learner import Example, Learner
 from amft_mm.methods.balance import Signal
-from amft_mm.methods.guidance import Choice, Group, guidance
+from amft_mm.methods.guidance import Group, guidance
 from amft_mm.methods.imitation.streams import Offered
 from amft_mm.methods.objectives import Objectives
 from amft_mm.methods.parts import MixedPart, mixed_parts, together
-from amft_mm.methods.rival import Rival
 from amft_mm.methods.utility import Look, View, utility
 from amft_mm.runs.episodes import Recorder
 from amft_mm.runs.processes import ProcessGroup
-from amft_mm.training.afterwards import ImitatedAfterwards
-from amft_mm.training.bridge import Bridged
-from amft_mm.training.clock import Clock
-from amft_mm.training.companions import (
-    Companion,
-    Criticised,
-    LengthPenalty,
-    Recording,
-    Row,
-    WrongRewards,
+from amft_mm.training.assembly import (
+    credit_of,
+    learning,
+    optimizer_settings,
+    recording,
+    rewarding,
 )
-from amft_mm.training.credit import Credit, CriticCredit, GroupCredit
+from amft_mm.training.clock import Clock
+from amft_mm.training.companions import Row
+from amft_mm.training.minibatches import Minibatch, divided, over_updates
 
 MEASURED = 64
 """Demonstrations of which quantiles are taken."""
@@ -65,23 +60,6 @@ MEASURED = 64
 
 class NotFinite(RuntimeError):
     """Too many steps in a row whose loss or gradient was not a number."""
-
-
-@dataclass
-class Minibatch:
-    """What an update of the single stage has to go by."""
-
-    step: int
-    """Of the run."""
-    number: int
-    """Of the single stage, from 0."""
-    choice: Choice
-    groups: list[Group]
-    """This process's episodes."""
-    share: tuple[int, int]
-    """(k, n): of the step's demonstrations, every n-th from the k-th on."""
-    examples: dict[str, list[Example]] = field(default_factory=dict)
-    """What is explored, by the part of the step."""
 
 
 class TrainingStep:
@@ -104,9 +82,21 @@ class TrainingStep:
         self._guidance = guidance(method.guidance.name, options_of(method.guidance))
         self._parts = mixed_parts(config)
         self._balanced = bool(method.balanced)
-        self._companions: dict[str, Companion] = {}
-        self._credit = self._credit_of(config, policy)
-        self._join(config, policy, recorder)
+        joining = rewarding(config)
+        self._rewarding = tuple(joining)
+        self._credit = credit_of(config, policy, processes, self._rewarded)
+        joining += recording(config, processes, recorder, self.sources, self._credit)
+        joining += learning(
+            config,
+            policy,
+            engine,
+            self.learner,
+            self.sources,
+            self._objectives,
+            self._guidance,
+            self._credit,
+        )
+        self._companions = {companion.name: companion for companion in joining}
         self._bad_steps = 0
 
     def imitate(self, step: int) -> Row:
@@ -339,48 +329,8 @@ class TrainingStep:
                 "a row (train.nonfinite). Lower train.lr, or look at the last rows of metrics.jsonl."
             )
 
-    # What a method is made of.
-
-    def _credit_of(self, config: DictConfig, policy: Policy) -> Credit:
-        settings: dict[str, Any] = {str(k): v for k, v in config.method.credit.items()}
-        cut = str(config.method.cut)
-        if settings["credit"] != "gae":
-            return GroupCredit(settings, self._rewarded, mask_cut=cut == "mask")
-        del settings["credit"]
-        settings["minibatches"] = self._train.minibatches
-        critic = ValueHead(policy, self._processes, self._train.micro_batch_tokens, **settings)
-        return CriticCredit(critic, self._rewarded, cut)
-
-    def _join(self, config: DictConfig, policy: Policy, recorder: Recorder) -> None:
-        """Those of the companions that this run has, in the order in which they are asked."""
-        joining: list[Companion] = []
-        if config.train.reward_noise:
-            joining.append(WrongRewards(config.train.reward_noise, config.seed))
-        if config.method.overlong:
-            overlong = {"overlong": LengthPenalty}
-            joining.append(make("method", "overlong", overlong, config.method.overlong))
-        if config.record.rollouts and self._processes.main:
-            count = int(config.record.rollouts)
-            joining.append(Recording(count, recorder, self.sources, self._credit))
-        if isinstance(self._credit, CriticCredit):
-            joining.append(Criticised(self._credit.critic))
-        if self._guidance.imitates_afterwards:
-            imitation = self._objectives.imitation
-            joining.append(
-                ImitatedAfterwards(
-                    self.learner, optimizer_settings(config), imitation, self.sources
-                )
-            )
-        if config.method.rival:
-            rival = Rival(policy, self.learner, **config.method.rival)
-            objective = self._objectives.exploration
-            joining.append(
-                Bridged(rival, self.sources, self._engine, self.learner, objective, self._credit)
-            )
-        self._companions = {companion.name: companion for companion in joining}
-
     def _rewarded(self, step: int, episodes: Sequence[Trajectory]) -> Sequence[Trajectory]:
-        for companion in self._companions.values():
+        for companion in self._rewarding:
             episodes = companion.rewarded(step, episodes)
         return episodes
 
@@ -421,46 +371,3 @@ class TrainingStep:
         for name, companion in self._companions.items():
             companion.load_state_dict(state["companions"].get(name, {}))
         self._bad_steps = state["bad_steps"]
-
-
-def divided(groups: Sequence[Group], count: int, processes: ProcessGroup) -> list[list[Group]]:
-    """This process's groups in `count` minibatches, or in fewer where there are fewer groups. Each has a
-    share of every environment's, and which group is in which does not depend on the processes."""
-    if count == 1:
-        return [list(groups)]
-    tasks = sorted(processes.gather([members[0].task for _, members in groups]))
-    count = max(1, min(count, len(tasks)))
-    places = {task: place % count for place, task in enumerate(tasks)}
-    parts: list[list[Group]] = [[] for _ in range(count)]
-    for group in groups:
-        parts[places[group[1][0].task]].append(group)
-    return parts
-
-
-def over_updates(rows: Sequence[Row], minibatches: int) -> Row:
-    """Figures of a step's updates: of tokens those of one epoch, of what was sampled those of the first
-    update, of how far the policy moved that of the last, of the rest means."""
-    if len(rows) == 1:
-        return {name: value for name, value in rows[0].items() if name != "policy/moved"}
-    out = dict(rows[0]) | {"updates": len(rows)}
-    for name, first in rows[0].items():
-        if name.startswith("tokens/"):
-            out[name] = sum(row.get(name, 0) for row in rows[:minibatches])
-        elif isinstance(first, float) and not name.startswith(("rollout/", "meta/")):
-            values = [row[name] for row in rows if row.get(name) is not None]
-            out[name] = sum(values) / len(values)
-    if "policy/moved" in out:
-        out["policy/moved"] = rows[-1].get("policy/moved")
-    return out
-
-
-def optimizer_settings(config: DictConfig) -> OptimizerSettings:
-    train = config.train
-    return OptimizerSettings(
-        lr=train.lr,
-        betas=tuple(train.betas),
-        weight_decay=train.weight_decay,
-        max_norm=train.max_norm,
-        horizon=config.method.horizon,
-        tangent=config.method.tangent,
-    )

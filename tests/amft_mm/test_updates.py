@@ -15,7 +15,8 @@ from amft_mm.learning.learner import Example, Learner, Objective, OptimizerSetti
 from amft_mm.methods.exploration import exploration
 from amft_mm.runs.processes import ProcessGroup
 from amft_mm.train import train
-from amft_mm.training.step import TrainingStep, divided, over_updates
+from amft_mm.training.minibatches import divided, over_updates
+from amft_mm.training.step import TrainingStep
 from envs.paths import data_folder
 
 
