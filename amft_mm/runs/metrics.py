@@ -1,7 +1,8 @@
 """`read_rows(folder)`: the rows of a run's metrics.jsonl, one a step or evaluation.
 
 Whole lines alone: the last one may be on its way, or have been cut short by a kill. A folder without the file
-has none.
+has none. What the figures are is made elsewhere: of a step in amft_mm/training/step.py, of episodes in
+`summary` of agents/rollout.py, of evaluations in amft_mm/evaluation/evaluator.py.
 """
 
 from __future__ import annotations
