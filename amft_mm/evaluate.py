@@ -6,30 +6,33 @@ each task instance fared) and `episodes/` (the first of each split, amft_mm/runs
 
 from __future__ import annotations
 
-import os
 import sys
+
+if __name__ == "__main__":  # before what is slow to import
+    from amft_mm import commands
+
+    sys.exit(commands.main(["evaluate", *sys.argv[1:]]))
+
 from pathlib import Path
 from typing import Any
 
-import hydra
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
 from agents.policy import Policy
-from amft_mm.config.overrides import check_overrides
 from amft_mm.config.players import engine_of, load_policy, open_process_group
-from amft_mm.evaluation.evaluator import Evaluator
+from amft_mm.evaluation.evaluator import Evaluator, check_splits
 from amft_mm.runs import checkpoints
 from amft_mm.runs.episodes import Recorder
 from amft_mm.runs.folder import write_evaluation
-from envs.paths import data_folder
 
 
 def evaluate(config: DictConfig) -> dict[str, Any]:
     """What summary.json holds."""
     if config.run is not None:
         config = merged(config, Path(config.run))
+    check_splits(config)
     processes = open_process_group(config)
     policy, weights = load_policy(config), str(config.model.name)
     if config.run is not None:
@@ -112,19 +115,3 @@ def show(summary: dict[str, Any], folder: Path) -> None:
     console = Console()
     console.print(table)
     console.print(f"{folder}/summary.json", highlight=False, soft_wrap=True)
-
-
-@hydra.main(version_base="1.3", config_path=str(data_folder("configs")), config_name="evaluate")
-def main(config: DictConfig) -> None:
-    try:
-        evaluate(config)
-    except (ValueError, FileNotFoundError, RuntimeError) as error:
-        if config.debug:
-            raise
-        raise SystemExit(f"evaluate: {error}") from None
-
-
-if __name__ == "__main__":
-    check_overrides("evaluate")
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    sys.exit(main())

@@ -10,6 +10,13 @@ card.
 
 from __future__ import annotations
 
+import sys
+
+if __name__ == "__main__":  # before what is slow to import
+    from amft_mm import commands
+
+    sys.exit(commands.main(["pretrain", *sys.argv[1:]]))
+
 import json
 import os
 import shutil
@@ -17,7 +24,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import hydra
 import torch
 from omegaconf import DictConfig
 
@@ -29,11 +35,9 @@ from amft_mm.pretraining.card import model_card
 from amft_mm.pretraining.exam import examine
 from amft_mm.pretraining.stages import STAGES, Stage
 from amft_mm.runs.processes import ProcessGroup
-from envs.paths import data_folder
 
 
-@hydra.main(version_base="1.3", config_path=str(data_folder("configs")), config_name="pretrain")
-def main(config: DictConfig) -> None:
+def pretrain(config: DictConfig) -> None:
     torch.set_num_threads(config.threads)
     folder = Path(config.out)
     if (folder / "README.md").exists():
@@ -164,8 +168,3 @@ def save_checkpoint(
     state = {"model": module.state_dict(), "optimizer": optimizer.state_dict(), "done": done}
     with whole_file(path) as unfinished:
         torch.save(state, unfinished)
-
-
-if __name__ == "__main__":
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    main()

@@ -6,6 +6,13 @@ Where there is no terminal, or with `--once`, it prints what there is and ends.
 
 from __future__ import annotations
 
+import sys
+
+if __name__ == "__main__":  # before what is slow to import
+    from amft_mm import commands
+
+    sys.exit(commands.main(["watch", *sys.argv[1:]]))
+
 import argparse
 import math
 import time
@@ -135,7 +142,3 @@ def _verdicts(row: dict[str, Any], width: int) -> list[RenderableType]:
     for name, share in sorted(shares.items(), key=lambda item: -item[1])[:6]:
         table.add_row(Text(name), Text(f"{share:.0%}", "bold"), Text("█" * round(share * width)))
     return [Text("verdicts of the last rollouts"), table]
-
-
-if __name__ == "__main__":
-    main()

@@ -73,6 +73,15 @@ def chosen_splits(env: DictConfig, labels: Sequence[str] | None) -> list[Split]:
     return [found[label] for label in labels]
 
 
+def check_splits(config: DictConfig) -> None:
+    """Before anything starts: what can not be played is a mistake in the settings."""
+    asked = [*splits_of(config.env), *chosen_splits(config.env, config.eval.splits)]
+    for split in {split.label: split for split in asked}.values():
+        split.check()
+    for part in parts_of(config.env):
+        world_of(part.env).make().close()
+
+
 def _split(part: EnvPart, name: str | None, several: bool) -> Split:
     label = name or "all"
     return Split(f"{part.name}/{label}" if several else label, part.env, name)
@@ -90,8 +99,6 @@ class Evaluator:
         )
         self._all = splits_of(config.env)
         self._between = chosen_splits(config.env, config.eval.splits)
-        for split in {s.label: s for s in [*self._all, *self._between]}.values():
-            split.check()
         self._workers: dict[str, RolloutWorker] = {}
         self._last: list[tuple[Split, Played]] = []
 

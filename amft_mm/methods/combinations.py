@@ -18,17 +18,16 @@ from amft_mm.config.settings import demonstrations_of, options_of, parts_of
 from amft_mm.learning.credit import check
 from amft_mm.methods.guidance import Guidance, guidance
 from amft_mm.methods.imitation import imitation
-from amft_mm.methods.options import check_numbers, unknown_options
+from amft_mm.methods.options import unknown_options
 from amft_mm.methods.parts import mixed_parts
-from envs.contract import one_of, whole_number
 
 LOOKS = {"ood_color", "ood_deck"}
 """Splits of General Points that change how cards look."""
 
 
 def refuse_contradictions(config: DictConfig) -> None:
-    check_numbers(config)
     for refused in (
+        _idle,
         unknown_options,
         _engined,
         _guided,
@@ -47,6 +46,14 @@ def refuse_contradictions(config: DictConfig) -> None:
     ):
         for problem in refused(config):
             raise ValueError(problem)
+
+
+def _idle(config: DictConfig) -> Iterator[str]:
+    if config.train.steps + config.train.warmup_steps == 0:
+        yield (
+            "train.steps=0 and train.warmup_steps=0: nothing would be trained. To play without training: "
+            "python -m amft_mm.evaluate"
+        )
 
 
 def _engined(config: DictConfig) -> Iterator[str]:
@@ -119,7 +126,6 @@ def _rivalled(config: DictConfig) -> Iterator[str]:
 
 def _credited(config: DictConfig) -> Iterator[str]:
     method, settings = config.method, {str(k): v for k, v in config.method.credit.items()}
-    one_of("method.cut", method.cut, ("learn", "mask", "bootstrap"))
     if settings["credit"] == "gae":
         return
     known = inspect.signature(check).parameters
@@ -136,7 +142,6 @@ def _credited(config: DictConfig) -> Iterator[str]:
 
 def _drawn_again(config: DictConfig) -> Iterator[str]:
     method = config.method
-    whole_number("method.resample", method.resample, 0, 1000)
     if method.resample and (_guides(config) or method.rival or _noise(config)):
         yield (
             f"method.resample={method.resample} goes neither with guidance, which needs the groups that "
@@ -146,8 +151,6 @@ def _drawn_again(config: DictConfig) -> Iterator[str]:
 
 def _updated(config: DictConfig) -> Iterator[str]:
     train = config.train
-    for name in ("minibatches", "epochs"):
-        whole_number(f"train.{name}", train[name], 1, 10_000)
     if config.method.rival and train.minibatches * train.epochs > 1:
         yield (
             "method.rival makes one update a step, as its adapter does: "
@@ -158,8 +161,6 @@ def _updated(config: DictConfig) -> Iterator[str]:
 def _scheduled(config: DictConfig) -> Iterator[str]:
     """What chooses task instances, where others choose them."""
     train, chosen = config.train, config.train.curriculum.name
-    if train.pool is not None:
-        whole_number("train.pool", train.pool, 1, 10**7)
     asked = f"train.curriculum.name={chosen}" if chosen != "uniform" else ""
     asked = f"train.pool={train.pool}" if train.pool and not asked else asked
     if asked and (_guides(config) or config.method.rival):

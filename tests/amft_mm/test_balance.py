@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from amft_mm.config.overrides import check_overrides
+from amft_mm.config.command_line import configuration
 from amft_mm.learning.mixed_step import WHOLE, MixedStep
 from amft_mm.methods.balance import BALANCES, Gradients, Signal, balance
 
@@ -258,8 +258,8 @@ def test_the_old_name_of_norm_matching_is_refused_with_the_new_one():
     """It is not the method that is known as GradNorm."""
     with pytest.raises(ValueError, match="gradnorm is called norm_matching now"):
         balance("gradnorm", 10, {})
-    with pytest.raises(SystemExit, match="gradnorm is called norm_matching now"):
-        check_overrides("train", ["method=gradnorm"])
+    with pytest.raises(SettingError, match="gradnorm is called norm_matching now"):
+        configuration("train", ["method=gradnorm"])
 
 
 @pytest.mark.parametrize("name", ["norm_matching", "pcgrad", "mgda", "cosine_gate", "sasr"])

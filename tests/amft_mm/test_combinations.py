@@ -25,15 +25,8 @@ def config_of(words, name="train"):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        # numbers that would do nothing, or fail late
-        ("train.group=0", "train.group=0 is out of range"),
-        ("train.tasks=0", "train.tasks=0 is out of range"),
-        ("train.demos=0", "train.demos=0 is out of range"),
+        # numbers that would do nothing
         ("train.steps=0 train.warmup_steps=0", "nothing would be trained.*amft_mm.evaluate"),
-        ("train.reward_noise=1.5", "train.reward_noise=1.5 must be from 0 to 1"),
-        ("method=grpo method.kl=-1", "method.kl=-1 must be 0 or above"),
-        ("method.horizon=1.5", "method.horizon=1.5 must be"),
-        ("model.dtype=float33", "model.dtype"),
         # options that no part takes
         ("method=grpo +method.exploration.size=3", r"method\.exploration\.size: grpo takes clip"),
         ("method=sdpo +method.imitation.size=3", r"sdpo takes alpha, siblings, feedback"),
