@@ -87,7 +87,7 @@ def _section(
             raise SettingError(
                 f"{name}={shown(value)}: {rule.what} are several settings: {name}.NAME=VALUE"
             )
-        elif rule.each:
+        elif rule.each and rule.schema is not None:
             parts = {n: _mapping(f"{name}.{n}", part) for n, part in value.items()}
             found[key] = {
                 n: _section(rule.schema(part), part, f"{name}.{n}.", others=True)
@@ -158,7 +158,7 @@ def rules_of(schema: type) -> dict[str, tuple[Any, Rule]]:
 
 def _rule(of: Field[Any]) -> Rule:
     assert of.default is not MISSING, f"{of.name} is no setting()"
-    return of.metadata["rule"]  # type: ignore[no-any-return]
+    return of.metadata["rule"]
 
 
 def section_of(kind: Any, rule: Rule, value: Any) -> type | None:

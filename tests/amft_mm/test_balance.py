@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from amft_mm.config.command_line import configuration
+from amft_mm.config.fields import SettingError
 from amft_mm.learning.mixed_step import WHOLE, MixedStep
 from amft_mm.methods.balance import BALANCES, Gradients, Signal, balance
 
