@@ -16,7 +16,7 @@ if __name__ == "__main__":  # before what is slow to import
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
@@ -30,8 +30,6 @@ from amft_mm.runs.folder import write_evaluation
 
 def evaluate(config: DictConfig) -> dict[str, Any]:
     """What summary.json holds."""
-    if config.run is not None:
-        config = merged(config, Path(config.run))
     check_splits(config)
     processes = open_process_group(config)
     policy, weights = load_policy(config), str(config.model.name)
@@ -48,20 +46,6 @@ def evaluate(config: DictConfig) -> dict[str, Any]:
         show(summary, folder)
     evaluator.close()
     return summary
-
-
-def merged(config: DictConfig, run: Path) -> DictConfig:
-    """The run's environment, model and limits, with what was asked of this evaluation."""
-    path = run / "config.yaml"
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"run={str(run)!r}: there is no config.yaml; give the folder of a training run"
-        )
-    before = OmegaConf.load(path)
-    own = OmegaConf.create(OmegaConf.to_container(config))
-    for key in ("env", "model", "limits", "sampling"):
-        own[key] = before[key]  # type: ignore[index]
-    return own  # type: ignore[return-value]
 
 
 def load_weights(policy: Policy, run: Path, wanted: str) -> str:

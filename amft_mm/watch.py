@@ -21,7 +21,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -29,6 +28,7 @@ from rich.table import Table
 from rich.text import Text
 
 from amft_mm.runs.curves import is_success
+from amft_mm.runs.folder import read_config
 from amft_mm.runs.metrics import read_rows
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -50,8 +50,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("run", type=Path, metavar="RUN")
     parser.add_argument("--once", action="store_true", help="print what there is, and end")
     given = parser.parse_args(arguments)
-    if not (given.run / "config.yaml").is_file():
-        raise SystemExit(f"watch: {given.run} holds no run: give the folder that `out=` names")
+    try:
+        read_config(given.run)
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"watch: {error}") from None
     console = Console()
     if given.once or not console.is_terminal:
         console.print(picture(given.run, console.width))
@@ -67,7 +69,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def picture(run: Path, width: int) -> RenderableType:
     """The run as it is now, for a terminal of that width. Names are text, never markup."""
-    config, rows = OmegaConf.load(run / "config.yaml"), read_rows(run)
+    config, rows = read_config(run), read_rows(run)
     last = int(config.train.warmup_steps + config.train.steps)
     steps = [row for row in rows if row.get("phase") != "evaluation"]
     head = Text(f"{run}   {config.env.name}, {config.method.name}, seed {config.seed}", "bold")

@@ -28,12 +28,17 @@ from amft_mm.compare.jobs import make_all
 from amft_mm.compare.places import places
 from amft_mm.compare.report import Report, report
 from amft_mm.compare.result import Result, fingerprint, is_made, read_result
+from amft_mm.config.command_line import configuration
+from amft_mm.config.fields import SettingError
+
+OF_A_SEED = ("seed=", "demos.seed=", "demos.folder=", "train.warm_from=")
 
 
 def compare(config: DictConfig) -> list[Result]:
     grid, at_once = Grid(config), places(config.jobs)
     trials = grid.trials()
     planned = [*trials, *grid.runs({})]
+    check_settings([*grid.warm(planned), *planned])
     begin = grid.warm(run for run in planned if not is_made(run))
     failed = [r for r in make_all(begin, at_once, print, keep=True) if r.state != "finished"]
     if failed:
@@ -45,6 +50,21 @@ def compare(config: DictConfig) -> list[Result]:
     made = report(results, warmups, _command(), grid.baselines)
     write(grid.out / config.report, made)
     return results
+
+
+def check_settings(runs: list[Run]) -> None:
+    """What a run of hours would end with is told now."""
+    seen = set()
+    for run in runs:
+        settings = tuple(
+            word for word in run.settings if not word.lstrip("+").startswith(OF_A_SEED)
+        )
+        if settings not in seen:
+            seen.add(settings)
+            try:
+                configuration("train", settings)
+            except SettingError as error:
+                raise SettingError(f"{run.title}: {error}") from None
 
 
 def _command() -> str:

@@ -2,6 +2,8 @@
 
     configuration("train", ["env=math", "train.steps=5"])   SettingError: what is wrong, and what to do
 
+With `run=` an evaluation takes the run's environment, model and limits.
+
 Words are Hydra's: `group=file` of configs/, `name=value`, `+name=value` for what has no default, `~name` to
 leave one out; `--config-dir=FOLDER` adds a folder of one's own. With `resume=true` it is the run's own
 configuration, with what the words change in it.
@@ -25,7 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 from amft_mm.config.fields import SettingError, checked, unknown
 from amft_mm.config.renamed import RENAMED
 from amft_mm.config.schema import SCHEMAS
-from amft_mm.runs.folder import CONFIG, has_begun
+from amft_mm.runs.folder import has_begun, read_config
 from envs.paths import data_folder
 
 
@@ -63,9 +65,10 @@ def configuration(command: str, words: Sequence[str]) -> DictConfig:
     said = Words.of(words)
     overrides = parsed(said.settings)
     begun = run_to_go_on_with(overrides) if command == "train" else None
-    if begun is None:
-        return checked(SCHEMAS[command], composed(command, said))
-    return checked(SCHEMAS[command], changed(begun, said, overrides))
+    config = composed(command, said) if begun is None else changed(begun, said, overrides)
+    if command == "evaluate":
+        config = of_its_run(config, overrides)
+    return checked(SCHEMAS[command], config)
 
 
 def composed(command: str, said: Words) -> DictConfig:
@@ -83,7 +86,11 @@ def _compose(command: str, said: Words) -> DictConfig:
         words.append(f"hydra.searchpath=['file://{said.folder}']")
     try:
         with initialize_config_dir(str(data_folder("configs")), version_base="1.3"):
-            return compose(command, words)
+            config = compose(command, words)
+        for override in parsed(said.settings):  # {} is nothing, and not what the files say
+            if override.value() == {} and OmegaConf.select(config, override.key_or_group):
+                OmegaConf.update(config, override.key_or_group, {}, merge=False)
+        return config
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise SettingError(_first_line(error)) from None
 
@@ -167,6 +174,34 @@ def quoted(text: str) -> str:
     return f"'{escaped}'"
 
 
+OF_A_RUN = ("env", "model", "limits", "sampling")
+"""What an evaluation of a run takes from it."""
+
+
+def of_its_run(config: DictConfig, overrides: Sequence[Override]) -> DictConfig:
+    """An evaluation's configuration, where it is of a run: with what the run was trained on, and what the
+    words change in that."""
+    if config.run is None:
+        return config
+    begun = read_config(Path(str(config.run)))
+    with open_dict(config):
+        for key in OF_A_RUN:
+            config[key] = begun[key]
+        for override in overrides:
+            name = str(override.key_or_group)
+            if name in ("env", "model"):
+                raise SettingError(
+                    f"{override.input_line}: an evaluation of a run takes its {name}. Leave it out, or leave "
+                    f"run= out and take the weights by model.name={config.run}/model"
+                )
+            if name.partition(".")[0] in OF_A_RUN:
+                adds = override.is_add() or override.is_force_add()
+                if not adds and name not in (known := names_in(config)):
+                    raise SettingError(_unknown(name, name, known))
+                OmegaConf.update(config, name, override.value(), force_add=True)
+    return config
+
+
 # Going on with a run.
 
 
@@ -181,20 +216,12 @@ def run_to_go_on_with(overrides: Sequence[Override]) -> DictConfig | None:
         return None
     if said.get("out") is None:
         raise SettingError("resume=true: give the run's folder too, as out=FOLDER")
-    path = Path(str(said["out"])) / CONFIG
-    if not has_begun(path.parent):
-        if said.keys() <= {"out", "resume"}:
-            raise SettingError(f"resume=true out={path.parent}: there is no run to go on with")
-        return None
-    try:
-        begun = OmegaConf.load(path)
-    except Exception as error:
-        raise SettingError(
-            f"{path} cannot be read ({_first_line(error)}): it is no run's configuration"
-        ) from None
-    if not isinstance(begun, DictConfig) or "train" not in begun:
-        raise SettingError(f"{path} is no run's configuration: there is no run to go on with")
-    return begun
+    run = Path(str(said["out"]))
+    if has_begun(run):
+        return read_config(run)
+    if said.keys() <= {"out", "resume"}:
+        raise SettingError(f"resume=true out={run}: there is no run to go on with")
+    return None
 
 
 def changed(begun: DictConfig, said: Words, overrides: Sequence[Override]) -> DictConfig:

@@ -43,7 +43,7 @@ class Limits:
     max_tokens: int = setting("of a whole episode, pictures included", least=1, most=MOST)
     max_new_tokens: int = setting("of one answer", least=1, most=10**6)
     max_turns: int = setting("of an episode", least=1, most=10**6)
-    history: int | None = setting("turns that are shown; null is all", least=1, most=10**6)
+    history: int | None = setting("turns before that are shown; null is all", least=0, most=10**6)
 
 
 @dataclass

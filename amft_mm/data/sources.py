@@ -43,6 +43,7 @@ class Sources:
         self._resample = int(config.method.resample)
         self._numbers = self._tasks * (1 + self._resample)  # of an environment's tasks in a step
         settings = play_settings(config)
+        self._cut = 0
         self._policy, self._processes, self._limits = policy, processes, settings.limits
         self.parts = parts_of(config.env)
         self._shares = [part.share for part in self.parts]
@@ -245,8 +246,15 @@ class Sources:
 
     def _examples(self, rows: Iterable[Demonstration | None]) -> list[Example]:
         """What can be imitated: conversations in which the limits leave an answer."""
-        conversations = (row.conversation(self._policy, self._limits) for row in rows if row)
+        conversations = [row.conversation(self._policy, self._limits) for row in rows if row]
+        self._cut += sum(bool(conversation.stopped) for conversation in conversations)
         return [Example(conversation) for conversation in conversations if conversation.answers]
+
+    def cut(self) -> int:
+        """How many demonstrations the limits have cut short since this was asked last, of all processes."""
+        (found,) = self._processes.sum(self._cut)
+        self._cut = 0
+        return int(found)
 
     def close(self) -> None:
         for worker in self._workers:

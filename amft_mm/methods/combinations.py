@@ -293,7 +293,7 @@ def _demonstrated(config: DictConfig) -> Iterator[str]:
         )
     ):
         yield _none(f"method.balance.name={config.method.balance.name}")
-    if demos.folder and _guides(config):
+    if demos.folder:
         yield from _of_another_world(config)
 
 
@@ -308,11 +308,16 @@ def _of_another_world(config: DictConfig) -> Iterator[str]:
     """By the first of each folder; the others are told when they are drawn."""
     for part in parts_of(config.env):
         row = demonstrations_of(config.demos.folder, part)[0]
-        if row.world != part.env.id:
+        if row.world != part.env.id and _guides(config):
             yield (
                 f"method.guidance.name={config.method.guidance.name} explores the task instances of its "
                 f"demonstrations, but {row.name} in demos.folder={config.demos.folder} is of "
                 f"{row.world or 'no world'}, not of {part.env.id}"
+            )
+        elif row.world not in ("", part.env.id):
+            yield (
+                f"demos.folder={config.demos.folder} holds demonstrations of {row.world}, and env="
+                f"{part.name} is {part.env.id}: take its own, or the environment that they are of"
             )
 
 

@@ -111,7 +111,7 @@ class RunFolder:
         return found
 
     def _same_run(self, config: DictConfig) -> None:
-        before, now = _compared(_read(self.path / CONFIG)), _compared(config)
+        before, now = _compared(read_config(self.path)), _compared(config)
         changed = {k for k in before.keys() | now.keys() if before.get(k) != now.get(k)}
         told = [
             f"{k}: {before.get(k)} then, {now.get(k)} now"
@@ -155,11 +155,7 @@ def _unwritable(path: Path, error: OSError) -> RuntimeError:
 
 def _of_a_start_that_failed(path: Path, config: DictConfig) -> None:
     """A configuration without a step: only what it asked for otherwise is in the way, its demonstrations."""
-    before = _read(path / CONFIG)
-    if "train" not in before:
-        raise FileExistsError(
-            f"{path / CONFIG} is of something else: choose another folder by out=FOLDER"
-        )
+    before = read_config(path)
     if any(_plain(before.get(key)) != _plain(config.get(key)) for key in ("env", "demos")):
         shutil.rmtree(path / "demos", ignore_errors=True)
 
@@ -168,14 +164,21 @@ def _plain(part: Any) -> Any:
     return OmegaConf.to_container(part, resolve=True) if OmegaConf.is_config(part) else part
 
 
-def _read(path: Path) -> DictConfig:
+def read_config(run: Path) -> DictConfig:
+    """What a run was begun with."""
+    path = run / CONFIG
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{run} holds no run: there is no {CONFIG}; give the folder that `out=` names"
+        )
     try:
         found = OmegaConf.load(path)
     except Exception as error:
-        raise FileExistsError(
-            f"{path} cannot be read ({error!s:.200}): it is no run's configuration"
-        ) from None
-    return found if isinstance(found, DictConfig) else OmegaConf.create()
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{path} cannot be read ({why:.200})") from None
+    if not isinstance(found, DictConfig) or not {"env", "train", "method", "model"} <= found.keys():
+        raise ValueError(f"{path} is of something else, no run's configuration")
+    return found
 
 
 def write_evaluation(folder: Path, summary: dict[str, Any], instances: dict[str, Any]) -> None:

@@ -76,6 +76,7 @@ class TrainingStep:
         budget = self._train.micro_batch_tokens
         self.learner = Learner(policy, optimizer_settings(config), processes, budget)
         self.sources = Sources(config, policy, engine, processes)
+        self._limits = play_settings(config).limits
         temperature = play_settings(config).sampling.learnt_at
         self._objectives = Objectives(method, policy, temperature)
         self._utility = utility(method.utility.name, options_of(method.utility))
@@ -103,6 +104,7 @@ class TrainingStep:
         examples = self.sources.demonstrations(step, self._train.warmup_demos)
         started = time.monotonic()
         report = self.learner.gradients(examples, self._objectives.warmup)
+        cut = self._cut_short(step, report.tokens)
         mix = self.learner.mixed.mix(1.0, learn=False)
         update = self.learner.mixed.step()
         self._check(step, update.finite, report.loss)
@@ -112,8 +114,20 @@ class TrainingStep:
             "loss/imitation": report.loss,
             "grad/imitation_norm": mix.imitation_norm,
             "tokens/demo": report.tokens,
+            "demos/cut": cut,
             "time/update": time.monotonic() - started,
         }
+
+    def _cut_short(self, step: int, tokens: float) -> int:
+        """Demonstrations that the limits cut; where nothing is left of all of a step's, the run ends."""
+        cut = self.sources.cut()
+        if cut and not tokens:
+            raise ValueError(
+                f"step {step}: limits.max_tokens and limits.max_turns leave no answer of any of its "
+                f"demonstrations ({cut} are longer): raise them (now {self._limits.max_tokens} and "
+                f"{self._limits.max_turns}), or take shorter demonstrations"
+            )
+        return cut
 
     def mix(self, step: int, number: int) -> Row:
         row: Row = {}
@@ -131,6 +145,9 @@ class TrainingStep:
             for companion in self._companions.values():
                 companion.stepped()
         row |= over_updates(updates, len(minibatches))
+        row["demos/cut"] = self._cut_short(
+            step, row.get("tokens/demo", 0) or row.get("tokens/stream", 0)
+        )
         for companion in self._companions.values():
             row |= companion.finished([one.choice for one in minibatches], row)
         self._check(step, finite, row.get("loss/exploration", 0.0))
