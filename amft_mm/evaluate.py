@@ -26,6 +26,7 @@ from amft_mm.evaluation.evaluator import Evaluator, check_splits
 from amft_mm.runs import checkpoints
 from amft_mm.runs.episodes import Recorder
 from amft_mm.runs.folder import write_evaluation
+from amft_mm.runs.progress import CRASHED
 
 
 def evaluate(config: DictConfig) -> dict[str, Any]:
@@ -38,6 +39,12 @@ def evaluate(config: DictConfig) -> dict[str, Any]:
     evaluator = Evaluator(config, policy, engine_of(config, policy), processes)
     found = evaluator.evaluate(last=config.eval.splits is None)
     summary = evaluator.summary(weights, found)
+    crashes = {k: v for k, v in found.items() if k.endswith("/crash")}
+    if len(crashes) == len(summary["splits"]):
+        raise RuntimeError(
+            f"every episode crashed, so that there is nothing to tell, and nothing was written; the first by "
+            f"{next(iter(crashes.values()))}"
+        )
     if processes.main:
         folder = out_folder(config)
         folder.mkdir(parents=True, exist_ok=True)
@@ -87,7 +94,9 @@ def show(summary: dict[str, Any], folder: Path) -> None:
             ((v, k.removeprefix("verdict/")) for k, v in part.items() if k.startswith("verdict/")),
             reverse=True,
         )
-        if part:
+        if part and part["success"] is None:
+            table.add_row(split, CRASHED, "", "", "", str(part.get("crash", "")))
+        elif part:
             table.add_row(
                 split,
                 f"{part['success']:.1%}",

@@ -81,6 +81,10 @@ def _train(config: DictConfig, run: RunFolder, processes: ProcessGroup) -> dict[
                 f"    amft-mm train resume=true out={quoted(str(run.path))}"
             )
             raise
+        except Exception:
+            if trainer.whole and processes.main:
+                policy.save(run.path / "model")
+            raise
         if processes.main:
             policy.save(run.path / "model")
     return run.summary()
@@ -94,7 +98,7 @@ def record_demonstrations(config: DictConfig, part: EnvPart) -> None:
         "seed": config.demos.seed,
         "out": f"{config.demos.folder}/{part.name}",
         "part": 64,
-        "seconds": 60.0,
+        "seconds": config.play.seconds,
         "keep": {"success": True, "min_return": None, "max_turns": None},
         "slips": config.demos.slips,
         "corrupt": config.demos.corrupt,

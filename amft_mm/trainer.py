@@ -23,6 +23,7 @@ from amft_mm.learning.optimization import slope
 from amft_mm.runs import checkpoints
 from amft_mm.runs.curves import draw
 from amft_mm.runs.episodes import Recorder
+from amft_mm.runs.failures import WorldsFail
 from amft_mm.runs.folder import RunFolder
 from amft_mm.runs.metrics import read_rows
 from amft_mm.runs.processes import ProcessGroup
@@ -55,6 +56,8 @@ class Trainer:
         self.training_step = TrainingStep(config, policy, engine, processes, self._recorder)
         self.evaluator = Evaluator(config, policy, engine, processes)
         self.step = 0
+        self.whole = False
+        """Whether weights, optimizer and the number of the step belong together."""
         self._saved, self._saving = time.monotonic(), 0.0
         """When the last checkpoint was written, and how long it took."""
 
@@ -66,10 +69,14 @@ class Trainer:
         if self.step >= self._warmup:
             self.training_step.begin_exploring(self.run.path)
         with Stopping(tell=self.processes.main) as stopping:
-            for row in self.steps():
-                self._report(row)
-                if number := self._after(stopping):
-                    raise Stopped(number)
+            try:
+                for row in self.steps():
+                    self._report(row)
+                    if number := self._after(stopping):
+                        raise Stopped(number)
+            except Exception as error:
+                self._save_what_is_whole(error)
+                raise
         self.training_step.close()
         self.evaluator.close()
 
@@ -77,6 +84,7 @@ class Trainer:
         while self.step < self.last_step:
             started = time.monotonic()
             self.step += 1
+            self.whole = False
             lr = self.lr(self.step)
             self.training_step.learner.set_lr(lr)
             if self.step <= self._warmup:
@@ -85,6 +93,7 @@ class Trainer:
                 number = self.step - 1 - self._warmup
                 phase, figures = "mix", self.training_step.mix(self.step, number)
             seconds = time.monotonic() - started
+            self.whole = True
             yield {"step": self.step, "phase": phase, **figures, "lr": lr, "time/step": seconds}
 
     @property
@@ -162,6 +171,16 @@ class Trainer:
         self.processes.wait()
         self._saved = time.monotonic()
         self._saving = self._saved - began
+
+    def _save_what_is_whole(self, error: Exception) -> None:
+        """What was learnt before an evaluation broke off, or worlds that fail too often. Other processes
+        know nothing of the former."""
+        if isinstance(error, WorldsFail):  # before the step's first update
+            self.step, self.whole = self.step - 1, True
+        elif isinstance(error, checkpoints.CheckpointError) or self.processes.size > 1:
+            self.whole = False
+        if self.whole and self.step:
+            self.save()
 
     def state(self) -> dict[str, Any]:
         learner = self.training_step.learner.state_dict()

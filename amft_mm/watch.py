@@ -28,8 +28,10 @@ from rich.table import Table
 from rich.text import Text
 
 from amft_mm.runs.curves import is_success
+from amft_mm.runs.failures import told
 from amft_mm.runs.folder import read_config
 from amft_mm.runs.metrics import read_rows
+from amft_mm.runs.progress import as_share
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 LINES = {
@@ -82,7 +84,7 @@ def picture(run: Path, width: int) -> RenderableType:
         head,
         done,
         ProgressBar(total=last, completed=now["step"], width=max(10, min(width - 2, 80))),
-        Text(),
+        Text(told(now), "red"),
         _lines(steps, max(8, width - 44)),
         Text(),
         *_evaluations(rows),
@@ -128,7 +130,7 @@ def _evaluations(rows: Sequence[dict[str, Any]]) -> list[RenderableType]:
         return []
     shares = {k: v for k, v in found[-1].items() if is_success(k)}
     words = "   ".join(
-        f"{key.removeprefix('eval/').removesuffix('/success')} {share:.1%}"
+        f"{key.removeprefix('eval/').removesuffix('/success')} {as_share(share)}"
         for key, share in shares.items()
     )
     return [Text(f"evaluated after step {found[-1]['step']}:  {words}"), Text()]

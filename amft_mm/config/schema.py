@@ -58,6 +58,12 @@ class Play:
 
 
 @dataclass
+class PlayWhileTraining(Play):
+    failing: float = setting("share of a step's tries that may fail", least=0, most=1)
+    failing_steps: int = setting("steps in a row with more of them end the run", least=1, most=MOST)
+
+
+@dataclass
 class Model:
     name: str = setting("tiny, tiny-random, a folder in the Hugging Face layout, or a hub id")
     device: str | None = setting("null is the GPU where there is one")
@@ -343,7 +349,7 @@ class Train:
     demos: Demonstrated = setting("what is imitated")
     sampling: Sampling = setting("of answers while exploring")
     limits: Limits = setting("of episodes")
-    play: Play = setting("how episodes are played")
+    play: PlayWhileTraining = setting("how episodes are played")
     eval: EvaluationWhileTraining = setting("how well it does")
     record: Record = setting("episodes that are kept, from each environment or split")
     checkpoint: Checkpoint = setting("what a stopped run goes on from")

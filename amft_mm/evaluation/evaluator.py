@@ -110,6 +110,9 @@ class Evaluator:
             played = self._play(split, self._config.eval.episodes)
             row |= self._figures(split.label, played)
             self._last.append((split, played))
+            if played.metrics.get("success") is None and played.errors:
+                first = played.errors[0]
+                row[f"eval/{split.label}/crash"] = f"{first.get('kind')}: {first.get('message')}"
         return row
 
     def keep(self, recorder: Recorder, step: int, count: int) -> None:
@@ -137,9 +140,9 @@ class Evaluator:
     def _figures(self, split: str, played: Played) -> dict[str, Any]:
         metrics, tries = played.metrics, int(self._config.eval.tries)
         count = int(metrics["episodes"] - metrics["failed"])
-        share = metrics.get("success", 0.0)
-        low, high = wilson(round(share * count), count)
-        row = {
+        share = metrics.get("success")  # None: nothing was played to its end
+        low, high = (None, None) if share is None else wilson(round(share * count), count)
+        row: dict[str, Any] = {
             "success": share,
             "low": low,
             "high": high,
@@ -147,10 +150,10 @@ class Evaluator:
             "turns": metrics.get("turns", 0.0),
             "failed": metrics["failed"],
         }
-        row |= {k: v for k, v in metrics.items() if k.startswith(("verdict/", "stop/"))}
+        row |= {k: v for k, v in metrics.items() if k.startswith(("verdict/", "stop/", "failure/"))}
         if tries > 1:
             groups = self._processes.gather(_tries(played.mine))
-            for k in sorted({1, tries}):
+            for k in sorted({1, tries}) if groups else ():
                 row[f"pass@{k}"] = float(np.mean([pass_at(k, n, right) for n, right in groups]))
         return {f"eval/{split}/{name}": value for name, value in row.items()}
 

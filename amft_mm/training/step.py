@@ -42,6 +42,7 @@ from amft_mm.methods.objectives import Objectives
 from amft_mm.methods.parts import MixedPart, mixed_parts, together
 from amft_mm.methods.utility import Look, View, utility
 from amft_mm.runs.episodes import Recorder
+from amft_mm.runs.failures import Failures
 from amft_mm.runs.processes import ProcessGroup
 from amft_mm.training.assembly import (
     credit_of,
@@ -98,6 +99,12 @@ class TrainingStep:
             self._credit,
         )
         self._companions = {companion.name: companion for companion in joining}
+        self._failures = Failures(
+            recorder.folder.parent,
+            share=config.play.failing,
+            steps=config.play.failing_steps,
+            writes=processes.main,
+        )
         self._bad_steps = 0
 
     def imitate(self, step: int) -> Row:
@@ -162,6 +169,7 @@ class TrainingStep:
             done = number / self._train.steps
             groups, played = self.sources.rollouts(step, self._guidance, done)
             row |= played
+            self._failures.tell(step, row, self.sources.errors)
             for companion in self._companions.values():
                 row |= companion.played(step, groups, row)
                 clock(companion.time)
