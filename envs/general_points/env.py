@@ -235,6 +235,10 @@ class GeneralPointsEnv(World):
     def _names(self) -> list[str]:
         return [card.name for card in self._cards]
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        return SPLITS
+
     def facts(self) -> dict[str, Any]:
         return {
             "cards": [str(card) for card in self._cards],

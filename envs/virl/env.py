@@ -252,6 +252,10 @@ class VIRLEnv(World):
         journey = self._on_the_way
         return observation_words(journey.place, journey.heading, brief=self._form.brief)
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        return SPLITS if self._source.city is not None else DATA_SPLITS
+
     def facts(self) -> dict[str, Any]:
         journey = self._on_the_way
         return {
