@@ -1,7 +1,6 @@
 """Worlds over the wire by OpenEnv: ours for its client and validator, and others' for us."""
 
-import subprocess
-import sys
+from pathlib import Path
 
 import gymnasium
 import httpx
@@ -12,11 +11,14 @@ pytest.importorskip("openenv")
 
 from openenv.cli._validation import validate_running_environment
 from openenv.core import GenericEnvClient
+from openenv.validation import Level, run_validation
 
 from envs.protocols.openenv_client import RemoteError
 from envs.protocols.openenv_server import Answer, Served, WorldServer, make_app
+from envs.serve import main as serve
 from tests.envs.openenv_servers import guessing_app, serving
 
+ROOT = Path(__file__).resolve().parents[2]
 GP = "amft/GeneralPoints-v0"
 
 
@@ -39,6 +41,11 @@ def client(url):
 def test_openenvs_own_validator_is_content(cards):
     report = validate_running_environment(cards)
     assert report["passed"], report
+
+
+def test_the_package_of_the_examples_is_valid():
+    report = run_validation(ROOT / "examples" / "openenv", max_level=Level.STATIC)
+    assert report.verdict.value == "pass", report
 
 
 def test_a_policy_plays_over_the_wire(cards):
@@ -118,15 +125,11 @@ def test_an_idle_session_that_was_closed_says_so():
         session.step(Answer(text="1+1"))
 
 
-def test_a_world_that_can_not_be_made_is_told_before_it_is_served():
-    done = subprocess.run(
-        [sys.executable, "-m", "envs.serve", "amft/GeneralPoint-v0", "--port", "1"],
-        capture_output=True,
-        text=True,
-    )
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "GeneralPoint" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_a_world_that_can_not_be_made_is_told_before_it_is_served(capsys):
+    assert serve(["amft/GeneralPoint-v0", "--port", "1"]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("error: amft/GeneralPoint-v0")
 
 
 # Others' servers as a world.
