@@ -17,6 +17,7 @@ WORLDS = {
     "amft/VIRL-v0": "envs.virl.env:VIRLEnv",
     "amft/Math-v0": "envs.math_tasks.env:MathEnv",
     "amft/Discrete-v0": "envs.adapters:make_discrete_game",
+    "amft/OpenEnv-v0": "envs.protocols.openenv_client:OpenEnvWorld",
 }
 _REGISTRY_MODULE = "gymnasium.envs.registration"
 

@@ -23,6 +23,7 @@ from rich.table import Table
 from agents.policy import Policy
 from amft_mm.config.players import engine_of, load_policy, open_process_group
 from amft_mm.evaluation.evaluator import Evaluator, check_splits
+from amft_mm.evaluation.table import markdown_row
 from amft_mm.runs import checkpoints
 from amft_mm.runs.episodes import Recorder
 from amft_mm.runs.folder import write_evaluation
@@ -51,6 +52,8 @@ def evaluate(config: DictConfig) -> dict[str, Any]:
         evaluator.keep(Recorder(folder / "episodes", policy), 0, config.record)
         write_evaluation(folder, summary, evaluator.instances())
         show(summary, folder)
+        if config.table:
+            print(markdown_row(summary))
     evaluator.close()
     return summary
 

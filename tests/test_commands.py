@@ -36,6 +36,8 @@ LEFT_OUT = {  # what is in a command: why it is not run here
     "engine=vllm": "needs a GPU; tests/agents/test_vllm_engine.py",
     "--nnodes": "needs two machines",
     "--nproc_per_node 8": "needs eight GPUs",
+    "envs.serve": "goes on until Ctrl+C; tests/envs/test_openenv.py",
+    "openenv ": "needs the extra openenv; tests/envs/test_openenv.py",
     "amft_mm.watch": "goes on until Ctrl+C; tests/amft_mm/test_watch.py does that",
     "amft_mm.compare": "takes hours; tests/amft_mm/test_compare.py runs a small one",
     "amft_mm.pretrain": "takes hours; tests/amft_mm/test_pretrain.py runs a small one",

@@ -20,7 +20,7 @@ from agents.policy import Policy
 from agents.trajectory import Trajectory, by_task
 from agents.worlds import World
 from amft_mm.config.settings import EnvPart, parts_of, world_of
-from amft_mm.data.rollouts import Played, RolloutWorker, play_settings
+from amft_mm.data.rollouts import UNGUIDED, Guided, Played, RolloutWorker, play_settings
 from amft_mm.evaluation.intervals import pass_at, wilson
 from amft_mm.runs.episodes import Recorder
 from amft_mm.runs.processes import ProcessGroup
@@ -133,8 +133,10 @@ class Evaluator:
                 split.world(), self._policy, self._engine, settings, self._processes
             )
         sampling = GREEDY if config.tries == 1 else Sampling(config.temperature)
+        # Training has no such choice; its evaluations are by seeds that are drawn.
+        listed = Guided(seeds=tuple(range(episodes))) if config.get("in_order") else UNGUIDED
         return self._workers[split.label].play(
-            SEED + config.seed, 0, episodes, config.tries, sampling
+            SEED + config.seed, 0, episodes, config.tries, sampling, listed
         )
 
     def _figures(self, split: str, played: Played) -> dict[str, Any]:

@@ -14,10 +14,9 @@ from typing import Any
 import gymnasium
 
 import envs  # noqa: F401 - makes the worlds known
-from amft_mm.pretraining.cards import DECKS
+from amft_mm.pretraining.cards import DECKS, RULES
 from amft_mm.pretraining.exercise import Exercise, Rng, Turn, pick
 from amft_mm.pretraining.streets import STREET_SIZES
-from envs.general_points.prompts import FACES
 from envs.virl.actions import directions
 
 
@@ -28,7 +27,7 @@ def cards_form(rng: Rng, visual: bool = True) -> Exercise:
         modality="visual" if visual else "text",
         deck=pick(rng, DECKS[1:3]),
         colors=pick(rng, ("black", "red")),
-        face_rule=pick(rng, tuple(FACES)),
+        face_rule=pick(rng, RULES),
         size=(112, 112),
         prompts=pick(rng, ("fixed", "varied")),
         split="train",
