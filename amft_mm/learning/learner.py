@@ -161,6 +161,14 @@ class OptimizerSettings:
     tangent: str = "exact"
     """How exactly that effect is followed."""
 
+    def optimizer(self, parameters: Sequence[torch.Tensor]) -> torch.optim.AdamW:
+        return torch.optim.AdamW(
+            decay_groups(parameters, self.weight_decay),
+            lr=self.lr,
+            betas=self.betas,
+            eps=self.eps,
+        )
+
 
 class Learner:
     def __init__(
@@ -173,15 +181,14 @@ class Learner:
         self.policy, self.processes = policy, processes
         self._micro_batch_tokens = micro_batch_tokens
         self.parameters = [p for p in policy.model.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(
-            decay_groups(self.parameters, settings.weight_decay),
-            lr=settings.lr,
-            betas=settings.betas,
-            eps=settings.eps,
-        )
+        self.optimizer = settings.optimizer(self.parameters)
         self.mixed = MixedStep(
             self.optimizer, settings.max_norm, settings.horizon, tangent=settings.tangent
         )
+
+    @property
+    def lr(self) -> float:
+        return float(self.optimizer.param_groups[0]["lr"])
 
     def set_lr(self, lr: float) -> None:
         set_lr(self.optimizer, lr)

@@ -13,7 +13,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from amft_mm.config.settings import options_of
-from amft_mm.learning.credit import advantages
+from amft_mm.learning.credit import check
 from amft_mm.learning.value import ValueHead
 from amft_mm.methods.exploration import exploration
 from amft_mm.methods.imitation import imitation
@@ -40,8 +40,7 @@ def check_numbers(config: DictConfig) -> None:
     one_of("model.dtype", config.model.dtype, DTYPES)
     if not method.kl >= 0:
         raise ValueError(f"method.kl={method.kl} must be 0 or above: it is the weight of a penalty")
-    if not 0 <= method.horizon < 1:
-        raise ValueError(f"method.horizon={method.horizon} must be from 0 up to, but not, 1")
+    share("method.horizon", method.horizon)
 
 
 def unknown_options(config: DictConfig) -> Iterator[str]:
@@ -55,7 +54,7 @@ def unknown_options(config: DictConfig) -> Iterator[str]:
         taken = _taken(ValueHead, ("policy", "processes", "micro_batch_tokens"))
         del credit["credit"]
     else:
-        taken = _taken(advantages, ("rewards",))
+        taken = _taken(check)
     yield from _unknown("method.credit", str(method.credit.credit), credit, taken)
     if method.rival:
         taken = _taken(Rival, ("policy", "learner"))
@@ -72,7 +71,7 @@ def _taken_by(module: Any) -> list[str] | None:
     return None if more is None else [*taken, *getattr(module, "OPTIONS", ()), *more]
 
 
-def _taken(called: Callable[..., Any], given: tuple[str, ...]) -> list[str] | None:
+def _taken(called: Callable[..., Any], given: tuple[str, ...] = ()) -> list[str] | None:
     """Names of the options; None is any."""
     parameters = inspect.signature(called).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):

@@ -32,7 +32,7 @@ def config_of(words, name="train"):
         ("train.steps=0 train.warmup_steps=0", "nothing would be trained.*amft_mm.evaluate"),
         ("train.reward_noise=1.5", "train.reward_noise=1.5 must be from 0 to 1"),
         ("method=grpo method.kl=-1", "method.kl=-1 must be 0 or above"),
-        ("method.horizon=1.5", "method.horizon=1.5 must be"),
+        ("method.horizon=1.5", "method.horizon=1.5 must be from 0 to 1"),
         ("model.dtype=float33", "model.dtype"),
         # options that no part takes
         ("method=grpo +method.exploration.size=3", r"method\.exploration\.size: grpo takes clip"),
@@ -40,6 +40,7 @@ def config_of(words, name="train"):
         ("method=sdpo method.entropy=0.1", "method.entropy=0.1 would do nothing"),
         ("+method.imitation.size=3", r"method\.imitation\.size: sft takes no options"),
         ("+method.credit.lam=1", r"credit\.lam: episode takes credit, baseline, gamma"),
+        ("+method.credit.states=[]", r"credit\.states: episode takes credit, baseline, gamma"),
         ("method=grpo method.credit.credit=gae", r"baseline: gae takes.*~method\.credit\.baseline"),
         ("method=bridge +method.rival.size=3", r"method\.rival\.size: it takes rank, pace"),
         # engines
@@ -100,6 +101,7 @@ def test_what_does_not_go_together_is_told_with_what_to_do(words, told):
         "method=sft sampling.temperature=0",
         "method=grpo demos.n=0 train.warmup_steps=0",
         "method=amft method.guidance.name=joined",
+        "method=amft method.horizon=1 +method.balance.shared=1",
         "method=sdpo demos.n=0 train.warmup_steps=0",
         "method=sdpo train.minibatches=2",
         "train.steps=0",
