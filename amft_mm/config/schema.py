@@ -277,7 +277,7 @@ class Method:
     mu_per_env: bool = setting("each environment of a mix has its own mu")
     utility: Named = setting("what a balance that learns climbs", others=True)
     tangent: str = setting("how the effect of mu on the weights is followed")
-    horizon: float = setting("what a mix's effect still counts a step later", least=0, below=1)
+    horizon: float = setting("what a mix's effect still counts a step later", least=0, most=1)
     kl: float = setting("weight of the penalty for leaving the first weights", least=0)
     minibatches: int = setting("as the method's authors have it", least=1, most=10_000)
     epochs: int = setting("as the method's authors have it", least=1, most=10_000)
@@ -392,6 +392,7 @@ class Evaluate:
     record: int = setting(
         "episodes of each split that are kept, with their pictures", least=0, most=10**6
     )
+    table: bool = setting("print a row of figures to paste beside others'")
     sampling: Sampling = setting("of answers")
     limits: Limits = setting("of episodes")
     play: Play = setting("how episodes are played")

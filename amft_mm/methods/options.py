@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from amft_mm.config.settings import options_of
-from amft_mm.learning.credit import advantages
+from amft_mm.learning.credit import check
 from amft_mm.learning.value import ValueHead
 from amft_mm.methods.exploration import exploration
 from amft_mm.methods.imitation import imitation
@@ -27,7 +27,7 @@ def unknown_options(config: DictConfig) -> Iterator[str]:
         taken = _taken(ValueHead, ("policy", "processes", "micro_batch_tokens"))
         del credit["credit"]
     else:
-        taken = _taken(advantages, ("rewards",))
+        taken = _taken(check)
     yield from _unknown("method.credit", str(method.credit.credit), credit, taken)
     if method.rival:
         taken = _taken(Rival, ("policy", "learner"))
@@ -44,7 +44,7 @@ def _taken_by(module: Any) -> list[str] | None:
     return None if more is None else [*taken, *getattr(module, "OPTIONS", ()), *more]
 
 
-def _taken(called: Callable[..., Any], given: tuple[str, ...]) -> list[str] | None:
+def _taken(called: Callable[..., Any], given: tuple[str, ...] = ()) -> list[str] | None:
     """Names of the options; None is any."""
     parameters = inspect.signature(called).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):

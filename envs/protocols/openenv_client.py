@@ -123,8 +123,8 @@ class OpenEnvWorld(World):
         scene, reward = self._scene_of(found), float(found.reward or 0.0)
         if found.done:
             ended_by = self._ending(reward)
-        feedback = self._fields.get("feedback")
-        said = feedback if isinstance(feedback, str) else ""
+        told = self._fields.get("feedback")
+        said = told if isinstance(told, str) else ""
         return Outcome(RemoteVerdict.ACTED, reward, scene, said, ended_by)
 
     def facts(self) -> dict[str, Any]:

@@ -137,6 +137,11 @@ def test_amft_holds_without_a_signal():
     assert looks(mu, [None] * 50) == before
 
 
+def test_amft_finds_a_signal_in_looks_that_share_all_of_z():
+    """`shared=1`, beside a horizon that never forgets."""
+    assert (walks([0.5] * 100, 100, shared=1.0) > 0.9).any(axis=1).mean() >= 0.9
+
+
 def test_one_instance_that_stands_out_moves_nothing():
     """However large: it is one."""
     mu = balance("amft", 100, {})

@@ -33,6 +33,7 @@ def config_of(words, name="train"):
         ("method=sdpo method.entropy=0.1", "method.entropy=0.1 would do nothing"),
         ("+method.imitation.size=3", r"method\.imitation\.size: sft takes no options"),
         ("+method.credit.lam=1", r"credit\.lam: episode takes credit, baseline, gamma"),
+        ("+method.credit.states=[]", r"credit\.states: episode takes credit, baseline, gamma"),
         ("method=grpo method.credit.credit=gae", r"baseline: gae takes.*~method\.credit\.baseline"),
         ("method=bridge +method.rival.size=3", r"method\.rival\.size: it takes rank, pace"),
         # engines
@@ -93,6 +94,7 @@ def test_what_does_not_go_together_is_told_with_what_to_do(words, told):
         "method=sft sampling.temperature=0",
         "method=grpo demos.n=0 train.warmup_steps=0",
         "method=amft method.guidance.name=joined",
+        "method=amft method.horizon=1 +method.balance.shared=1",
         "method=sdpo demos.n=0 train.warmup_steps=0",
         "method=sdpo train.minibatches=2",
         "train.steps=0",
