@@ -78,14 +78,15 @@ def picture(run: Path, width: int) -> RenderableType:
     head = Text(f"{run}   {config.env.name}, {config.method.name}, seed {config.seed}", "bold")
     if not steps:
         return Group(head, Text("has not made a step yet"))
-    now = steps[-1]
+    now, failed = steps[-1], told(_together(steps))
     left = time_left(steps, last)
     done = Text(f"step {now['step']} of {last}, {now['phase']}, {left}")
     return Group(
         head,
         done,
         ProgressBar(total=last, completed=now["step"], width=max(10, min(width - 2, 80))),
-        Text(told(_together(steps)), "red"),
+        Text(),
+        *([Text(failed, "red"), Text()] if failed else []),
         _lines(steps, max(8, width - 44)),
         Text(),
         *_evaluations(rows),
