@@ -62,6 +62,14 @@ class RunFolder:
     ) -> None:
         self.path = path
         self._lock = _locked(path) if processes is None or processes.main else None
+        try:
+            self._begin(config, resume, processes)
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, config: DictConfig, resume: bool, processes: ProcessGroup | None) -> None:
+        path = self.path
         there = has_begun(path)
         if there and not resume:
             raise FileExistsError(
