@@ -123,6 +123,7 @@ def run(name: str, words: Sequence[str]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
+        print(f"{name}: stopped", file=sys.stderr)
         raise SystemExit(130) from None
     except MISTAKES as error:
         if debug:
