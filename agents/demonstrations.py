@@ -111,6 +111,8 @@ class Demonstrations(Sequence[Demonstration]):
             for group in range(opened.num_row_groups)
             for row in range(opened.metadata.row_group(group).num_rows)
         ]
+        if not self._places:
+            raise ValueError(f"{self.folder} holds no demonstration: its files are empty")
 
     def __len__(self) -> int:
         return len(self._places)

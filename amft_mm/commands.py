@@ -117,11 +117,13 @@ def run(name: str, words: Sequence[str]) -> None:
         if COMMANDS[name].configured:
             _configured(name, list(words))
         else:
-            sys.exit(_called(name, list(words)))
+            if code := _called(name, list(words)):
+                raise SystemExit(code)
     except BrokenPipeError:  # who reads, as `head` does, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
+        print(f"{name}: stopped", file=sys.stderr)
         raise SystemExit(130) from None
     except MISTAKES as error:
         if debug:

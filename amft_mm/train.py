@@ -23,7 +23,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from amft_mm.config.command_line import quoted
 from amft_mm.config.dry_run import as_text, describe
+from amft_mm.config.fields import checked
 from amft_mm.config.players import engine_of, load_policy, open_process_group
+from amft_mm.config.schema import SCHEMAS
 from amft_mm.config.settings import EnvPart, parts_of
 from amft_mm.demos import make_demos
 from amft_mm.evaluation.evaluator import check_splits
@@ -39,6 +41,7 @@ from amft_mm.training.companions import Row
 
 def train(config: DictConfig) -> dict[str, Any]:
     """Trains to the end; returns what summary.json holds."""
+    config = checked(SCHEMAS["train"], config)
     if config.train.dry_run:
         found = describe(config)
         print(as_text(found))

@@ -16,6 +16,7 @@ if __name__ == "__main__":  # before what is slow to import
 import argparse
 import math
 import time
+from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -77,14 +78,15 @@ def picture(run: Path, width: int) -> RenderableType:
     head = Text(f"{run}   {config.env.name}, {config.method.name}, seed {config.seed}", "bold")
     if not steps:
         return Group(head, Text("has not made a step yet"))
-    now = steps[-1]
+    now, failed = steps[-1], told(_together(steps))
     left = time_left(steps, last)
     done = Text(f"step {now['step']} of {last}, {now['phase']}, {left}")
     return Group(
         head,
         done,
         ProgressBar(total=last, completed=now["step"], width=max(10, min(width - 2, 80))),
-        Text(told(now), "red"),
+        Text(),
+        *([Text(failed, "red"), Text()] if failed else []),
         _lines(steps, max(8, width - 44)),
         Text(),
         *_evaluations(rows),
@@ -111,6 +113,16 @@ def sparkline(values: Sequence[float], width: int, low: float, high: float) -> s
     span = high - low
     places = [(mean - low) / span if span > 0 else 0.5 for mean in means]
     return "".join(BLOCKS[min(7, max(0, math.floor(place * 8)))] for place in places)
+
+
+def _together(steps: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """What went wrong in the whole run."""
+    total: Counter[str] = Counter()
+    for row in steps:
+        total.update(
+            {k: v for k, v in row.items() if k.startswith(("rollout/tries", "rollout/failure/"))}
+        )
+    return dict(total)
 
 
 def _lines(steps: Sequence[dict[str, Any]], width: int) -> Table:

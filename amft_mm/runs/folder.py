@@ -31,18 +31,9 @@ if TYPE_CHECKING:  # what it needs is slow to import, and help does not
 
 CONFIG = "config.yaml"
 MAY_DIFFER = (
-    *(
-        "resume",
-        "out",
-        "debug",
-        "threads",
-        "wandb",
-        "tensorboard",
-        "demos.folder",
-        "eval",
-        "record",
-    ),
-    *("checkpoint", "play.slots", "play.workers", "play.kind", "play.seconds", "train.nonfinite"),
+    *("resume", "out", "debug", "threads", "wandb", "tensorboard", "eval", "record", "checkpoint"),
+    *("demos.folder", "play.slots", "play.workers", "play.kind", "play.seconds"),
+    *("play.failing", "play.failing_steps", "train.nonfinite"),
 )
 """Settings that do not change what a run computes."""
 MAY_GROW = ("train.steps",)
@@ -62,6 +53,14 @@ class RunFolder:
     ) -> None:
         self.path = path
         self._lock = _locked(path) if processes is None or processes.main else None
+        try:
+            self._begin(config, resume, processes)
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, config: DictConfig, resume: bool, processes: ProcessGroup | None) -> None:
+        path = self.path
         there = has_begun(path)
         if there and not resume:
             raise FileExistsError(

@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 from scipy import stats
 
 from agents.demonstrations import Demonstrations
-from amft_mm.evaluation.evaluator import Evaluator, chosen_splits
+from amft_mm.evaluation.evaluator import check_splits, chosen_splits
 from amft_mm.evaluation.intervals import bootstrap, pass_at, wilson
 from amft_mm.evaluation.table import markdown_row
 from envs.paths import data_folder
@@ -69,7 +69,7 @@ def test_a_split_that_can_not_be_played_is_told_before_training():
     with initialize_config_dir(CONFIGS, version_base="1.3"):
         config = compose("train", ["env=math", "env.splits=[id,harder]"])
     with pytest.raises(ValueError, match=r"split harder of env\.splits .* 'ood_hard'"):
-        Evaluator(config, None, None, None)
+        check_splits(config)
 
 
 def test_a_row_stands_beside_those_of_others():
