@@ -37,7 +37,7 @@ _TILES = {".": "ice", "O": "ice+hole", "G": "ice+flag"}
 Table = list[list[list[tuple[float, int, float, bool]]]]
 
 
-class Lake(gymnasium.Env[int, int]):
+class Lake(gymnasium.Env[Any, Any]):
     """The plain game. `P` lists its transitions and `s` is where one stands, as Gymnasium's own has it."""
 
     metadata = {"render_modes": ["rgb_array", "ansi"], "render_fps": 4}  # noqa: RUF012

@@ -48,7 +48,7 @@ class Room(NamedTuple):
     targets: frozenset[Spot]
 
 
-class Sokoban(gymnasium.Env[np.ndarray, int]):
+class Sokoban(gymnasium.Env[np.ndarray, Any]):
     """The plain game."""
 
     metadata = {"render_modes": ["rgb_array", "ansi"], "render_fps": 4}  # noqa: RUF012
