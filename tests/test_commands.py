@@ -38,7 +38,6 @@ LEFT_OUT = {  # what is in a command: why it is not run here
     "--nnodes": "needs two machines",
     "--nproc_per_node 8": "needs eight GPUs",
     "envs.serve": "goes on until Ctrl+C; tests/envs/test_openenv.py",
-    "openenv ": "needs the extra openenv; tests/envs/test_openenv.py",
     "amft_mm.watch": "goes on until Ctrl+C; tests/amft_mm/test_watch.py does that",
     "amft_mm.compare": "takes hours; tests/amft_mm/test_compare.py runs a small one",
     "amft_mm.pretrain": "takes hours; tests/amft_mm/test_pretrain.py runs a small one",

@@ -4,27 +4,29 @@
     | --- | --- | --- | --- |
     | runs/NAME/step_000810 | 200 | .79 | .12 |
 
-Success on each split, as a share. Where a world asks for an action at every step (V-IRL), each split has
-two columns: the share of steps that were right, and that of whole routes.
+Success on each split, as a share. Where a world judges every step of a route (V-IRL's rail), a split has two
+columns: the share of steps that were right, and that of whole routes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-STEP_VERDICT = "verdict/correct_action"
+from envs.virl.rail import RailVerdict
 
 
 def markdown_row(summary: dict[str, Any]) -> str:
     """What summary.json holds as a heading, its rule and one row."""
     cells = {"weights": str(summary["weights"]), "n": str(summary["episodes"])}
     for split in summary["splits"]:
-        success = summary.get(f"eval/{split}/success")
-        if _by_steps(summary):
-            cells[f"{split}, steps"] = share(summary.get(f"eval/{split}/{STEP_VERDICT}", 0.0))
-            cells[f"{split}, routes"] = share(success)
+        success = share(summary.get(f"eval/{split}/success"))
+        steps = {v: summary.get(f"eval/{split}/verdict/{v}") for v in RailVerdict}
+        if any(part is not None for part in steps.values()):
+            cells[f"{split}, steps"] = share(steps[RailVerdict.CORRECT_ACTION] or 0.0)
+            cells[f"{split}, routes"] = success
         else:
-            cells[split] = share(success)
+            cells[split] = success
     return "\n".join(_line(part) for part in (cells, ["---"] * len(cells), cells.values()))
 
 
@@ -33,9 +35,5 @@ def share(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}".removeprefix("0")
 
 
-def _by_steps(summary: dict[str, Any]) -> bool:
-    return any(key.endswith(STEP_VERDICT) for key in summary)
-
-
-def _line(cells: Any) -> str:
+def _line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"

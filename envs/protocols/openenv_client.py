@@ -123,9 +123,9 @@ class OpenEnvWorld(World):
         scene, reward = self._scene_of(found), float(found.reward or 0.0)
         if found.done:
             ended_by = self._ending(reward)
-        told = self._fields.get("feedback")
-        said = told if isinstance(told, str) else ""
-        return Outcome(RemoteVerdict.ACTED, reward, scene, said, ended_by)
+        said = self._fields.get("feedback")
+        told = said if isinstance(said, str) else ""
+        return Outcome(RemoteVerdict.ACTED, reward, scene, told, ended_by)
 
     def facts(self) -> dict[str, Any]:
         """What the server shows, without its pictures."""

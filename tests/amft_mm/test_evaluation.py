@@ -86,7 +86,8 @@ def test_a_row_stands_beside_those_of_others():
 def test_a_row_of_street_routes_tells_steps_and_whole_routes_apart():
     routes = {"weights": "tiny", "episodes": 18, "splits": ["listed", "listed_rule"]}
     routes |= {"eval/listed/success": 0.5, "eval/listed/verdict/correct_action": 0.956}
-    routes |= {"eval/listed_rule/success": 0.0}  # no step of it was right
+    # Where no step was right, only wrong ones are counted.
+    routes |= {"eval/listed_rule/success": 0.0, "eval/listed_rule/verdict/wrong_action": 1.0}
     assert markdown_row(routes).splitlines()[::2] == [
         "| weights | n | listed, steps | listed, routes | listed_rule, steps | listed_rule, routes |",
         "| tiny | 18 | .96 | .50 | .00 | .00 |",
