@@ -17,6 +17,7 @@ from amft_mm.learning.credit import check
 from amft_mm.learning.value import ValueHead
 from amft_mm.methods.exploration import exploration
 from amft_mm.methods.imitation import imitation
+from amft_mm.methods.parts import MU_PER
 from amft_mm.methods.rival import Rival
 from envs.contract import one_of, share, whole_number
 
@@ -41,6 +42,7 @@ def check_numbers(config: DictConfig) -> None:
     if not method.kl >= 0:
         raise ValueError(f"method.kl={method.kl} must be 0 or above: it is the weight of a penalty")
     share("method.horizon", method.horizon)
+    one_of("method.mu_per", method.mu_per, MU_PER)
 
 
 def unknown_options(config: DictConfig) -> Iterator[str]:
