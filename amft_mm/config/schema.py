@@ -274,7 +274,10 @@ class Method:
     )
     rival: Any = setting("a second model that explores alone, or null", schema=lambda _: Rival)
     balanced: bool = setting("make both gradients equally large before they are mixed")
-    mu_per_env: bool = setting("each environment of a mix has its own mu")
+    mu_per: str | None = setting(
+        "each environment of a mix, or each third of success rates, has its own mu",
+        among=("env", "difficulty"),
+    )
     utility: Named = setting("what a balance that learns climbs", others=True)
     tangent: str = setting("how the effect of mu on the weights is followed")
     horizon: float = setting("what a mix's effect still counts a step later", least=0, most=1)

@@ -75,9 +75,11 @@ def _guided(config: DictConfig) -> Iterator[str]:
     guide.rounds(config.train.group)  # has to divide it
     if not _guides(config):
         return
-    if method.mu_per_env or method.credit.credit == "gae":
+    by_difficulty = method.mu_per == "difficulty" and name == "shown"
+    if (method.mu_per and not by_difficulty) or method.credit.credit == "gae":
         yield (
-            f"method.guidance.name={name} goes neither with method.mu_per_env=true nor with credit by gae"
+            f"method.guidance.name={name} goes neither with method.mu_per={method.mu_per} nor with "
+            "credit by gae"
         )
     if guide.sets_mu and method.balance.name != "rl":
         yield (
@@ -117,8 +119,8 @@ def _rivalled(config: DictConfig) -> Iterator[str]:
     method = config.method
     if not method.rival:
         return
-    if _guides(config) or method.mu_per_env or method.credit.credit == "gae":
-        yield "method.rival goes neither with guidance, method.mu_per_env=true nor credit by gae"
+    if _guides(config) or method.mu_per or method.credit.credit == "gae":
+        yield "method.rival goes neither with guidance, method.mu_per nor credit by gae"
     if config.model.lora:
         yield "method.rival trains all weights, beside an adapter of its own: model.lora=null"
 
@@ -317,9 +319,16 @@ def _of_another_world(config: DictConfig) -> Iterator[str]:
 
 
 def _mixed(config: DictConfig) -> Iterator[str]:
-    if config.method.mu_per_env and len(parts_of(config.env)) == 1:
+    guide = config.method.guidance.name
+    if config.method.mu_per == "difficulty" and guide != "shown":
         yield (
-            f"method.mu_per_env=true is for several environments (env=mix), and env={config.env.name} "
+            "method.mu_per=difficulty tells hard demonstrations by how the model fares at their task "
+            f"instances, which method.guidance.name={guide} does not say: method.guidance.name=shown plays "
+            "them"
+        )
+    if config.method.mu_per == "env" and len(parts_of(config.env)) == 1:
+        yield (
+            f"method.mu_per=env is for several environments (env=mix), and env={config.env.name} "
             "is one: leave it out"
         )
 

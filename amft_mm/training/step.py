@@ -187,7 +187,7 @@ class TrainingStep:
 
     def _credit_part(self, part: MixedPart, minibatches: list[Minibatch]) -> None:
         """All of them at once, while the weights are those that played."""
-        own = [[t for t in one.choice.explore if self._is_of(part, t)] for one in minibatches]
+        own = [[t for t in one.choice.explore if self._is_of(part, t, one)] for one in minibatches]
         places = {id(t.conversation): (k, t) for k, ts in enumerate(own) for t in ts}
         sizes = [[0.0, 0.0] for _ in self.sources.parts]
         for one in minibatches:
@@ -222,27 +222,39 @@ class TrainingStep:
         streams = self._objectives.stream is not None
         return streams or any(part.explores(number) for part in self._parts)
 
-    def _is_of(self, part: MixedPart, episode: Trajectory) -> bool:
-        return part.only in (None, self.sources.env_of(episode))
+    def _is_of(self, part: MixedPart, episode: Trajectory, drawn: Minibatch) -> bool:
+        return part.has(self.sources.env_of(episode), drawn.success.get(episode.task))
+
+    def _share(self, part: MixedPart, drawn: Minibatch) -> float:
+        """What a part has of the update: where it is made of difficulties, by how many groups are its."""
+        if part.success is None:
+            return part.weight
+        known = [s for s in drawn.success.values() if s is not None]
+        own, whole = self._processes.sum(sum(part.has("", s) for s in known), len(known))
+        return own / whole if whole else 0.0
 
     def _mix_part(
         self, part: MixedPart, drawn: Minibatch, clock: Clock, fresh: list[Minibatch]
     ) -> Row:
         """Adds to the update's gradient what a part gives; its figures. `fresh` are the rollouts that the
         present weights made, which none of them has seen; before the first update, that is."""
-        row = Row()
-        look = None
+        row, look, share = Row(), None, self._share(part, drawn)
+        if part.success is not None:
+            row["share"] = share
         if part.explores(drawn.number):
-            self._explore(part, drawn, row, clock)
+            if share:
+                self._explore(part, drawn, row, clock)
             if fresh:
                 look = self._look(part, drawn, fresh)
         if part.balance.learns and fresh:
             row |= part.balance.update(self._signal(part, drawn, look, row))
         mu = drawn.choice.mu if drawn.choice.mu is not None else part.balance.mu(drawn.number)
         clock("time/meta")
+        if not share:
+            return row | {"mu": mu}
         if mu > 0.0 or part.balance.learns:
             self._imitate(part, drawn, row)
-        row |= self._mixed(part, drawn, mu, row)
+        row |= self._mixed(part, drawn, mu, row, share)
         clock("time/update")
         return row
 
@@ -272,7 +284,7 @@ class TrainingStep:
         """What the step's rollouts or other data say of the last mixes."""
         if not part.balance.learns or part.name not in self.learner.mixed.z:
             return None
-        own = [t for one in fresh for t in one.choice.explore if self._is_of(part, t)]
+        own = [t for one in fresh for t in one.choice.explore if self._is_of(part, t, one)]
         rewarded = self._rewarded(drawn.step, own)
         at = self._objectives.exploration.temperature
         view = View(drawn.number, drawn.step, part, self.learner, rewarded, self.sources, at)
@@ -292,6 +304,9 @@ class TrainingStep:
         stream = self._objectives.stream
         if stream is not None:
             examples = stream(self._offered(part, drawn))
+        elif part.success is not None:  # the demonstrations of its own task instances
+            places = [place for place, ts in drawn.groups if self._is_of(part, ts[0], drawn)]
+            examples = self.sources.examples_at(places)
         elif drawn.choice.imitate is None:
             examples = self.sources.demonstrations(
                 drawn.step, self._train.demos, part.only, drawn.share
@@ -309,11 +324,10 @@ class TrainingStep:
             row["tokens/demo"] = row.get("tokens/demo", 0) + report.tokens
 
     def _offered(self, part: MixedPart, drawn: Minibatch) -> Offered:
-        names = [env.name for env in self.sources.parts]
-        own = [g for g in drawn.groups if part.only in (None, names[g[0][0]])]
+        own = [group for group in drawn.groups if self._is_of(part, group[1][0], drawn)]
         return Offered(self._policy, own, self.sources.demonstration_at)
 
-    def _mixed(self, part: MixedPart, drawn: Minibatch, mu: float, seen: Row) -> Row:
+    def _mixed(self, part: MixedPart, drawn: Minibatch, mu: float, seen: Row, share: float) -> Row:
         """Mixes both gradients of a part into the update's; figures of the mix."""
         mixed, scale = self.learner.mixed, 1.0
         if self._balanced:
@@ -330,7 +344,7 @@ class TrainingStep:
         )
         for companion in self._companions.values():
             companion.imitated(mu, scale)
-        learns, weight = part.balance.learns, part.weight * weight
+        learns, weight = part.balance.learns, share * weight
         mix = mixed.mix(mu, scale, learn=learns, part=part.name, weight=weight)
         ratio = mix.effective_ratio(mu) * scale
         return {

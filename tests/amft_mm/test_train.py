@@ -260,7 +260,7 @@ def test_mu_can_be_learnt_for_other_utilities(tmp_path, name):
 
 @pytest.mark.slow
 def test_each_environment_of_a_mix_can_have_its_own_mu(tmp_path):
-    settings = ["method.mu_per_env=true", "method.utility.name=log_success"]
+    settings = ["method.mu_per=env", "method.utility.name=log_success"]
     # Clipped, a step on demonstrations alone is the same for any mu.
     settings += ["train.max_norm=null"]
     shares = ["env.shares.general_points=0", "train.steps=6", "train.demos=4"]
