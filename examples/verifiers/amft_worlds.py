@@ -1,4 +1,4 @@
-"""Worlds of this suite for verifiers: a taskset of instances, and an environment that plays them, pictures too.
+"""Worlds of this suite for verifiers: a taskset of instances, and an environment that plays them.
 
     vf-eval --taskset.id amft_worlds --taskset.world amft/GeneralPoints-v0 --taskset.split id
 
