@@ -1,4 +1,4 @@
-"""Worlds of this suite for verifiers: a taskset of instances, and an environment that plays them with pictures.
+"""Worlds of this suite for verifiers: a taskset of instances, and an environment that plays them.
 
     vf-eval amft_worlds --env.taskset.world amft/GeneralPoints-v0 --env.taskset.split id
 
