@@ -188,7 +188,7 @@ def make_app(served: Served) -> Any:
 
 
 class SmallRequests:
-    """Refuses bodies of HTTP requests that are too large, before they are read."""
+    """Refuses bodies of HTTP requests that are too large, or do not say how large, before they are read."""
 
     def __init__(self, app: Any, most: int) -> None:
         self._app, self._most = app, most
@@ -198,8 +198,9 @@ class SmallRequests:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        length = headers.get(b"content-length", b"0" if scope["method"] == "GET" else b"")
-        if not length.isdigit() or int(length) > self._most:
+        length = headers.get(b"content-length", b"0")
+        unknown = b"transfer-encoding" in headers or not length.isdigit()
+        if unknown or int(length) > self._most:
             too_large = {"type": "http.response.start", "status": 413, "headers": []}
             await send(too_large)
             await send({"type": "http.response.body", "body": b"the request is too large"})

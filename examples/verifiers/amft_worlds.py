@@ -1,6 +1,6 @@
 """Worlds of this suite for verifiers: a taskset of instances, and an environment that plays them.
 
-    vf-eval --taskset.id amft_worlds --taskset.world amft/GeneralPoints-v0 --taskset.split id
+    vf-eval amft_worlds --env.taskset.world amft/GeneralPoints-v0 --env.taskset.split id
 
 Each task is an instance by its number. The reward is the episode's return; `success` is a metric.
 """

@@ -216,3 +216,30 @@ def test_a_field_that_is_not_there_is_named(guessing):
 def test_no_server_is_told_at_once():
     with pytest.raises(ValueError, match="no OpenEnv server answers there"):
         gymnasium.make("amft/OpenEnv-v0", url="http://127.0.0.1:1")
+
+
+@pytest.mark.slow
+def test_a_model_plays_many_episodes_over_the_wire(guessing):
+    """As training plays: several sessions at once, and an episode that the server breaks fails alone."""
+    from agents.policy import Policy
+    from agents.rollout import Plan, play
+    from agents.worlds import World, Worlds
+    from tests.agents.test_rollout import LIMITS, Scripted
+
+    policy = Policy.load("tiny-random", device="cpu")
+    world = World("amft/OpenEnv-v0", {"url": guessing, "text_field": "hint"})
+    worlds = Worlds(world, slots=4)
+
+    def answer(request):
+        turn = len(request.conversation.answers)
+        return "13" if request.seed % 3 == 0 and turn else str(turn)
+
+    plan = Plan(tasks=4, group=2, replacements=0, limits=LIMITS)
+    played = play(worlds, policy, Scripted(policy, answer), plan)
+    worlds.close()
+    assert len(played) == 8
+    for trajectory in played:
+        lucky = trajectory.stop in ("success", "out_of_turns", "out_of_tokens")
+        assert lucky or "unlucky" in str(trajectory.error)
+    assert any(trajectory.stop == "success" for trajectory in played)
+    assert any(trajectory.failed for trajectory in played)
