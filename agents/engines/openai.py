@@ -51,7 +51,9 @@ class OpenAIEngine:
         extra              more fields of the request, such as {"reasoning_effort": "low"}
         """
         if not model:
-            raise ValueError("engine=openai: say which model the endpoint has, as engine.model=NAME")
+            raise ValueError(
+                "engine=openai: say which model the endpoint has, as engine.model=NAME"
+            )
         self._model, self._url = model, f"{base_url.rstrip('/')}/chat/completions"
         self._system, self._at_once, self._retries = system, at_once, retries
         self._price, self._extra = price_per_million, dict(extra or {})

@@ -24,7 +24,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from amft_mm.config.fields import SettingError, checked, unknown
+from amft_mm.config.fields import SettingError, checked, takes_any_name, unknown
 from amft_mm.config.renamed import RENAMED
 from amft_mm.config.schema import SCHEMAS
 from amft_mm.runs.folder import has_begun, read_config
@@ -81,7 +81,13 @@ def composed(command: str, said: Words) -> DictConfig:
 
 
 def _compose(command: str, said: Words) -> DictConfig:
-    words = list(said.settings)
+    words = [
+        f"++{o.input_line}"
+        if takes_any_name(SCHEMAS[command], o.key_or_group)
+        and not o.input_line.startswith(("+", "~"))
+        else o.input_line
+        for o in parsed(said.settings)
+    ]
     if said.folder is not None:
         words.append(f"hydra.searchpath=['file://{said.folder}']")
     try:
