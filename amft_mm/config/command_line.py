@@ -24,7 +24,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from amft_mm.config.fields import SettingError, checked, unknown
+from amft_mm.config.fields import SettingError, checked, takes_any_name, unknown
 from amft_mm.config.renamed import RENAMED
 from amft_mm.config.schema import SCHEMAS
 from amft_mm.runs.folder import has_begun, read_config
@@ -81,7 +81,7 @@ def composed(command: str, said: Words) -> DictConfig:
 
 
 def _compose(command: str, said: Words) -> DictConfig:
-    words = list(said.settings)
+    words = [_with_plus(command, override) for override in parsed(said.settings)]
     if said.folder is not None:
         words.append(f"hydra.searchpath=['file://{said.folder}']")
     try:
@@ -93,6 +93,13 @@ def _compose(command: str, said: Words) -> DictConfig:
         return config
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise SettingError(_first_line(error)) from None
+
+
+def _with_plus(command: str, override: Override) -> str:
+    """As it was written; what holds names of the user's own takes new ones."""
+    word = str(override.input_line)
+    own = takes_any_name(SCHEMAS[command], override.key_or_group)
+    return f"++{word}" if own and not word.startswith(("+", "~")) else word
 
 
 def _first_line(error: Exception) -> str:

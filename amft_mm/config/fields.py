@@ -169,6 +169,21 @@ def section_of(kind: Any, rule: Rule, value: Any) -> type | None:
     return found[0] if found else None
 
 
+def takes_any_name(schema: type, name: str) -> bool:
+    """Whether a dotted name is of a setting that holds others by names of the user's own, or in one."""
+    for part in name.split("."):
+        kind, rule = rules_of(schema).get(part, (None, None))
+        if kind is None or rule is None:
+            return False
+        if dict in {get_origin(one) for one in (kind, *get_args(kind))}:
+            return True
+        within = section_of(kind, rule, None)
+        if within is None:
+            return False
+        schema = within
+    return False
+
+
 # Words.
 
 MANY = 10**9

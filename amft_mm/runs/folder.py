@@ -175,7 +175,7 @@ def read_config(run: Path) -> DictConfig:
     except Exception as error:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"{path} cannot be read ({why:.200})") from None
-    if not isinstance(found, DictConfig) or not {"env", "train", "method", "model"} <= found.keys():
+    if not isinstance(found, DictConfig) or not {"env", "train", "method"} <= found.keys():
         raise ValueError(f"{path} is of something else, no run's configuration")
     return found
 

@@ -10,7 +10,7 @@ import pytest
 from gymnasium import spaces
 
 from envs.contract import EndedBy, FreeText
-from envs.guard import GuardedEnv, empty_observation
+from envs.guard import CallFailed, GuardedEnv, empty_observation
 
 LIMITS = pytest.mark.parametrize("seconds", [None, 5.0])
 
@@ -265,4 +265,49 @@ def test_a_world_of_the_suite_in_the_guard():
     env.reset(seed=0)
     *_, info = env.step(env.unwrapped.expert())
     assert info["success"]
+    env.close()
+
+
+@LIMITS
+def test_a_text_that_no_file_takes_ends_its_episode(seconds):
+    """A lone surrogate, which no tokenizer takes either."""
+    bad = Moody.good("half of \ud83d a face")
+    env = guarded(seconds, step=lambda: (bad, 1.0, False, False, {}))
+    env.reset(seed=0)
+    *_, truncated, info = env.step(0)
+    assert truncated
+    assert info["error"]["kind"] == "observation"
+    assert "lone surrogate" in info["error"]["message"]
+    env.close()
+
+
+class Asked(Moody):
+    def __init__(self, expert):
+        super().__init__()
+        self.expert = expert
+
+
+@LIMITS
+def test_an_expert_is_asked_as_the_environment_is(seconds):
+    env = GuardedEnv(lambda: Asked(lambda: "go"), seconds=seconds)
+    assert env.ask("expert") == "go"
+    with pytest.raises(AttributeError):
+        env.ask("mistake")  # it has none
+    env = GuardedEnv(lambda: Asked(lambda: fail(KeyError("lost"))), seconds=seconds)
+    with pytest.raises(CallFailed, match=r"expert\(\): exception: KeyError: 'lost'"):
+        env.ask("expert")
+
+
+def test_an_expert_that_hangs_costs_its_episode():
+    wait = threading.Event()
+    env = GuardedEnv(lambda: Asked(wait.wait), seconds=0.2)
+    env.reset(seed=0)
+    with pytest.raises(CallFailed, match="hang"):
+        env.ask("expert")
+    *_, truncated, info = env.step(0)
+    assert truncated
+    assert info["error"]["kind"] == "hang"
+    wait.set()
+    observation, _ = env.reset(seed=1)  # built anew
+    assert observation["text"] == "start"
     env.close()
