@@ -77,6 +77,8 @@ class Trainer:
             except Exception as error:
                 self._save_what_is_whole(error)
                 raise
+        if self.evaluator.validates:
+            self._end_with_the_best()
         self.training_step.close()
         self.evaluator.close()
 
@@ -121,9 +123,10 @@ class Trainer:
         if self.step == self._warmup:
             self.training_step.begin_exploring(self.run.path)
         every, last, best = self.config.eval.every, self.step == self.last_step, False
-        due = every and self.step % every == 0 and self.step > self._warmup
+        validates = self.evaluator.validates
+        due = every and self.step % every == 0 and (self.step > self._warmup or validates)
         if last or due or (self.step == self._warmup and every):
-            best = self._evaluate(last)
+            best = self._evaluate(last and not validates)
         late = self.processes.main and self._is_late()
         asks = stopping.asked is not None
         wanted, asked = self.processes.sum(float(best or late), float(asks))
@@ -139,16 +142,31 @@ class Trainer:
 
     def _evaluate(self, last: bool) -> bool:
         """Whether it is the best so far."""
-        found = self.evaluator.evaluate(last=last)
+        found = self.evaluator.evaluate(last=last) | self.evaluator.validate()
+        self._tell(found, self.step)
+        if not self.processes.main:
+            return False
+        return checkpoints.mark_best(self.folder, self.step, self.evaluator.score(found))
+
+    def _tell(self, found: Row, weights: int) -> None:
+        """What an evaluation found of the weights of a step."""
         if self.processes.main:
             self.evaluator.keep(self._recorder, self.step, self.config.record.evaluation)
         self._report({"step": self.step, "phase": "evaluation", **found})
-        if not self.processes.main:
-            return False
-        draw(read_rows(self.run.path), self.run.path / "curves.png", self.run.path.name)
-        summary = self.evaluator.summary(f"step_{self.step:06d}", found)
-        self.run.summarise(summary, self.evaluator.instances())
-        return checkpoints.mark_best(self.folder, self.step, self.evaluator.score(found))
+        if self.processes.main:
+            draw(read_rows(self.run.path), self.run.path / "curves.png", self.run.path.name)
+            summary = self.evaluator.summary(f"step_{weights:06d}", found)
+            self.run.summarise(summary, self.evaluator.instances())
+
+    def _end_with_the_best(self) -> None:
+        """The weights that validation took for the best are the run's, and are what it reports."""
+        self.processes.wait()
+        best = checkpoints.best(self.folder)
+        assert best is not None  # the last step is validated whatever `eval.every` is
+        state = checkpoints.load(checkpoints.path_of(self.folder, best["step"]))
+        self.policy.model.load_state_dict(state["model"], strict=False)
+        self.engine.refresh()
+        self._tell(self.evaluator.evaluate(last=True), best["step"])
 
     # Saving and going on.
 

@@ -279,6 +279,7 @@ class Method:
         among=("env", "difficulty"),
     )
     utility: Named = setting("what a balance that learns climbs", others=True)
+    validation: str | None = setting("what eval.validation is by default")
     tangent: str = setting("how the effect of mu on the weights is followed")
     horizon: float = setting("what a mix's effect still counts a step later", least=0, most=1)
     kl: float = setting("weight of the penalty for leaving the first weights", least=0)
@@ -314,6 +315,9 @@ class Evaluation:
 @dataclass
 class EvaluationWhileTraining(Evaluation):
     every: int = setting("steps; 0: at the end alone", least=0, most=MOST)
+    validation: str | None = setting(
+        "a split, or ood for the first such, that tells the weights a run ends with and is not reported"
+    )
 
 
 @dataclass

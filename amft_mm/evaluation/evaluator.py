@@ -4,6 +4,10 @@
 
 Task instances are those of the split and of a seed that training never draws by, the same at each
 evaluation, so that figures compare.
+
+    .validate()   -> validation/<split>/success, on task instances that no evaluation plays
+
+where `eval.validation` names a split: what a run is chosen by is not what it reports.
 """
 
 from __future__ import annotations
@@ -27,6 +31,8 @@ from amft_mm.runs.processes import ProcessGroup
 
 SEED = 2**30
 """Added to the evaluation's own seed; training's are below."""
+VALIDATION = SEED + 2**29
+"""The same for validation; seeds end at twice `SEED`."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,23 @@ def check_splits(config: DictConfig) -> None:
         world_of(part.env).make().close()
 
 
+def validation_splits(env: DictConfig, wanted: str | None) -> list[Split]:
+    """Of each environment the split of this name, or the first that begins with `ood`; None is no split."""
+    if wanted is None:
+        return []
+    parts, found = parts_of(env), []
+    for part in parts:
+        known = [str(name) for name in part.env.get("splits") or []]
+        fitting = [n for n in known if n == wanted or (wanted == "ood" and n.startswith("ood"))]
+        if not fitting:
+            raise ValueError(
+                f"eval.validation={wanted}: {part.name} has {', '.join(known) or 'no splits'} (env.splits). "
+                "Name one of them, ood for the first that begins so, or null"
+            )
+        found.append(_split(part, fitting[0], len(parts) > 1))
+    return found
+
+
 def _split(part: EnvPart, name: str | None, several: bool) -> Split:
     label = name or "all"
     return Split(f"{part.name}/{label}" if several else label, part.env, name)
@@ -99,6 +122,7 @@ class Evaluator:
         )
         self._all = splits_of(config.env)
         self._between = chosen_splits(config.env, config.eval.splits)
+        self._validating = validation_splits(config.env, config.eval.get("validation"))
         self._workers: dict[str, RolloutWorker] = {}
         self._last: list[tuple[Split, Played]] = []
 
@@ -107,7 +131,7 @@ class Evaluator:
         row: dict[str, Any] = {}
         self._last = []
         for split in self._all if last else self._between:
-            played = self._play(split, self._config.eval.episodes)
+            played = self._play(split, SEED)
             row |= self._figures(split.label, played)
             self._last.append((split, played))
             if played.metrics.get("success") is None and played.errors:
@@ -115,18 +139,31 @@ class Evaluator:
                 row[f"eval/{split.label}/crash"] = f"{first.get('kind')}: {first.get('message')}"
         return row
 
+    @property
+    def validates(self) -> bool:
+        return bool(self._validating)
+
+    def validate(self) -> dict[str, Any]:
+        return {
+            f"validation/{s.label}/success": self._play(s, VALIDATION).metrics.get("success", 0.0)
+            for s in self._validating
+        }
+
     def keep(self, recorder: Recorder, step: int, count: int) -> None:
         """The first episodes of each split of the last evaluation."""
         for split, played in self._last:
             recorder.keep("evaluation", step, split.label, played.mine[:count], split.world())
 
     def score(self, found: dict[str, Any]) -> float:
-        """What tells the best checkpoint: success on what is evaluated while training."""
-        shares = [found.get(f"eval/{split.label}/success") for split in self._between]
+        """What tells the best checkpoint: success where it is validated, else on what is evaluated while
+        training."""
+        kind = "validation" if self.validates else "eval"
+        splits = self._validating if self.validates else self._between
+        shares = [found.get(f"{kind}/{split.label}/success") for split in splits]
         known = [share for share in shares if share is not None]
         return float(np.mean(known)) if known else 0.0
 
-    def _play(self, split: Split, episodes: int) -> Played:
+    def _play(self, split: Split, seed: int) -> Played:
         config, settings = self._config.eval, play_settings(self._config)
         if split.label not in self._workers:
             self._workers[split.label] = RolloutWorker(
@@ -134,9 +171,9 @@ class Evaluator:
             )
         sampling = GREEDY if config.tries == 1 else Sampling(config.temperature)
         # Training has no such choice; its evaluations are by seeds that are drawn.
-        listed = Guided(seeds=tuple(range(episodes))) if config.get("in_order") else UNGUIDED
+        listed = Guided(seeds=tuple(range(config.episodes))) if config.get("in_order") else UNGUIDED
         return self._workers[split.label].play(
-            SEED + config.seed, 0, episodes, config.tries, sampling, listed
+            seed + config.seed, 0, config.episodes, config.tries, sampling, listed
         )
 
     def _figures(self, split: str, played: Played) -> dict[str, Any]:

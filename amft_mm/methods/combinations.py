@@ -36,8 +36,10 @@ def refuse_contradictions(config: DictConfig) -> None:
         _drawn_again,
         _updated,
         _scheduled,
+        _tried,
         _without_exploration,
         _without_learning,
+        _validated,
         _demonstrated,
         _mixed,
         _compared,
@@ -171,6 +173,27 @@ def _scheduled(config: DictConfig) -> Iterator[str]:
         yield "train.curriculum.name=sec chooses between environments: env=mix, or leave it out"
 
 
+def _tried(config: DictConfig) -> Iterator[str]:
+    """What makes a step several times over to see what comes of it, and takes it back."""
+    train, method = config.train, config.method
+    if not any(part.balance.tries for part in mixed_parts(config)):
+        return
+    several = int(os.environ.get("WORLD_SIZE", "1"))
+    asked = {
+        "train.minibatches": train.minibatches > 1 and train.minibatches,
+        "train.epochs": train.epochs > 1 and train.epochs,
+        "method.mu_per": method.mu_per,
+        "method.rival": method.rival,
+        "processes": several > 1 and several,
+    }
+    for setting, value in asked.items():
+        if value:
+            yield (
+                f"{setting}={value}: method.balance.name={method.balance.name} tries whole steps, one update "
+                "of one part by one process. Leave it out, or take method=amft"
+            )
+
+
 def _without_exploration(config: DictConfig) -> Iterator[str]:
     """Settings of exploration, where there is none."""
     name = config.method.balance.name
@@ -269,6 +292,14 @@ def _without_learning(config: DictConfig) -> Iterator[str]:
             )
 
 
+def _validated(config: DictConfig) -> Iterator[str]:
+    if config.eval.validation is not None and not config.eval.every:
+        yield (
+            f"eval.validation={config.eval.validation} takes the best of the weights that it has seen, and "
+            "eval.every=0 shows it the last alone: eval.every=20, or eval.validation=null"
+        )
+
+
 def _demonstrated(config: DictConfig) -> Iterator[str]:
     demos = config.demos
     if demos.folder and (demos.slips or demos.corrupt.share):
@@ -284,7 +315,7 @@ def _demonstrated(config: DictConfig) -> Iterator[str]:
         and not demos.n
         and not _streams(config)
         and any(
-            part.balance.learns or part.balance.mu(k) > 0
+            part.balance.needs_both or part.balance.mu(k) > 0
             for part in mixed_parts(config)
             for k in range(config.train.steps)
         )

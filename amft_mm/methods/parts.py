@@ -75,7 +75,7 @@ class MixedPart:
         return success is not None and low <= success < high
 
     def explores(self, number: int) -> bool:
-        return self.balance.learns or self.balance.mu(number) < 1.0
+        return self.balance.needs_both or self.balance.mu(number) < 1.0
 
     def state_dict(self) -> dict[str, Any]:
         return {"balance": self.balance.state_dict(), "scales": vars(self.scales)}

@@ -44,6 +44,7 @@ from amft_mm.methods.utility import Look, View, utility
 from amft_mm.runs.episodes import Recorder
 from amft_mm.runs.failures import Failures
 from amft_mm.runs.processes import ProcessGroup
+from amft_mm.training.ahead import LookAhead
 from amft_mm.training.assembly import (
     credit_of,
     learning,
@@ -84,6 +85,7 @@ class TrainingStep:
         self._guidance = guidance(method.guidance.name, options_of(method.guidance))
         self._parts = mixed_parts(config)
         self._balanced = bool(method.balanced)
+        self._ahead = LookAhead(self.learner, self.sources, engine)
         joining = rewarding(config)
         self._rewarding = tuple(joining)
         self._credit = credit_of(config, policy, processes, self._rewarded)
@@ -248,15 +250,18 @@ class TrainingStep:
                 look = self._look(part, drawn, fresh)
         if part.balance.learns and fresh:
             row |= part.balance.update(self._signal(part, drawn, look, row))
-        mu = drawn.choice.mu if drawn.choice.mu is not None else part.balance.mu(drawn.number)
+        mu = self._mu(part, drawn)
         clock("time/meta")
         if not share:
             return row | {"mu": mu}
-        if mu > 0.0 or part.balance.learns:
+        if mu > 0.0 or part.balance.needs_both:
             self._imitate(part, drawn, row)
         row |= self._mixed(part, drawn, mu, row, share)
         clock("time/update")
         return row
+
+    def _mu(self, part: MixedPart, drawn: Minibatch) -> float:
+        return part.balance.mu(drawn.number) if drawn.choice.mu is None else drawn.choice.mu
 
     def _explore(self, part: MixedPart, drawn: Minibatch, row: Row, clock: Clock) -> None:
         """g_R of a part is taken."""
@@ -332,6 +337,11 @@ class TrainingStep:
         mixed, scale = self.learner.mixed, 1.0
         if self._balanced:
             scale = part.scales.update(mixed.exploration_norm(), self.learner.gradient_norm())
+        tried: Row = {}
+        if part.balance.tries and drawn.choice.mu is None:
+            balance, tasks = part.balance, part.balance.trial_tasks
+            worth = self._ahead.success(balance.tries, scale, step=drawn.step, tasks=tasks)
+            tried, mu = balance.tried(worth), balance.mu(drawn.number)
         noise = [seen.get(f"grad/{name}_noise", 0.0) for name in ("exploration", "imitation")]
         mu, weight = part.balance.weigh(
             drawn.number,
@@ -347,7 +357,7 @@ class TrainingStep:
         learns, weight = part.balance.learns, share * weight
         mix = mixed.mix(mu, scale, learn=learns, part=part.name, weight=weight)
         ratio = mix.effective_ratio(mu) * scale
-        return {
+        return tried | {
             "mu": mu,
             "grad/imitation_norm": mix.imitation_norm,
             "grad/exploration_norm": mix.exploration_norm,

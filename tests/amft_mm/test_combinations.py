@@ -38,6 +38,10 @@ def config_of(words, name="train"):
         ("method=bridge +method.rival.size=3", r"method\.rival\.size: it takes rank, pace"),
         # engines
         ("engine.name=openai +engine.model=x", "engine.name=openai.*engine=hf or engine=vllm"),
+        # an oracle tries whole steps
+        ("method=mu_oracle train.epochs=2", "train.epochs=2: .*mu_oracle tries whole steps"),
+        ("env=mix method=mu_oracle method.mu_per=env", "mu_per=env: .*tries whole steps"),
+        ("method=mu_oracle demos.n=0 train.warmup_steps=0", "demos.n=0, but method.balance.name"),
         # guidance, rivals, mu per environment
         ("method=luffy method.mu_per=env", "method.guidance.name=joined goes neither with"),
         ("method=ppo method.guidance.name=joined", "nor with credit by gae"),
@@ -73,6 +77,7 @@ def config_of(words, name="train"):
         ("demos.n=0 train.warmup_steps=0", "demos.n=0, but method.balance.name=amft wants"),
         ("method=luffy demos.n=0 train.warmup_steps=0", "demos.n=0, but method.guidance wants"),
         ("demos.folder=here demos.slips=0.3", "demos.folder=here are taken as they are"),
+        ("method=sft_peak eval.every=0", "eval.validation=ood .*shows it the last alone"),
         # what is shown
         (GP_TEXT, r"ood_color and ood_deck change how cards look.*splits=\[id,ood_hand,ood_rule\]"),
         (

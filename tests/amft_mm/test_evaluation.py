@@ -4,13 +4,18 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
+from safetensors.torch import load_file
 from scipy import stats
 
 from agents.demonstrations import Demonstrations
-from amft_mm.evaluation.evaluator import check_splits, chosen_splits
+from amft_mm.data.rollouts import RolloutWorker
+from amft_mm.evaluation.evaluator import Evaluator, check_splits, chosen_splits, validation_splits
 from amft_mm.evaluation.intervals import bootstrap, pass_at, wilson
 from amft_mm.evaluation.table import markdown_row
+from amft_mm.runs import checkpoints
+from amft_mm.train import train
 from envs.paths import data_folder
 from tests.amft_mm.test_train import TINY, run
 
@@ -62,6 +67,61 @@ def test_splits_are_chosen_by_name_and_the_trained_one_too():
             ValueError, match=r"eval\.splits=.*there are train, id, ood_rule, ood_city"
         ):
             chosen_splits(env, wrong)
+
+
+def test_validation_is_on_a_split_outside_training():
+    with initialize_config_dir(CONFIGS, version_base="1.3"):
+        mix, own = (compose("train", [f"env={env}"]).env for env in ("mix", "own"))
+    found = [split.label for split in validation_splits(mix, "ood")]
+    assert found == ["virl/ood_rule", "general_points/ood_hand", "math/ood_hard"]
+    assert validation_splits(mix, None) == []
+    for env, wanted, told in ((own, "ood", "own has no splits"), (mix, "ood_hard", "virl has id")):
+        with pytest.raises(ValueError, match=rf"eval\.validation={wanted}: {told}.*or null"):
+            validation_splits(env, wanted)
+
+
+def test_a_run_that_is_validated_ends_with_its_peak(tmp_path, monkeypatch):
+    """In the warm-up too; by task instances that neither training nor any evaluation plays."""
+    peaks, seeds = iter([0.1, 0.5, 0.5, 0.3]), {}
+    play, validate = RolloutWorker.play, Evaluator.validate
+
+    def noted(self, seed, *given):
+        seeds.setdefault(self.world.options["split"], set()).add(seed)
+        return play(self, seed, *given)
+
+    def scripted(self):
+        assert list(validate(self)) == ["validation/ood_hard/success"]
+        return {"validation/ood_hard/success": next(peaks)}
+
+    monkeypatch.setattr(RolloutWorker, "play", noted)
+    monkeypatch.setattr(Evaluator, "validate", scripted)
+    with initialize_config_dir(CONFIGS, version_base="1.3"):
+        config = compose(
+            "train",
+            [
+                *(
+                    "env=math",
+                    "method=sft_peak",
+                    "model.name=tiny-random",
+                    "threads=1",
+                    "demos.n=8",
+                ),
+                *(f"out={tmp_path}/run", "eval={every:1,episodes:2}", "limits.max_new_tokens=4"),
+                "train={warmup_steps:3,steps:1,warmup_demos:2,demos:2,tasks:2,group:2}",
+            ],
+        )
+    train(config)
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["weights"] == "step_000002"
+    assert summary["splits"] == ["id", "ood_hard"]
+    assert not any(key.startswith("validation/") for key in summary)
+    assert len(seeds["ood_hard"]) == 2
+    assert len(seeds["id"]) == 1
+    assert seeds["id"] < seeds["ood_hard"]
+    kept = checkpoints.load(tmp_path / "run" / "checkpoints" / "step_000002")["model"]
+    saved = load_file(tmp_path / "run" / "model" / "model.safetensors")
+    assert saved
+    assert all(torch.equal(value, kept[name]) for name, value in saved.items() if name in kept)
 
 
 def test_a_split_that_can_not_be_played_is_told_before_training():

@@ -335,6 +335,7 @@ OTHERS = [
     "mgda",
     "cosine_gate",
     "chord_mu",
+    "mu_oracle",
     "asft",
     "pear",
     "sed",
@@ -376,6 +377,8 @@ def test_every_kind_of_method_trains(tmp_path, name):
         assert all(row["tokens/demo"] > 0 for row in rows)
     if name in ("hpt", "superrl"):
         assert [row["mu"] for row in rows] == [1.0] * 3
+    if name == "mu_oracle":
+        assert all(len([key for key in row if key.startswith("oracle/")]) == 5 for row in rows)
     if name == "relift":  # it explores at every step, and imitates beside
         assert [row["mu"] for row in rows] == [0.0] * 3
         assert all(row["tokens/demo"] > 0 for row in rows)

@@ -3,6 +3,7 @@
     balance.mu(step)      the mix of a step, counted from 0 at the end of the warm-up
     balance.learns        whether it wants to be told what mu did
     balance.update(signal)  is told, at each step, before its mu is asked for
+    balance.tries, balance.tried(worth)  mixes that it wants to be tried, and what came of each
     balance.weigh(step, mu, gradients)   has the last word when both gradients are there
 
 A new one is a file with a subclass of `Balance` and a line in `BALANCES`, or MODULE:CLASS outside the suite.
@@ -22,6 +23,7 @@ from amft_mm.methods.balance import (
     cosine_gate,
     gac,
     mgda,
+    mu_oracle,
     norm_matching,
     pcgrad,
     sasr,
@@ -43,6 +45,7 @@ BALANCES: dict[str, Callable[..., Balance]] = {
     "cosine_gate": cosine_gate.CosineGate,
     "sasr": sasr.SASR,
     "gac": gac.GAC,
+    "mu_oracle": mu_oracle.MuOracle,
     "amft": amft.AMFT,
     "amft_ema": amft_ema.AMFTEma,
     "amft_paper": amft_paper.AMFTPaper,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,12 @@ class Balance:
     learns = False
     """Whether it wants to be told what mu did: then both gradients are taken at every step."""
 
+    tries: tuple[float, ...] = ()
+    """Mixes of which it wants to know, at each step, what would come of them."""
+
+    trial_tasks = 0
+    """On how many held-out task instances."""
+
     measures_noise = False
     """Whether `weigh` is to be told how noisy both gradients are."""
 
@@ -48,6 +54,15 @@ class Balance:
 
     def update(self, signal: Signal) -> dict[str, float]:
         """Takes in what a step showed; returns what is worth logging."""
+        return {}
+
+    @property
+    def needs_both(self) -> bool:
+        """Whether both gradients are taken at every step, whatever mu is."""
+        return self.learns or bool(self.tries)
+
+    def tried(self, worth: Sequence[float]) -> dict[str, float]:
+        """Is told the success after each of `tries`, before its mu is asked for; what is worth logging."""
         return {}
 
     def weigh(
