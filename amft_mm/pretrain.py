@@ -1,7 +1,8 @@
 """`python -m amft_mm.pretrain` remakes the tiny VLM from nothing.
 
 In stages (amft_mm/pretraining): the vision tower learns to see by itself, the language model to copy,
-then to read and reckon, and both together, twice, to say what is seen and to keep to the worlds' forms.
+then to read and reckon, and both together to say what is seen and to keep to the worlds' forms. With
+`start=MODEL` the last two stages go on from a model's weights instead.
 What a step learns from is a function of (seed, stage, step): same settings, same weights, and under
 `torchrun --nproc_per_node 2 -m amft_mm.pretrain` the processes share a step's examples. An interrupted
 run goes on from its last checkpoint. What the model can do is measured at the end and written into its
@@ -24,10 +25,10 @@ from omegaconf import DictConfig
 from agents.files import whole_file
 from agents.policy import Policy
 from agents.tiny_vlm import build_tiny_vlm
-from amft_mm.learning.optimization import decay_groups, set_lr, slope
 from amft_mm.pretraining.card import model_card
 from amft_mm.pretraining.exam import examine
-from amft_mm.pretraining.stages import STAGES, Stage
+from amft_mm.pretraining.optimizer import Optimizer, plateau
+from amft_mm.pretraining.stages import STAGES, WHOLE, Stage
 from amft_mm.runs.processes import ProcessGroup
 from envs.paths import data_folder
 
@@ -38,10 +39,14 @@ def main(config: DictConfig) -> None:
     folder = Path(config.out)
     if (folder / "README.md").exists():
         raise SystemExit(f"{folder} holds a finished model: choose another folder by out=")
-    only = list(STAGES) if config.only is None else list(config.only)
+    stages = list(STAGES) if config.start is None else list(WHOLE)
+    only = stages if config.only is None else list(config.only)
     if unknown := [name for name in only if name not in STAGES]:
         raise SystemExit(f"only={unknown}: the stages are {', '.join(STAGES)}")
-    policy = untrained(folder, config.seed)  # first: else rank 0 alone saves
+    if config.start is None:  # first: else rank 0 alone saves
+        policy = untrained(folder, config.seed)
+    else:
+        policy = Policy.load(config.start, device="cpu")
     processes = ProcessGroup()
     for name in only:
         for row in teach(policy, name, config, folder, processes):
@@ -50,8 +55,8 @@ def main(config: DictConfig) -> None:
     if config.only is not None:
         return
     if processes.main:
-        finish(policy, folder, config)
-        for name in STAGES:
+        finish(policy, folder, config, stages)
+        for name in stages:
             checkpoint(folder, name).unlink()
 
 
@@ -64,15 +69,15 @@ def untrained(folder: Path, seed: int) -> Policy:
     return policy
 
 
-def finish(policy: Policy, folder: Path, config: DictConfig) -> None:
+def finish(policy: Policy, folder: Path, config: DictConfig, stages: list[str]) -> None:
     """Rounds the weights to what is stored, saves them, measures them, writes the card (last)."""
     store(policy, folder)
     policy = Policy.load(str(folder.resolve()), device="cpu")
     found = examine(policy, config.exam_at_the_end)
-    settings = {"seed": config.seed} | {f"{name}.steps": config[name].steps for name in STAGES}
+    settings = {"seed": config.seed} | {f"{name}.steps": config[name].steps for name in stages}
     parameters = sum(p.numel() for p in policy.model.parameters())
     (folder / "exam.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    card = model_card(parameters, settings, found, config.exam_at_the_end)
+    card = model_card(parameters, config.start, settings, found, config.exam_at_the_end)
     (folder / "README.md").write_text(card, encoding="utf-8")
     print(card)
 
@@ -97,18 +102,15 @@ def teach(
     stage: Stage = STAGES[name](policy)
     settings = config[name]
     parameters = list(stage.module.parameters())
-    groups = decay_groups(parameters, config.weight_decay)
-    optimizer = torch.optim.AdamW(groups, lr=settings.lr, betas=(0.9, 0.98))
+    optimizer = Optimizer(stage.module, config.weight_decay, settings.muon)
     done, tokens, before = begin(stage, name, optimizer, config, folder)
     started, losses = time.monotonic(), []
     for step in range(done + 1, settings.steps + 1):
-        set_lr(optimizer, settings.lr * slope(step, settings.steps, config.warmup, 0.02))
         lesson = stage.lesson(settings.batch, [config.seed, stage.number, step])
         loss, read = stage.learn(processes.mine(lesson), processes)
         processes.share_gradients(parameters)
         torch.nn.utils.clip_grad_norm_(parameters, config.clip)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=False)
+        optimizer.step(settings.lr * plateau(step, settings.steps, config.warmup, settings.fall))
         losses.append(loss)
         tokens += read
         if step % config.log_every == 0 or step == settings.steps:
@@ -128,7 +130,7 @@ def teach(
 def begin(
     stage: Stage,
     name: str,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     config: DictConfig,
     folder: Path,
 ) -> tuple[int, int, float]:
@@ -141,6 +143,8 @@ def begin(
         step, tokens, seconds = state["done"]
         return step, tokens, seconds
     for earlier, part in stage.after.items():
+        if config.start is not None and earlier not in WHOLE:
+            continue  # what it came to is in the weights that were given
         path = checkpoint(folder, earlier)
         state = torch.load(path, weights_only=True) if path.exists() else {"done": (0,)}
         if state["done"][0] < config[earlier].steps:
@@ -156,7 +160,7 @@ def checkpoint(folder: Path, name: str) -> Path:
 def save_checkpoint(
     path: Path,
     module: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     done: tuple[int, int, float],
 ) -> None:
     """Whole or not at all."""

@@ -18,11 +18,13 @@ from agents.policy import Policy
 from amft_mm.learning.batching import by_length
 from amft_mm.pretraining import seeing
 from amft_mm.pretraining.exercises import (
+    COPYING_TEXT,
     ECHOES,
     FORMS,
-    SHORT_SIGHT,
+    NEAR_RECKONING,
+    RECKONING,
     SHORT_TEXT,
-    STREETS,
+    SIGHT,
     TEXT_FORMS,
     Exercise,
     Kinds,
@@ -92,8 +94,12 @@ class Seeing:
         return self.module(*self._policy.pictures.pixels([scene.picture for scene in scenes]))
 
 
+SUMS: Kinds = {"sums": RECKONING["sums"]}
+NEAR_SUMS: Kinds = {"near_sums": NEAR_RECKONING["near_sums"]}
+
+
 class _Speaking:
-    """Exercises answered in words."""
+    """Exercises answered in words; `asked` are those of them that have one right answer."""
 
     parts: ClassVar[dict[str, Kinds]]
     asked: ClassVar[tuple[Kinds, ...]]
@@ -173,8 +179,8 @@ class Reading(_Speaking):
     """The language model, by all exercises without pictures."""
 
     number = 3
-    parts: ClassVar = {"text": SHORT_TEXT, "forms": TEXT_FORMS}
-    asked: ClassVar = (SHORT_TEXT,)
+    parts: ClassVar = {"reckoning": RECKONING, "text": SHORT_TEXT, "forms": TEXT_FORMS}
+    asked: ClassVar = (SUMS, SHORT_TEXT)
 
     def __init__(self, policy: Policy) -> None:
         super().__init__(policy)
@@ -186,8 +192,13 @@ class Together(_Speaking):
     """The whole model, by all exercises."""
 
     number = 4
-    parts: ClassVar = {"sight": SHORT_SIGHT, "text": SHORT_TEXT, "forms": FORMS}
-    asked: ClassVar = (SHORT_SIGHT, SHORT_TEXT)
+    parts: ClassVar = {
+        "sight": SIGHT,
+        "reckoning": RECKONING,
+        "text": SHORT_TEXT,
+        "forms": FORMS,
+    }
+    asked: ClassVar = (SIGHT, SUMS, SHORT_TEXT)
 
     def __init__(self, policy: Policy) -> None:
         super().__init__(policy)
@@ -199,11 +210,17 @@ class Together(_Speaking):
 
 
 class Settling(_Speaking):
-    """The whole model again: mostly streets, and whole conversations."""
+    """The whole model again, while the learning rate falls: the numbers that are met in the worlds, and
+    more to copy."""
 
     number = 5
-    parts: ClassVar = {"sight": STREETS, "text": SHORT_TEXT, "forms": FORMS}
-    asked: ClassVar = (STREETS, SHORT_TEXT, FORMS)
+    parts: ClassVar = {
+        "sight": SIGHT,
+        "reckoning": NEAR_RECKONING,
+        "text": COPYING_TEXT,
+        "forms": FORMS,
+    }
+    asked: ClassVar = (SIGHT, NEAR_SUMS, COPYING_TEXT)
 
     def __init__(self, policy: Policy) -> None:
         super().__init__(policy)
@@ -218,3 +235,5 @@ STAGES: dict[str, Callable[[Policy], Any]] = {
     "together": Together,
     "settling": Settling,
 }
+WHOLE = ("together", "settling")
+"""The stages that train the whole model, from what the others have come to or from another model."""

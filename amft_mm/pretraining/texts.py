@@ -1,8 +1,7 @@
-"""Exercises without pictures: sums, copying, lists, directions."""
+"""Exercises without pictures: copying, lists, directions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 
 from amft_mm.pretraining.exercise import Exercise, Rng, Turn, pick
@@ -11,32 +10,10 @@ from envs.virl.actions import directions
 from envs.virl.city_files import load_city
 from envs.virl.language import SIDES
 
-SIGNS: dict[str, Callable[[int, int], int]] = {
-    "+": lambda a, b: a + b,
-    "-": lambda a, b: a - b,
-    "*": lambda a, b: a * b,
-}
-
-
-def sums(rng: Rng) -> Exercise:
-    """A few sums of two terms, small ones often."""
-    return [Turn(*sum_of_two(rng)) for _ in range(6)]
-
-
-def sum_of_two(rng: Rng) -> tuple[str, None, str]:
-    sign = pick(rng, ("+", "-", "+", "-", "*"))
-    if sign == "*":
-        a, b = int(rng.integers(1, 14)), int(rng.integers(1, 14))
-    else:
-        large = rng.random() < 0.6
-        a = int(rng.integers(0, 100) if large else rng.integers(-20, 31))
-        b = int(rng.integers(0, 100) if large else rng.integers(0, 14))
-    return f"{a} {sign} {b} = ?", None, str(SIGNS[sign](a, b))
-
 
 def echo(rng: Rng) -> Exercise:
     """Saying again what was said: to copy is the first thing to learn of a text."""
-    said = _sentence(rng) if rng.random() < 0.5 else " ".join(_shop(rng) for _ in range(2))
+    said = sentence(rng) if rng.random() < 0.5 else " ".join(shop(rng) for _ in range(2))
     return [Turn(f"Say: {said}", None, said)]
 
 
@@ -44,6 +21,20 @@ def echo_of_words(rng: Rng) -> Exercise:
     """The same with words that do not belong together, so that nothing but copying helps."""
     words = [pick(rng, _words()) for _ in range(int(rng.integers(2, 9)))]
     return [Turn(f"Say: {' '.join(words)}", None, " ".join(words))]
+
+
+def numbers_again(rng: Rng) -> Exercise:
+    """The numbers that were told, in the middle of answers of several forms."""
+    turns = []
+    for _ in range(4):
+        numbers = [
+            int(rng.integers(1, 14) if rng.random() < 0.5 else rng.integers(1, 171))
+            for _ in range(int(rng.integers(2, 6)))
+        ]
+        listed = ", ".join(map(str, numbers))
+        said = pick(rng, ("I have {}.", '{{"number": [{}]}}', "{}")).format(listed)
+        turns.append(Turn(f"Numbers: {listed}.", None, said))
+    return turns
 
 
 @lru_cache(maxsize=1)
@@ -56,10 +47,10 @@ def _words() -> list[str]:
 
 def lines(rng: Rng) -> Exercise:
     """Questions about a numbered list: line k, the one after, the line that names something."""
-    said = [_sentence(rng) for _ in range(int(rng.integers(2, 9)))]
+    said = [sentence(rng) for _ in range(int(rng.integers(2, 9)))]
     if rng.random() < 0.5:
         said[-1] = "Stop."
-    text = "\n".join(f"{number}. {sentence}" for number, sentence in enumerate(said, 1))
+    text = "\n".join(f"{number}. {line}" for number, line in enumerate(said, 1))
     turns = []
     for index in range(3):
         at = int(rng.integers(len(said)))
@@ -79,11 +70,11 @@ def lines(rng: Rng) -> Exercise:
 
 def same_or_not(rng: Rng) -> Exercise:
     """Whether a name is told in a sentence, and where."""
-    names = [_shop(rng) for _ in range(2)]
+    names = [shop(rng) for _ in range(2)]
     where = [pick(rng, tuple(SIDES.values())) for _ in range(2)]
     text = "; ".join(f"{n} is {w}" for n, w in zip(names, where, strict=True)) + "."
     other = [part for name in names for part in name.split()]
-    asked = pick(rng, (names[0], names[1], " ".join((other[0], other[4], other[2])), _shop(rng)))
+    asked = pick(rng, (names[0], names[1], " ".join((other[0], other[4], other[2])), shop(rng)))
     found = f"Yes, {where[names.index(asked)]}." if asked in names else "No."
     return [Turn(f"{text}\nIs {asked} there?", None, found)]
 
@@ -102,12 +93,12 @@ def compass(rng: Rng) -> Exercise:
     return [Turn(text, None, facing)]
 
 
-def _shop(rng: Rng) -> str:
+def shop(rng: Rng) -> str:
     mark = pick(rng, load_city("gridtown").landmarks)
     return str(mark.name)
 
 
-def _sentence(rng: Rng) -> str:
+def sentence(rng: Rng) -> str:
     facing = pick(rng, directions("absolute"))
     where = pick(rng, ("the intersection", "the next intersection", "your destination"))
     side = pick(rng, tuple(SIDES.values()))
@@ -115,7 +106,7 @@ def _sentence(rng: Rng) -> str:
         pick(
             rng,
             (
-                f"Move forward until you reach {where}, where {_shop(rng)} is {side}.",
+                f"Move forward until you reach {where}, where {shop(rng)} is {side}.",
                 f"Turn {pick(rng, ('left', 'right', 'slightly left', 'slightly right'))} "
                 f"to face {facing}.",
             ),

@@ -36,7 +36,6 @@ def episode(policy, task, member, reward, **changes):
 def learner_with_z(policy, budget=100):
     """A learner whose last step had a z: some direction in the weights."""
     learner = Learner(policy, OptimizerSettings(lr=0.0, horizon=0.9), ProcessGroup(), budget)
-    learner.drop_gradients()  # the policy is shared by many tests
     generator = torch.Generator().manual_seed(0)
     learner.mixed.tangent.z[WHOLE] = {
         p: torch.randn(p.shape, generator=generator) * p.detach().abs().mean()

@@ -1,7 +1,11 @@
 """How the tiny VLM is made: exercises that are true, a repeatable training, an honest card."""
 
 import json
+import re
 import subprocess
+from collections import Counter
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +14,16 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from agents.policy import Policy
-from amft_mm.learning.optimization import slope
 from amft_mm.pretrain import store, teach, untrained
 from amft_mm.pretraining import exercises as taught
-from amft_mm.pretraining import seeing, texts
+from amft_mm.pretraining import seeing
 from amft_mm.pretraining.card import AT_MOST, TARGETS, model_card
-from amft_mm.pretraining.exam import QUESTIONS, TASKS, ask, examine
+from amft_mm.pretraining.exam import QUESTIONS, TASKS, answered, examine
+from amft_mm.pretraining.optimizer import LOWEST, plateau
+from amft_mm.pretraining.reckoning import derivation
 from amft_mm.pretraining.stages import STAGES
 from amft_mm.runs.processes import ProcessGroup
+from envs.general_points.formula import read_formula
 from envs.paths import data_folder
 from envs.virl.city import COLOURS
 from envs.virl.city_files import load_city
@@ -27,7 +33,10 @@ CONFIGS = str(data_folder("configs"))
 ROOT = Path(__file__).parents[2]
 KINDS = {
     **taught.ECHOES,
-    **taught.SHORT_SIGHT,
+    **taught.SIGHT,
+    **taught.RECKONING,
+    **taught.NEAR_RECKONING,
+    **taught.COPYING_TEXT,
     **taught.SHORT_TEXT,
     **taught.TEXT_FORMS,
     **taught.FORMS,
@@ -49,11 +58,54 @@ def test_exercises_are_a_function_of_their_generator(name):
             assert x.image is None or np.array_equal(x.image, y.image)
 
 
-def test_sums_are_right():
-    for exercise in drawn("sums"):
+STATED = re.compile(
+    r"(?<![\w(])(\(?-?\d+(?:/\d+\))?) ?([-+*/]) ?(\(?\d+(?:/\d+\))?) ?= ?(-?\d+(?:/\d+)?)"
+)
+FORMULA = re.compile(r"[\d(][\d()+*/-]*[-+*/][\d()+*/-]*[\d)]=-?\d+(?:/\d+)?")
+
+
+def stated(text):
+    """Every statement in a text, as what stands on its left comes to and what it says that it does."""
+    found = []
+    for a, sign, b, said in STATED.findall(text):
+        a, b = Fraction(a.strip("()")), Fraction(b.strip("()"))
+        value = {"+": a + b, "-": a - b, "*": a * b}[sign] if sign != "/" else a / b
+        found.append((value, Fraction(said)))
+    return found
+
+
+@pytest.mark.parametrize("name", [*{**taught.RECKONING, **taught.NEAR_RECKONING}, "math_form"])
+def test_what_is_stated_is_true(name):
+    """A false sum in a thousand would be learnt as a fact."""
+    count = 0
+    for exercise in drawn(name, 400):
         for turn in exercise:
-            a, sign, b, *_ = turn.text.split()
-            assert int(turn.answer) == texts.SIGNS[sign](int(a), int(b))
+            if turn.text.endswith(" = ?"):
+                turn = replace(turn, answer=turn.text[:-1] + turn.answer)
+            for value, said in stated(turn.answer):
+                assert value == said, turn.answer
+                count += 1
+    assert count > 50
+
+
+@pytest.mark.parametrize(
+    "name", ["derivations", "derivations_in_json", "formulas", "cards_form_in_words"]
+)
+def test_formulas_are_what_they_say(name):
+    for exercise in drawn(name, 400):
+        for turn in exercise:
+            for formula in FORMULA.findall(turn.answer):
+                left, right = formula.split("=")
+                assert read_formula(left).value == Fraction(right), formula
+
+
+def test_no_derivation_is_chosen_for_what_it_makes():
+    """10,000 of them come to 24 no more often than to the numbers beside it."""
+    rng = np.random.default_rng(0)
+    hands = (rng.integers(1, 14, 4).tolist() for _ in range(10_000))
+    made = Counter(derivation(rng, hand).value for hand in hands)
+    assert made[24] < 1.5 * max(made[22], made[23], made[25], made[26])
+    assert made[24] < 300
 
 
 def test_lines_are_right():
@@ -76,13 +128,13 @@ def test_the_unseen_combinations_are_never_taught():
     """Else the exam's figure for them would mean nothing."""
     unseen = {mark.name for mark in load_city("newyork").landmarks}
     for name in KINDS:
-        for exercise in drawn(name, 40):
+        for exercise in drawn(name, 25):
             for turn in exercise:
                 assert not any(shop in turn.text + turn.answer for shop in unseen)
 
 
 def test_forms_teach_no_policy():
-    """What is to be done is drawn at random: seldom right, in V-IRL and in General Points."""
+    """What is to be done is drawn at random: seldom right, in any world."""
     actions, right = 0, 0
     for exercise in drawn("street_form", 60):
         feedback = [turn.text.split("\n")[0] for turn in exercise[1:]]
@@ -90,23 +142,77 @@ def test_forms_teach_no_policy():
         right += sum(text.startswith("Right.") for text in feedback)
     assert actions > 100
     assert right < 0.5 * actions
-    hands = drawn("cards_form", 60)
-    assert sum(len(exercise) == 1 or "Correct" in exercise[-1].text for exercise in hands) < 50
+    hands = drawn("cards_form_in_words", 400)
+    made = [
+        turn.answer.count('=24"}') for hand in hands for turn in hand if '"thought"' in turn.answer
+    ]
+    assert len(made) > 300
+    assert sum(made) < 0.06 * len(made)
+    asked = [turn for [turn] in drawn("math_form", 10_000)]
+    assert sum(_solves(turn) for turn in asked) < 0.03 * len(asked)
+    lines = Counter()
+    for exercise in drawn("short_street_form_in_words", 2000):
+        count = exercise[0].text.count("\n") - 1
+        lines.update(
+            int(turn.answer.split("\n")[-1].split(":")[0]) / count
+            for turn in exercise
+            if count == 4
+        )
+    assert max(lines.values()) < 1.2 * min(lines.values()), "a line is named more often than others"
 
 
-def test_the_rate_warms_up_and_comes_down():
-    rates = [slope(step, 100, 10, 0.02) for step in range(1, 101)]
+def _solves(turn):
+    """Whether an answer to a question of Math is right."""
+    boxed = turn.answer[turn.answer.index("{") + 1 : turn.answer.rindex("}")]
+    if wanted := re.match(r"Make (\d+) from", turn.text):
+        return read_formula(boxed).value == int(wanted[1])
+    left = next(line for line in turn.text.split("\n") if line.endswith(" = ?"))
+    terms = re.findall(r"[-+]?\d+", left.replace(" ", ""))
+    return sum(map(int, terms)) == int(boxed)
+
+
+def test_what_a_line_waits_for_is_judged_rightly():
+    """Named by itself, so that comparing is learnt and not which line is the right one."""
+    count = Counter()
+    for exercise in drawn("short_street_form_in_words", 400):
+        lines = exercise[0].text.split("\n")[1:-1]
+        for turn in exercise:
+            match = re.search(r"(\d+) until (.*): (reached|not reached)\.", turn.answer)
+            if match is None:
+                continue
+            number, awaited, verdict = match.groups()
+            assert lines[int(number) - 1] == f"{number}. Forward until {awaited}."
+            where, _, landmark = awaited.partition(", ")
+            seen = turn.text.rsplit("Here: ", 1)[1].rstrip(".").split("; ")
+            there = [landmark in seen] if landmark else []
+            there += ["intersection" in seen] if "intersection" in where else []
+            assert verdict == ("reached" if there and all(there) else "not reached")
+            count[verdict] += 1
+    assert min(count.values()) > 50
+
+
+def test_the_rate_does_not_depend_on_the_end_until_it_falls():
+    """So that a run can be made longer or shorter while it goes."""
+    rates = [plateau(step, 100, 10, 20) for step in range(1, 101)]
     assert rates[0] == pytest.approx(0.1)
-    assert max(rates) <= 1.0
-    assert rates[-1] == pytest.approx(0.02, abs=1e-3)
+    assert rates[9:80] == [1.0] * 71
+    assert rates[-1] == pytest.approx(LOWEST)
+    assert [plateau(step, 200, 10, 20) for step in range(1, 81)] == rates[:80]
 
 
 SMALL = {
-    "seeing": ["seeing.steps=4", "seeing.batch.scenes=3"],
-    "copying": ["copying.steps=4", "copying.batch.echoes=3"],
-    "reading": ["reading.steps=4", "reading.batch.text=3"],
-    "together": ["together.steps=4", "together.batch={sight: 3, text: 2, forms: 1}"],
-    "settling": ["settling.steps=4", "settling.batch={sight: 2, text: 2, forms: 1}"],
+    "seeing": ["seeing.steps=4", "seeing.fall=2", "seeing.batch.scenes=3"],
+    "copying": ["copying.steps=4", "copying.fall=2", "copying.batch.echoes=3"],
+    "reading": [
+        "reading.steps=4",
+        "reading.fall=2",
+        "reading.batch={reckoning: 2, text: 3, forms: 1}",
+    ],
+    "together": [
+        "together.steps=4",
+        "together.fall=2",
+        "together.batch={sight: 3, reckoning: 1, text: 2, forms: 1}",
+    ],
 }
 QUICK = [setting for settings in SMALL.values() for setting in settings]
 QUICK += ["warmup=2", "exam=2", "exam_at_the_end=1"]
@@ -172,6 +278,20 @@ def test_scenes_say_what_is_where():
             assert (np.abs(token.astype(int) - colour).sum(-1) < 60).any(), said
 
 
+def test_it_goes_on_from_a_model(tmp_path):
+    """With another model's weights in place of the stages before; else it would begin at random ones."""
+    store(untrained(tmp_path / "first", 1), tmp_path / "first")
+    config = settings("log_every=4", f"start={tmp_path / 'first'}")
+    config.together.steps = 1
+    policy = Policy.load(config.start, device="cpu")
+    before = {key: value.clone() for key, value in policy.model.state_dict().items()}
+    list(teach(policy, "together", config, tmp_path / "second", ProcessGroup()))
+    far = max(
+        (value - before[key]).abs().max().item() for key, value in policy.model.state_dict().items()
+    )
+    assert 0 < far < 0.01
+
+
 @pytest.mark.slow
 def test_two_processes_make_what_one_makes(tmp_path):
     made = {}
@@ -207,7 +327,7 @@ def test_what_is_stored_loads_as_the_same_float32_numbers(tmp_path):
 
 def test_the_card_says_what_was_missed():
     found = dict.fromkeys(TARGETS, 0.5) | dict.fromkeys(AT_MOST, 0.05)
-    card = model_card(2_000_000, {"steps": 1}, found, 100)
+    card = model_card(2_000_000, None, {"steps": 1}, found, 100)
     assert card.count("**missed**") == len(TARGETS)
     assert "2.0 million" in card
 
@@ -221,13 +341,11 @@ def test_the_model_in_the_box_is_as_its_card_says():
     claimed = json.loads((SHIPPED / "exam.json").read_text())
     card = (SHIPPED / "README.md").read_text()
     assert all(f"| {name} | {share:.1%} |" in card for name, share in claimed.items())
-    assert {*QUESTIONS, *(f"success, {name}" for name in TASKS)} <= claimed.keys()
+    assert {f"success, {name}" for name in TASKS} <= claimed.keys()
     policy = Policy.load("tiny", device="cpu")
     for name in ("one card", "four cards", "sums and products of two numbers"):
         rng = np.random.default_rng([1, *name.encode()])
-        questions = [QUESTIONS[name](rng) for _ in range(40)]
-        answers = ask(policy, [(text, image) for text, image, _ in questions])
-        right = [is_right(a) for (_, _, is_right), a in zip(questions, answers, strict=True)]
+        right = answered(policy, [QUESTIONS[name](rng) for _ in range(40)])
         assert abs(np.mean(right) - claimed[name]) < 0.25, name
 
 

@@ -277,17 +277,12 @@ def test_mu_can_be_learnt_for_other_utilities(tmp_path, name):
 @pytest.mark.slow
 def test_each_environment_of_a_mix_can_have_its_own_mu(tmp_path):
     settings = ["method.mu_per_env=true", "method.utility.name=log_success"]
-    # Clipped, a step on demonstrations alone is the same for any mu.
-    settings += ["train.max_norm=null"]
     shares = ["env.shares.general_points=0", "train.steps=6", "train.demos=4"]
     done = run(tmp_path, "env=mix", *settings, *shares, "out=here")
     assert done.returncode == 0, done.stderr
     mixed = [row for row in rows(tmp_path / "here") if row["phase"] == "mix"]
     mus = [(row["mu/virl"], row["mu/math"]) for row in mixed]
     assert mus[0] == (0.5, 0.5)
-    virl, math = ([row.get(f"meta/evidence/{name}") for row in mixed] for name in ("virl", "math"))
-    assert any(virl)
-    assert any(math)
-    assert virl != math  # each has looks of its own
+    assert mus[-1][0] != mus[-1][1]
     share = 0.4 / 0.6
     assert mixed[-1]["mu"] == pytest.approx(share * mus[-1][0] + (1 - share) * mus[-1][1])
