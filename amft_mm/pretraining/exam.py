@@ -247,9 +247,9 @@ def _line_question(after: bool) -> Callable[[np.random.Generator], Question]:
     def question(rng: np.random.Generator) -> Question:
         said = [texts.sentence(rng) for _ in range(int(rng.integers(2, 8)))]
         at = int(rng.integers(len(said) - after))
-        text = "\n".join(f"{number}. {sentence}" for number, sentence in enumerate(said, 1))
+        text = "\n".join(texts.numbered(said, line) for line in range(len(said)))
         asked = f"What comes after line {at + 1}?" if after else f"Recite line {at + 1}."
-        return Question(f"{text}\n{asked}", None, exactly(said[at + after]))
+        return Question(f"{text}\n{asked}", None, exactly(texts.numbered(said, at + after)))
 
     return question
 

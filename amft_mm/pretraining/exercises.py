@@ -14,6 +14,7 @@ from amft_mm.pretraining.cards import cards_by_a_rule, one_card, table_by_a_rule
 from amft_mm.pretraining.exercise import Exercise, Rng
 from amft_mm.pretraining.forms import cards_form, math_form, short_street_form, street_form
 from amft_mm.pretraining.reckoning import (
+    asides,
     chains,
     derivations,
     derivations_in_json,
@@ -45,8 +46,9 @@ SIGHT: Kinds = {
 ECHOES: Kinds = {"echo": (echo, 0.5), "echo_of_words": (echo_of_words, 0.5)}
 RECKONING: Kinds = {
     "sums": (sums, 0.1),
-    "statements": (statements, 0.3),
-    "chains": (chains, 0.2),
+    "statements": (statements, 0.2),
+    "asides": (asides, 0.15),
+    "chains": (chains, 0.15),
     "derivations": (derivations, 0.25),
     "derivations_in_json": (derivations_in_json, 0.1),
     "formulas": (formulas, 0.05),
@@ -60,8 +62,11 @@ SHORT_TEXT: Kinds = {
 }
 NEAR_RECKONING: Kinds = {
     "near_sums": (partial(sums, wide=False), 0.08),
-    "near_statements": (partial(statements, wide=False), 0.4),
-    "near_chains": (partial(chains, wide=False), 0.2),
+    "near_statements": (partial(statements, wide=False), 0.15),
+    "statements": (statements, 0.1),
+    "near_asides": (partial(asides, wide=False), 0.1),
+    "asides": (asides, 0.12),
+    "near_chains": (partial(chains, wide=False), 0.15),
     "derivations": (derivations, 0.2),
     "derivations_in_json": (derivations_in_json, 0.12),
 }

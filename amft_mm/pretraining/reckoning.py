@@ -64,7 +64,7 @@ def statement(rng: Rng, wide: bool = True) -> Statement:
         of = 170 // b if rng.random() < (0.4 if wide else 0.25) else 13
         return Statement(b * int(rng.integers(0 if of > 13 else 1, of + 1)), sign, b)
     a = _number(rng, wide)
-    return Statement(-a if rng.random() < 0.1 else a, sign, _number(rng, wide))
+    return Statement(-a if rng.random() < 0.15 else a, sign, _number(rng, wide))
 
 
 def _small(rng: Rng) -> int:
@@ -115,18 +115,20 @@ def given(number: int) -> Derived:
 
 
 def derivation(rng: Rng, numbers: Sequence[int], fractions: bool = False) -> Derived:
-    """Any two of the numbers become one by any sign, until one is left. The larger stands first."""
+    """Any two of the numbers become one by any sign, until one is left. The larger stands first,
+    but now and then in the last, which may come to less than 0."""
     pool = [given(number) for number in numbers]
     for _ in range(MOST_DRAWS):
         if len(pool) == 1:
             return pool[0]
         i, j = sorted((int(k) for k in rng.permutation(len(pool))[:2]), reverse=True)
         one, other = pool[j], pool[i]
-        if one.value < other.value or (fractions and rng.random() < 0.2):
+        turned = rng.random() < (0.2 if fractions or len(pool) == 2 else 0.0)
+        if (one.value < other.value) != turned:
             one, other = other, one
         sign = pick(rng, "+-*/" if rng.random() < 0.6 else "+-")
         value = _value(one.value, sign, other.value)
-        if value is None or not 0 <= value <= MOST_DERIVED:
+        if value is None or abs(value) > MOST_DERIVED or (value < 0 and len(pool) > 2):
             continue
         if value.denominator > (MOST_DENOMINATOR if fractions else 1):
             continue
@@ -168,6 +170,24 @@ def statements(rng: Rng, wide: bool = True) -> Exercise:
     """Many that have nothing to do with each other."""
     said = [statement(rng, wide) for _ in range(int(rng.integers(4, 13)))]
     return [Turn("Say sums.", None, _in_a_form(rng, said))]
+
+
+def asides(rng: Rng, wide: bool = True) -> Exercise:
+    """The same after numbers that were told and have nothing to do with them, in the forms of answers:
+    what a statement comes to depends on what it says, not on where it stands."""
+    turns = []
+    for _ in range(int(rng.integers(1, 4))):
+        listed = ", ".join(str(_small(rng)) for _ in range(pick(rng, (3, 4, 4))))
+        said = [str(statement(rng, wide)) for _ in range(int(rng.integers(2, 7)))]
+        form = int(rng.integers(4))
+        if form == 0:
+            answer = f'{{"number": [{listed}], "thought": "{"; ".join(said)}"}}'
+        elif form == 1:
+            answer = f"I have {listed}. {'. '.join(said)}."
+        else:
+            answer = "\n".join(said)
+        turns.append(Turn(f"Numbers: {listed}.", None, answer))
+    return turns
 
 
 def chains(rng: Rng, wide: bool = True) -> Exercise:

@@ -46,26 +46,31 @@ def _words() -> list[str]:
 
 
 def lines(rng: Rng) -> Exercise:
-    """Questions about a numbered list: line k, the one after, the line that names something."""
+    """Questions about a numbered list: line k, the one after, the line that names something. A line is
+    said with its number, which is what it is found by."""
     said = [sentence(rng) for _ in range(int(rng.integers(2, 9)))]
     if rng.random() < 0.5:
         said[-1] = "Stop."
-    text = "\n".join(f"{number}. {line}" for number, line in enumerate(said, 1))
     turns = []
-    for index in range(3):
+    for index in range(5):
         at = int(rng.integers(len(said)))
-        kind = pick(rng, ("recite", "after", "number", "count"))
+        kind = pick(rng, ("recite", "recite", "after", "after", "number", "count"))
         if kind == "recite":
-            question, answer = f"Recite line {at + 1}.", said[at]
+            question, answer = f"Recite line {at + 1}.", numbered(said, at)
         elif kind == "after":
-            nxt = said[at + 1] if at + 1 < len(said) else "The end."
-            question, answer = f"What comes after line {at + 1}?", nxt
+            question, answer = f"What comes after line {at + 1}?", numbered(said, at + 1)
         elif kind == "number":
             question, answer = f"Which line says: {said[at]}", str(said.index(said[at]) + 1)
         else:
             question, answer = "How many lines are there?", str(len(said))
-        turns.append(Turn(f"{text}\n{question}" if index == 0 else question, None, answer))
+        told = "\n".join(numbered(said, line) for line in range(len(said)))
+        turns.append(Turn(f"{told}\n{question}" if index == 0 else question, None, answer))
     return turns
+
+
+def numbered(said: list[str], at: int) -> str:
+    """Line `at` (from 0) with its number; "The end." after the last."""
+    return f"{at + 1}. {said[at]}" if at < len(said) else "The end."
 
 
 def same_or_not(rng: Rng) -> Exercise:
