@@ -30,6 +30,7 @@ from amft_mm.pretraining.texts import (
     lines,
     numbers_again,
     same_or_not,
+    short_lines,
 )
 
 Kinds = dict[str, tuple[Callable[[Rng], Exercise], float]]
@@ -55,7 +56,8 @@ RECKONING: Kinds = {
 }
 SHORT_TEXT: Kinds = {
     "echo_of_words": (echo_of_words, 0.2),
-    "lines": (lines, 0.35),
+    "lines": (lines, 0.2),
+    "short_lines": (short_lines, 0.25),
     "cards_by_a_rule": (cards_by_a_rule, 0.15),
     "same_or_not": (same_or_not, 0.15),
     "compass": (compass, 0.15),
@@ -74,7 +76,8 @@ COPYING_TEXT: Kinds = {
     "echo": (echo, 0.15),
     "echo_of_words": (echo_of_words, 0.12),
     "numbers_again": (numbers_again, 0.12),
-    "lines": (lines, 0.42),
+    "lines": (lines, 0.25),
+    "short_lines": (short_lines, 0.35),
     "cards_by_a_rule": (cards_by_a_rule, 0.07),
     "same_or_not": (same_or_not, 0.07),
     "compass": (compass, 0.05),

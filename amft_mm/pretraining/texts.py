@@ -68,6 +68,27 @@ def lines(rng: Rng) -> Exercise:
     return turns
 
 
+def short_lines(rng: Rng) -> Exercise:
+    """The same with lines of few words that nothing but their number tells: looking up is learnt where
+    each word of the answer needs it, long before it is where most words follow from those before."""
+    make = pick(rng, (shop, _awaited, lambda rng: str(pick(rng, _words()))))
+    said = [str(make(rng)) for _ in range(int(rng.integers(3, 10)))]
+    told = "\n".join(numbered(said, line) for line in range(len(said)))
+    turns = []
+    for index in range(8):
+        at, after = int(rng.integers(len(said))), rng.random() < 0.4
+        asked = f"What comes after line {at + 1}?" if after else f"Recite line {at + 1}."
+        turns.append(
+            Turn(f"{told}\n{asked}" if index == 0 else asked, None, numbered(said, at + after))
+        )
+    return turns
+
+
+def _awaited(rng: Rng) -> str:
+    """What an instruction waits for, in short."""
+    return f"{shop(rng)} {pick(rng, ('left', 'right', 'front', 'behind'))}"
+
+
 def numbered(said: list[str], at: int) -> str:
     """Line `at` (from 0) with its number; "The end." after the last."""
     return f"{at + 1}. {said[at]}" if at < len(said) else "The end."
