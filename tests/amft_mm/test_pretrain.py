@@ -200,22 +200,17 @@ def test_the_rate_does_not_depend_on_the_end_until_it_falls():
     assert [plateau(step, 200, 10, 20) for step in range(1, 81)] == rates[:80]
 
 
-SMALL = {
-    "seeing": ["seeing.steps=4", "seeing.fall=2", "seeing.batch.scenes=3"],
-    "copying": ["copying.steps=4", "copying.fall=2", "copying.batch.echoes=3"],
-    "reading": [
-        "reading.steps=4",
-        "reading.fall=2",
-        "reading.batch={reckoning: 2, text: 3, forms: 1}",
-    ],
-    "together": [
-        "together.steps=4",
-        "together.fall=2",
-        "together.batch={sight: 3, reckoning: 1, text: 2, forms: 1}",
-    ],
+BATCHES = {
+    "seeing": "{scenes: 2}",
+    "copying": "{echoes: 2}",
+    "reading": "{reckoning: 1, text: 1, forms: 1}",
+    "together": "{sight: 1, reckoning: 1, text: 1, forms: 1}",
+    "settling": "{sight: 1, reckoning: 1, text: 1, forms: 1}",
 }
-QUICK = [setting for settings in SMALL.values() for setting in settings]
-QUICK += ["warmup=2", "exam=2", "exam_at_the_end=1"]
+assert BATCHES.keys() == STAGES.keys()  # else one is as long as it is in earnest
+QUICK = ["warmup=2", "exam=1", "exam_at_the_end=1"]
+for name, batch in BATCHES.items():
+    QUICK += [f"{name}.steps=4", f"{name}.fall=2", f"{name}.batch={batch}"]
 
 
 def settings(*changes):
