@@ -105,7 +105,9 @@ def derivation(rng: Rng, numbers: Sequence[int], fractions: bool = False) -> Der
             one, other = other, one
         sign = pick(rng, "+-*/" if rng.random() < 0.6 else "+-")
         value = _value(one.value, sign, other.value)
-        if value is None or abs(value) > MOST_DERIVED or (value < 0 and len(pool) > 2):
+        if value is None or not -MOST_DERIVED <= value <= MOST_DERIVED:
+            continue
+        if value < 0 and len(pool) > 2:
             continue
         if value.denominator > (MOST_DENOMINATOR if fractions else 1):
             continue
