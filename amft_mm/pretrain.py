@@ -17,6 +17,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hydra
 import torch
@@ -25,8 +26,11 @@ from omegaconf import DictConfig
 from agents.files import whole_file
 from agents.policy import Policy
 from agents.tiny_vlm import build_tiny_vlm
+from amft_mm.config.overrides import check_overrides
 from amft_mm.pretraining.card import model_card
+from amft_mm.pretraining.checks import check_settings, chosen_stages, load_start, stages_of
 from amft_mm.pretraining.exam import examine
+from amft_mm.pretraining.history import history, write_history
 from amft_mm.pretraining.optimizer import Optimizer, plateau
 from amft_mm.pretraining.stages import STAGES, WHOLE, Stage
 from amft_mm.runs.processes import ProcessGroup
@@ -35,28 +39,26 @@ from envs.paths import data_folder
 
 @hydra.main(version_base="1.3", config_path=str(data_folder("configs")), config_name="pretrain")
 def main(config: DictConfig) -> None:
-    torch.set_num_threads(config.threads)
     folder = Path(config.out)
-    if (folder / "README.md").exists():
-        raise SystemExit(f"{folder} holds a finished model: choose another folder by out=")
-    stages = list(STAGES) if config.start is None else list(WHOLE)
-    only = stages if config.only is None else list(config.only)
-    if unknown := [name for name in only if name not in STAGES]:
-        raise SystemExit(f"only={unknown}: the stages are {', '.join(STAGES)}")
-    if config.start is None:  # first: else rank 0 alone saves
-        policy = untrained(folder, config.seed)
-    else:
-        policy = Policy.load(config.start, device="cpu")
+    try:
+        check_settings(config)
+        if (folder / "README.md").exists():
+            raise ValueError(f"{folder} holds a finished model: choose another folder by out=")
+        torch.set_num_threads(config.threads)
+        if config.start is None:  # first: else rank 0 alone saves
+            policy = untrained(folder, config.seed)
+        else:
+            policy = load_start(config.start)
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"pretrain: {error}") from None
     processes = ProcessGroup()
-    for name in only:
+    for name in chosen_stages(config):
         for row in teach(policy, name, config, folder, processes):
             if processes.main:
                 print(name, "  ".join(f"{k} {v:.4g}" for k, v in row.items()), flush=True)
-    if config.only is not None:
-        return
-    if processes.main:
-        finish(policy, folder, config, stages)
-        for name in stages:
+    if config.only is None and processes.main:
+        finish(policy, folder, config)
+        for name in stages_of(config):
             checkpoint(folder, name).unlink()
 
 
@@ -69,15 +71,16 @@ def untrained(folder: Path, seed: int) -> Policy:
     return policy
 
 
-def finish(policy: Policy, folder: Path, config: DictConfig, stages: list[str]) -> None:
+def finish(policy: Policy, folder: Path, config: DictConfig) -> None:
     """Rounds the weights to what is stored, saves them, measures them, writes the card (last)."""
     store(policy, folder)
     policy = Policy.load(str(folder.resolve()), device="cpu")
     found = examine(policy, config.exam_at_the_end)
-    settings = {"seed": config.seed} | {f"{name}.steps": config[name].steps for name in stages}
-    parameters = sum(p.numel() for p in policy.model.parameters())
     (folder / "exam.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    card = model_card(parameters, config.start, settings, found, config.exam_at_the_end)
+    made = history(config)
+    write_history(folder, made)
+    parameters = sum(p.numel() for p in policy.model.parameters())
+    card = model_card(parameters, made, found, config.exam_at_the_end)
     (folder / "README.md").write_text(card, encoding="utf-8")
     print(card)
 
@@ -138,7 +141,7 @@ def begin(
     own = checkpoint(folder, name)
     if own.exists():
         state = torch.load(own, weights_only=True)
-        stage.module.load_state_dict(state["model"])
+        put_in(stage.module, state, own)
         optimizer.load_state_dict(state["optimizer"])
         step, tokens, seconds = state["done"]
         return step, tokens, seconds
@@ -149,8 +152,18 @@ def begin(
         state = torch.load(path, weights_only=True) if path.exists() else {"done": (0,)}
         if state["done"][0] < config[earlier].steps:
             raise SystemExit(f"{name} comes after {earlier}, which has not finished in {folder}")
-        part.load_state_dict(state["model"])
+        put_in(part, state, path)
     return 0, 0, 0.0
+
+
+def put_in(module: torch.nn.Module, state: dict[str, Any], path: Path) -> None:
+    try:
+        module.load_state_dict(state["model"])
+    except RuntimeError as error:
+        raise SystemExit(
+            f"{path} is of a model that is built otherwise: go on with the version that began it, or choose "
+            f"another folder by out= ({str(error).splitlines()[-1].strip():.200})"
+        ) from None
 
 
 def checkpoint(folder: Path, name: str) -> Path:
@@ -171,5 +184,6 @@ def save_checkpoint(
 
 
 if __name__ == "__main__":
+    check_overrides("pretrain")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     main()

@@ -97,7 +97,7 @@ def strays(
 
 
 def _operand(number: Derived) -> str:
-    return f"({number.value})" if isinstance(number.value, Fraction) else str(number.value)
+    return str(number.value) if number.value.denominator == 1 else f"({number.value})"
 
 
 def _enclosed(number: Derived) -> str:

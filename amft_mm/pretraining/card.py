@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from amft_mm.pretraining.exam import MOST_EPISODES
@@ -29,16 +30,13 @@ AT_MOST = {f"success, {name}": 0.05 for name in ("general_points", "virl", "math
 
 
 def model_card(
-    parameters: int,
-    start: str | None,
-    settings: dict[str, Any],
-    found: dict[str, float],
-    count: int,
+    parameters: int, made: Sequence[dict[str, Any]], found: dict[str, float], count: int
 ) -> str:
+    """`made` as in amft_mm/pretraining/history.py; `found` by `count` questions of each kind."""
     rows = "\n".join(
         f"| {name} | {share:.1%} | {_aim(name, share)} |" for name, share in found.items()
     )
-    chosen = ", ".join(f"{name} {value}" for name, value in settings.items())
+    trainings = "\n\n".join(_training(number, training) for number, training in enumerate(made, 1))
     return f"""---
 license: apache-2.0
 library_name: transformers
@@ -50,19 +48,53 @@ Qwen2.5-VL's architecture with {parameters / 1e6:.1f} million parameters, its ow
 processor, in the Hugging Face layout: `AutoModelForImageTextToText.from_pretrained` loads it. It is
 the default model of amft_mm, small enough to train on two CPU cores, and good for nothing else.
 
-It was pretrained from {start or "nothing"} by `python -m amft_mm.pretrain` ({chosen}) on drawn pictures
-and made-up texts: reading cards and signs, reckoning in running text, derivations from random numbers,
-lists, and the form of the worlds' answers with random content. It was not taught the tasks: which
-formula makes 24, or where to go. Weights are stored in bfloat16 and meant to be used in float32.
+It was pretrained by `python -m amft_mm.pretrain` on drawn pictures and made-up texts: reading cards and
+signs, reckoning in running text, derivations from random numbers, lists, and the form of the worlds'
+answers with random content. It was not taught the tasks: which formula makes 24, or where to go.
+Weights are stored in bfloat16 and meant to be used in float32.
+
+## What it can do
 
 Measured on {count} questions of each kind by writing answers greedily, form and success on
 {min(count, MOST_EPISODES)} episodes of each world by sampling at temperature 1; streets are those of
-the cities as they are, which pretraining never drew:
+the cities as they are, which pretraining never drew. {_missed(found)}
 
 | asked | right | aim |
 |---|---|---|
 {rows}
+
+## How it was made
+
+{trainings}
 """
+
+
+def _training(number: int, training: dict[str, Any]) -> str:
+    start = "nothing" if training["start"] is None else f"the weights of {training['start']}"
+    if number == 1 and training["start"] is not None:
+        start += ", of which it is not recorded how they were made"
+    rows = "\n".join(
+        f"| {name} | {stage['steps']} | {stage['lr']:g}, falling in the last {stage['fall']} | "
+        f"{stage['muon']:g} | {', '.join(f'{n} {part}' for part, n in stage['batch'].items())} |"
+        for name, stage in training["stages"].items()
+    )
+    common = (
+        f"seed {training['seed']}, {training['warmup']} steps of ramp in each stage, "
+        f"weight decay {training['weight_decay']:g}, gradients clipped at {training['clip']:g}"
+    )
+    return f"""{number}. From {start}; {common}:
+
+| stage | steps | learning rate | of Muon | exercises a step |
+|---|---|---|---|---|
+{rows}"""
+
+
+def _missed(found: dict[str, float]) -> str:
+    missed = [name for name, share in found.items() if "missed" in _aim(name, share)]
+    aims = sum(name in TARGETS or name in AT_MOST for name in found)
+    if not missed:
+        return f"All {aims} aims were reached."
+    return f"Of {aims} aims {len(missed)} were missed: {'; '.join(missed)}."
 
 
 def _aim(name: str, share: float) -> str:

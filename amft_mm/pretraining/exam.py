@@ -56,6 +56,14 @@ class Question(NamedTuple):
 
 def examine(policy: Policy, count: int = 200) -> dict[str, float]:
     """`count` questions of each kind, and as many episodes of each world, `MOST_EPISODES` at most."""
+    found = small_skills(policy, count)
+    for name, world in TASKS.items():
+        found |= episodes(policy, name, world, min(count, MOST_EPISODES))
+    return found
+
+
+def small_skills(policy: Policy, count: int) -> dict[str, float]:
+    """`count` questions of each kind."""
     found = {}
     for name, make in QUESTIONS.items():
         rng = np.random.default_rng([SEED, *name.encode()])
@@ -64,8 +72,6 @@ def examine(policy: Policy, count: int = 200) -> dict[str, float]:
     chains = [_three_links(rng) for _ in range(count)]
     links = answered(policy, [link for chain in chains for link in chain])
     found["chains of three, in an answer"] = float(np.mean(np.reshape(links, (count, 3)).all(1)))
-    for name, world in TASKS.items():
-        found |= episodes(policy, name, world, min(count, MOST_EPISODES))
     return found
 
 
@@ -220,12 +226,11 @@ def _reckoned(rng: np.random.Generator, sign: str) -> tuple[str, int]:
 
 
 def _begins_with(value: int) -> Callable[[str], bool]:
-    return lambda answer: (
-        re.match(r" (-?\d+)", answer + " ") is not None
-        and (
-            re.match(r" (-?\d+)", answer)[1] == str(value)  # type: ignore[index]
-        )
-    )
+    def right(answer: str) -> bool:
+        said = re.match(r" (-?\d+)", answer)
+        return said is not None and said[1] == str(value)
+
+    return right
 
 
 def _copied_number(rng: np.random.Generator) -> Question:
@@ -297,19 +302,19 @@ SHOWN = 32
 
 def episodes(policy: Policy, name: str, world: World, count: int) -> dict[str, float]:
     """Success at the task and the share of answers in the right form, and the form again after
-    a few demonstrations; all by sampling."""
-    before, success = _played(policy, name, world, count)
-    taught = copy.deepcopy(policy)
-    show(taught, world)
-    after, _ = _played(taught, name, world, count)
+    a few demonstrations (no more than there are episodes); all by sampling."""
+    found = played(policy, name, world, count)
+    taught, shown = copy.deepcopy(policy), min(SHOWN, count)
+    show(taught, world, shown)
+    after = played(taught, name, world, count)[f"form of answers, {name}"]
     return {
-        f"form of answers, {name}": before,
-        f"form after {SHOWN} demonstrations, {name}": after,
-        f"success, {name}": success,
+        f"form of answers, {name}": found[f"form of answers, {name}"],
+        f"form after {shown} demonstrations, {name}": after,
+        f"success, {name}": found[f"success, {name}"],
     }
 
 
-def _played(policy: Policy, name: str, world: World, count: int) -> tuple[float, float]:
+def played(policy: Policy, name: str, world: World, count: int) -> dict[str, float]:
     worlds = Worlds(world, slots=min(count, 64))
     plan = Plan(
         seed=SEED, tasks=count, sampling=Sampling(), limits=Limits(max_new_tokens=100, max_turns=20)
@@ -317,10 +322,10 @@ def _played(policy: Policy, name: str, world: World, count: int) -> tuple[float,
     trajectories = play(worlds, policy, HFEngine(policy), plan)
     worlds.close()
     answers = [answer.text for t in trajectories for answer in t.conversation.answers]
-    return (
-        float(np.mean([FORMS[name](answer) for answer in answers])),
-        float(np.mean([t.success for t in trajectories])),
-    )
+    return {
+        f"form of answers, {name}": float(np.mean([FORMS[name](answer) for answer in answers])),
+        f"success, {name}": float(np.mean([t.success for t in trajectories])),
+    }
 
 
 def show(
@@ -335,7 +340,7 @@ def show(
     for step in range(1, steps + 1):
         set_lr(optimizer, lr * slope(step, steps, steps // 4, 0.1))
         rng = np.random.default_rng([SEED, step])
-        batch = [conversations[i] for i in rng.permutation(shown)[: shown // 2]]
+        batch = [conversations[i] for i in rng.permutation(shown)[: max(1, shown // 2)]]
         targets = sum(int(c.chosen().sum()) for c in batch)
         for part in by_length(batch, 1500):
             (-policy.score(part).log_probs.sum() / targets).backward()

@@ -18,19 +18,15 @@ import envs  # noqa: F401 - makes the worlds known
 from amft_mm.pretraining.cards import DECKS
 from amft_mm.pretraining.exercise import Exercise, Rng, Turn, pick
 from amft_mm.pretraining.reckoning import chain, derivation, reckoned
-from amft_mm.pretraining.streets import (
-    SHORT_SIDES,
-    STREET_SIZES,
-    a_place_in_town,
-    here_words,
-    short_sights,
-)
+from amft_mm.pretraining.streets import STREET_SIZES, a_place_in_town, here_words
 from envs.general_points.formula import read_formula
 from envs.general_points.prompts import FACES
 from envs.virl import grid
 from envs.virl.actions import directions
 from envs.virl.city_files import load_city
 from envs.virl.geo import VIEW_SIDES
+from envs.virl.language import BRIEF_SIDES, sighting_words
+from envs.virl.route import Place
 
 
 def cards_form(rng: Rng, visual: bool = True) -> Exercise:
@@ -128,7 +124,7 @@ def short_street_form(rng: Rng, visual: bool = True) -> Exercise:
     for index in range(int(rng.integers(1, 5))):
         if index:
             place, heading = town.stand(rng)
-        here, seen = here_words(place, heading), short_sights(place, heading)
+        here, seen = here_words(place, heading), _sights(place, heading)
         told = "Right." if index else ""
         if not lines:
             lines = _short_lines(rng, seen)
@@ -154,6 +150,12 @@ def short_street_form(rng: Rng, visual: bool = True) -> Exercise:
     return turns
 
 
+def _sights(place: Place, heading: float) -> list[str]:
+    """What a line may wait for, in the words in which it is seen."""
+    seen = [sighting_words(sighting, heading, brief=True) for sighting in place.sightings]
+    return ["intersection", *seen] if place.at_intersection else seen
+
+
 def _short_lines(rng: Rng, seen: list[str]) -> list[tuple[str, str, str]]:
     """Instructions as (before, what is waited for, after), some of which wait for what is seen."""
     lines = []
@@ -167,10 +169,10 @@ def _short_lines(rng: Rng, seen: list[str]) -> list[tuple[str, str, str]]:
             where = "your destination"
         names = [word for word in seen if word != "intersection"]
         mark = pick(rng, load_city("gridtown").landmarks)
-        landmark = f"{mark.name} {pick(rng, tuple(SHORT_SIDES.values()))}"
+        landmark = f"{mark.name} {pick(rng, tuple(BRIEF_SIDES.values()))}"
         if names and rng.random() < 0.8:
             name, _, side = pick(rng, names).rpartition(" ")
-            side = side if rng.random() < 0.8 else pick(rng, tuple(SHORT_SIDES.values()))
+            side = side if rng.random() < 0.8 else pick(rng, tuple(BRIEF_SIDES.values()))
             landmark = f"{name} {side}"
         what = where if rng.random() < 0.15 else f"{where}, {landmark}"
         lines.append(("Forward until ", what, "."))
@@ -211,8 +213,8 @@ def math_form(rng: Rng) -> Exercise:
         f"Make {target} from {', '.join(map(str, numbers))}. Use each number once, with + - * / and "
         "parentheses.\nEnd with \\boxed{answer}."
     )
-    end = f"The answer is \\boxed{{{made.formula}}}."
-    return [Turn(told, None, "\n".join([*made.statements, end]))]
+    end = f"The answer is \\boxed{{{made.formula()}}}."
+    return [Turn(told, None, "\n".join([*made.statements(), end]))]
 
 
 @lru_cache(maxsize=64)

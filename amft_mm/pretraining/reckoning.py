@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from amft_mm.pretraining.exercise import Exercise, Rng, Turn, pick
+from envs.derivation import Derived, Number
 from envs.general_points.cards import RANKS, Card
 from envs.general_points.prompts import FACES
 
@@ -90,34 +91,10 @@ def chain(rng: Rng, steps: int, wide: bool = True) -> list[Statement]:
     return said
 
 
-@dataclass(frozen=True)
-class Derived:
-    """A number that is given, or was made by a statement of two others; `operand` is how it is written in
-    a statement."""
-
-    value: Fraction
-    statements: tuple[str, ...] = ()
-    formula: str = ""
-    brackets: bool = False
-
-    @property
-    def operand(self) -> str:
-        return str(self.value) if self.value.denominator == 1 else f"({self.value})"
-
-    @property
-    def within(self) -> str:
-        """In a larger formula."""
-        return f"({self.formula})" if self.brackets else self.formula
-
-
-def given(number: int) -> Derived:
-    return Derived(Fraction(number), formula=str(number))
-
-
 def derivation(rng: Rng, numbers: Sequence[int], fractions: bool = False) -> Derived:
     """Any two of the numbers become one by any sign, until one is left. The larger stands first,
     but now and then in the last, which may come to less than 0."""
-    pool = [given(number) for number in numbers]
+    pool = [Derived(number) for number in numbers]
     for _ in range(MOST_DRAWS):
         if len(pool) == 1:
             return pool[0]
@@ -128,26 +105,20 @@ def derivation(rng: Rng, numbers: Sequence[int], fractions: bool = False) -> Der
             one, other = other, one
         sign = pick(rng, "+-*/" if rng.random() < 0.6 else "+-")
         value = _value(one.value, sign, other.value)
-        if value is None or abs(value) > MOST_DERIVED or (value < 0 and len(pool) > 2):
+        if value is None or not -MOST_DERIVED <= value <= MOST_DERIVED:
+            continue
+        if value < 0 and len(pool) > 2:
             continue
         if value.denominator > (MOST_DENOMINATOR if fractions else 1):
             continue
         del pool[i], pool[j]
-        said = f"{one.operand} {sign} {other.operand} = {value}"
-        pool.append(
-            Derived(
-                value,
-                (*one.statements, *other.statements, said),
-                f"{one.within}{sign}{other.within}",
-                brackets=True,
-            )
-        )
+        pool.append(Derived(value, sign, one, other))
     return derivation(rng, numbers)  # among fractions one may come to where nothing fits
 
 
-def _value(a: Fraction, sign: str, b: Fraction) -> Fraction | None:
+def _value(a: Number, sign: str, b: Number) -> Number | None:
     if sign == "/":
-        return a / b if b else None
+        return Fraction(a) / b if b else None
     return a + b if sign == "+" else a - b if sign == "-" else a * b
 
 
@@ -206,7 +177,7 @@ def derivations(rng: Rng) -> Exercise:
         numbers = _hand(rng)
         listed = ", ".join(map(str, numbers))
         made = derivation(rng, numbers, fractions=rng.random() < 0.05)
-        formula, value = made.formula, made.value
+        formula, value = made.formula(), made.value
         ends = (
             f"\n{formula}={value}",
             f"\nThe answer is \\boxed{{{formula}}}.",
@@ -215,7 +186,7 @@ def derivations(rng: Rng) -> Exercise:
             "",
         )
         begin = pick(rng, ("", "", "", f"I have {listed}. ", f"{listed}\n"))
-        text = "\n".join(made.statements) if rng.random() < 0.6 else _derived(rng, numbers, made)
+        text = "\n".join(made.statements()) if rng.random() < 0.6 else _derived(rng, numbers, made)
         told = pick(rng, ("Numbers: {}.", "Use {}.", "Reckon with {}.")).format(listed)
         turns.append(Turn(told, None, f"{begin}{text}{pick(rng, ends)}"))
     return turns
@@ -241,10 +212,10 @@ def reckoned(rng: Rng, ranks: Sequence[str], numbers: Sequence[int]) -> str:
     fields: dict[str, object] = {"cards": list(ranks), "number": list(numbers)}
     if rng.random() < 0.85:
         tries = [derivation(rng, numbers) for _ in range(pick(rng, (0, 0, 0, 1, 2)))]
-        fields["thought"] = ". No. ".join("; ".join(each.statements) for each in (*tries, made))
+        fields["thought"] = ". No. ".join("; ".join(each.statements()) for each in (*tries, made))
         if rng.random() < 0.15:
             fields["thought"] = _derived(rng, numbers, made)
-    return json.dumps(fields | {"formula": f"{made.formula}={made.value}"})
+    return json.dumps(fields | {"formula": f"{made.formula()}={made.value}"})
 
 
 def formulas(rng: Rng) -> Exercise:
@@ -252,7 +223,7 @@ def formulas(rng: Rng) -> Exercise:
     said = []
     for _ in range(int(rng.integers(3, 9))):
         made = derivation(rng, [_small(rng) for _ in range(int(rng.integers(2, 4)))])
-        said.append(f"{made.formula}={made.value}")
+        said.append(f"{made.formula()}={made.value}")
     return [Turn("Say formulas.", None, pick(rng, ("\n", ", ", "; ")).join(said))]
 
 
@@ -284,7 +255,7 @@ def _joined(rng: Rng, words: list[str]) -> str:
 
 def _derived(rng: Rng, numbers: Sequence[int], made: Derived) -> str:
     """The statements, at times each with the numbers that are left after it."""
-    words = list(made.statements)
+    words = list(made.statements())
     if rng.random() < 0.4:
         left = [str(number) for number in numbers]
         for index, word in enumerate(words):

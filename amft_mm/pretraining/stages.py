@@ -7,7 +7,7 @@ adds the gradients of all processes' mean loss; `exam(count)` measures on exampl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -41,6 +41,8 @@ Seed = list[int]
 
 class Stage(Protocol):
     number: int
+    parts: ClassVar[Mapping[str, Kinds]]
+    """What a step's examples are of; how many of each is told to `lesson`."""
     module: torch.nn.Module
     after: Mapping[str, torch.nn.Module]
 
@@ -57,6 +59,7 @@ class Seeing:
     """The vision tower, by scenes."""
 
     number = 1
+    parts: ClassVar[Mapping[str, Kinds]] = {"scenes": {}}
 
     def __init__(self, policy: Policy) -> None:
         model = policy.plain_model
@@ -101,7 +104,7 @@ NEAR_SUMS: Kinds = {"near_sums": NEAR_RECKONING["near_sums"]}
 class _Speaking:
     """Exercises answered in words; `asked` are those of them that have one right answer."""
 
-    parts: ClassVar[dict[str, Kinds]]
+    parts: ClassVar[Mapping[str, Kinds]]
     asked: ClassVar[tuple[Kinds, ...]]
 
     def __init__(self, policy: Policy) -> None:
@@ -228,7 +231,7 @@ class Settling(_Speaking):
         self.after: Mapping[str, torch.nn.Module] = {"together": policy.model}
 
 
-STAGES: dict[str, Callable[[Policy], Any]] = {
+STAGES: dict[str, type[Any]] = {
     "seeing": Seeing,
     "copying": Copying,
     "reading": Reading,

@@ -184,19 +184,9 @@ def _of_a_name(rng: Rng, seen: list[tuple[str, str]]) -> Turn:
     return Turn(f"Is {name} there?", None, f"Yes, {where[0]}." if where else "No.")
 
 
-SHORT_SIDES = {"front": "front", "right": "right", "back": "behind", "left": "left"}
-
-
 def here_words(place: Place, heading: float) -> str:
     """The observation in short."""
-    return f"Here: {'; '.join(short_sights(place, heading)) or 'nothing'}."
-
-
-def short_sights(place: Place, heading: float) -> list[str]:
-    seen = ["intersection"] if place.at_intersection else []
-    return seen + [
-        f"{s.name} {SHORT_SIDES[view_side(heading, s.bearing)]}" for s in place.sightings
-    ]
+    return f"Here: {observation_words(place, heading, brief=True)}"
 
 
 def one_view(rng: Rng) -> Exercise:
