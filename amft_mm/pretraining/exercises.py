@@ -19,6 +19,7 @@ from amft_mm.pretraining.reckoning import (
     derivations,
     derivations_in_json,
     formulas,
+    missing,
     statements,
     sums,
 )
@@ -50,6 +51,7 @@ RECKONING: Kinds = {
     "statements": (statements, 0.2),
     "asides": (asides, 0.15),
     "chains": (chains, 0.15),
+    "missing": (missing, 0.1),
     "derivations": (derivations, 0.25),
     "derivations_in_json": (derivations_in_json, 0.1),
     "formulas": (formulas, 0.05),
@@ -69,6 +71,7 @@ NEAR_RECKONING: Kinds = {
     "near_asides": (partial(asides, wide=False), 0.1),
     "asides": (asides, 0.12),
     "near_chains": (partial(chains, wide=False), 0.15),
+    "near_missing": (partial(missing, wide=False), 0.18),
     "derivations": (derivations, 0.2),
     "derivations_in_json": (derivations_in_json, 0.12),
 }

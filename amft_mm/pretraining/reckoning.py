@@ -137,6 +137,20 @@ def sums(rng: Rng, wide: bool = True) -> Exercise:
     return [Turn(f"{new.left} = ?", None, str(new.value)) for new in said]
 
 
+def missing(rng: Rng, wide: bool = True) -> Exercise:
+    """What two numbers have to do to come to a third: a fact, read from its end."""
+    told, said = [], []
+    for _ in range(int(rng.integers(3, 8))):
+        new = statement(rng, wide)
+        pair = (new.a, new.b) if rng.random() < 0.5 else (new.b, new.a)
+        form = pick(rng, ("{0} ? {1} = {2}", "{0} and {1} to {2}", "Goal {2}: {0}, {1}"))
+        told.append(form.format(*((new.a, new.b) if "?" in form else pair), new.value))
+        said.append(str(new))
+    if rng.random() < 0.5:
+        return [Turn(f"{one}.", None, other) for one, other in zip(told, said, strict=True)]
+    return [Turn(f"{'; '.join(told)}.", None, _joined(rng, said))]
+
+
 def statements(rng: Rng, wide: bool = True) -> Exercise:
     """Many that have nothing to do with each other."""
     said = [statement(rng, wide) for _ in range(int(rng.integers(4, 13)))]
