@@ -253,9 +253,7 @@ def test_no_task_is_told_but_in_forms(exercises):
     """What has a task's words has its answers drawn at random; a skill is asked for in words of its own."""
     for name in exercises.keys() - taught.TEXT_FORMS.keys():
         for turn in turns(exercises, name):
-            assert not re.search(r"\b[Mm]ake \d|Instructions:|\btarget\b", turn.text), (
-                turn.text
-            )
+            assert not re.search(r"\b[Mm]ake \d|Instructions:|\btarget\b", turn.text), turn.text
 
 
 @pytest.mark.slow

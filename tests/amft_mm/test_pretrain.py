@@ -113,11 +113,17 @@ def taught_to(folder, config, stages=STAGES):
     return policy.model.state_dict(), rows
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The weights that all stages come to in one go, and what was told of them."""
+    return taught_to(tmp_path_factory.mktemp("whole"), settings("log_every=4"))
+
+
 @pytest.mark.slow
-def test_an_interrupted_training_comes_to_the_same_weights(tmp_path):
+def test_an_interrupted_training_comes_to_the_same_weights(tmp_path, whole):
     """Which holds only where training is a function of its settings; stages that ran by
     themselves, each in a process that knew nothing of the other, are put together."""
-    whole, rows = taught_to(tmp_path / "whole", settings("log_every=4"))
+    weights, rows = whole
     assert [row["step"] for row in rows] == [4, 4, 4, 4, 4]
     assert all(np.isfinite(row["loss"]) for row in rows)
     config, folder = settings("log_every=2"), tmp_path / "parts"
@@ -128,7 +134,7 @@ def test_an_interrupted_training_comes_to_the_same_weights(tmp_path):
         taught_to(folder, config, ["together"])
     again, rows = taught_to(folder, config)
     assert [row["step"] for row in rows] == [4, 2, 4, 2, 4]
-    assert all(torch.equal(whole[key], again[key]) for key in whole)
+    assert all(torch.equal(weights[key], again[key]) for key in weights)
 
 
 def test_a_stage_trains_its_own_part(tmp_path):
@@ -177,9 +183,9 @@ def test_it_goes_on_from_a_model(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_make_what_one_makes(tmp_path):
+def test_two_processes_make_what_one_makes(tmp_path, whole):
     """And the command finishes: weights, exam, history and card, and no checkpoint is left."""
-    alone, _ = taught_to(tmp_path / "alone", settings("log_every=4"))
+    alone, _ = whole
     out = tmp_path / "two"
     launch = ["torchrun", "--nproc_per_node", "2", "-m", "amft_mm.pretrain"]
     command = [*launch, *QUICK, "log_every=4", f"out={out}"]
