@@ -305,7 +305,8 @@ def test_checkpoints_of_another_model_are_refused(tmp_path):
         taught_to(tmp_path, settings(), ["copying"])
 
 
-def test_the_command_says_what_is_wrong_in_a_sentence(monkeypatch):
+def test_the_command_says_what_is_wrong_in_a_sentence(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # the command keeps a log where it is
     monkeypatch.setattr("sys.argv", ["amft_mm.pretrain", "start=nothing"])
     with pytest.raises(SystemExit, match=r"^pretrain: start=nothing: no model there"):
         main()
