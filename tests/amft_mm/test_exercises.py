@@ -233,7 +233,7 @@ def short_choices_follow_nothing(exercises):
             judged[verdict] += 1
             named += int(number) == at + (verdict == "reached")
             named_by_chance += 1 / len(lines)
-    assert min(judged.values()) > 50
+    assert min(judged.values()) > 10
     at_chance(named, named_by_chance, "the line that is next is named")
     at_chance(done, turns_ / 10, "what the named line says is done")
 
@@ -253,9 +253,7 @@ def test_no_task_is_told_but_in_forms(exercises):
     """What has a task's words has its answers drawn at random; a skill is asked for in words of its own."""
     for name in exercises.keys() - taught.TEXT_FORMS.keys():
         for turn in turns(exercises, name):
-            assert not re.search(r"\b[Mm]ake \d|Instructions:|\btarget\b|= 24", turn.text), (
-                turn.text
-            )
+            assert not re.search(r"\b[Mm]ake \d|Instructions:|\btarget\b", turn.text), turn.text
 
 
 @pytest.mark.slow

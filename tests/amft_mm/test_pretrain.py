@@ -113,11 +113,17 @@ def taught_to(folder, config, stages=STAGES):
     return policy.model.state_dict(), rows
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The weights that all stages come to in one go, and what was told of them."""
+    return taught_to(tmp_path_factory.mktemp("whole"), settings("log_every=4"))
+
+
 @pytest.mark.slow
-def test_an_interrupted_training_comes_to_the_same_weights(tmp_path):
+def test_an_interrupted_training_comes_to_the_same_weights(tmp_path, whole):
     """Which holds only where training is a function of its settings; stages that ran by
     themselves, each in a process that knew nothing of the other, are put together."""
-    whole, rows = taught_to(tmp_path / "whole", settings("log_every=4"))
+    weights, rows = whole
     assert [row["step"] for row in rows] == [4, 4, 4, 4, 4]
     assert all(np.isfinite(row["loss"]) for row in rows)
     config, folder = settings("log_every=2"), tmp_path / "parts"
@@ -128,7 +134,7 @@ def test_an_interrupted_training_comes_to_the_same_weights(tmp_path):
         taught_to(folder, config, ["together"])
     again, rows = taught_to(folder, config)
     assert [row["step"] for row in rows] == [4, 2, 4, 2, 4]
-    assert all(torch.equal(whole[key], again[key]) for key in whole)
+    assert all(torch.equal(weights[key], again[key]) for key in weights)
 
 
 def test_a_stage_trains_its_own_part(tmp_path):
@@ -177,9 +183,9 @@ def test_it_goes_on_from_a_model(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_make_what_one_makes(tmp_path):
+def test_two_processes_make_what_one_makes(tmp_path, whole):
     """And the command finishes: weights, exam, history and card, and no checkpoint is left."""
-    alone, _ = taught_to(tmp_path / "alone", settings("log_every=4"))
+    alone, _ = whole
     out = tmp_path / "two"
     launch = ["torchrun", "--nproc_per_node", "2", "-m", "amft_mm.pretrain"]
     command = [*launch, *QUICK, "log_every=4", f"out={out}"]
@@ -299,7 +305,8 @@ def test_checkpoints_of_another_model_are_refused(tmp_path):
         taught_to(tmp_path, settings(), ["copying"])
 
 
-def test_the_command_says_what_is_wrong_in_a_sentence(monkeypatch):
+def test_the_command_says_what_is_wrong_in_a_sentence(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # the command keeps a log where it is
     monkeypatch.setattr("sys.argv", ["amft_mm.pretrain", "start=nothing"])
     with pytest.raises(SystemExit, match=r"^pretrain: start=nothing: no model there"):
         main()
@@ -326,7 +333,7 @@ def test_the_model_in_the_box_is_as_its_card_says():
 def test_the_exam_of_the_model_in_the_box():
     """What the card claims is found again on fewer questions and episodes, within 3 sigma."""
     claimed = json.loads((SHIPPED / "exam.json").read_text())
-    policy, count = Policy.load("tiny", device="cpu"), 16
+    policy, count = Policy.load("tiny", device="cpu"), 32
     found = small_skills(policy, count)
     for name, world in TASKS.items():
         found |= played(policy, name, world, count // 2)
