@@ -17,6 +17,9 @@ WORLDS = {
     "amft/VIRL-v0": "envs.virl.env:VIRLEnv",
     "amft/Math-v0": "envs.math_tasks.env:MathEnv",
     "amft/Discrete-v0": "envs.adapters:make_discrete_game",
+    "amft/FrozenLake-v0": "envs.grids.frozen_lake:make_frozen_lake",
+    "amft/Sokoban-v0": "envs.grids.sokoban:make_sokoban",
+    "amft/OpenEnv-v0": "envs.protocols.openenv_client:OpenEnvWorld",
 }
 _REGISTRY_MODULE = "gymnasium.envs.registration"
 

@@ -189,6 +189,10 @@ class Conversation:
         self.answers.append(replace(answer, given=given, unlearnt=unlearnt))
         return text
 
+    def has_room_for(self, text: str) -> bool:
+        """Whether an answer written by another leaves the whole within its limit."""
+        return len(self.ids) + len(self._chat_format.answer(text)) <= self.limits.max_tokens
+
     def say(self, text: str, *, learnt: bool = True) -> str:
         """Appends an answer written by another, as this model would have to write it."""
         ids = self._chat_format.answer(text)

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow.parquet as parquet
 from PIL import Image as PILImage
 
-from agents.conversation import ChatModel, Conversation, Limits
+from agents.conversation import OUT_OF_TOKENS, ChatModel, Conversation, Limits
 from agents.files import whole_file, write_text
 from agents.trajectory import Trajectory
 from agents.worlds import World
@@ -42,6 +42,10 @@ COLUMNS = {
     "stop": "why it ended",
     "corrupted": "how it was corrupted on purpose; empty if it was not",
 }
+
+
+CHARACTERS = 64
+"""Of a token, at the very most, in texts that are worth reading."""
 
 
 @dataclass
@@ -73,8 +77,14 @@ class Demonstration:
         """As the model of `model` would have it. Cut at a turn where it is too long;
         `conversation.stopped` says so."""
         conversation = Conversation(model, limits)
+        readable = CHARACTERS * conversation.limits.max_tokens
         for number, (message, picture, answer) in enumerate(self.turns()):
-            if not conversation.observe(message, picture):
+            if max(len(message), len(answer)) > readable:  # which would take minutes to find out
+                conversation.stopped = OUT_OF_TOKENS
+            if conversation.stopped or not conversation.observe(message, picture):
+                break
+            if not conversation.has_room_for(answer):
+                conversation.stopped = OUT_OF_TOKENS
                 break
             conversation.say(answer, learnt=number not in self.slips)
         return conversation
@@ -91,7 +101,8 @@ class Demonstrations(Sequence[Demonstration]):
                 f"{self.folder} holds no demonstrations: expected data/*.parquet, as written by "
                 f"`python -m amft_mm.demos env=... out={self.folder}`"
             )
-        self._files = [parquet.ParquetFile(path) for path in files]
+        self._paths = files
+        self._files = [_opened(path) for path in files]
         self._check(files)
         # (file, row group, row) of every row; row groups are small, so that reading one is cheap.
         self._places = [
@@ -100,6 +111,8 @@ class Demonstrations(Sequence[Demonstration]):
             for group in range(opened.num_row_groups)
             for row in range(opened.metadata.row_group(group).num_rows)
         ]
+        if not self._places:
+            raise ValueError(f"{self.folder} holds no demonstration: its files are empty")
 
     def __len__(self) -> int:
         return len(self._places)
@@ -108,8 +121,14 @@ class Demonstrations(Sequence[Demonstration]):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         file, group, row = self._places[index]
-        table = self._files[file].read_row_group(group, columns=list(COLUMNS))
-        return from_row(table.slice(row, 1).to_pylist()[0])
+        try:
+            table = self._files[file].read_row_group(group, columns=list(COLUMNS))
+            return from_row(table.slice(row, 1).to_pylist()[0])
+        except (OSError, ValueError, TypeError) as error:
+            raise ValueError(
+                f"{self._paths[file]}, row {row} of group {group}, cannot be read ({error!s:.200}): make the "
+                "demonstrations again, or take the file out of the folder"
+            ) from None
 
     def batch(self, seed: int, step: int, count: int) -> list[Demonstration]:
         """The demonstrations of a training step."""
@@ -132,6 +151,15 @@ class Demonstrations(Sequence[Demonstration]):
                 raise ValueError(
                     f"{path} lacks the columns {', '.join(missing)}; see its README.md"
                 )
+
+
+def _opened(path: Path) -> parquet.ParquetFile:
+    try:
+        return parquet.ParquetFile(path)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{path} is no file of demonstrations ({error!s:.200}): make it again, or take it away"
+        ) from None
 
 
 def from_row(row: dict[str, Any]) -> Demonstration:

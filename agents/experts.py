@@ -20,7 +20,7 @@ import numpy as np
 
 from agents.demonstrations import Demonstration
 from agents.worlds import World
-from envs.guard import GuardedEnv
+from envs.guard import CallFailed, GuardedEnv
 
 KINDS = ("wrong_actions", "wrong_answers", "shuffled_pictures")
 LONGEST = 10_000
@@ -56,12 +56,12 @@ def demonstrate(
         if info.get("error"):
             raise BadEpisode(f"{info['error']['kind']}: {info['error']['message']}")
         _show(demonstration, observation, info)
-        expert = env.unwrapped.expert()  # type: ignore[attr-defined]
+        expert = _asked(env, "expert")
         slipped = not slipped and bool(rng.random() < slips)
         if slipped:
-            expert = env.unwrapped.mistake(rng)  # type: ignore[attr-defined]
+            expert = _asked(env, "mistake", rng)
             demonstration.slips.append(turn)
-        said = env.unwrapped.mistake(mistakes) if mistakes else expert  # type: ignore[attr-defined]
+        said = _asked(env, "mistake", mistakes) if mistakes else expert
         demonstration.answers.append(said)
         observation, reward, terminated, truncated, info = env.step(expert)
         demonstration.rewards.append(float(reward))
@@ -71,6 +71,15 @@ def demonstrate(
             demonstration.stop = str(info.get("ended_by") or "")
             return demonstration
     raise BadEpisode(f"the expert was not done after {LONGEST} turns")
+
+
+def _asked(env: GuardedEnv, method: str, *arguments: Any) -> str:
+    try:
+        said = str(env.ask(method, *arguments))
+        said.encode("utf-8")
+    except (CallFailed, UnicodeEncodeError) as error:
+        raise BadEpisode(str(error)) from None
+    return said
 
 
 def _show(demonstration: Demonstration, observation: Any, info: dict[str, Any]) -> None:

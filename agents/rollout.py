@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -87,6 +88,7 @@ def play(worlds: Worlds, model: ChatModel, engine: Engine, plan: Plan) -> list[T
     members = range(plan.first_member, plan.first_member + plan.group)
     waiting = deque((task, member, 0) for task in tasks for member in members)
     done: dict[tuple[int, int], Trajectory] = {}
+    errors: dict[tuple[int, int], list[dict[str, Any]]] = {}
     playing: list[_Episode] = []
     free = deque(range(min(worlds.slots, len(waiting))))
 
@@ -116,7 +118,9 @@ def play(worlds: Worlds, model: ChatModel, engine: Engine, plan: Plan) -> list[T
             trajectory = episode.trajectory
             engine.release(trajectory.conversation)
             key = (trajectory.task, trajectory.member)
+            trajectory.earlier = errors.get(key, [])
             if trajectory.failed and trajectory.tries <= plan.replacements:
+                errors[key] = trajectory.errors
                 waiting.append((*key, trajectory.tries))
             else:
                 done[key] = trajectory
@@ -174,9 +178,11 @@ def _answer(worlds: Worlds, asking: list[_Episode], number: int, sample: Sample)
 
 
 def summary(trajectories: Sequence[Trajectory]) -> dict[str, float]:
-    """Counts that a run logs: success, reward, turns, stop reasons, verdicts, failures by kind."""
+    """Counts that a run logs: success, reward, turns, stop reasons, verdicts; of all tries, how many there
+    were and what went wrong in them by kind."""
     everyone, played = trajectories, [t for t in trajectories if not t.failed]
     row: dict[str, float] = {"episodes": len(everyone), "failed": len(everyone) - len(played)}
+    row["tries"] = sum(t.tries for t in everyone)
     if played:
         row["success"] = float(np.mean([t.success for t in played]))
         row["return"] = float(np.mean([t.total_reward for t in played]))
@@ -186,6 +192,8 @@ def summary(trajectories: Sequence[Trajectory]) -> dict[str, float]:
     verdicts = Counter(turn.verdict for t in played for turn in t.turns if turn.verdict)
     for verdict, count in sorted(verdicts.items()):
         row[f"verdict/{verdict}"] = count / sum(verdicts.values())
-    for kind, count in sorted(Counter(t.error["kind"] for t in everyone if t.error).items()):
+    for kind, count in sorted(
+        Counter(error["kind"] for t in everyone for error in t.errors).items()
+    ):
         row[f"failure/{kind}"] = count
     return row

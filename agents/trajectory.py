@@ -44,6 +44,8 @@ class Trajectory:
     success: bool = False
     stop: str = ""
     error: dict[str, Any] | None = None
+    earlier: list[dict[str, Any]] = field(default_factory=list)
+    """The errors of the tries before this one."""
     aided: bool = False
     """Whether an expert's answers were given to it to begin with."""
     tries: int = 1
@@ -61,6 +63,11 @@ class Trajectory:
     def failed(self) -> bool:
         """Whether it has to be kept out of every loss."""
         return self.stop == ERROR
+
+    @property
+    def errors(self) -> list[dict[str, Any]]:
+        """Of all its tries."""
+        return [*self.earlier, *([self.error] if self.error else [])]
 
     @property
     def cut(self) -> bool:

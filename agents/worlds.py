@@ -11,8 +11,16 @@ or answers nonsense gives a StepResult with `error`; so does a worker process th
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+import signal
+from concurrent.futures import (
+    BrokenExecutor,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+)
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from itertools import count
@@ -22,7 +30,7 @@ import gymnasium
 import numpy as np
 
 from envs.contract import one_of, whole_number
-from envs.guard import GuardedEnv
+from envs.guard import CallFailed, GuardedEnv
 
 KINDS = ("threads", "processes")
 
@@ -105,7 +113,8 @@ class Worlds:
 
     def close(self) -> None:
         for executor in self._executors:
-            executor.submit(_forget, self._name)
+            with contextlib.suppress(BrokenExecutor):  # it died, and its environments with it
+                executor.submit(_forget, self._name)
             executor.shutdown(wait=False, cancel_futures=False)
 
     def _submit(self, slot: int, call: str, arguments: tuple[Any, ...]) -> Future[StepResult]:
@@ -122,7 +131,8 @@ class Worlds:
         if self._kind == "threads":
             return ThreadPoolExecutor(1, thread_name_prefix="world")
         # Fresh interpreters: forking a process that has torch's threads can hang.
-        return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+        spawned = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(1, mp_context=spawned, initializer=_leave_interrupts)
 
 
 def settled(future: Future[StepResult]) -> StepResult:
@@ -135,6 +145,12 @@ def settled(future: Future[StepResult]) -> StepResult:
 
 
 # What runs in a worker.
+
+
+def _leave_interrupts() -> None:
+    """A Ctrl+C is for the run, which ends its workers itself."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
 
 _environments: dict[tuple[int, int], GuardedEnv] = {}
 
@@ -201,8 +217,8 @@ _KNOWN = ("verdict", "success", "feedback", "ended_by", "new_image", "error")
 
 def _expert(env: GuardedEnv) -> str | None:
     try:
-        return str(env.unwrapped.expert())  # type: ignore[attr-defined]
-    except (AttributeError, NotImplementedError):
+        return str(env.ask("expert"))
+    except (AttributeError, NotImplementedError, CallFailed):
         return None
 
 

@@ -6,6 +6,13 @@
 
 from __future__ import annotations
 
+import sys
+
+if __name__ == "__main__":  # before what is slow to import
+    from amft_mm import commands
+
+    sys.exit(commands.main(["demos", *sys.argv[1:]]))
+
 import json
 import os
 from collections import Counter
@@ -14,45 +21,32 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import hydra
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from rich.progress import Progress
 
 from agents.demonstrations import Demonstration, write_card, write_part
-from agents.experts import KINDS, BadEpisode, demonstrate, is_spoilt, spoilt
+from agents.experts import BadEpisode, demonstrate, is_spoilt, spoilt
 from agents.files import write_text
 from agents.importers import import_chats
 from agents.seeds import mixed_seed
 from agents.worlds import World
-from amft_mm.config.overrides import check_overrides
 from amft_mm.config.settings import world_of
-from envs.contract import one_of, share, whole_number
 from envs.guard import GuardedEnv
-from envs.paths import data_folder
 
 MOST_FAILURES = 0.5
 """Share of a part's episodes that may fail before the run is given up: the expert does not work."""
 
 
-@hydra.main(version_base="1.3", config_path=str(data_folder("configs")), config_name="demos")
-def main(config: DictConfig) -> None:
-    try:
-        counts = import_demos(config) if config.import_from else make_demos(config)
-    except (ValueError, FileNotFoundError, FileExistsError) as error:
-        raise SystemExit(f"demos: {error}") from None
+def demos(config: DictConfig) -> None:
+    counts = import_demos(config) if config.import_from else make_demos(config)
     print(json.dumps(counts, indent=2))
 
 
 def make_demos(config: DictConfig) -> dict[str, Any]:
     """Plays until `n` demonstrations are kept; returns what came out."""
     world = world_of(config.env)
-    total, rows_each = (
-        whole_number("n", config.n, 1, 10**7),
-        whole_number("part", config.part, 1, 10**5),
-    )
-    one_of("corrupt.kind", config.corrupt.kind, KINDS)
-    share("corrupt.share", config.corrupt.share)
+    total, rows_each = int(config.n), int(config.part)
     folder = Path(config.out or f"demos/{config.env.name}-{total}")
     settings: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     state = State.open(folder, settings)
@@ -62,7 +56,7 @@ def make_demos(config: DictConfig) -> dict[str, Any]:
             f"{world.id} has no expert(): give demonstrations from elsewhere (import_from=FILE here, "
             "demos.folder=FOLDER in training), or explore alone: method=grpo train.warmup_steps=0 demos.n=0"
         )
-    play = partial(demonstrate, env, world, slips=share("slips", config.slips))
+    play = partial(demonstrate, env, world, slips=config.slips)
     with Progress(disable=not os.isatty(1)) as progress:
         bar = progress.add_task("demonstrations", total=total, completed=state.kept)
         while state.kept < total:
@@ -206,8 +200,3 @@ def import_demos(config: DictConfig) -> dict[str, Any]:
         )
     write_card(folder, {"import_from": str(source.name)}, counts)
     return counts | {"folder": str(folder), "left_out_rows": str(folder / "left_out.jsonl")}
-
-
-if __name__ == "__main__":
-    check_overrides("demos")
-    main()

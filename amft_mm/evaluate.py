@@ -6,30 +6,33 @@ each task instance fared) and `episodes/` (the first of each split, amft_mm/runs
 
 from __future__ import annotations
 
-import os
 import sys
+
+if __name__ == "__main__":  # before what is slow to import
+    from amft_mm import commands
+
+    sys.exit(commands.main(["evaluate", *sys.argv[1:]]))
+
 from pathlib import Path
 from typing import Any
 
-import hydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
 from agents.policy import Policy
-from amft_mm.config.overrides import check_overrides
 from amft_mm.config.players import engine_of, load_policy, open_process_group
-from amft_mm.evaluation.evaluator import Evaluator
+from amft_mm.evaluation.evaluator import Evaluator, check_splits
+from amft_mm.evaluation.table import markdown_row
 from amft_mm.runs import checkpoints
 from amft_mm.runs.episodes import Recorder
 from amft_mm.runs.folder import write_evaluation
-from envs.paths import data_folder
+from amft_mm.runs.progress import CRASHED
 
 
 def evaluate(config: DictConfig) -> dict[str, Any]:
     """What summary.json holds."""
-    if config.run is not None:
-        config = merged(config, Path(config.run))
+    check_splits(config)
     processes = open_process_group(config)
     policy, weights = load_policy(config), str(config.model.name)
     if config.run is not None:
@@ -37,28 +40,22 @@ def evaluate(config: DictConfig) -> dict[str, Any]:
     evaluator = Evaluator(config, policy, engine_of(config, policy), processes)
     found = evaluator.evaluate(last=config.eval.splits is None)
     summary = evaluator.summary(weights, found)
+    crashes = {k: v for k, v in found.items() if k.endswith("/crash")}
+    if len(crashes) == len(summary["splits"]):
+        raise RuntimeError(
+            f"every episode crashed, so that there is nothing to tell, and nothing was written; the first by "
+            f"{next(iter(crashes.values()))}"
+        )
     if processes.main:
         folder = out_folder(config)
         folder.mkdir(parents=True, exist_ok=True)
         evaluator.keep(Recorder(folder / "episodes", policy), 0, config.record)
         write_evaluation(folder, summary, evaluator.instances())
         show(summary, folder)
+        if config.table:
+            print(markdown_row(summary))
     evaluator.close()
     return summary
-
-
-def merged(config: DictConfig, run: Path) -> DictConfig:
-    """The run's environment, model and limits, with what was asked of this evaluation."""
-    path = run / "config.yaml"
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"run={str(run)!r}: there is no config.yaml; give the folder of a training run"
-        )
-    before = OmegaConf.load(path)
-    own = OmegaConf.create(OmegaConf.to_container(config))
-    for key in ("env", "model", "limits", "sampling"):
-        own[key] = before[key]  # type: ignore[index]
-    return own  # type: ignore[return-value]
 
 
 def load_weights(policy: Policy, run: Path, wanted: str) -> str:
@@ -100,7 +97,9 @@ def show(summary: dict[str, Any], folder: Path) -> None:
             ((v, k.removeprefix("verdict/")) for k, v in part.items() if k.startswith("verdict/")),
             reverse=True,
         )
-        if part:
+        if part and part["success"] is None:
+            table.add_row(split, CRASHED, "", "", "", str(part.get("crash", "")))
+        elif part:
             table.add_row(
                 split,
                 f"{part['success']:.1%}",
@@ -112,19 +111,3 @@ def show(summary: dict[str, Any], folder: Path) -> None:
     console = Console()
     console.print(table)
     console.print(f"{folder}/summary.json", highlight=False, soft_wrap=True)
-
-
-@hydra.main(version_base="1.3", config_path=str(data_folder("configs")), config_name="evaluate")
-def main(config: DictConfig) -> None:
-    try:
-        evaluate(config)
-    except (ValueError, FileNotFoundError, RuntimeError) as error:
-        if config.debug:
-            raise
-        raise SystemExit(f"evaluate: {error}") from None
-
-
-if __name__ == "__main__":
-    check_overrides("evaluate")
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    sys.exit(main())

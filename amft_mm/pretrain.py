@@ -11,6 +11,13 @@ card.
 
 from __future__ import annotations
 
+import sys
+
+if __name__ == "__main__":  # before what is slow to import
+    from amft_mm import commands
+
+    sys.exit(commands.main(["pretrain", *sys.argv[1:]]))
+
 import json
 import os
 import shutil
@@ -19,14 +26,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import hydra
 import torch
 from omegaconf import DictConfig
 
 from agents.files import whole_file
 from agents.policy import Policy
 from agents.tiny_vlm import build_tiny_vlm
-from amft_mm.config.overrides import check_overrides
 from amft_mm.pretraining.card import model_card
 from amft_mm.pretraining.checks import check_settings, chosen_stages, load_start, stages_of
 from amft_mm.pretraining.exam import examine
@@ -34,11 +39,9 @@ from amft_mm.pretraining.history import history, write_history
 from amft_mm.pretraining.optimizer import Optimizer, plateau
 from amft_mm.pretraining.stages import STAGES, WHOLE, Stage
 from amft_mm.runs.processes import ProcessGroup
-from envs.paths import data_folder
 
 
-@hydra.main(version_base="1.3", config_path=str(data_folder("configs")), config_name="pretrain")
-def main(config: DictConfig) -> None:
+def pretrain(config: DictConfig) -> None:
     folder = Path(config.out)
     try:
         check_settings(config)
@@ -181,9 +184,3 @@ def save_checkpoint(
     state = {"model": module.state_dict(), "optimizer": optimizer.state_dict(), "done": done}
     with whole_file(path) as unfinished:
         torch.save(state, unfinished)
-
-
-if __name__ == "__main__":
-    check_overrides("pretrain")
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    main()

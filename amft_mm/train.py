@@ -7,42 +7,58 @@ processes make the update that one would make.
 
 from __future__ import annotations
 
-import os
 import sys
+
+if __name__ == "__main__":  # before what is slow to import
+    from amft_mm import commands
+
+    sys.exit(commands.main(["train", *sys.argv[1:]]))
+
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import hydra
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from amft_mm.config.command_line import quoted
 from amft_mm.config.dry_run import as_text, describe
-from amft_mm.config.overrides import check_overrides
+from amft_mm.config.fields import checked
 from amft_mm.config.players import engine_of, load_policy, open_process_group
+from amft_mm.config.schema import SCHEMAS
 from amft_mm.config.settings import EnvPart, parts_of
 from amft_mm.demos import make_demos
+from amft_mm.evaluation.evaluator import check_splits
 from amft_mm.methods.combinations import refuse_contradictions
 from amft_mm.replay.film import films_of_evaluation
 from amft_mm.runs.folder import RunFolder, default_path
+from amft_mm.runs.processes import ProcessGroup
 from amft_mm.runs.progress import Progress
 from amft_mm.runs.trackers import trackers
-from amft_mm.trainer import Trainer
+from amft_mm.trainer import Stopped, Trainer
 from amft_mm.training.companions import Row
-from envs.paths import data_folder
 
 
 def train(config: DictConfig) -> dict[str, Any]:
     """Trains to the end; returns what summary.json holds."""
+    config = checked(SCHEMAS["train"], config)
     if config.train.dry_run:
         found = describe(config)
         print(as_text(found))
         return found
     refuse_contradictions(config)
+    check_splits(config)
     torch.manual_seed(config.seed)
     processes = open_process_group(config)
     path = Path(config.out or default_path(config.env.name, config.method.name, config.seed))
     run = RunFolder(path, config, resume=config.resume, processes=processes)
+    try:
+        return _train(config, run, processes)
+    finally:
+        run.close()
+
+
+def _train(config: DictConfig, run: RunFolder, processes: ProcessGroup) -> dict[str, Any]:
     policy = load_policy(config)
     engine = engine_of(config, policy)
     if config.demos.folder is None and config.demos.n:
@@ -57,10 +73,21 @@ def train(config: DictConfig) -> dict[str, Any]:
             listeners += trackers(config, run.path, films_of_evaluation)
         trainer = Trainer(config, policy, engine, run, processes, listeners)
         if config.resume and trainer.resume():
-            progress.say(f"going on after step {trainer.step}")
+            progress.say(f"going on after step {trainer.step} of {trainer.last_step}")
         elif config.train.warm_from is not None:
             trainer.warm_from(Path(config.train.warm_from))
-        trainer.train()
+        try:
+            trainer.train()
+        except Stopped:
+            progress.say(
+                f"stopped after step {trainer.step} of {trainer.last_step}, with a checkpoint; go on by\n"
+                f"    amft-mm train resume=true out={quoted(str(run.path))}"
+            )
+            raise
+        except Exception:
+            if trainer.whole and processes.main:
+                policy.save(run.path / "model")
+            raise
         if processes.main:
             policy.save(run.path / "model")
     return run.summary()
@@ -74,7 +101,7 @@ def record_demonstrations(config: DictConfig, part: EnvPart) -> None:
         "seed": config.demos.seed,
         "out": f"{config.demos.folder}/{part.name}",
         "part": 64,
-        "seconds": 60.0,
+        "seconds": config.play.seconds,
         "keep": {"success": True, "min_return": None, "max_turns": None},
         "slips": config.demos.slips,
         "corrupt": config.demos.corrupt,
@@ -82,19 +109,3 @@ def record_demonstrations(config: DictConfig, part: EnvPart) -> None:
         "pictures": None,
     }
     make_demos(OmegaConf.create(own))
-
-
-@hydra.main(version_base="1.3", config_path=str(data_folder("configs")), config_name="train")
-def main(config: DictConfig) -> None:
-    try:
-        train(config)
-    except (ValueError, FileNotFoundError, FileExistsError, RuntimeError) as error:
-        if config.debug:
-            raise
-        raise SystemExit(f"train: {error}") from None
-
-
-if __name__ == "__main__":
-    check_overrides("train")
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    sys.exit(main())

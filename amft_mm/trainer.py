@@ -11,9 +11,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from omegaconf import DictConfig
@@ -25,11 +23,20 @@ from amft_mm.learning.optimization import slope
 from amft_mm.runs import checkpoints
 from amft_mm.runs.curves import draw
 from amft_mm.runs.episodes import Recorder
+from amft_mm.runs.failures import WorldsFail
 from amft_mm.runs.folder import RunFolder
 from amft_mm.runs.metrics import read_rows
 from amft_mm.runs.processes import ProcessGroup
+from amft_mm.runs.stopping import Stopping
 from amft_mm.training.companions import Row
 from amft_mm.training.step import TrainingStep
+
+
+class Stopped(SystemExit):
+    """A signal asked for it; the checkpoint is written."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
 
 
 class Trainer:
@@ -49,7 +56,10 @@ class Trainer:
         self.training_step = TrainingStep(config, policy, engine, processes, self._recorder)
         self.evaluator = Evaluator(config, policy, engine, processes)
         self.step = 0
-        self._stop_asked = False
+        self.whole = False
+        """Whether weights, optimizer and the number of the step belong together."""
+        self._saved, self._saving = time.monotonic(), 0.0
+        """When the last checkpoint was written, and how long it took."""
 
     @property
     def last_step(self) -> int:
@@ -58,13 +68,15 @@ class Trainer:
     def train(self) -> None:
         if self.step >= self._warmup:
             self.training_step.begin_exploring(self.run.path)
-        with self._stopping_politely():
-            for row in self.steps():
-                self._report(row)
-                self._after()
-                if self._stop_asked:
-                    self.save()
-                    raise SystemExit(143)
+        with Stopping(tell=self.processes.main) as stopping:
+            try:
+                for row in self.steps():
+                    self._report(row)
+                    if number := self._after(stopping):
+                        raise Stopped(number)
+            except Exception as error:
+                self._save_what_is_whole(error)
+                raise
         self.training_step.close()
         self.evaluator.close()
 
@@ -72,6 +84,7 @@ class Trainer:
         while self.step < self.last_step:
             started = time.monotonic()
             self.step += 1
+            self.whole = False
             lr = self.lr(self.step)
             self.training_step.learner.set_lr(lr)
             if self.step <= self._warmup:
@@ -80,6 +93,7 @@ class Trainer:
                 number = self.step - 1 - self._warmup
                 phase, figures = "mix", self.training_step.mix(self.step, number)
             seconds = time.monotonic() - started
+            self.whole = True
             yield {"step": self.step, "phase": phase, **figures, "lr": lr, "time/step": seconds}
 
     @property
@@ -102,16 +116,26 @@ class Trainer:
         for listener in self._listeners:
             listener(row)
 
-    def _after(self) -> None:
+    def _after(self, stopping: Stopping) -> int:
+        """The number of the signal that asks to stop here, or 0. All processes do the same."""
         if self.step == self._warmup:
             self.training_step.begin_exploring(self.run.path)
         every, last, best = self.config.eval.every, self.step == self.last_step, False
         due = every and self.step % every == 0 and self.step > self._warmup
         if last or due or (self.step == self._warmup and every):
             best = self._evaluate(last)
-        (wanted,) = self.processes.sum(float(best))
-        if last or wanted or self.step % self.config.checkpoint.every == 0:
+        late = self.processes.main and self._is_late()
+        asks = stopping.asked is not None
+        wanted, asked = self.processes.sum(float(best or late), float(asks))
+        counted = self.step % self.config.checkpoint.every == 0 or self.step == self._warmup
+        if last or wanted or counted or asked:
             self.save()
+        return (stopping.asked or signal.SIGTERM) if asked and not last else 0
+
+    def _is_late(self) -> bool:
+        """Whether the last checkpoint is long ago; where one takes long, twenty times as long."""
+        since = time.monotonic() - self._saved
+        return since >= max(60 * self.config.checkpoint.minutes, 20 * self._saving)
 
     def _evaluate(self, last: bool) -> bool:
         """Whether it is the best so far."""
@@ -133,6 +157,7 @@ class Trainer:
         return self.run.path / "checkpoints"
 
     def save(self) -> None:
+        began = time.monotonic()
         if self.processes.main:
             trained = {
                 name: value
@@ -144,20 +169,37 @@ class Trainer:
                 self.folder, self.step, self.state(), trained, self.config.checkpoint.keep
             )
         self.processes.wait()
+        self._saved = time.monotonic()
+        self._saving = self._saved - began
+
+    def _save_what_is_whole(self, error: Exception) -> None:
+        """What was learnt before an evaluation broke off, or worlds that fail too often. Other processes
+        know nothing of the former."""
+        if isinstance(error, WorldsFail):  # before the step's first update
+            self.step, self.whole = self.step - 1, True
+        elif isinstance(error, checkpoints.CheckpointError) or self.processes.size > 1:
+            self.whole = False
+        if self.whole and self.step:
+            self.save()
 
     def state(self) -> dict[str, Any]:
         learner = self.training_step.learner.state_dict()
         return {"step": self.step, "learner": learner, **self.training_step.state_dict()}
 
     def resume(self) -> bool:
-        """Goes on from the newest checkpoint, if there is one."""
+        """Goes on from the newest checkpoint, if there is one; what was told of later steps is forgotten."""
         newest = checkpoints.latest(self.folder)
-        if newest is None:
-            return False
-        self.training_step.load_state_dict(self._load(newest))
+        if newest is not None:
+            try:
+                self.training_step.load_state_dict(self._load(newest))
+            except KeyError as error:
+                raise checkpoints.CheckpointError(
+                    f"{newest} lacks {error}: delete it to go on from an earlier one"
+                ) from None
         if self.processes.main:
             self.run.forget_after(self.step)
-        return True
+            checkpoints.forget_lost_best(self.folder)
+        return newest is not None
 
     def warm_from(self, run: Path) -> None:
         """Begins where another run's warm-up ended, with its weights and optimizer."""
@@ -178,16 +220,3 @@ class Trainer:
         self.step = int(state["step"])
         self.engine.refresh()
         return state
-
-    @contextmanager
-    def _stopping_politely(self) -> Iterator[None]:
-        """SIGTERM ends the run after the step that is being made, with a checkpoint."""
-
-        def asked(number: int, frame: FrameType | None) -> None:
-            self._stop_asked = True
-
-        before = signal.signal(signal.SIGTERM, asked)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGTERM, before)

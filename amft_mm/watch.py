@@ -6,15 +6,22 @@ Where there is no terminal, or with `--once`, it prints what there is and ends.
 
 from __future__ import annotations
 
+import sys
+
+if __name__ == "__main__":  # before what is slow to import
+    from amft_mm import commands
+
+    sys.exit(commands.main(["watch", *sys.argv[1:]]))
+
 import argparse
 import math
 import time
+from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -22,7 +29,10 @@ from rich.table import Table
 from rich.text import Text
 
 from amft_mm.runs.curves import is_success
+from amft_mm.runs.failures import told
+from amft_mm.runs.folder import read_config
 from amft_mm.runs.metrics import read_rows
+from amft_mm.runs.progress import as_share
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 LINES = {
@@ -43,8 +53,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("run", type=Path, metavar="RUN")
     parser.add_argument("--once", action="store_true", help="print what there is, and end")
     given = parser.parse_args(arguments)
-    if not (given.run / "config.yaml").is_file():
-        raise SystemExit(f"watch: {given.run} holds no run: give the folder that `out=` names")
+    try:
+        read_config(given.run)
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"watch: {error}") from None
     console = Console()
     if given.once or not console.is_terminal:
         console.print(picture(given.run, console.width))
@@ -60,13 +72,13 @@ def main(arguments: list[str] | None = None) -> None:
 
 def picture(run: Path, width: int) -> RenderableType:
     """The run as it is now, for a terminal of that width. Names are text, never markup."""
-    config, rows = OmegaConf.load(run / "config.yaml"), read_rows(run)
+    config, rows = read_config(run), read_rows(run)
     last = int(config.train.warmup_steps + config.train.steps)
     steps = [row for row in rows if row.get("phase") != "evaluation"]
     head = Text(f"{run}   {config.env.name}, {config.method.name}, seed {config.seed}", "bold")
     if not steps:
         return Group(head, Text("has not made a step yet"))
-    now = steps[-1]
+    now, failed = steps[-1], told(_together(steps))
     left = time_left(steps, last)
     done = Text(f"step {now['step']} of {last}, {now['phase']}, {left}")
     return Group(
@@ -74,6 +86,7 @@ def picture(run: Path, width: int) -> RenderableType:
         done,
         ProgressBar(total=last, completed=now["step"], width=max(10, min(width - 2, 80))),
         Text(),
+        *([Text(failed, "red"), Text()] if failed else []),
         _lines(steps, max(8, width - 44)),
         Text(),
         *_evaluations(rows),
@@ -102,6 +115,16 @@ def sparkline(values: Sequence[float], width: int, low: float, high: float) -> s
     return "".join(BLOCKS[min(7, max(0, math.floor(place * 8)))] for place in places)
 
 
+def _together(steps: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """What went wrong in the whole run."""
+    total: Counter[str] = Counter()
+    for row in steps:
+        total.update(
+            {k: v for k, v in row.items() if k.startswith(("rollout/tries", "rollout/failure/"))}
+        )
+    return dict(total)
+
+
 def _lines(steps: Sequence[dict[str, Any]], width: int) -> Table:
     table = Table.grid(padding=(0, 2))
     for label, key in LINES.items():
@@ -119,7 +142,7 @@ def _evaluations(rows: Sequence[dict[str, Any]]) -> list[RenderableType]:
         return []
     shares = {k: v for k, v in found[-1].items() if is_success(k)}
     words = "   ".join(
-        f"{key.removeprefix('eval/').removesuffix('/success')} {share:.1%}"
+        f"{key.removeprefix('eval/').removesuffix('/success')} {as_share(share)}"
         for key, share in shares.items()
     )
     return [Text(f"evaluated after step {found[-1]['step']}:  {words}"), Text()]
@@ -135,7 +158,3 @@ def _verdicts(row: dict[str, Any], width: int) -> list[RenderableType]:
     for name, share in sorted(shares.items(), key=lambda item: -item[1])[:6]:
         table.add_row(Text(name), Text(f"{share:.0%}", "bold"), Text("█" * round(share * width)))
     return [Text("verdicts of the last rollouts"), table]
-
-
-if __name__ == "__main__":
-    main()

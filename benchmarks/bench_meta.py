@@ -33,7 +33,10 @@ from omegaconf import DictConfig
 from agents.trajectory import Trajectory, Turn
 from amft_mm.config.players import engine_of, load_policy, open_process_group
 from amft_mm.config.settings import parts_of
+from amft_mm.data.rollouts import credited
+from amft_mm.learning.learner import Objective
 from amft_mm.learning.mixed_step import WHOLE, MixedStep
+from amft_mm.methods.exploration import reinforce
 from amft_mm.methods.utility.next_rollout import expected_return
 from amft_mm.runs.folder import RunFolder
 from amft_mm.train import record_demonstrations
@@ -92,11 +95,17 @@ def measure(config: DictConfig, folder: Path, repeat: int) -> None:
     def look() -> float:  # at `groups`
         return timed(lambda: (expected_return(learner, WHOLE, groups), mixed.z_norm()))
 
+    def look_after_gradients() -> float:  # which have scored the groups
+        played = credited([t for members in groups for t in members], {"baseline": "mean"})
+        learner.gradients(played, Objective(reinforce.loss))
+        learner.drop_gradients()
+        return look()
+
     plain, learning = [], []
     for number in range(10 * repeat):
         for learn in (True, False) if number % 2 else (False, True):
             (learning if learn else plain).append(step(learn))
-    looks = [look() for _ in range(repeat)]
+    looks = [look_after_gradients() for _ in range(repeat)]
     median = statistics.median
     carried = median(learning) - median(plain)
     extra = carried + median(looks)

@@ -125,6 +125,7 @@ class DiscreteGame(World):
         unreadable_reward: float = 0.0,
         mistakes: int = 3,
         size: Sequence[int] | None = None,
+        splits: Sequence[str] = (),
         render_mode: str | None = None,
     ) -> None:
         """
@@ -137,7 +138,9 @@ class DiscreteGame(World):
         unreadable_reward  for an answer that names no action
         mistakes           so many such answers in a row end the episode
         size               (height, width) of the pictures; None keeps the game's own
+        splits             values of the argument `split` of the function that made it, if it has one
         """
+        self._splits = tuple(splits)
         self._visual = one_of("modality", modality, ("visual", "text")) == "visual"
         self._game = env
         profile = PROFILES.get(_name_of(env), Profile((), "Play the game as well as you can."))
@@ -190,16 +193,24 @@ class DiscreteGame(World):
         return Outcome(GameVerdict.ACTED, float(reward), scene, feedback, ended_by)
 
     def expert(self) -> str:
-        """The best action by value iteration, for games that tell their transitions (`P`)."""
+        """The game's own `best_action()`, or by value iteration of the transitions (`P`) that it tells."""
+        best_action = getattr(self._game.unwrapped, "best_action", None)
+        if best_action is not None:
+            return json.dumps({"action": self._actions[int(best_action())]})
         table = getattr(self._game.unwrapped, "P", None)
         state = getattr(self._game.unwrapped, "s", None)
         if table is None or state is None:
             raise NotImplementedError(
-                f"{_name_of(self._game)} has no table of its transitions, so it has no expert"
+                f"{_name_of(self._game)} has no table of its transitions and no best_action(), so it "
+                "has no expert"
             )
         if getattr(self, "_planned", None) is not table:
             self._planned, self._policy = table, best_actions(table)
         return json.dumps({"action": self._actions[self._policy[int(state)]]})
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        return self._splits
 
     def facts(self) -> dict[str, Any]:
         game_info = copy.deepcopy(self._game_info)  # what a caller keeps must not change later

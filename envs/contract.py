@@ -138,6 +138,11 @@ class World(gymnasium.Env[dict[str, Any], str]):
         studies of bad demonstrations."""
         raise NotImplementedError(f"{type(self).__name__} has no mistakes to offer")
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The values of the argument `split`; none for a world without it."""
+        return ()
+
     def facts(self) -> dict[str, Any]:
         """What `info` says beyond the contract's own keys."""
         return {}

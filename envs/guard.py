@@ -53,6 +53,10 @@ class _Failure(Exception):
         self.kind, self.message, self.trace = kind, message, trace
 
 
+class CallFailed(RuntimeError):
+    """The environment's own `expert` or `mistake` raised or took too long."""
+
+
 class GuardedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
     """See the module's docstring."""
 
@@ -112,6 +116,18 @@ class GuardedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._last_observation = observation
         return observation, reward, terminated, truncated, info
 
+    def ask(self, method: str, *arguments: Any) -> Any:
+        """What the environment's own `expert` or `mistake` says, within the time limit. AttributeError and
+        NotImplementedError are its answer that it has none; all else is a CallFailed."""
+        try:
+            return self._guarded(lambda: getattr(self.env.unwrapped, method)(*arguments))
+        except _Failure as failure:
+            if isinstance(failure.__cause__, AttributeError | NotImplementedError):
+                raise failure.__cause__ from None
+            if self._abandoned:  # it still hangs there: nothing more is to be had of this episode
+                self._fail(failure, method)
+            raise CallFailed(f"{method}(): {failure.kind}: {failure.message}") from None
+
     def close(self) -> None:
         """Closes the environment, unless it hangs; what it raises while closing helps no one."""
         if not self._abandoned:
@@ -146,6 +162,8 @@ class GuardedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
             fits = self._fits(observation)
         except Exception:  # spaces expect a value of about the right kind
             fits = False
+        if fits and (text := _unwritable(observation)) is not None:
+            raise _Failure("observation", f"a text with a lone surrogate: {text!r:.100}")
         if not fits:
             raise _Failure(
                 "observation",
@@ -220,6 +238,19 @@ def _run_calls(
 def _described(error: BaseException) -> _Failure:
     trace = "".join(traceback.format_exception(error, limit=-12, chain=False))
     return _Failure("exception", f"{type(error).__name__}: {_safely(str, error)}", trace)
+
+
+def _unwritable(observation: Any) -> str | None:
+    """A text that no file and no tokenizer takes."""
+    if isinstance(observation, dict):
+        found = (_unwritable(part) for part in observation.values())
+        return next((text for text in found if text is not None), None)
+    if isinstance(observation, str):
+        try:
+            observation.encode("utf-8")
+        except UnicodeEncodeError:
+            return observation
+    return None
 
 
 def _check_reward(reward: Any) -> None:

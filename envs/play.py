@@ -24,6 +24,7 @@ from gymnasium import spaces
 from PIL import Image as PILImage
 
 import envs  # noqa: F401  registers the worlds
+from envs.arguments import whole
 from envs.names import check_names
 
 PROMPT = "> "
@@ -159,8 +160,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("environment", help="such as amft/GeneralPoints-v0")
     parser.add_argument("--expert", action="store_true", help="watch the expert")
-    parser.add_argument("--seed", type=int, default=0, help="of the first episode (default 0)")
-    parser.add_argument("--episodes", type=int, default=1, help="how many (default 1)")
+    parser.add_argument("--seed", type=whole(0), default=0, help="of the first episode (default 0)")
+    parser.add_argument("--episodes", type=whole(1), default=1, help="how many (default 1)")
     parser.add_argument("--out", type=Path, default=Path("play"), help="folder of the pictures")
     parser.add_argument(
         "-k",

@@ -56,7 +56,8 @@ def modules() -> dict[str, Module]:
             parts = path.relative_to(ROOT).with_suffix("").parts
             room = package
             if package == "amft_mm":
-                room = parts[1] if (ROOT / package / parts[1]).is_dir() else COMMANDS
+                house = (ROOT / package / parts[1]).is_dir() and path.name != "__main__.py"
+                room = parts[1] if house else COMMANDS
             found[".".join(part for part in parts if part != "__init__")] = Module(path, room)
     return found
 

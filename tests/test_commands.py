@@ -26,7 +26,7 @@ DOCUMENTS = sorted(
     for path in ROOT.glob(pattern)
 )
 COMMAND = re.compile(
-    r"^    ((?:python|torchrun|accelerate|uv|pip|cd|[A-Z_]+=\S+|\S+/\S+\.sh) .*?)(?:  +#.*)?$"
+    r"^    ((?:python|amft-mm|torchrun|accelerate|uv|pip|cd|[A-Z_]+=\S+|\S+/\S+\.sh) .*?)(?:  +#.*)?$"
 )
 LEFT_OUT = {  # what is in a command: why it is not run here
     "pip install": "needs the network; .ci/run installs the wheel",
@@ -34,8 +34,10 @@ LEFT_OUT = {  # what is in a command: why it is not run here
     "uv run": "tests that CI runs anyway",
     "vllm serve": "tests/agents/test_vllm_server.py",
     "engine=vllm": "needs a GPU; tests/agents/test_vllm_engine.py",
+    "engine=openai": "needs an endpoint; tests/agents/test_openai_engine.py",
     "--nnodes": "needs two machines",
     "--nproc_per_node 8": "needs eight GPUs",
+    "envs.serve": "goes on until Ctrl+C; tests/envs/test_openenv.py",
     "amft_mm.watch": "goes on until Ctrl+C; tests/amft_mm/test_watch.py does that",
     "amft_mm.compare": "takes hours; tests/amft_mm/test_compare.py runs a small one",
     "amft_mm.pretrain": "takes hours; tests/amft_mm/test_pretrain.py runs a small one",
@@ -138,6 +140,8 @@ def test_the_commands_of(document, workplace, tmp_path):
                 words = [word for word in words if not word.startswith(names)] + more
         if words[0] == "python":
             words[0] = sys.executable
+        if words[0] == "amft-mm":
+            words[:1] = [sys.executable, "-m", "amft_mm"]
         if words[0] == "torchrun":
             words[:1] = [sys.executable, "-m", "torch.distributed.run"]
         done = subprocess.run(

@@ -34,7 +34,7 @@ class OpenAIEngine:
 
     def __init__(
         self,
-        model: str,
+        model: str | None,
         base_url: str = "https://api.openai.com/v1",
         *,
         key_variable: str = KEY,
@@ -50,6 +50,10 @@ class OpenAIEngine:
         price_per_million  what a million tokens cost, (read, written), for `cost()`
         extra              more fields of the request, such as {"reasoning_effort": "low"}
         """
+        if not model:
+            raise ValueError(
+                "engine=openai: say which model the endpoint has, as engine.model=NAME"
+            )
         self._model, self._url = model, f"{base_url.rstrip('/')}/chat/completions"
         self._system, self._at_once, self._retries = system, at_once, retries
         self._price, self._extra = price_per_million, dict(extra or {})

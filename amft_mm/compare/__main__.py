@@ -11,11 +11,16 @@ is not made again.
 
 from __future__ import annotations
 
-import shlex
 import sys
+
+if __name__ == "__main__":  # before what is slow to import
+    from amft_mm import commands
+
+    sys.exit(commands.main(["compare", *sys.argv[1:]]))
+
+import shlex
 from pathlib import Path
 
-import hydra
 from omegaconf import DictConfig
 
 from amft_mm.compare.grid import Choice, Grid, Run
@@ -23,14 +28,17 @@ from amft_mm.compare.jobs import make_all
 from amft_mm.compare.places import places
 from amft_mm.compare.report import Report, report
 from amft_mm.compare.result import Result, fingerprint, is_made, read_result
-from amft_mm.config.overrides import check_overrides
-from envs.paths import data_folder
+from amft_mm.config.command_line import configuration
+from amft_mm.config.fields import SettingError
+
+OF_A_SEED = ("seed=", "demos.seed=", "demos.folder=", "train.warm_from=")
 
 
 def compare(config: DictConfig) -> list[Result]:
     grid, at_once = Grid(config), places(config.jobs)
     trials = grid.trials()
     planned = [*trials, *grid.runs({})]
+    check_settings([*grid.warm(planned), *planned])
     begin = grid.warm(run for run in planned if not is_made(run))
     failed = [r for r in make_all(begin, at_once, print, keep=True) if r.state != "finished"]
     if failed:
@@ -39,10 +47,30 @@ def compare(config: DictConfig) -> list[Result]:
     results = make_all(grid.runs(best_of(trials, tried)), at_once, print, keep=False)
     warmups = [found for run in grid.warm(planned) if (found := read_result(run))]
     check_beginnings([*tried, *results], warmups)
-    command = shlex.join(["python", "-m", "amft_mm.compare", *sys.argv[1:]])
-    made = report(results, warmups, command, grid.baselines)
+    made = report(results, warmups, _command(), grid.baselines)
     write(grid.out / config.report, made)
     return results
+
+
+def check_settings(runs: list[Run]) -> None:
+    """What a run of hours would end with is told now."""
+    seen = set()
+    for run in runs:
+        settings = tuple(
+            word for word in run.settings if not word.lstrip("+").startswith(OF_A_SEED)
+        )
+        if settings not in seen:
+            seen.add(settings)
+            try:
+                configuration("train", settings)
+            except SettingError as error:
+                raise SettingError(f"{run.title}: {error}") from None
+
+
+def _command() -> str:
+    """The one that was given, by whichever door."""
+    words = sys.argv[2:] if sys.argv[1:2] == ["compare"] else sys.argv[1:]
+    return shlex.join(["python", "-m", "amft_mm.compare", *words])
 
 
 def best_of(trials: list[Run], results: list[Result]) -> dict[tuple[str, str], Choice]:
@@ -76,16 +104,3 @@ def write(out: Path, made: Report) -> None:
     (out / "README.md").write_text(made.markdown, encoding="utf-8")
     (out / "index.html").write_text(made.page, encoding="utf-8")
     print(f"{out}/README.md")
-
-
-@hydra.main(version_base="1.3", config_path=str(data_folder("configs")), config_name="compare")
-def main(config: DictConfig) -> None:
-    try:
-        compare(config)
-    except (ValueError, FileExistsError, RuntimeError) as error:
-        raise SystemExit(f"compare: {error}") from None
-
-
-if __name__ == "__main__":
-    check_overrides("compare")
-    main()

@@ -10,7 +10,6 @@ A run is a name, a folder and a list of settings; everything else is read from i
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from amft_mm.config.command_line import quoted
 from amft_mm.methods.presets import NOTHING, demonstrations_of, methods
 from envs.contract import one_of, share
 
@@ -182,14 +182,6 @@ def _written(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return quoted(value) if isinstance(value, str) else str(value)
-
-
-def quoted(text: str) -> str:
-    """Words that Hydra would read otherwise than as they stand, such as a folder's name with a = in it."""
-    if re.fullmatch(r"[\w./:-]+", text):
-        return text
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
 
 
 def variant(name: str, config: dict[str, Any]) -> Variant:

@@ -22,7 +22,7 @@ from contextlib import suppress
 
 from filelock import FileLock, Timeout
 
-from amft_mm.compare.grid import Run, quoted
+from amft_mm.compare.grid import Run
 from amft_mm.compare.places import Place
 from amft_mm.compare.result import (
     Result,
@@ -33,6 +33,7 @@ from amft_mm.compare.result import (
     result_of,
     write_result,
 )
+from amft_mm.config.command_line import quoted
 
 LOG = "log.txt"
 WAIT = 1.0

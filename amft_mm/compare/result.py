@@ -118,6 +118,8 @@ def result_of(run: Run, seconds: float) -> Result:
     rows = read_rows(run.folder)
     summary = json.loads((run.folder / "summary.json").read_text(encoding="utf-8"))
     splits, episodes = summary["splits"], summary["episodes"]
+    if lost := [s for s in splits if summary[f"eval/{s}/success"] is None]:
+        return crashed(run, f"every episode of {', '.join(lost)} crashed", seconds)
     each = json.loads((run.folder / "instances.json").read_text(encoding="utf-8"))
     scores = {s: Score(summary[f"eval/{s}/success"], episodes, each[s]) for s in splits}
     mixed = [row for row in rows if row["phase"] == "mix"]

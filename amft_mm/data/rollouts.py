@@ -61,6 +61,8 @@ class Played:
     """Of all processes', of the episodes that no expert began."""
     fared: dict[int, float]
     """The share of each task instance's episodes that succeeded, of those."""
+    errors: list[dict[str, Any]] = field(default_factory=list)
+    """What went wrong in all processes' episodes, also in tries that were replaced."""
 
 
 class RolloutWorker:
@@ -121,7 +123,8 @@ class RolloutWorker:
         (generated,) = self._processes.sum(written)
         by_instance = by_task(t for t in unaided if not t.failed)
         fared = {task: float(np.mean([t.success for t in ts])) for task, ts in by_instance.items()}
-        return Played(mine, {**summary(unaided), "generated": generated}, fared)
+        errors = [error for trajectory in everyone for error in trajectory.errors]
+        return Played(mine, {**summary(unaided), "generated": generated}, fared, errors)
 
     def demonstrate(self, seed: int) -> Demonstration | None:
         """The expert's episode of a task instance; None where the world has no expert or it failed."""
@@ -201,4 +204,5 @@ def answer_rewards(trajectory: Trajectory) -> list[float]:
 def play_settings(config: DictConfig) -> PlaySettings:
     """Of a command's configuration."""
     sampling: dict[str, Any] = OmegaConf.to_container(config.sampling)  # type: ignore[assignment]
-    return PlaySettings(Sampling(**sampling), Limits(**config.limits), **config.play)
+    how = {name: value for name, value in config.play.items() if not name.startswith("failing")}
+    return PlaySettings(Sampling(**sampling), Limits(**config.limits), **how)

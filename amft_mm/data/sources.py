@@ -43,6 +43,9 @@ class Sources:
         self._resample = int(config.method.resample)
         self._numbers = self._tasks * (1 + self._resample)  # of an environment's tasks in a step
         settings = play_settings(config)
+        self._cut = 0
+        self.errors: list[dict[str, Any]] = []
+        """Of the last step's rollouts, all processes'."""
         self._policy, self._processes, self._limits = policy, processes, settings.limits
         self.parts = parts_of(config.env)
         self._shares = [part.share for part in self.parts]
@@ -66,12 +69,14 @@ class Sources:
         groups: list[Group] = []
         row: dict[str, Any] = {}
         figures: list[dict[str, float]] = []
+        self.errors = []
         counts = self.curriculum.deal(step, self._tasks)
         for number, (part, tasks) in enumerate(zip(self.parts, counts, strict=True)):
             if not tasks:
                 continue
             places = self._places(number, step, tasks) if guided_by.shown else None
             played = self._play(number, step, tasks, guided_by, done, places)
+            self.errors += [error for one in played for error in one.errors]
             own = self._groups(number, played, places)
             if self._resample:
                 own = self._drawn_again(number, step, tasks, own, row)
@@ -245,8 +250,15 @@ class Sources:
 
     def _examples(self, rows: Iterable[Demonstration | None]) -> list[Example]:
         """What can be imitated: conversations in which the limits leave an answer."""
-        conversations = (row.conversation(self._policy, self._limits) for row in rows if row)
+        conversations = [row.conversation(self._policy, self._limits) for row in rows if row]
+        self._cut += sum(bool(conversation.stopped) for conversation in conversations)
         return [Example(conversation) for conversation in conversations if conversation.answers]
+
+    def cut(self) -> int:
+        """How many demonstrations the limits have cut short since this was asked last, of all processes."""
+        (found,) = self._processes.sum(self._cut)
+        self._cut = 0
+        return int(found)
 
     def close(self) -> None:
         for worker in self._workers:
@@ -274,7 +286,7 @@ def beginning(row: Demonstration, share: float, policy: Policy, *, learnt: bool 
 
 def together(figures: Sequence[dict[str, float]]) -> dict[str, float]:
     """Figures of several environments: counts add up, shares and means by numbers of episodes."""
-    counts = ("episodes", "failed", "generated")
+    counts = ("episodes", "failed", "tries", "generated")
     out: dict[str, float] = {name: sum(f[name] for f in figures) for name in counts}
     for name in sorted({key for f in figures for key in f} - set(counts)):
         if name.startswith("failure/"):

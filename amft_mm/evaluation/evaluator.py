@@ -20,7 +20,7 @@ from agents.policy import Policy
 from agents.trajectory import Trajectory, by_task
 from agents.worlds import World
 from amft_mm.config.settings import EnvPart, parts_of, world_of
-from amft_mm.data.rollouts import Played, RolloutWorker, play_settings
+from amft_mm.data.rollouts import UNGUIDED, Guided, Played, RolloutWorker, play_settings
 from amft_mm.evaluation.intervals import pass_at, wilson
 from amft_mm.runs.episodes import Recorder
 from amft_mm.runs.processes import ProcessGroup
@@ -73,6 +73,15 @@ def chosen_splits(env: DictConfig, labels: Sequence[str] | None) -> list[Split]:
     return [found[label] for label in labels]
 
 
+def check_splits(config: DictConfig) -> None:
+    """Before anything starts: what can not be played is a mistake in the settings."""
+    asked = [*splits_of(config.env), *chosen_splits(config.env, config.eval.splits)]
+    for split in {split.label: split for split in asked}.values():
+        split.check()
+    for part in parts_of(config.env):
+        world_of(part.env).make().close()
+
+
 def _split(part: EnvPart, name: str | None, several: bool) -> Split:
     label = name or "all"
     return Split(f"{part.name}/{label}" if several else label, part.env, name)
@@ -90,8 +99,6 @@ class Evaluator:
         )
         self._all = splits_of(config.env)
         self._between = chosen_splits(config.env, config.eval.splits)
-        for split in {s.label: s for s in [*self._all, *self._between]}.values():
-            split.check()
         self._workers: dict[str, RolloutWorker] = {}
         self._last: list[tuple[Split, Played]] = []
 
@@ -103,6 +110,9 @@ class Evaluator:
             played = self._play(split, self._config.eval.episodes)
             row |= self._figures(split.label, played)
             self._last.append((split, played))
+            if played.metrics.get("success") is None and played.errors:
+                first = played.errors[0]
+                row[f"eval/{split.label}/crash"] = f"{first.get('kind')}: {first.get('message')}"
         return row
 
     def keep(self, recorder: Recorder, step: int, count: int) -> None:
@@ -123,16 +133,18 @@ class Evaluator:
                 split.world(), self._policy, self._engine, settings, self._processes
             )
         sampling = GREEDY if config.tries == 1 else Sampling(config.temperature)
+        # Training has no such choice; its evaluations are by seeds that are drawn.
+        listed = Guided(seeds=tuple(range(episodes))) if config.get("in_order") else UNGUIDED
         return self._workers[split.label].play(
-            SEED + config.seed, 0, episodes, config.tries, sampling
+            SEED + config.seed, 0, episodes, config.tries, sampling, listed
         )
 
     def _figures(self, split: str, played: Played) -> dict[str, Any]:
         metrics, tries = played.metrics, int(self._config.eval.tries)
         count = int(metrics["episodes"] - metrics["failed"])
-        share = metrics.get("success", 0.0)
-        low, high = wilson(round(share * count), count)
-        row = {
+        share = metrics.get("success")  # None: nothing was played to its end
+        low, high = (None, None) if share is None else wilson(round(share * count), count)
+        row: dict[str, Any] = {
             "success": share,
             "low": low,
             "high": high,
@@ -140,10 +152,10 @@ class Evaluator:
             "turns": metrics.get("turns", 0.0),
             "failed": metrics["failed"],
         }
-        row |= {k: v for k, v in metrics.items() if k.startswith(("verdict/", "stop/"))}
+        row |= {k: v for k, v in metrics.items() if k.startswith(("verdict/", "stop/", "failure/"))}
         if tries > 1:
             groups = self._processes.gather(_tries(played.mine))
-            for k in sorted({1, tries}):
+            for k in sorted({1, tries}) if groups else ():
                 row[f"pass@{k}"] = float(np.mean([pass_at(k, n, right) for n, right in groups]))
         return {f"eval/{split}/{name}": value for name, value in row.items()}
 

@@ -23,7 +23,7 @@ from agents.conversation import Conversation
 from agents.policy import Measure, Policy
 from amft_mm.learning.batching import by_length
 from amft_mm.learning.correction import Correction
-from amft_mm.learning.directional import log_probs_along
+from amft_mm.learning.directional import JustScored, log_probs_along
 from amft_mm.learning.gradients import norm_of
 from amft_mm.learning.mixed_step import MixedStep
 from amft_mm.learning.optimization import decay_groups, set_lr
@@ -161,6 +161,14 @@ class OptimizerSettings:
     tangent: str = "exact"
     """How exactly that effect is followed."""
 
+    def optimizer(self, parameters: Sequence[torch.Tensor]) -> torch.optim.AdamW:
+        return torch.optim.AdamW(
+            decay_groups(parameters, self.weight_decay),
+            lr=self.lr,
+            betas=self.betas,
+            eps=self.eps,
+        )
+
 
 class Learner:
     def __init__(
@@ -173,15 +181,15 @@ class Learner:
         self.policy, self.processes = policy, processes
         self._micro_batch_tokens = micro_batch_tokens
         self.parameters = [p for p in policy.model.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(
-            decay_groups(self.parameters, settings.weight_decay),
-            lr=settings.lr,
-            betas=settings.betas,
-            eps=settings.eps,
-        )
+        self._just_scored = JustScored(policy, self.parameters)
+        self.optimizer = settings.optimizer(self.parameters)
         self.mixed = MixedStep(
             self.optimizer, settings.max_norm, settings.horizon, tangent=settings.tangent
         )
+
+    @property
+    def lr(self) -> float:
+        return float(self.optimizer.param_groups[0]["lr"])
 
     def set_lr(self, lr: float) -> None:
         set_lr(self.optimizer, lr)
@@ -245,6 +253,7 @@ class Learner:
             conversations = [e.conversation for e in part]
             scores = self.policy.score(conversations, temperature=objective.temperature)
             own = scores.log_probs.split(scores.lengths)
+            self._just_scored.note(conversations, scores, objective.temperature)
             for example, log_probs in zip(part, own, strict=True):
                 found[places[id(example)]] = replace(example, scored=tuple(log_probs.tolist()))
         return found
@@ -286,6 +295,7 @@ class Learner:
         if examples[0].advantages is not None:
             given = np.concatenate([c.given()[c.chosen()] for c in conversations])
             tokens.given = floats(given) > 0 if given.any() else None
+            self._just_scored.note(conversations, scores, objective.temperature)
             tokens.advantages = floats([a for e in examples for a in e.token_advantages()])
             if compare:
                 told = [p for e in examples for p in e.old_log_probs() or ()]
@@ -307,16 +317,21 @@ class Learner:
         z, found = self.mixed.z.get(part, {}), [0.0] * len(examples)
         if not z:
             return found
-        numbered = enumerate(examples)
-        batches = by_length(
-            list(numbered), self._micro_batch_tokens, lambda item: item[1].conversation
-        )
-        for batch in batches:
-            conversations = [example.conversation for _, example in batch]
-            along = log_probs_along(self.policy, z, conversations, temperature).cpu().numpy()
-            ends = np.cumsum([int(c.chosen().sum()) for c in conversations])
-            for (number, example), moved in zip(batch, np.split(along, ends[:-1]), strict=True):
-                found[number] = float(moved @ example.token_weights())
+        scored = [self._just_scored.of(e.conversation, temperature) for e in examples]
+        known = [n for n, log_probs in enumerate(scored) if log_probs is not None]
+        unknown = [n for n, log_probs in enumerate(scored) if log_probs is None]
+        for places in (known, unknown):
+            for batch in by_length(
+                places, self._micro_batch_tokens, lambda n: examples[n].conversation
+            ):
+                conversations = [examples[n].conversation for n in batch]
+                here = [log_probs for n in batch if (log_probs := scored[n]) is not None]
+                along = log_probs_along(
+                    self.policy, z, conversations, temperature, torch.cat(here) if here else None
+                )
+                sizes = [int(c.chosen().sum()) for c in conversations]
+                for n, moved in zip(batch, along.cpu().split(sizes), strict=True):
+                    found[n] = float(moved.numpy() @ examples[n].token_weights())
         return found
 
     def gradient_norm(self) -> float:

@@ -6,6 +6,13 @@ tests hold.
 
 from __future__ import annotations
 
+import sys
+
+if __name__ == "__main__":  # before what is slow to import
+    from amft_mm import commands
+
+    sys.exit(commands.main(["methods", *sys.argv[1:]]))
+
 import argparse
 from typing import Any
 
@@ -15,12 +22,12 @@ from rich.table import Table
 from amft_mm.methods.presets import demonstrations_of, methods
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="amft_mm.methods", description="Lists the methods.")
     parser.add_argument(
         "--check", action="store_true", help="source, status and tested identities of each"
     )
-    table = checked() if parser.parse_args().check else listed()
+    table = checked() if parser.parse_args(arguments).check else listed()
     terminal = Console().is_terminal
     Console(width=None if terminal else 180).print(table)
 
@@ -41,7 +48,3 @@ def checked() -> Table:
 
 def _identities(preset: dict[str, Any]) -> str:
     return "\n".join(test.removeprefix("test_").replace("_", " ") for test in preset["identities"])
-
-
-if __name__ == "__main__":
-    main()

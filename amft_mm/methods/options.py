@@ -1,8 +1,4 @@
-"""What a method's parts and a run's numbers may be, said before anything is loaded.
-
-check_numbers(config)      ValueError where a number is out of its range
-unknown_options(config)    for each option that no part takes: which there are
-"""
+"""`unknown_options(config)`: for each option that no part of the method takes, which there are."""
 
 from __future__ import annotations
 
@@ -13,35 +9,11 @@ from typing import Any
 from omegaconf import DictConfig
 
 from amft_mm.config.settings import options_of
-from amft_mm.learning.credit import advantages
+from amft_mm.learning.credit import check
 from amft_mm.learning.value import ValueHead
 from amft_mm.methods.exploration import exploration
 from amft_mm.methods.imitation import imitation
 from amft_mm.methods.rival import Rival
-from envs.contract import one_of, share, whole_number
-
-MOST = 10**9
-DTYPES = (None, "float32", "bfloat16", "float16")
-
-
-def check_numbers(config: DictConfig) -> None:
-    train, method = config.train, config.method
-    for name in ("tasks", "group", "demos", "warmup_demos", "micro_batch_tokens", "nonfinite"):
-        whole_number(f"train.{name}", train[name], 1, MOST)
-    for name in ("steps", "warmup_steps"):
-        whole_number(f"train.{name}", train[name], 0, MOST)
-    if train.steps + train.warmup_steps == 0:
-        raise ValueError(
-            "train.steps=0 and train.warmup_steps=0: nothing would be trained. To play without training: "
-            "python -m amft_mm.evaluate"
-        )
-    whole_number("demos.n", config.demos.n, 0, MOST)
-    share("train.reward_noise", train.reward_noise)
-    one_of("model.dtype", config.model.dtype, DTYPES)
-    if not method.kl >= 0:
-        raise ValueError(f"method.kl={method.kl} must be 0 or above: it is the weight of a penalty")
-    if not 0 <= method.horizon < 1:
-        raise ValueError(f"method.horizon={method.horizon} must be from 0 up to, but not, 1")
 
 
 def unknown_options(config: DictConfig) -> Iterator[str]:
@@ -55,7 +27,7 @@ def unknown_options(config: DictConfig) -> Iterator[str]:
         taken = _taken(ValueHead, ("policy", "processes", "micro_batch_tokens"))
         del credit["credit"]
     else:
-        taken = _taken(advantages, ("rewards",))
+        taken = _taken(check)
     yield from _unknown("method.credit", str(method.credit.credit), credit, taken)
     if method.rival:
         taken = _taken(Rival, ("policy", "learner"))
@@ -72,7 +44,7 @@ def _taken_by(module: Any) -> list[str] | None:
     return None if more is None else [*taken, *getattr(module, "OPTIONS", ()), *more]
 
 
-def _taken(called: Callable[..., Any], given: tuple[str, ...]) -> list[str] | None:
+def _taken(called: Callable[..., Any], given: tuple[str, ...] = ()) -> list[str] | None:
     """Names of the options; None is any."""
     parameters = inspect.signature(called).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):

@@ -1,7 +1,18 @@
-"""What has a mu of its own: a whole step, or each of the environments that it is made of.
+"""What has a mu of its own: a whole step, or each of the environments or difficulties that it is made of.
 
-`mixed_parts(config)` gives one part, or with `method.mu_per_env=true` one for each environment: each with
-its own balance, and with its own derivative in the optimizer's step (amft_mm/learning/mixed_step.py).
+`mixed_parts(config)` gives one part, or with `method.mu_per=env` one for each environment, with
+`method.mu_per=difficulty` one for each of `DIFFICULTIES`: each with its own balance, and with its own
+derivative in the optimizer's step (amft_mm/learning/mixed_step.py).
+
+How hard a task instance is says the success of its group in this very step. Demonstrations have no success
+rate; so a step plays the task instances of its demonstrations (`method.guidance.name=shown`), and each
+difficulty imitates those of its own instances. An earlier play would be of other weights, and of fresh
+instances there is none. A part's weight is its share of the step's groups.
+
+That groups are put together by what came of them does not bend a look: of a group of n with k successes
+(rewards of 0 and 1) the expected product with z is k (n - k) / (n (n - 1) P (1 - P)) times that of the
+gradient of P, the instance's success, so never of the wrong sign. A group that fails as one shows nothing,
+and the mu of an instance like it is learnt from those that failed nearly.
 """
 
 from __future__ import annotations
@@ -15,6 +26,9 @@ from omegaconf import DictConfig
 from amft_mm.config.settings import options_of, parts_of
 from amft_mm.learning.mixed_step import WHOLE
 from amft_mm.methods.balance import Balance, balance
+
+DIFFICULTIES = {"hard": (0.0, 1 / 3), "middle": (1 / 3, 2 / 3), "easy": (2 / 3, math.inf)}
+"""By the success of a task instance's group."""
 
 
 @dataclass
@@ -48,6 +62,17 @@ class MixedPart:
     """The environment; None is all of them."""
     balance: Balance
     scales: Scales
+    success: tuple[float, float] | None = None
+    """Of its task instances: from the first up to, but not, the second; None is any."""
+
+    def has(self, env: str, success: float | None) -> bool:
+        """Whether a task instance is of this part; `success` None is not known."""
+        if self.only not in (None, env):
+            return False
+        if self.success is None:
+            return True
+        low, high = self.success
+        return success is not None and low <= success < high
 
     def explores(self, number: int) -> bool:
         return self.balance.learns or self.balance.mu(number) < 1.0
@@ -61,14 +86,19 @@ class MixedPart:
 
 
 def mixed_parts(config: DictConfig) -> list[MixedPart]:
-    def part(name: str, weight: float, only: str | None) -> MixedPart:
+    def part(
+        name: str, weight: float, only: str | None, success: tuple[float, float] | None = None
+    ) -> MixedPart:
         settings = config.method.balance
         made = balance(settings.name, config.train.steps, options_of(settings))
-        return MixedPart(name, weight, only, made, Scales())
+        return MixedPart(name, weight, only, made, Scales(), success)
 
-    if not config.method.mu_per_env:
-        return [part(WHOLE, 1.0, None)]
-    return [part(env.name, env.share, env.name) for env in parts_of(config.env)]
+    if config.method.mu_per == "env":
+        return [part(env.name, env.share, env.name) for env in parts_of(config.env)]
+    if config.method.mu_per == "difficulty":
+        share = 1 / len(DIFFICULTIES)
+        return [part(name, share, None, success) for name, success in DIFFICULTIES.items()]
+    return [part(WHOLE, 1.0, None)]
 
 
 def together(parts: list[MixedPart], figures: list[dict[str, Any]]) -> dict[str, Any]:
@@ -78,10 +108,13 @@ def together(parts: list[MixedPart], figures: list[dict[str, Any]]) -> dict[str,
     row: dict[str, Any] = {}
     for part, own in zip(parts, figures, strict=True):
         row |= {f"{name}/{part.name}": value for name, value in own.items()}
-    for name in figures[0]:
-        values = [own[name] for own in figures if own.get(name) is not None]
+    shares = [own.get("share", part.weight) for part, own in zip(parts, figures, strict=True)]
+    there = [(share, own) for share, own in zip(shares, figures, strict=True) if share > 0]
+    for name in {name: None for _, own in there for name in own if name != "share"}:
+        values = [(share, own[name]) for share, own in there if own.get(name) is not None]
         if name == "tokens/demo":
-            row[name] = sum(values)
-        elif len(values) == len(parts):
-            row[name] = sum(part.weight * v for part, v in zip(parts, values, strict=True))
+            row[name] = sum(value for _, value in values)
+        elif len(values) == len(there):
+            whole = sum(share for share, _ in values)
+            row[name] = sum(share * value for share, value in values) / whole
     return row

@@ -84,7 +84,7 @@ class Rival:
         self._gains = [-gain for gain in self._projected()]
         for own, shadow in zip(self._learner.parameters, self._shadow, strict=True):
             shadow.grad, own.grad = own.grad, None
-        set_lr(self._shadow_step.optimizer, self._lr)
+        set_lr(self._shadow_step.optimizer, self._learner.lr)
         self._shadow_step.take_exploration()
         self._shadow_step.mix(0.0, learn=False)
         self._shadow_step.step()
@@ -107,17 +107,13 @@ class Rival:
         before = [b @ a for a, b in zip(self._a, self._b, strict=True)]
         for parameter, gain in zip(self._a + self._b, gains, strict=True):
             parameter.grad = gain
-        set_lr(self._w, self._pace * self._lr)
+        set_lr(self._w, self._pace * self._learner.lr)
         self._w.step()
         shadows = dict(zip(self._learner.parameters, self._shadow, strict=True))
         for matrix, a, b, old in zip(self._matrices, self._a, self._b, before, strict=True):
             moved = b @ a - old
             matrix.add_(moved)
             shadows[matrix].add_(moved)
-
-    @property
-    def _lr(self) -> float:
-        return float(self._learner.optimizer.param_groups[0]["lr"])
 
     def _nothing(self) -> list[torch.Tensor]:
         return [torch.zeros_like(p) for p in self._a + self._b]

@@ -8,11 +8,13 @@ import numpy as np
 
 from amft_mm.pretraining.exercise import Exercise, Rng, Turn, pick
 from envs.contract import Image
-from envs.general_points.cards import RANKS, Card
+from envs.general_points.cards import FACE_RULES, RANKS, Card
 from envs.general_points.decks import find_deck, table_picture
-from envs.general_points.prompts import FACES
+from envs.general_points.prompts import faces_words
 
 DECKS = ("classic", "classic", "flat", "flat", "chalk")
+RULES = ("ten", "rank")
+"""How faces may count in what is taught."""
 SUIT_NAMES = {"S": "spades", "C": "clubs", "H": "hearts", "D": "diamonds"}
 CARD_SIZES = (56, 56, 84, 112)
 TABLE_SIZES = (112, 112, 112, 140, 168)
@@ -52,9 +54,9 @@ def cards_by_a_rule(rng: Rng) -> Exercise:
 
 
 def _count_by_a_rule(rng: Rng, cards: list[Card]) -> tuple[str, str]:
-    rule = pick(rng, tuple(FACES))
-    counts = {"cards": _ranks(cards), "number": [card.number(rule) for card in cards]}
-    return f"{pick(rng, FACES[rule])} What do the cards count?", json.dumps(counts)
+    faces = FACE_RULES[pick(rng, RULES)]
+    counts = {"cards": _ranks(cards), "number": [card.number(faces) for card in cards]}
+    return f"{pick(rng, faces_words(faces))} What do the cards count?", json.dumps(counts)
 
 
 def some_cards(rng: Rng, count: int) -> list[Card]:

@@ -15,12 +15,11 @@ from typing import Any
 import gymnasium
 
 import envs  # noqa: F401 - makes the worlds known
-from amft_mm.pretraining.cards import DECKS
+from amft_mm.pretraining.cards import DECKS, RULES
 from amft_mm.pretraining.exercise import Exercise, Rng, Turn, pick
 from amft_mm.pretraining.reckoning import chain, derivation, reckoned
 from amft_mm.pretraining.streets import STREET_SIZES, a_place_in_town, here_words
 from envs.general_points.formula import read_formula
-from envs.general_points.prompts import FACES
 from envs.virl import grid
 from envs.virl.actions import directions
 from envs.virl.city_files import load_city
@@ -37,7 +36,7 @@ def cards_form(rng: Rng, visual: bool = True) -> Exercise:
         modality="visual" if visual else "text",
         deck=pick(rng, DECKS[1:3]),
         colors=pick(rng, ("black", "red")),
-        face_rule=pick(rng, tuple(FACES)),
+        face_rule=pick(rng, RULES),
         size=(112, 112),
         prompts=pick(rng, ("fixed", "varied")),
         split="train",

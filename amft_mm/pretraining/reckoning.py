@@ -12,10 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from amft_mm.pretraining.cards import RULES
 from amft_mm.pretraining.exercise import Exercise, Rng, Turn, pick
 from envs.derivation import Derived, Number
-from envs.general_points.cards import RANKS, Card
-from envs.general_points.prompts import FACES
+from envs.general_points.cards import FACE_RULES, RANKS, Card
+from envs.general_points.prompts import faces_words
 
 SIGNS: dict[str, Callable[[int, int], int]] = {
     "+": lambda a, b: a + b,
@@ -209,13 +210,13 @@ def derivations(rng: Rng) -> Exercise:
 def derivations_in_json(rng: Rng) -> Exercise:
     """The same in the middle of a longer answer, with cards by a rule."""
     turns = []
-    rule = pick(rng, tuple(FACES))
+    faces = FACE_RULES[pick(rng, RULES)]
     for index in range(int(rng.integers(1, 4))):
         cards = [Card(int(rng.integers(1, 14)), "S") for _ in range(pick(rng, (3, 4, 4, 4)))]
-        numbers, ranks = [card.number(rule) for card in cards], [RANKS[c.rank - 1] for c in cards]
+        numbers, ranks = [card.number(faces) for card in cards], [RANKS[c.rank - 1] for c in cards]
         told = f"Cards: {', '.join(ranks)}."
         if index == 0:
-            told += f" {pick(rng, FACES[rule])} Reckon."
+            told += f" {pick(rng, faces_words(faces))} Reckon."
         turns.append(Turn(told, None, reckoned(rng, ranks, numbers)))
     return turns
 

@@ -7,6 +7,13 @@ RUN is a run's folder, a folder of episodes or a folder of demonstrations; sever
 
 from __future__ import annotations
 
+import sys
+
+if __name__ == "__main__":  # before what is slow to import
+    from amft_mm import commands
+
+    sys.exit(commands.main(["replay", *sys.argv[1:]]))
+
 import argparse
 from pathlib import Path
 
@@ -15,13 +22,14 @@ from amft_mm.replay.film import frames, save
 from amft_mm.replay.page import parts
 from amft_mm.replay.reader import read_source
 from amft_mm.replay.server import serve
+from envs.arguments import whole
 
 
 def main(arguments: list[str] | None = None) -> None:
     given = _parser().parse_args(arguments)
     try:
         _replay(given)
-    except (FileNotFoundError, ValueError, RuntimeError, OSError) as error:
+    except (ValueError, RuntimeError, OSError) as error:
         raise SystemExit(f"replay: {error}") from None
 
 
@@ -59,16 +67,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("amft_mm.replay", description=__doc__)
     parser.add_argument("runs", nargs="+", metavar="RUN")
     parser.add_argument("--out", metavar="FILE", help="the page; default: replay.html in RUN")
-    parser.add_argument("--limit", type=int, default=2000, help="newest episodes of each RUN")
+    parser.add_argument("--limit", type=whole(1), default=2000, help="newest episodes of each RUN")
     parser.add_argument("--serve", action="store_true", help="follow RUN while it trains")
-    parser.add_argument("--port", type=int, default=0, help="of --serve; default: a free one")
-    parser.add_argument("--episode", type=int, default=0, help="for the films, counted from 0")
+    parser.add_argument(
+        "--port", type=whole(0, 65535), default=0, help="of --serve; default: a free one"
+    )
+    parser.add_argument("--episode", type=whole(0), default=0, help="for the films, counted from 0")
     film = parser.add_mutually_exclusive_group()
     film.add_argument("--gif", metavar="FILE.gif")
     film.add_argument("--mp4", metavar="FILE.mp4")
     film.add_argument("--frames", metavar="FOLDER")
     return parser
-
-
-if __name__ == "__main__":
-    main()

@@ -39,10 +39,11 @@ def save(
         _to_disk(unfinished / STATE)
         shutil.rmtree(final, ignore_errors=True)
         os.replace(unfinished, final)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # torch's own writer tells a full disk in its own way
         shutil.rmtree(unfinished, ignore_errors=True)
+        why = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise CheckpointError(
-            f"{final} could not be written ({error.strerror or error}): free some space or choose "
+            f"{final} could not be written ({why:.200}; is the disk full?): free some space or choose "
             "another folder, then go on with resume=true from the last checkpoint"
         ) from error
     _forget_old(folder, keep)
@@ -67,6 +68,9 @@ def load(path: Path) -> dict[str, Any]:
     """The state; random states are put back. Plain data and tensors alone are read."""
     try:
         state: dict[str, Any] = torch.load(path / STATE, weights_only=True, map_location="cpu")
+        lacking = [key for key in ("model", "step", "random") if key not in state]
+        if lacking:
+            raise ValueError(f"it lacks {', '.join(lacking)}")
     except Exception as error:
         raise CheckpointError(
             f"{path / STATE} cannot be read ({error!s:.200}): delete {path} to go on from an earlier one"
@@ -88,6 +92,13 @@ def mark_best(folder: Path, step: int, score: float) -> bool:
 def best(folder: Path) -> dict[str, Any] | None:
     path = folder / "best.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def forget_lost_best(folder: Path) -> None:
+    """Where a run was killed before the checkpoint that its best evaluation was of was written."""
+    known = best(folder)
+    if known is not None and not path_of(folder, known["step"]).is_dir():
+        (folder / "best.json").unlink()
 
 
 def random_states() -> dict[str, Any]:

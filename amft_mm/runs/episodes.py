@@ -22,7 +22,7 @@ from agents.demonstrations import columns_of, features, recorded, write_rows
 from agents.policy import Policy
 from agents.trajectory import Trajectory
 from agents.worlds import World
-from envs.guard import GuardedEnv
+from envs.guard import CallFailed, GuardedEnv
 
 MORE = {
     "step": "of the run",
@@ -42,7 +42,7 @@ SECONDS = 10.0
 
 class Recorder:
     def __init__(self, folder: Path, policy: Policy) -> None:
-        self._folder, self._policy = folder, policy
+        self.folder, self._policy = folder, policy
 
     def keep(
         self,
@@ -64,7 +64,7 @@ class Recorder:
         ]
         if not rows:
             return
-        path = self._folder / f"{step:06d}-{phase}-{label.replace('/', '-')}.parquet"
+        path = self.folder / f"{step:06d}-{phase}-{label.replace('/', '-')}.parquet"
         try:
             write_rows(path, rows, features() | more_features())
         except OSError as error:
@@ -110,8 +110,8 @@ def experts_of(world: World, seed: int, answers: Sequence[str]) -> list[str]:
         if info.get("error"):
             break
         try:
-            said[turn] = str(env.unwrapped.expert())  # type: ignore[attr-defined]
-        except (AttributeError, NotImplementedError):
+            said[turn] = str(env.ask("expert"))
+        except (AttributeError, NotImplementedError, CallFailed):
             break
         _, _, terminated, truncated, info = env.step(answer)
         if terminated or truncated:

@@ -7,25 +7,37 @@
     instances.json  how each of its task instances fared, by split
 
 A folder that already holds a run is never written over: `resume` goes on with it, anything else is an
-error.
+error. A start that came to no step, since its model was not there, say, is no run yet: the next command
+begins there as if it had not been.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import shutil
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from agents.files import write_text
 from amft_mm.runs.metrics import METRICS, read_rows
-from amft_mm.runs.processes import ProcessGroup
 
-MAY_DIFFER = ("resume", "out", "debug", "threads", "wandb", "progress", "demos.folder")
+if TYPE_CHECKING:  # what it needs is slow to import, and help does not
+    from amft_mm.runs.processes import ProcessGroup
+
+CONFIG = "config.yaml"
+MAY_DIFFER = (
+    *("resume", "out", "debug", "threads", "wandb", "tensorboard", "eval", "record", "checkpoint"),
+    *("demos.folder", "play.slots", "play.workers", "play.kind", "play.seconds"),
+    *("play.failing", "play.failing_steps", "train.nonfinite"),
+)
 """Settings that do not change what a run computes."""
+MAY_GROW = ("train.steps",)
+"""Settings that say how far it goes: what was made stays as it is."""
 
 
 class RunFolder:
@@ -40,24 +52,37 @@ class RunFolder:
         processes: ProcessGroup | None = None,
     ) -> None:
         self.path = path
-        there = (path / "config.yaml").exists()
+        self._lock = _locked(path) if processes is None or processes.main else None
+        try:
+            self._begin(config, resume, processes)
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, config: DictConfig, resume: bool, processes: ProcessGroup | None) -> None:
+        path = self.path
+        there = has_begun(path)
         if there and not resume:
             raise FileExistsError(
                 f"{path} already holds a run: go on with it by resume=true, or choose another folder "
                 "by out=FOLDER."
             )
-        if processes is not None:
-            processes.wait()  # all have looked before anyone writes
         if there:
             self._same_run(config)
-        elif processes is None or processes.main:
+        if processes is not None:
+            processes.wait()  # all have looked before anyone writes
+        if processes is None or processes.main:
+            if not there and (path / CONFIG).exists():
+                _of_a_start_that_failed(path, config)
             try:
-                path.mkdir(parents=True, exist_ok=True)
-                OmegaConf.save(config, path / "config.yaml", resolve=True)
+                OmegaConf.save(config, path / CONFIG, resolve=True)
             except OSError as error:
-                raise RuntimeError(
-                    f"{path} cannot be written ({error.strerror}): choose another folder by out=FOLDER"
-                ) from error
+                raise _unwritable(path, error) from error
+
+    def close(self) -> None:
+        """Others may go on with it."""
+        if self._lock is not None:
+            self._lock.release()
 
     def log(self, metrics: dict[str, Any]) -> None:
         """Figures that are no numbers are written as null: the file stays JSON."""
@@ -85,13 +110,74 @@ class RunFolder:
         return found
 
     def _same_run(self, config: DictConfig) -> None:
-        before, now = _compared(OmegaConf.load(self.path / "config.yaml")), _compared(config)
-        changed = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
-        if changed:
+        before, now = _compared(read_config(self.path)), _compared(config)
+        changed = {k for k in before.keys() | now.keys() if before.get(k) != now.get(k)}
+        told = [
+            f"{k}: {before.get(k)} then, {now.get(k)} now"
+            for k in sorted(changed)
+            if not (k in MAY_GROW and now[k] > before[k])
+        ]
+        if told:
             raise FileExistsError(
-                f"{self.path} was begun with other settings ({', '.join(changed)} differ): give "
-                "those it was begun with, or choose another folder by out=FOLDER."
+                f"{self.path} was begun with other settings, which would change what is behind it "
+                f"({'; '.join(told)}): leave them out, or choose another folder by out=FOLDER. "
+                f"Settings of eval, record, checkpoint and wandb may change, and {', '.join(MAY_GROW)} grow."
             )
+
+
+def has_begun(path: Path) -> bool:
+    """Whether a run has made a step there."""
+    begun = (path / METRICS).exists() or any(path.glob("checkpoints/step_*"))
+    return begun and (path / CONFIG).exists()
+
+
+def _locked(path: Path) -> FileLock:
+    """So that no two processes train into one folder."""
+    lock = FileLock(path / ".lock")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise FileExistsError(
+            f"{path}: another process trains there now: wait for it, or choose another folder by out=FOLDER"
+        ) from None
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    return lock
+
+
+def _unwritable(path: Path, error: OSError) -> RuntimeError:
+    return RuntimeError(
+        f"{path} cannot be written ({error.strerror}): choose another folder by out=FOLDER"
+    )
+
+
+def _of_a_start_that_failed(path: Path, config: DictConfig) -> None:
+    """A configuration without a step: only what it asked for otherwise is in the way, its demonstrations."""
+    before = read_config(path)
+    if any(_plain(before.get(key)) != _plain(config.get(key)) for key in ("env", "demos")):
+        shutil.rmtree(path / "demos", ignore_errors=True)
+
+
+def _plain(part: Any) -> Any:
+    return OmegaConf.to_container(part, resolve=True) if OmegaConf.is_config(part) else part
+
+
+def read_config(run: Path) -> DictConfig:
+    """What a run was begun with."""
+    path = run / CONFIG
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{run} holds no run: there is no {CONFIG}; give the folder that `out=` names"
+        )
+    try:
+        found = OmegaConf.load(path)
+    except Exception as error:
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{path} cannot be read ({why:.200})") from None
+    if not isinstance(found, DictConfig) or not {"env", "train", "method", "model"} <= found.keys():
+        raise ValueError(f"{path} is of something else, no run's configuration")
+    return found
 
 
 def write_evaluation(folder: Path, summary: dict[str, Any], instances: dict[str, Any]) -> None:

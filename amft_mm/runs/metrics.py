@@ -1,8 +1,9 @@
 """`read_rows(folder)`: the rows of a run's metrics.jsonl, one a step or evaluation.
 
-Whole lines alone: the last one may be on its way, or have been cut short by a kill. A folder without the file
-has none. What the figures are is made elsewhere: of a step in amft_mm/training/step.py, of episodes in
-`summary` of agents/rollout.py, of evaluations in amft_mm/evaluation/evaluator.py.
+Whole lines alone: the last one may be on its way, or have been cut short by a kill, and others have been
+spoilt. What is no number is None. A folder without the file has none. What the figures are is made
+elsewhere: of a step in amft_mm/training/step.py, of episodes in `summary` of agents/rollout.py, of
+evaluations in amft_mm/evaluation/evaluator.py.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ METRICS = "metrics.jsonl"
 def read_rows(folder: Path) -> list[dict[str, Any]]:
     path = folder / METRICS
     rows: list[dict[str, Any]] = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    for line in text.splitlines():
         try:
-            row = json.loads(line)
+            row = json.loads(line, parse_constant=lambda _: None)
         except ValueError:
-            break
-        if isinstance(row, dict) and "step" in row:
+            continue
+        if isinstance(row, dict) and isinstance(row.get("step"), int):
             rows.append(row)
     return rows

@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.table import Table
 
 from amft_mm.runs.curves import is_success
+from amft_mm.runs.failures import told
 
 SHOWN = {
     "mu": "mu",
@@ -23,8 +24,14 @@ SHOWN = {
     "entropy": "policy/entropy",
     "cos": "grad/cosine",
 }
+CRASHED = "every episode crashed"
 PLAIN_EVERY = 10
 """Steps between plain lines."""
+
+
+def as_share(success: float | None) -> str:
+    """Of an evaluation; None where nothing was played to its end."""
+    return CRASHED if success is None else f"{success:.1%}"
 
 
 class Progress:
@@ -52,19 +59,25 @@ class Progress:
             self._live.stop()
 
     def say(self, words: str) -> None:
-        if not self._quiet:
+        if self._quiet:
+            return
+        try:
             self._console.print(words, highlight=False, soft_wrap=True)
+        except (OSError, SystemExit):  # who looked on has gone, as `head` does; the run goes on
+            self._quiet, self._live = True, None
 
     def tell(self, row: dict[str, Any]) -> None:
         if self._quiet:
             return
         if row["phase"] == "evaluation":
             shares = {k: v for k, v in row.items() if is_success(k)}
-            words = (f"{k.removesuffix('/success')} {v:.1%}" for k, v in shares.items())
+            words = (f"{k.removesuffix('/success')} {as_share(v)}" for k, v in shares.items())
             self.say("  ".join(words))
             return
         if self._first is None:
             self._first = row["step"]
+        if failed := told(row):
+            self.say(f"step {row['step']}: {failed}; failures.jsonl has the first tracebacks")
         if self._live:
             self._live.update(self._table(row))
         elif row["step"] % PLAIN_EVERY == 0 or row["step"] in (self._first, self._last):

@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-
 from amft_mm.data.sources import Sources
 from amft_mm.learning.learner import Learner, Objective, OptimizerSettings
 from amft_mm.learning.mixed_step import MixedStep
-from amft_mm.learning.optimization import decay_groups, set_lr
+from amft_mm.learning.optimization import set_lr
 from amft_mm.methods.guidance import Choice
 from amft_mm.training.companions import Companion, Row
 
@@ -29,19 +27,13 @@ class ImitatedAfterwards(Companion):
         sources: Sources,
     ) -> None:
         self._learner, self._objective, self._sources = learner, objective, sources
-        optimizer = torch.optim.AdamW(
-            decay_groups(learner.parameters, settings.weight_decay),
-            lr=settings.lr,
-            betas=settings.betas,
-            eps=settings.eps,
-        )
-        self._own = MixedStep(optimizer, settings.max_norm)
+        self._own = MixedStep(settings.optimizer(learner.parameters), settings.max_norm)
 
     def finished(self, choices: Sequence[Choice], row: Row) -> Row:
         wanted = [choice.afterwards for choice in choices if choice.afterwards is not None]
         if not wanted:
             return {}
-        set_lr(self._own.optimizer, float(self._learner.optimizer.param_groups[0]["lr"]))
+        set_lr(self._own.optimizer, self._learner.lr)
         examples = self._sources.examples_at([place for places in wanted for place in places])
         report = self._learner.gradients(examples, self._objective)
         mix = self._own.mix(1.0, learn=False)

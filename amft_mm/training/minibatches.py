@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from amft_mm.learning.learner import Example
 from amft_mm.methods.guidance import Choice, Group
+from amft_mm.methods.guidance.base import success_rate
 from amft_mm.runs.processes import ProcessGroup
 from amft_mm.training.companions import Row
 
@@ -26,6 +28,11 @@ class Minibatch:
     """(k, n): of the step's demonstrations, every n-th from the k-th on."""
     examples: dict[str, list[Example]] = field(default_factory=dict)
     """What is explored, by the part of the step."""
+
+    @cached_property
+    def success(self) -> dict[int, float | None]:
+        """Of each task instance's group."""
+        return {members[0].task: success_rate(members) for _, members in self.groups}
 
 
 def divided(groups: Sequence[Group], count: int, processes: ProcessGroup) -> list[list[Group]]:

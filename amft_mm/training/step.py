@@ -42,6 +42,7 @@ from amft_mm.methods.objectives import Objectives
 from amft_mm.methods.parts import MixedPart, mixed_parts, together
 from amft_mm.methods.utility import Look, View, utility
 from amft_mm.runs.episodes import Recorder
+from amft_mm.runs.failures import Failures
 from amft_mm.runs.processes import ProcessGroup
 from amft_mm.training.assembly import (
     credit_of,
@@ -76,6 +77,7 @@ class TrainingStep:
         budget = self._train.micro_batch_tokens
         self.learner = Learner(policy, optimizer_settings(config), processes, budget)
         self.sources = Sources(config, policy, engine, processes)
+        self._limits = play_settings(config).limits
         temperature = play_settings(config).sampling.learnt_at
         self._objectives = Objectives(method, policy, temperature)
         self._utility = utility(method.utility.name, options_of(method.utility))
@@ -97,12 +99,19 @@ class TrainingStep:
             self._credit,
         )
         self._companions = {companion.name: companion for companion in joining}
+        self._failures = Failures(
+            recorder.folder.parent,
+            share=config.play.failing,
+            steps=config.play.failing_steps,
+            writes=processes.main,
+        )
         self._bad_steps = 0
 
     def imitate(self, step: int) -> Row:
         examples = self.sources.demonstrations(step, self._train.warmup_demos)
         started = time.monotonic()
         report = self.learner.gradients(examples, self._objectives.warmup)
+        cut = self._cut_short(step, report.tokens)
         mix = self.learner.mixed.mix(1.0, learn=False)
         update = self.learner.mixed.step()
         self._check(step, update.finite, report.loss)
@@ -112,8 +121,20 @@ class TrainingStep:
             "loss/imitation": report.loss,
             "grad/imitation_norm": mix.imitation_norm,
             "tokens/demo": report.tokens,
+            "demos/cut": cut,
             "time/update": time.monotonic() - started,
         }
+
+    def _cut_short(self, step: int, tokens: float) -> int:
+        """Demonstrations that the limits cut; where nothing is left of all of a step's, the run ends."""
+        cut = self.sources.cut()
+        if cut and not tokens:
+            raise ValueError(
+                f"step {step}: limits.max_tokens and limits.max_turns leave no answer of any of its "
+                f"demonstrations ({cut} are longer): raise them (now {self._limits.max_tokens} and "
+                f"{self._limits.max_turns}), or take shorter demonstrations"
+            )
+        return cut
 
     def mix(self, step: int, number: int) -> Row:
         row: Row = {}
@@ -131,6 +152,9 @@ class TrainingStep:
             for companion in self._companions.values():
                 companion.stepped()
         row |= over_updates(updates, len(minibatches))
+        row["demos/cut"] = self._cut_short(
+            step, row.get("tokens/demo", 0) or row.get("tokens/stream", 0)
+        )
         for companion in self._companions.values():
             row |= companion.finished([one.choice for one in minibatches], row)
         self._check(step, finite, row.get("loss/exploration", 0.0))
@@ -145,6 +169,7 @@ class TrainingStep:
             done = number / self._train.steps
             groups, played = self.sources.rollouts(step, self._guidance, done)
             row |= played
+            self._failures.tell(step, row, self.sources.errors)
             for companion in self._companions.values():
                 row |= companion.played(step, groups, row)
                 clock(companion.time)
@@ -162,7 +187,7 @@ class TrainingStep:
 
     def _credit_part(self, part: MixedPart, minibatches: list[Minibatch]) -> None:
         """All of them at once, while the weights are those that played."""
-        own = [[t for t in one.choice.explore if self._is_of(part, t)] for one in minibatches]
+        own = [[t for t in one.choice.explore if self._is_of(part, t, one)] for one in minibatches]
         places = {id(t.conversation): (k, t) for k, ts in enumerate(own) for t in ts}
         sizes = [[0.0, 0.0] for _ in self.sources.parts]
         for one in minibatches:
@@ -197,27 +222,39 @@ class TrainingStep:
         streams = self._objectives.stream is not None
         return streams or any(part.explores(number) for part in self._parts)
 
-    def _is_of(self, part: MixedPart, episode: Trajectory) -> bool:
-        return part.only in (None, self.sources.env_of(episode))
+    def _is_of(self, part: MixedPart, episode: Trajectory, drawn: Minibatch) -> bool:
+        return part.has(self.sources.env_of(episode), drawn.success.get(episode.task))
+
+    def _share(self, part: MixedPart, drawn: Minibatch) -> float:
+        """What a part has of the update: where it is made of difficulties, by how many groups are its."""
+        if part.success is None:
+            return part.weight
+        known = [s for s in drawn.success.values() if s is not None]
+        own, whole = self._processes.sum(sum(part.has("", s) for s in known), len(known))
+        return own / whole if whole else 0.0
 
     def _mix_part(
         self, part: MixedPart, drawn: Minibatch, clock: Clock, fresh: list[Minibatch]
     ) -> Row:
         """Adds to the update's gradient what a part gives; its figures. `fresh` are the rollouts that the
         present weights made, which none of them has seen; before the first update, that is."""
-        row = Row()
-        look = None
+        row, look, share = Row(), None, self._share(part, drawn)
+        if part.success is not None:
+            row["share"] = share
         if part.explores(drawn.number):
-            self._explore(part, drawn, row, clock)
+            if share:
+                self._explore(part, drawn, row, clock)
             if fresh:
                 look = self._look(part, drawn, fresh)
         if part.balance.learns and fresh:
             row |= part.balance.update(self._signal(part, drawn, look, row))
         mu = drawn.choice.mu if drawn.choice.mu is not None else part.balance.mu(drawn.number)
         clock("time/meta")
+        if not share:
+            return row | {"mu": mu}
         if mu > 0.0 or part.balance.learns:
             self._imitate(part, drawn, row)
-        row |= self._mixed(part, drawn, mu, row)
+        row |= self._mixed(part, drawn, mu, row, share)
         clock("time/update")
         return row
 
@@ -247,7 +284,7 @@ class TrainingStep:
         """What the step's rollouts or other data say of the last mixes."""
         if not part.balance.learns or part.name not in self.learner.mixed.z:
             return None
-        own = [t for one in fresh for t in one.choice.explore if self._is_of(part, t)]
+        own = [t for one in fresh for t in one.choice.explore if self._is_of(part, t, one)]
         rewarded = self._rewarded(drawn.step, own)
         at = self._objectives.exploration.temperature
         view = View(drawn.number, drawn.step, part, self.learner, rewarded, self.sources, at)
@@ -267,6 +304,9 @@ class TrainingStep:
         stream = self._objectives.stream
         if stream is not None:
             examples = stream(self._offered(part, drawn))
+        elif part.success is not None:  # the demonstrations of its own task instances
+            places = [place for place, ts in drawn.groups if self._is_of(part, ts[0], drawn)]
+            examples = self.sources.examples_at(places)
         elif drawn.choice.imitate is None:
             examples = self.sources.demonstrations(
                 drawn.step, self._train.demos, part.only, drawn.share
@@ -284,11 +324,10 @@ class TrainingStep:
             row["tokens/demo"] = row.get("tokens/demo", 0) + report.tokens
 
     def _offered(self, part: MixedPart, drawn: Minibatch) -> Offered:
-        names = [env.name for env in self.sources.parts]
-        own = [g for g in drawn.groups if part.only in (None, names[g[0][0]])]
+        own = [group for group in drawn.groups if self._is_of(part, group[1][0], drawn)]
         return Offered(self._policy, own, self.sources.demonstration_at)
 
-    def _mixed(self, part: MixedPart, drawn: Minibatch, mu: float, seen: Row) -> Row:
+    def _mixed(self, part: MixedPart, drawn: Minibatch, mu: float, seen: Row, share: float) -> Row:
         """Mixes both gradients of a part into the update's; figures of the mix."""
         mixed, scale = self.learner.mixed, 1.0
         if self._balanced:
@@ -305,7 +344,7 @@ class TrainingStep:
         )
         for companion in self._companions.values():
             companion.imitated(mu, scale)
-        learns, weight = part.balance.learns, part.weight * weight
+        learns, weight = part.balance.learns, share * weight
         mix = mixed.mix(mu, scale, learn=learns, part=part.name, weight=weight)
         ratio = mix.effective_ratio(mu) * scale
         return {

@@ -7,8 +7,22 @@ from dataclasses import dataclass
 from typing import Any
 
 RANKS = ("A", "2", "3", "4", "5", "6", "7", "8", "9", "10", "J", "Q", "K")
+LARGE_RANKS = range(14, 20)
+"""Numbers that no playing card has: cards of one split, named by their number."""
 SUITS = ("S", "C", "H", "D")
 SUITS_OF = {"black": "SC", "red": "HD", "all": "SCHD"}
+
+Faces = tuple[int, int, int]
+"""What J, Q and K count."""
+FACE_RULES: dict[str, Faces] = {
+    "ten": (10, 10, 10),
+    "rank": (11, 12, 13),
+    "twelve": (12, 12, 12),
+}
+VARIED_FACES: tuple[Faces, ...] = (
+    (10, 10, 10), (11, 11, 11), (9, 9, 9), (8, 8, 8), (6, 6, 6), (9, 10, 11), (8, 9, 10), (10, 9, 8),
+)  # fmt: skip
+"""The rules of `face_rule=varied`: neither 11, 12, 13 nor three times 12 is among them."""
 _WORDS = {
     "ace": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7,
     "eight": 8, "nine": 9, "ten": 10, "jack": 11, "queen": 12, "king": 13,
@@ -23,21 +37,30 @@ _SYMBOLS = dict(zip("♠♣♥♦♤♧♡♢", "SCHDSCHD", strict=True))
 
 @dataclass(frozen=True, order=True)
 class Card:
-    """`rank` from 1 (ace) to 13 (king), `suit` one of S, C, H, D."""
+    """`rank` from 1 (ace) to 13 (king), or a large one; `suit` one of S, C, H, D."""
 
     rank: int
     suit: str
 
     def __str__(self) -> str:
-        return f"{RANKS[self.rank - 1]}{self.suit}"
+        return f"{self.name}{self.suit}"
+
+    @property
+    def name(self) -> str:
+        """Without its suit."""
+        return str(self.rank) if self.rank in LARGE_RANKS else RANKS[self.rank - 1]
 
     @property
     def is_red(self) -> bool:
         return self.suit in "HD"
 
-    def number(self, face_rule: str) -> int:
-        """What the card counts: J, Q, K are ten, or by the face rule "rank" 11, 12, 13."""
-        return min(self.rank, 10) if face_rule == "ten" else self.rank
+    @property
+    def is_face(self) -> bool:
+        return 11 <= self.rank <= 13
+
+    def number(self, faces: Faces) -> int:
+        """What the card counts where J, Q, K count as `faces` says."""
+        return faces[self.rank - 11] if self.is_face else self.rank
 
 
 def read_rank(said: Any) -> int | None:

@@ -4,10 +4,18 @@ Hands are dealt from one deck without replacement, uniformly among those that ha
 belong to the split. None of these ever deals the same cards as `train`, and each changes one thing:
 
     id         cards whose numbers training may have dealt in other suits
-    ood_hand   numbers that training never deals: a formula that was never shown
-    ood_rule   faces, at least one of them, counted by the other rule
-    ood_color  the other colour
-    ood_deck   other drawings
+    ood_hand      numbers that training never deals: a formula that was never shown
+    ood_rule      faces, at least one of them, counted by the other rule
+    ood_color     the other colour
+    ood_deck      other drawings
+
+and those that arXiv 2510.00237 reports on, where J, Q, K count as ten in training:
+
+    ood_regular   faces count 11, 12, 13; `ood_rule` is the same where training counts ten
+    ood_all_12    faces all count 12
+    ood_large     at least one number from 14 to 19, which no card has (text only)
+    ood_five      five cards
+    ood_fake      the prompt says 11, 12, 13, and judged is as in training: who succeeds does not read it
 
 `all` makes no division.
 """
@@ -33,7 +41,15 @@ from envs.contract import (
     whole_number,
 )
 from envs.derivation import MOST_TRIES, stray, strays
-from envs.general_points.cards import RANKS, SUITS_OF, Card, read_card
+from envs.general_points.cards import (
+    FACE_RULES,
+    LARGE_RANKS,
+    SUITS_OF,
+    VARIED_FACES,
+    Card,
+    Faces,
+    read_card,
+)
 from envs.general_points.decks import find_deck, other_deck, table_picture
 from envs.general_points.formula import read_formula
 from envs.general_points.prompts import (
@@ -47,7 +63,13 @@ from envs.general_points.prompts import (
 from envs.general_points.solver import solutions, solvable
 from envs.general_points.verdict import REWARDS, GeneralPointsVerdict, judge
 
-SPLITS = ("all", "train", "id", "ood_hand", "ood_rule", "ood_color", "ood_deck")
+SPLITS = (
+    "all", "train", "id", "ood_hand", "ood_rule", "ood_color", "ood_deck",
+    "ood_regular", "ood_all_12", "ood_large", "ood_five", "ood_fake",
+)  # fmt: skip
+_RULE_OF = {"ood_regular": "rank", "ood_all_12": "twelve"}
+_WITH_A_FACE = ("ood_rule", "ood_regular", "ood_all_12", "ood_fake")
+"""Splits where it matters how faces count: each hand has one."""
 KEPT_SHARE = 0.15
 """Of the hands, and of the numbers, that training never deals."""
 _TRIES = 20_000
@@ -104,7 +126,8 @@ class GeneralPointsEnv(World):
         modality   "visual" (a picture of the cards) or "text" (their names)
         target     what the formula must make
         num_cards  3 to 6
-        face_rule  J, Q, K count "ten", or by their "rank" 11, 12, 13
+        face_rule  J, Q, K count "ten", by their "rank" 11, 12, 13, all "twelve", or "varied": by a rule
+                   that each episode draws, and its prompt tells
         colors     suits that are dealt: "black", "red" or "all"
         deck       a drawn deck ("classic", "flat", "chalk") or a folder of 52 pictures
         attempts   answers allowed
@@ -113,7 +136,7 @@ class GeneralPointsEnv(World):
         thought    what the example and the expert write before the formula: "none", the "steps" that
                    derive it, or a "search" of tries that are dropped, and the steps; agents may
                    always write a thought or leave it out
-        split      "all", "train", "id", "ood_hand", "ood_rule", "ood_color" or "ood_deck"
+        split      one of SPLITS
         """
         self._visual = one_of("modality", modality, ("visual", "text")) == "visual"
         self._size = picture_size("size", size)
@@ -124,21 +147,21 @@ class GeneralPointsEnv(World):
         self._varied = one_of("prompts", prompts, ("fixed", "varied")) == "varied"
         self._thought = one_of("thought", thought, THOUGHTS)
         self._split = one_of("split", split, SPLITS)
-        face_rule = one_of("face_rule", face_rule, ("ten", "rank"))
+        face_rule = one_of("face_rule", face_rule, (*FACE_RULES, "varied"))
         colors = one_of("colors", colors, tuple(SUITS_OF))
-        if split == "ood_rule":
-            face_rule = "rank" if face_rule == "ten" else "ten"
-        elif split == "ood_color":
-            if colors == "all":
-                raise ValueError(
-                    "split='ood_color' needs colors='black' or 'red': with 'all', none is unseen."
-                )
+        _refuse_what_is_not_unseen(split, colors, face_rule, num_cards, self._visual)
+        if split == "ood_color":
             colors = "red" if colors == "black" else "black"
-        self._face_rule = face_rule
+        self._rules = _rules(face_rule, split)
+        self._said: Faces | None = _other_rule(self._rules[0]) if split == "ood_fake" else None
+        self._faces = self._rules[0]
         self._deck = find_deck(deck)
         if split == "ood_deck":
             self._deck = find_deck(other_deck(deck))
-        self._pack = [Card(rank, suit) for suit in SUITS_OF[colors] for rank in range(1, 14)]
+        if split == "ood_five":
+            self._num_cards = 5
+        ranks = [*range(1, 14), *(LARGE_RANKS if split == "ood_large" else ())]
+        self._pack = [Card(rank, suit) for suit in SUITS_OF[colors] for rank in ranks]
         self._cards: tuple[Card, ...] = ()
         self._numbers: tuple[int, ...] = ()
         self._left = 0
@@ -147,12 +170,14 @@ class GeneralPointsEnv(World):
 
     def begin(self, rng: np.random.Generator, options: dict[str, Any]) -> Scene:
         no_unknown_options(options, ("hand",))
+        if len(self._rules) > 1:
+            self._faces = self._rules[int(rng.integers(len(self._rules)))]
         self._cards = self._given(options["hand"]) if "hand" in options else self._deal(rng)
-        self._numbers = tuple(card.number(self._face_rule) for card in self._cards)
+        self._numbers = tuple(card.number(self._faces) for card in self._cards)
         self._left = self._attempts
         task = Task(
             self._target,
-            self._face_rule,
+            self._said or self._faces,
             self._visual,
             self._names,
             self._numbers,
@@ -206,7 +231,11 @@ class GeneralPointsEnv(World):
 
     @property
     def _names(self) -> list[str]:
-        return [RANKS[card.rank - 1] for card in self._cards]
+        return [card.name for card in self._cards]
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        return SPLITS
 
     def facts(self) -> dict[str, Any]:
         return {
@@ -240,11 +269,20 @@ class GeneralPointsEnv(World):
     def _may_deal(self, hand: tuple[Card, ...]) -> bool:
         if self._split != "all" and not self._of_split(hand):
             return False
-        return solvable(sorted(card.number(self._face_rule) for card in hand), self._target)
+        # Where the prompt says another rule, the hand has a solution by that too.
+        return all(
+            solvable(sorted(card.number(faces) for card in hand), self._target)
+            for faces in (self._faces, self._said)
+            if faces is not None
+        )
 
     def _of_split(self, hand: tuple[Card, ...]) -> bool:
-        if self._split == "ood_rule":
-            return kept_cards(hand) and any(card.rank > 10 for card in hand)
+        if self._split == "ood_five":
+            return True
+        if self._split == "ood_large":
+            return any(card.rank in LARGE_RANKS for card in hand)
+        if self._split in _WITH_A_FACE:
+            return kept_cards(hand) and any(card.is_face for card in hand)
         if kept_numbers(hand):
             return self._split == "ood_hand"
         return self._split != "ood_hand" and kept_cards(hand) == (self._split != "train")
@@ -268,6 +306,42 @@ class GeneralPointsEnv(World):
         return tuple(card for card in cards if card is not None)
 
 
+def _rules(face_rule: str, split: str) -> tuple[Faces, ...]:
+    """What J, Q, K may count in a split where training counts them by `face_rule`."""
+    if split in _RULE_OF:
+        return (FACE_RULES[_RULE_OF[split]],)
+    if face_rule == "varied":
+        return {"ood_rule": (FACE_RULES["rank"],), "ood_fake": (FACE_RULES["ten"],)}.get(
+            split, VARIED_FACES
+        )
+    rule = FACE_RULES[face_rule]
+    return (_other_rule(rule) if split == "ood_rule" else rule,)
+
+
+def _other_rule(faces: Faces) -> Faces:
+    return FACE_RULES["rank" if faces == FACE_RULES["ten"] else "ten"]
+
+
+def _refuse_what_is_not_unseen(
+    split: str, colors: str, face_rule: str, num_cards: int, visual: bool
+) -> None:
+    """Splits that would not differ from training, and one that can not be drawn."""
+    if split == "ood_color" and colors == "all":
+        raise ValueError(
+            "split='ood_color' needs colors='black' or 'red': with 'all', none is unseen."
+        )
+    if _RULE_OF.get(split) == face_rule:
+        raise ValueError(
+            f"split={split!r} needs another face_rule than {face_rule!r}: it is the same rule."
+        )
+    if split == "ood_five" and num_cards == 5:
+        raise ValueError("split='ood_five' needs another num_cards than 5: training deals as many.")
+    if split == "ood_large" and visual:
+        raise ValueError(
+            "split='ood_large' needs modality='text': its numbers are on no card of any deck."
+        )
+
+
 def kept_cards(hand: Sequence[Card]) -> bool:
     """Whether training never deals these cards, in any order."""
     return _kept(tuple(sorted(map(str, hand))))
@@ -275,7 +349,7 @@ def kept_cards(hand: Sequence[Card]) -> bool:
 
 def kept_numbers(hand: Sequence[Card]) -> bool:
     """Whether training never deals cards of these numbers, faces counted as ten."""
-    return _kept(tuple(sorted(card.number("ten") for card in hand)))
+    return _kept(tuple(sorted(card.number(FACE_RULES["ten"]) for card in hand)))
 
 
 @cache

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from envs.derivation import Derived, derive, strays
+from envs.general_points.cards import Faces
 from envs.general_points.solver import any_solution, solutions
 
 LISTED_UP_TO = 4
@@ -27,13 +28,11 @@ TASKS = (
     "Find a formula that equals {target}. It takes every card's number one time; + - * / and "
     "parentheses are allowed.",
 )
-FACES = {
-    "ten": ("A counts as 1; J, Q and K count as 10.", "An ace is 1, and every J, Q or K is 10."),
-    "rank": (
-        "A counts as 1, J as 11, Q as 12 and K as 13.",
-        "An ace is 1; J, Q and K are 11, 12 and 13.",
-    ),
-}
+ALL_FACES = ("A counts as 1; J, Q and K count as {0}.", "An ace is 1, and every J, Q or K is {0}.")
+EACH_FACE = (
+    "A counts as 1, J as {0}, Q as {1} and K as {2}.",
+    "An ace is 1; J, Q and K are {0}, {1} and {2}.",
+)
 SHOWN = {
     True: ("The picture shows {count} cards.", "You see {count} playing cards."),
     False: ("Cards: {cards}.", "These are your cards: {cards}."),
@@ -50,7 +49,8 @@ class Task:
     """The facts that a prompt states."""
 
     target: int
-    face_rule: str
+    faces: Faces
+    """As the prompt says that they count."""
     visual: bool
     cards: Sequence[str]
     numbers: Sequence[int]
@@ -69,7 +69,7 @@ def prompt(task: Task, rng: np.random.Generator | None) -> str:
     parts = [
         pick(SHOWN[task.visual]).format(count=len(task.cards), cards=", ".join(task.cards)),
         pick(TASKS).format(target=task.target),
-        pick(FACES[task.face_rule]),
+        pick(faces_words(task.faces)),
     ]
     if rng is not None:
         parts = [parts[i] for i in rng.permutation(len(parts))]
@@ -77,6 +77,12 @@ def prompt(task: Task, rng: np.random.Generator | None) -> str:
         example_cards=", ".join(example_cards), example=example(example_cards, task)
     )
     return " ".join([*parts, form])
+
+
+def faces_words(faces: Faces) -> tuple[str, ...]:
+    """The wordings of what J, Q and K count."""
+    wordings = ALL_FACES if len(set(faces)) == 1 else EACH_FACE
+    return tuple(wording.format(*faces) for wording in wordings)
 
 
 def example(cards: Sequence[str], task: Task) -> str:

@@ -30,7 +30,15 @@ from envs.contract import (
 )
 from envs.math_tasks import prompts
 from envs.math_tasks.countdown import expert_solution, wrong_solution
-from envs.math_tasks.data import DEFAULT_COLUMNS, HUB, PRESETS, SUFFIXES, Columns, data_source
+from envs.math_tasks.data import (
+    DEFAULT_COLUMNS,
+    HUB,
+    PRESETS,
+    SUFFIXES,
+    Columns,
+    DataSource,
+    data_source,
+)
 from envs.math_tasks.grading import final_answer, is_right, is_wordy
 from envs.math_tasks.problems import DATA_SPLITS, SPLITS, Problem, Source, solved
 from envs.math_tasks.procedural import RECIPES, procedural_source
@@ -158,6 +166,11 @@ class MathEnv(World):
             return solution
         answer = final_answer(solution, wordy=is_wordy(self._problem.answer))
         return solved([], answer or self._problem.answer)
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        of_data = any(isinstance(source, DataSource) for source in self._sources)
+        return DATA_SPLITS if of_data else SPLITS
 
     def facts(self) -> dict[str, Any]:
         which, index = self._origin

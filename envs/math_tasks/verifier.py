@@ -91,6 +91,7 @@ class Worker:
             stderr=subprocess.DEVNULL,
             text=True,
             encoding="utf-8",
+            start_new_session=True,  # a Ctrl+C is for the program, not for a judge of answers
             env=os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
         )
         self._replies = queue.SimpleQueue()

@@ -6,6 +6,9 @@ with `data=FOLDER`, from published data as it is.
 
 Splits: `train` and `id` are disjoint sets of routes of `city`; `ood_rule` has the routes of `id`
 with the other style of actions; `ood_city` has routes of another city's streets and landmarks.
+`listed` has all routes of `data` by their number, `reset(seed=n)` being route n (modulo their count), so
+that each can be played once, as a published list of test routes asks; `listed_rule` has them with the
+other style of actions.
 """
 
 from __future__ import annotations
@@ -115,6 +118,7 @@ class VIRLEnv(World):
                 raise ValueError(
                     "mode='free' needs a street graph, and data=FOLDER has none: use mode='rail'."
                 )
+        self._listed = split in ("listed", "listed_rule")
         self._style = _style(one_of("actions", actions, ("absolute", "relative")), split)
         self._attempts = whole_number("attempts", attempts, 1, 1000)
         self._move_on = one_of("out_of_attempts", out_of_attempts, ("end", "move_on")) == "move_on"
@@ -148,6 +152,8 @@ class VIRLEnv(World):
         no_unknown_options(options, ("route",))
         if "route" in options:
             index = whole_number("reset option 'route'", options["route"], 0, len(self._source) - 1)
+        elif self._listed:
+            index = int(self.np_random_seed) % len(self._source)
         else:
             index = int(rng.integers(len(self._source)))
         self._route = route = self._source.route(index, rng)
@@ -246,6 +252,10 @@ class VIRLEnv(World):
         journey = self._on_the_way
         return observation_words(journey.place, journey.heading, brief=self._form.brief)
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        return SPLITS if self._source.city is not None else DATA_SPLITS
+
     def facts(self) -> dict[str, Any]:
         journey = self._on_the_way
         return {
@@ -322,7 +332,7 @@ class VIRLEnv(World):
 
 
 def _style(style: Style, split: str) -> Style:
-    if split != "ood_rule":
+    if split not in ("ood_rule", "listed_rule"):
         return style
     return "relative" if style == "absolute" else "absolute"
 

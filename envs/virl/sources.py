@@ -22,7 +22,10 @@ from envs.virl.street_map import StreetMap, street_map
 from envs.virl.streetview import StreetViews
 
 SPLITS = ("train", "id", "ood_rule", "ood_city")
-DATA_SPLITS = ("all", "train", "id", "ood_rule")
+DATA_SPLITS = ("all", "train", "id", "ood_rule", "listed", "listed_rule")
+
+WHOLE = ("all", "listed", "listed_rule")
+"""Splits of data that hold all its routes."""
 
 
 class CitySource:
@@ -53,12 +56,12 @@ class DataSource:
     street_map: StreetMap | None = None
 
     def __init__(self, data: PublishedData, split: str) -> None:
-        """The splits other than `all` divide the routes by a stable hash of their names."""
+        """`train`, `id` and `ood_rule` divide the routes by a stable hash of their names."""
         self._data = data
         self._chosen = [
             index
             for index in range(len(data))
-            if split == "all" or _is_evaluation(data.route_name(index)) == (split != "train")
+            if split in WHOLE or _is_evaluation(data.route_name(index)) == (split != "train")
         ]
         if not self._chosen:
             raise ValueError(

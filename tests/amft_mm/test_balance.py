@@ -5,10 +5,14 @@ import math
 import numpy as np
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 
-from amft_mm.config.overrides import check_overrides
+from amft_mm.config.command_line import configuration
+from amft_mm.config.fields import SettingError
 from amft_mm.learning.mixed_step import WHOLE, MixedStep
 from amft_mm.methods.balance import BALANCES, Gradients, Signal, balance
+from amft_mm.methods.parts import mixed_parts
+from envs.paths import data_folder
 
 INSTANCES = 8
 
@@ -136,6 +140,11 @@ def test_amft_holds_without_a_signal():
     assert looks(mu, [None] * 50) == before
 
 
+def test_amft_finds_a_signal_in_looks_that_share_all_of_z():
+    """`shared=1`, beside a horizon that never forgets."""
+    assert (walks([0.5] * 100, 100, shared=1.0) > 0.9).any(axis=1).mean() >= 0.9
+
+
 def test_one_instance_that_stands_out_moves_nothing():
     """However large: it is one."""
     mu = balance("amft", 100, {})
@@ -258,8 +267,8 @@ def test_the_old_name_of_norm_matching_is_refused_with_the_new_one():
     """It is not the method that is known as GradNorm."""
     with pytest.raises(ValueError, match="gradnorm is called norm_matching now"):
         balance("gradnorm", 10, {})
-    with pytest.raises(SystemExit, match="gradnorm is called norm_matching now"):
-        check_overrides("train", ["method=gradnorm"])
+    with pytest.raises(SettingError, match="gradnorm is called norm_matching now"):
+        configuration("train", ["method=gradnorm"])
 
 
 @pytest.mark.parametrize("name", ["norm_matching", "pcgrad", "mgda", "cosine_gate", "sasr"])
@@ -305,3 +314,41 @@ def test_gac_finds_the_mix_with_the_least_error():
     errors = [(1 - mu) ** 2 * s_r + mu**2 * (s_s + size * away**2) for mu in np.linspace(0, 1, 101)]
     assert found[-1] == pytest.approx(int(np.argmin(errors)) / 100, abs=0.02)
     assert gac.weigh(301, 0.5, lambda: Gradients(0.0, 1.0, 0.0))[0] == found[-1]
+
+
+def test_hard_and_easy_task_instances_get_mus_of_their_own():
+    """Hard ones, whose rewards are mostly noise, are shown what to do; easy ones what not to do."""
+    with initialize_config_dir(str(data_folder("configs")), version_base="1.3"):
+        config = compose("train", ["env=math", "method=amft", "method.mu_per=difficulty"])
+    parts = {part.name: part for part in mixed_parts(config)}
+    assert [part.has("math", s) for part in parts.values() for s in (0.0, 0.5, 1.0)] == (
+        [True, False, False, False, True, False, False, False, True]
+    )
+    assert not any(part.has("math", None) for part in parts.values())
+    torch.manual_seed(0)
+    theta = torch.zeros(40, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.AdamW([theta], lr=0.01, betas=(0.9, 0.95), weight_decay=0.0)
+    for _ in range(20):
+        theta.grad = torch.randn(40, dtype=torch.float64)
+        optimizer.step()
+        theta.data.zero_()
+    mixed = MixedStep(optimizer, None, 0.9)
+    of = {"hard": torch.arange(40) < 20, "easy": torch.arange(40) >= 20}
+    noise, shown_at = {"hard": 4.0, "easy": 0.5}, {"hard": 1.0, "easy": -1.0}
+    for step in range(120):
+        for name in ("hard", "easy"):
+            here, controller = of[name].double(), parts[name].balance
+            drawn = noise[name] * torch.randn(8, 40, dtype=torch.float64)
+            each = here * (theta.detach() - 3.0 + drawn)
+            theta.grad = each.mean(0)
+            norm = float(theta.grad.norm())
+            mixed.take_exploration()
+            if name in mixed.z:
+                shown(controller, step, (-each @ mixed.z[name][theta]).numpy(), mixed.z_norm(name))
+            theta.grad = here * (theta.detach() - 3.0 * shown_at[name])
+            scale = norm / float(theta.grad.norm())
+            mixed.mix(controller.mu(step), scale, part=name, weight=0.5)
+        mixed.step()
+    assert parts["hard"].balance.mu(0) > 0.8
+    assert parts["easy"].balance.mu(0) < 0.2
+    assert parts["middle"].balance.mu(0) == 0.5

@@ -29,7 +29,7 @@ from amft_mm.compare.statistics import (
     mean_of,
     mean_ranks,
 )
-from amft_mm.config.overrides import check_overrides
+from amft_mm.config.command_line import configuration
 from amft_mm.config.settings import options_of
 from amft_mm.methods.balance import balance
 from amft_mm.methods.utility import utility
@@ -438,7 +438,7 @@ def test_what_a_study_changes_is_known_to_training(study):
         if (run.method, run.condition) in seen:
             continue
         seen.add((run.method, run.condition))
-        check_overrides("train", run.settings)
+        configuration("train", run.settings)
         changed |= {
             word.lstrip("+").partition("=")[0] for word in run.settings if "method." in word
         }

@@ -216,7 +216,7 @@ def test_the_command(tmp_path):
         [*command, *chosen, "corrupt.kind=wrong_action"], capture_output=True, text=True
     )
     assert refused.returncode == 1
-    assert "Did you mean 'wrong_actions'" in refused.stderr
+    assert "corrupt.kind=wrong_action: give wrong_actions, wrong_answers" in refused.stderr
     assert "Traceback" not in refused.stderr
 
 

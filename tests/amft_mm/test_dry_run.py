@@ -3,8 +3,8 @@
 import pytest
 from hydra import compose, initialize_config_dir
 
+from amft_mm.config.command_line import config_groups
 from amft_mm.config.dry_run import describe
-from amft_mm.config.overrides import config_groups
 from envs.paths import data_folder
 
 CONFIGS = str(data_folder("configs"))

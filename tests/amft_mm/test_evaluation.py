@@ -8,8 +8,9 @@ from hydra import compose, initialize_config_dir
 from scipy import stats
 
 from agents.demonstrations import Demonstrations
-from amft_mm.evaluation.evaluator import Evaluator, chosen_splits
+from amft_mm.evaluation.evaluator import check_splits, chosen_splits
 from amft_mm.evaluation.intervals import bootstrap, pass_at, wilson
+from amft_mm.evaluation.table import markdown_row
 from envs.paths import data_folder
 from tests.amft_mm.test_train import TINY, run
 
@@ -68,7 +69,29 @@ def test_a_split_that_can_not_be_played_is_told_before_training():
     with initialize_config_dir(CONFIGS, version_base="1.3"):
         config = compose("train", ["env=math", "env.splits=[id,harder]"])
     with pytest.raises(ValueError, match=r"split harder of env\.splits .* 'ood_hard'"):
-        Evaluator(config, None, None, None)
+        check_splits(config)
+
+
+def test_a_row_stands_beside_those_of_others():
+    """Written as papers write it: shares without the nought, one column a split."""
+    cards = {"weights": "tiny", "episodes": 500, "splits": ["id", "ood_all_12", "ood_five"]}
+    cards |= {"eval/id/success": 1.0, "eval/ood_all_12/success": 0.074}
+    assert markdown_row(cards).splitlines() == [
+        "| weights | n | id | ood_all_12 | ood_five |",
+        "| --- | --- | --- | --- | --- |",
+        "| tiny | 500 | 1.00 | .07 | - |",
+    ]
+
+
+def test_a_row_of_street_routes_tells_steps_and_whole_routes_apart():
+    routes = {"weights": "tiny", "episodes": 18, "splits": ["listed", "listed_rule"]}
+    routes |= {"eval/listed/success": 0.5, "eval/listed/verdict/correct_action": 0.956}
+    # Where no step was right, only wrong ones are counted.
+    routes |= {"eval/listed_rule/success": 0.0, "eval/listed_rule/verdict/wrong_action": 1.0}
+    assert markdown_row(routes).splitlines()[::2] == [
+        "| weights | n | listed, steps | listed, routes | listed_rule, steps | listed_rule, routes |",
+        "| tiny | 18 | .96 | .50 | .00 | .00 |",
+    ]
 
 
 def evaluated(folder, *settings):
@@ -105,8 +128,12 @@ def test_a_run_is_evaluated_on_every_split(tmp_path):
 
 @pytest.mark.slow
 def test_a_model_is_evaluated_without_a_run(tmp_path):
-    done = evaluated(tmp_path, "model.name=tiny-random", "env=math", "out=there")
+    listed = ("table=true", "eval.in_order=true")
+    done = evaluated(tmp_path, "model.name=tiny-random", "env=math", "out=there", *listed)
     assert done.returncode == 0, done.stderr
+    assert "| tiny-random | 2 | .00 | .00 |" in done.stdout
+    rows = list(Demonstrations(tmp_path / "there" / "episodes"))
+    assert {row.seed for row in rows} == {0, 1}
     summary = json.loads((tmp_path / "there" / "summary.json").read_text())
     assert summary["weights"] == "tiny-random"
     assert summary["eval/id/success"] == 0.0

@@ -12,6 +12,7 @@ from amft_mm.learning.directional import by_differences, by_forward_mode
 from amft_mm.learning.learner import Example, Learner, Objective, OptimizerSettings
 from amft_mm.learning.mixed_step import WHOLE
 from amft_mm.methods.exploration import grpo, reinforce
+from amft_mm.methods.imitation import sft
 from amft_mm.methods.utility.next_rollout import expected_return
 from amft_mm.runs.processes import ProcessGroup
 from tests.agents.families import FAMILIES
@@ -34,13 +35,14 @@ def episode(policy, task, member, reward, **changes):
 
 
 def learner_with_z(policy, budget=100):
-    """A learner whose last step had a z: some direction in the weights."""
+    """A learner whose last step had a z: as large as ten steps of Adam are, along a gradient's signs."""
     learner = Learner(policy, OptimizerSettings(lr=0.0, horizon=0.9), ProcessGroup(), budget)
-    generator = torch.Generator().manual_seed(0)
+    learner.drop_gradients()  # the policy is shared by many tests
+    learner.gradients([Example(conversation(policy, n)) for n in range(6)], Objective(sft.loss))
     learner.mixed.tangent.z[WHOLE] = {
-        p: torch.randn(p.shape, generator=generator) * p.detach().abs().mean()
-        for p in learner.parameters
+        p: -3e-4 * p.grad.sign() for p in learner.parameters if p.grad is not None
     }
+    learner.drop_gradients()
     return learner
 
 
@@ -65,10 +67,58 @@ def test_tokens_move_along_z_as_forward_mode_says(policies, family):
     learner, read = learner_with_z(policy), [conversation(policy, n) for n in range(4)]
     z = learner.mixed.z[WHOLE]
     exact = by_forward_mode(policy, z, read)
-    assert relative(by_differences(policy, z, read), exact) < 5e-3
+    assert relative(by_differences(policy, z, read), exact) < 3e-2
     policy.score(read).log_probs.sum().backward()
     assert float(exact.sum()) == pytest.approx(learner.mixed.along(), rel=1e-3)
     learner.drop_gradients()
+
+
+def test_differences_to_one_side_do_not_bend_a_look(tiny):
+    """Curvature has a direction whatever the rewards are; it is far below a look's own error."""
+    learner, played = learner_with_z(tiny), groups(tiny)
+    z, exact = learner.mixed.z[WHOLE], 0.0
+    look = expected_return(learner, WHOLE, played)
+    for members, rewards in zip(played, GROUPS, strict=True):
+        for trajectory, reward in zip(members, rewards, strict=True):
+            along = by_forward_mode(tiny, z, [trajectory.conversation])
+            exact += float(along.sum()) * (reward - (sum(rewards) - reward) / 2) / 3
+    assert look.product == pytest.approx(exact / len(GROUPS), abs=0.02 * look.error)
+
+
+def test_a_look_takes_what_the_gradients_pass_has_just_scored(tiny, monkeypatch):
+    """One pass instead of two; not when the weights have changed since, nor at another temperature."""
+    learner, played = learner_with_z(tiny), groups(tiny)
+    read = [
+        Example(t.conversation, np.full(len(t.conversation.answers), 1.0 - 2.0 * (n % 2)))
+        for n, t in enumerate(t for members in played for t in members)
+    ]
+    objective, passes, score = Objective(reinforce.loss), [], type(tiny).score
+    monkeypatch.setattr(
+        type(tiny), "score", lambda self, *a, **k: passes.append(len(a[0])) or score(self, *a, **k)
+    )
+
+    def looked(**settings):
+        passes.clear()
+        return learner.products(WHOLE, read, **settings), sum(passes)
+
+    fresh, twice = looked()
+    learner.gradients(read, objective)
+    just, once = looked()
+    assert [twice, once] == [2 * len(read), len(read)]
+    assert just == pytest.approx(fresh, rel=2e-2, abs=1e-3)
+    assert looked(temperature=0.7)[1] == 2 * len(read)
+    learner.gradients(read, objective)
+    learner.set_lr(1e-3)
+    before = [p.detach().clone() for p in learner.parameters]
+    learner.optimizer.step()
+    try:
+        _, count = looked()
+        assert count == 2 * len(read)
+    finally:
+        with torch.no_grad():
+            for parameter, value in zip(learner.parameters, before, strict=True):
+                parameter.copy_(value)
+        learner.drop_gradients()
 
 
 def test_a_look_in_coarse_arithmetic_is_near_and_leaves_the_weights_alone(tiny):
@@ -108,8 +158,8 @@ def test_a_look_is_the_gradient_of_the_expected_return_whatever_is_explored_with
         learner.gradients(examples, Objective(grpo.loss))
         learner.drop_gradients()
     assert look.instances == 3
-    assert look.product == pytest.approx(np.mean(each), rel=5e-3)
-    assert look.error == pytest.approx(math.sqrt(sum(x**2 for x in each)) / 3, rel=5e-3)
+    assert look.product == pytest.approx(np.mean(each), rel=2e-2)
+    assert look.error == pytest.approx(math.sqrt(sum(x**2 for x in each)) / 3, rel=2e-2)
     assert each[2] == 0.0
 
 

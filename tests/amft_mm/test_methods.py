@@ -393,4 +393,4 @@ def test_guided_methods_refuse_demonstrations_of_another_world(tmp_path):
 
 def test_methods_that_do_not_go_together_are_refused(tmp_path):
     with pytest.raises(ValueError, match="goes neither"):
-        train(config_of(tmp_path, "luffy", "method.mu_per_env=true"))
+        train(config_of(tmp_path, "luffy", "method.mu_per=env"))

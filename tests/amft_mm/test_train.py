@@ -100,11 +100,14 @@ def test_shares_are_kept_over_many_steps(count, sizes):
 def test_a_run_is_never_written_over(tmp_path):
     (tmp_path / "here").mkdir()
     (tmp_path / "here" / "config.yaml").write_text("seed: 1\n")
+    of_something_else = run(tmp_path, "env=math", "out=here")
+    assert "is of something else" in of_something_else.stderr
+    (tmp_path / "here" / "metrics.jsonl").write_text("{}\n")
     refused = run(tmp_path, "env=math", "out=here")
     assert refused.returncode != 0
     assert "already holds a run" in refused.stderr
     refused = run(tmp_path, "env=math", "out=here", "resume=true")
-    assert "begun with other settings" in refused.stderr
+    assert "no run's configuration" in refused.stderr
     assert (tmp_path / "here" / "config.yaml").read_text() == "seed: 1\n"
 
 
@@ -141,25 +144,6 @@ def test_a_warm_up_can_be_shared(tmp_path):
     wrong = run(tmp_path, *more, "train.warmup_steps=7", "out=there")
     assert wrong.returncode != 0
     assert "there: step_000002" in wrong.stderr
-
-
-@pytest.mark.slow
-def test_sigterm_writes_a_checkpoint(tmp_path):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    started = subprocess.Popen(
-        command("env=math", "train.steps=500", "checkpoint.every=1000", "out=here"),
-        cwd=tmp_path,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-    )
-    metrics = tmp_path / "here" / "metrics.jsonl"
-    while not metrics.exists() or len(metrics.read_text().splitlines()) < 4:
-        assert started.poll() is None
-        time.sleep(0.01)
-    started.terminate()
-    assert started.wait(timeout=60) == 143
-    checkpoint = max((tmp_path / "here" / "checkpoints").glob("step_*"))
-    assert (checkpoint / "state.pt").exists()
 
 
 @pytest.mark.slow
@@ -276,7 +260,9 @@ def test_mu_can_be_learnt_for_other_utilities(tmp_path, name):
 
 @pytest.mark.slow
 def test_each_environment_of_a_mix_can_have_its_own_mu(tmp_path):
-    settings = ["method.mu_per_env=true", "method.utility.name=log_success"]
+    settings = ["method.mu_per=env", "method.utility.name=log_success"]
+    # Clipped, a step on demonstrations alone is the same for any mu.
+    settings += ["train.max_norm=null"]
     shares = ["env.shares.general_points=0", "train.steps=6", "train.demos=4"]
     done = run(tmp_path, "env=mix", *settings, *shares, "out=here")
     assert done.returncode == 0, done.stderr

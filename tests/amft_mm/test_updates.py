@@ -160,6 +160,27 @@ def test_ratios_of_several_updates_are_to_the_weights_that_played(tmp_path):
     assert all(row["rollout/ratio_error"] < 1e-3 < row["policy/moved"] for row in rows)
 
 
+def test_each_difficulty_can_have_its_own_mu(tmp_path, monkeypatch):
+    """Also where a minibatch has no group of it; each imitates the demonstrations of its own groups."""
+    fared = [0.0, 0.5, 1.0, 0.0]  # by task, whatever they did
+    monkeypatch.setattr(
+        "amft_mm.training.minibatches.success_rate", lambda members: fared[members[0].task]
+    )
+    settings = ["method=amft", "method.mu_per=difficulty", "method.guidance.name=shown"]
+    rows = rows_of(tmp_path / "whole", *settings)
+    assert len(rows) == 3
+    for row in rows:
+        parts = [row[f"tokens/demo/{name}"] for name in ("hard", "middle", "easy")]
+        assert [row[f"share/{n}"] for n in ("hard", "middle", "easy")] == [0.5, 0.25, 0.25]
+        assert all(parts)
+        assert row["tokens/demo"] == sum(parts)
+        mus = [row[f"mu/{name}"] for name in ("hard", "middle", "easy")]
+        assert row["mu"] == pytest.approx(0.5 * mus[0] + 0.25 * mus[1] + 0.25 * mus[2])
+    divided = rows_of(tmp_path / "divided", *settings, "train.minibatches=2")
+    assert [row["updates"] for row in divided] == [2] * 3
+    assert all(row["tokens/demo"] for row in divided)
+
+
 @pytest.mark.parametrize("method", ["ppo", "hpt", "relift", "uft"])
 def test_methods_make_several_updates(tmp_path, method):
     more = {

@@ -17,6 +17,8 @@ WORLDS = {
     "virl": ("amft/VIRL-v0", {"size": (56, 56)}),
     "virl_free": ("amft/VIRL-v0", {"modality": "text", "mode": "free"}),
     "math": ("amft/Math-v0", {"attempts": 2}),
+    "frozen_lake": ("amft/FrozenLake-v0", {"size": (56, 56)}),
+    "sokoban": ("amft/Sokoban-v0", {"modality": "text"}),
     "discrete": ("amft/Discrete-v0", {"game": "FrozenLake-v1", "modality": "text"}),
 }
 KEYS = {"verdict", "success", "feedback", "ended_by", "new_image"}

@@ -34,7 +34,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from amft_mm.methods.balance.base import Balance, Signal, logit, logit_bounds, share, sigmoid
+from amft_mm.methods.balance.base import Learnt, Signal, share
 
 MOST_FOR_ONE = 1.5
 
@@ -71,9 +71,7 @@ class Evidence:
         self.sum, self.variance = keep * self.sum, keep * keep * self.variance
 
 
-class AMFT(Balance):
-    learns = True
-
+class AMFT(Learnt):
     def __init__(
         self,
         steps: int,
@@ -94,14 +92,10 @@ class AMFT(Balance):
                 raise ValueError(f"balance: {name}={value} must be above 0")
         if not doubt >= 0:
             raise ValueError(f"balance: doubt={doubt} must be 0 or above")
-        self._bounds = logit_bounds(lowest, highest)
-        self._logit = logit(min(max(share("start", start), lowest), highest))
+        super().__init__(start, lowest, highest)
         self._rate, self._doubt, self._stale = rate, doubt, stale
         self._keep, self._shared = 1 - 1 / memory, share("shared", shared)
         self._evidence = Evidence()
-
-    def mu(self, step: int) -> float:
-        return sigmoid(self._logit)
 
     def update(self, signal: Signal) -> dict[str, float]:
         if signal.product is None or not signal.error * signal.z_norm > 0:
@@ -111,9 +105,7 @@ class AMFT(Balance):
         evidence.add(s, v, self._keep, self._shared)
         found, moved = evidence.in_errors(self._shared), 0.0
         if abs(found) > self._doubt:
-            before, (low, high) = self._logit, self._bounds
-            self._logit = min(high, max(low, before + math.copysign(self._rate, found)))
-            moved = self._logit - before
+            moved = self.move(math.copysign(self._rate, found))
             evidence.fade(math.exp(-self._rate / self._stale))
         return {
             "meta/look": signal.product / signal.error,
@@ -122,7 +114,8 @@ class AMFT(Balance):
         }
 
     def state_dict(self) -> dict[str, Any]:
-        return {"logit": self._logit, "evidence": asdict(self._evidence)}
+        return {**super().state_dict(), "evidence": asdict(self._evidence)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._logit, self._evidence = state["logit"], Evidence(**state["evidence"])
+        super().load_state_dict(state)
+        self._evidence = Evidence(**state["evidence"])

@@ -14,12 +14,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from amft_mm.methods.balance.base import Balance, Signal, logit, logit_bounds, share, sigmoid
+from amft_mm.methods.balance.base import Learnt, Signal
 
 
-class AMFTEma(Balance):
-    learns = True
-
+class AMFTEma(Learnt):
     def __init__(
         self,
         steps: int,
@@ -33,14 +31,10 @@ class AMFTEma(Balance):
     ) -> None:
         if not 0 <= beta < 1:
             raise ValueError(f"balance: beta={beta} must be from 0 up to, but not, 1")
-        self._bounds = logit_bounds(lowest, highest)
-        self._logit = logit(min(max(share("start", start), lowest), highest))
+        super().__init__(start, lowest, highest)
         self._rate, self._beta, self._doubt, self._patience = rate, beta, doubt, patience
         self._mean = self._square = self._weight = 0.0
         self._looks = 0
-
-    def mu(self, step: int) -> float:
-        return sigmoid(self._logit)
 
     def update(self, signal: Signal) -> dict[str, float]:
         look = signal.scaled
@@ -58,8 +52,7 @@ class AMFTEma(Balance):
         moved = 0.0
         if self._looks >= self._patience and abs(mean) > self._doubt * error:
             moved = self._rate * mean / math.sqrt(square)
-            low, high = self._bounds
-            self._logit = min(high, max(low, self._logit + moved))
+            self.move(moved)
         return {
             "meta/look": look,
             "meta/evidence": mean / error if error > 0 else 0.0,
@@ -68,7 +61,7 @@ class AMFTEma(Balance):
 
     def state_dict(self) -> dict[str, Any]:
         return {
-            "logit": self._logit,
+            **super().state_dict(),
             "mean": self._mean,
             "square": self._square,
             "weight": self._weight,
@@ -76,6 +69,6 @@ class AMFTEma(Balance):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._logit = state["logit"]
+        super().load_state_dict(state)
         self._mean, self._square = state["mean"], state["square"]
         self._weight, self._looks = state["weight"], state["looks"]

@@ -63,6 +63,31 @@ class Balance:
         pass
 
 
+class Learnt(Balance):
+    """A balance that learns mu by its logit, between bounds."""
+
+    learns = True
+
+    def __init__(self, start: float, lowest: float, highest: float) -> None:
+        self._bounds = logit_bounds(lowest, highest)
+        self._logit = logit(min(max(share("start", start), lowest), highest))
+
+    def mu(self, step: int) -> float:
+        return sigmoid(self._logit)
+
+    def move(self, by: float) -> float:
+        """How far it went, up to a bound."""
+        before, (low, high) = self._logit, self._bounds
+        self._logit = min(high, max(low, before + by))
+        return self._logit - before
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"logit": self._logit}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._logit = state["logit"]
+
+
 class Meeting(Balance):
     """A balance that decides on seeing both gradients; its `mu` is a guess beforehand."""
 

@@ -305,6 +305,64 @@ def test_every_hand_of_the_other_rule_has_a_face():
         assert any(card[0] in "JQK" for card in hand)
 
 
+def facts_of(split, count=150, **arguments):
+    """What the prompt says and what is judged, of `count` hands; the expert wins each."""
+    env = make(split=split, **arguments)
+    for seed in range(count):
+        observation, info = env.reset(seed=seed)
+        assert env.step(env.unwrapped.expert())[4]["success"]
+        yield observation["text"], [card[:-1] for card in info["cards"]], info["numbers"]
+
+
+@pytest.mark.parametrize(
+    ("split", "said", "faces"),
+    [
+        ("ood_regular", "J as 11, Q as 12 and K as 13", {"J": 11, "Q": 12, "K": 13}),
+        ("ood_all_12", "J, Q and K count as 12", {"J": 12, "Q": 12, "K": 12}),
+        ("ood_fake", "J as 11, Q as 12 and K as 13", {"J": 10, "Q": 10, "K": 10}),
+    ],
+)
+def test_reported_splits_say_and_judge_their_rules(split, said, faces):
+    """In ood_fake the words are new and the rule is training's: only who does not read them succeeds."""
+    trained = hands("train", 3000)[0]
+    for text, names, numbers in facts_of(split):
+        assert said in text
+        assert numbers == [faces[n] if n in faces else 1 if n == "A" else int(n) for n in names]
+        assert set(names) & set(faces)
+    assert not trained & hands(split, 200)[0]
+
+
+def test_reported_splits_deal_numbers_beyond_the_cards_and_a_fifth_card():
+    for _, names, numbers in facts_of("ood_large"):
+        assert max(numbers) in range(14, 20)
+        assert len(names) == 4
+        assert all(str(number) in names for number in numbers if number > 13)
+    for text, names, numbers in facts_of("ood_five", 60):
+        assert len(names) == len(numbers) == 5
+        assert "J, Q and K count as 10" in text
+    assert len(make(split="ood_five", modality="visual").reset(seed=0)[1]["cards"]) == 5
+
+
+def test_the_rule_split_keeps_its_old_name():
+    old, new = make(split="ood_rule"), make(split="ood_regular")
+    for seed in range(30):
+        assert old.reset(seed=seed)[0] == new.reset(seed=seed)[0]
+
+
+def test_a_varied_rule_is_told_and_is_never_that_of_another_split():
+    """Prompt diversity: what J, Q, K count is drawn with each hand."""
+    rules = set()
+    for text, names, numbers in facts_of("train", 200, face_rule="varied", prompts="varied"):
+        assert all(str(number) in text for number in numbers)
+        rules |= {(n, k) for n, k in zip(names, numbers, strict=True) if n in "JQK"}
+    assert len(rules) > 10
+    assert not rules & {("J", 12), ("Q", 12), ("K", 12), ("K", 13)}
+    assert (
+        "J, Q and K count as 12" in make(split="ood_all_12", face_rule="varied").reset()[0]["text"]
+    )
+    assert "Q as 12" in make(split="ood_rule", face_rule="varied").reset()[0]["text"]
+
+
 def test_splits_change_what_they_say():
     assert "Q as 12" in make(split="ood_rule").reset(seed=0)[0]["text"]
     assert {card[-1] for card in make(split="ood_color").reset(seed=0)[1]["cards"]} <= set("HD")
@@ -363,6 +421,10 @@ def test_a_megabyte_is_a_legal_action(text):
         ({"size": (5, 5)}, ["size", "5"]),
         ({"split": "test"}, ["split", "'test'", "'train'"]),
         ({"split": "ood_color", "colors": "all"}, ["ood_color", "all"]),
+        ({"split": "ood_regular", "face_rule": "rank"}, ["ood_regular", "'rank'", "same rule"]),
+        ({"split": "ood_all_12", "face_rule": "twelve"}, ["ood_all_12", "same rule"]),
+        ({"split": "ood_five", "num_cards": 5}, ["ood_five", "another num_cards"]),
+        ({"split": "ood_large", "modality": "visual"}, ["ood_large", "modality='text'"]),
         ({"target": 9999, "num_cards": 3}, ["target=9999", "no hand"]),
     ],
 )

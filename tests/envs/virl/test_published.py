@@ -52,6 +52,17 @@ def test_a_published_route_becomes_a_rail(folder):
     assert walk.start_heading == 0.0  # published defect 19: 0 was taken for none
 
 
+def test_listed_routes_are_played_once_each_by_their_number(tmp_path):
+    """The protocol of published test routes: a list, each of them once, by both styles of actions."""
+    three = [route(route_id=name) for name in ("a", "b", "c")]
+    write_folder(tmp_path, routes=[three, 0])
+    for split, word in (("listed", "north"), ("listed_rule", "slightly left")):
+        env = gymnasium.make("amft/VIRL-v0", data=tmp_path, split=split, modality="text")
+        seen = [env.reset(seed=seed) for seed in range(6)]
+        assert [info["route"] for _, info in seen] == [0, 1, 2, 0, 1, 2]
+        assert all(word in observation["text"] for observation, _ in seen)
+
+
 def test_places_on_the_way_keep_their_order_and_distance(folder):
     """Published defects 12 and 13: places at the wrong position, one panorama several times."""
     data = PublishedData(folder, drop_rate=0.3)

@@ -1,0 +1,250 @@
+"""From the words of a command line to the configuration of a command, checked.
+
+    configuration("train", ["env=math", "train.steps=5"])   SettingError: what is wrong, and what to do
+
+With `run=` an evaluation takes the run's environment, model and limits.
+
+Words are Hydra's: `group=file` of configs/, `name=value`, `+name=value` for what has no default, `~name` to
+leave one out; `--config-dir=FOLDER` adds a folder of one's own. With `resume=true` it is the run's own
+configuration, with what the words change in it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from amft_mm.config.fields import SettingError, checked, unknown
+from amft_mm.config.renamed import RENAMED
+from amft_mm.config.schema import SCHEMAS
+from amft_mm.runs.folder import has_begun, read_config
+from envs.paths import data_folder
+
+
+@dataclass(frozen=True)
+class Words:
+    """What was said: settings, and a folder of configurations of one's own."""
+
+    settings: tuple[str, ...] = ()
+    folder: Path | None = None
+
+    @classmethod
+    def of(cls, words: Sequence[str]) -> Words:
+        settings, folder = [], None
+        waiting = False
+        for word in words:
+            if waiting:
+                folder, waiting = word, False
+            elif word in ("--config-dir", "-cd"):
+                waiting = True
+            elif word.startswith("--config-dir="):
+                folder = word.partition("=")[2]
+            elif word.startswith("-"):
+                raise SettingError(
+                    f"{word}: there is no such option; there are --help, --cfg and --config-dir"
+                )
+            else:
+                settings.append(word)
+        if folder is not None and not Path(folder).is_dir():
+            raise SettingError(f"--config-dir={folder}: there is no such folder")
+        return cls(tuple(settings), None if folder is None else Path(folder).resolve())
+
+
+def configuration(command: str, words: Sequence[str]) -> DictConfig:
+    """Everything that was resolved, with the types of the command's schema."""
+    said = Words.of(words)
+    overrides = parsed(said.settings)
+    begun = run_to_go_on_with(overrides) if command == "train" else None
+    config = composed(command, said) if begun is None else changed(begun, said, overrides)
+    if command == "evaluate":
+        config = of_its_run(config, overrides)
+    return checked(SCHEMAS[command], config)
+
+
+def composed(command: str, said: Words) -> DictConfig:
+    """From the files and words, not checked."""
+    try:
+        return _compose(command, said)
+    except SettingError:
+        refuse_unknown(command, said, parsed(said.settings))
+        raise
+
+
+def _compose(command: str, said: Words) -> DictConfig:
+    words = list(said.settings)
+    if said.folder is not None:
+        words.append(f"hydra.searchpath=['file://{said.folder}']")
+    try:
+        with initialize_config_dir(str(data_folder("configs")), version_base="1.3"):
+            config = compose(command, words)
+        for override in parsed(said.settings):  # {} is nothing, and not what the files say
+            if override.value() == {} and OmegaConf.select(config, override.key_or_group):
+                OmegaConf.update(config, override.key_or_group, {}, merge=False)
+        return config
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise SettingError(_first_line(error)) from None
+
+
+def _first_line(error: Exception) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def parsed(words: Sequence[str]) -> list[Override]:
+    try:
+        found = OverridesParser.create().parse_overrides(list(words))
+    except HydraException as error:
+        raise SettingError(f"{_first_line(error)}; settings are written name=value") from None
+    for override in found:
+        if override.is_sweep_override():
+            raise SettingError(
+                f"{override.input_line}: give one value; a list is written [1,2]. To try several: "
+                "amft-mm compare"
+            )
+    return found
+
+
+def refuse_unknown(command: str, said: Words, overrides: Sequence[Override]) -> None:
+    """Names that stand in no file; those that a word adds by + are left to the schema and the parts that they
+    are for."""
+    groups, chosen = config_groups(said.folder), []
+    for override in overrides:
+        name, value = override.key_or_group, override.value()
+        if name in groups and not override.is_delete():
+            if not isinstance(value, str):
+                raise SettingError(f"{override.input_line}: give one of {', '.join(groups[name])}")
+            if value not in groups[name]:
+                raise SettingError(_unknown(f"{name}={value}", value, groups[name]))
+            chosen.append(str(override.input_line))
+    known = names_in(_compose(command, Words(tuple(chosen), said.folder)))
+    for override in overrides:
+        name = override.key_or_group
+        adds = override.is_add() or override.is_force_add()
+        if not adds and name not in known and name not in groups:
+            raise SettingError(_unknown(name, name, known))
+
+
+def config_groups(folder: Path | None = None) -> dict[str, list[str]]:
+    """The groups of configurations and what there is to choose from."""
+    found = {
+        place.name: {f.name[:-5] for f in place.iterdir() if f.name.endswith(".yaml")}
+        for place in data_folder("configs").iterdir()
+        if place.is_dir() and not place.name.startswith("_")
+    }
+    for name, choices in found.items():
+        if folder is not None and (folder / name).is_dir():
+            choices |= {f.stem for f in (folder / name).glob("*.yaml")}
+    return {name: sorted(choices) for name, choices in found.items()}
+
+
+def names_in(config: DictConfig) -> list[str]:
+    """Every name that is set, whole branches included."""
+    found: list[str] = []
+
+    def walk(part: Any, name: str) -> None:
+        for key, value in part.items() if isinstance(part, dict) else ():
+            found.append(f"{name}{key}")
+            walk(value, f"{name}{key}.")
+
+    walk(OmegaConf.to_container(config, resolve=False), "")
+    return found
+
+
+def _unknown(given: str, name: str, names: Sequence[str]) -> str:
+    if name in RENAMED and RENAMED[name][0] in names:
+        new, why = RENAMED[name]
+        return f"{given} is called {new} now: {why}"
+    return given + unknown(name, names).removeprefix(name)
+
+
+def quoted(text: str) -> str:
+    """Words that Hydra would read otherwise than as they stand, such as a folder's name with a = in it."""
+    if re.fullmatch(r"[\w./:-]+", text):
+        return text
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+OF_A_RUN = ("env", "model", "limits", "sampling")
+"""What an evaluation of a run takes from it."""
+
+
+def of_its_run(config: DictConfig, overrides: Sequence[Override]) -> DictConfig:
+    """An evaluation's configuration, where it is of a run: with what the run was trained on, and what the
+    words change in that."""
+    if config.run is None:
+        return config
+    begun = read_config(Path(str(config.run)))
+    with open_dict(config):
+        for key in OF_A_RUN:
+            config[key] = begun[key]
+        for override in overrides:
+            name = str(override.key_or_group)
+            if name in ("env", "model"):
+                raise SettingError(
+                    f"{override.input_line}: an evaluation of a run takes its {name}. Leave it out, or leave "
+                    f"run= out and take the weights by model.name={config.run}/model"
+                )
+            if name.partition(".")[0] in OF_A_RUN:
+                adds = override.is_add() or override.is_force_add()
+                if not adds and name not in (known := names_in(config)):
+                    raise SettingError(_unknown(name, name, known))
+                OmegaConf.update(config, name, override.value(), force_add=True)
+    return config
+
+
+# Going on with a run.
+
+
+def run_to_go_on_with(overrides: Sequence[Override]) -> DictConfig | None:
+    """The configuration of the run in `out`, where `resume=true` asks for it and it has begun."""
+    said = {
+        override.key_or_group: override.value()
+        for override in overrides
+        if not override.is_delete()
+    }
+    if said.get("resume") is not True:
+        return None
+    if said.get("out") is None:
+        raise SettingError("resume=true: give the run's folder too, as out=FOLDER")
+    run = Path(str(said["out"]))
+    if has_begun(run):
+        return read_config(run)
+    if said.keys() <= {"out", "resume"}:
+        raise SettingError(f"resume=true out={run}: there is no run to go on with")
+    return None
+
+
+def changed(begun: DictConfig, said: Words, overrides: Sequence[Override]) -> DictConfig:
+    """A run's configuration with what the words say; settings that are newer than it as they stand in the
+    files."""
+    groups = config_groups(said.folder)
+    words = tuple(str(o.input_line) for o in overrides if o.key_or_group in groups)
+    files = _compose("train", Words(words, said.folder))
+    newer = {str(key): value for key, value in files.items() if key not in groups}
+    config = cast(DictConfig, OmegaConf.merge(newer, begun))
+    known = names_in(config)
+    with open_dict(config):
+        for override in overrides:
+            name = override.key_or_group
+            adds = override.is_add() or override.is_force_add()
+            if name in groups:
+                config[name] = files[name]
+            elif override.is_delete():
+                raise SettingError(
+                    f"{override.input_line}: a run that is gone on with has its settings"
+                )
+            elif not adds and name not in known:
+                raise SettingError(_unknown(name, name, known))
+            else:
+                OmegaConf.update(config, name, override.value(), force_add=True)
+    return config

@@ -1,0 +1,64 @@
+"""Ctrl+C, SIGTERM and a terminal that goes away ask a run to stop; a second Ctrl+C ends it at once.
+
+    with Stopping(tell=True) as stopping:
+        ...                            # a step
+        stopping.asked                 # None, or the number of the signal
+
+What is asked for is done by who asks `asked`, when it suits: after a step, with a checkpoint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
+SAME = 1.0
+"""Seconds: torchrun passes a Ctrl+C on, which its processes have had from the terminal already."""
+WORDS = "\nstopping after this step, with a checkpoint; Ctrl+C again ends at once\n"
+
+
+class Stopping:
+    def __init__(self, *, tell: bool) -> None:
+        self.asked: int | None = None
+        self._tell, self._when = tell, 0.0
+        self._before: dict[int, Callable[..., Any] | int | None] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+                    self._before[number] = signal.signal(number, self._ask)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        again = self.asked is not None and number == signal.SIGINT
+        shared = int(os.environ.get("WORLD_SIZE", "1")) > 1
+        if again and not (shared and time.monotonic() - self._when < SAME):
+            _write("\x1b[?25h" if sys.stdout.isatty() else "")  # a cursor that a live line hid
+            os._exit(128 + signal.SIGINT)  # threads of worlds and engines would be waited for
+        if self.asked is None:
+            self.asked, self._when = number, time.monotonic()
+            _write(WORDS if self._tell else "")
+
+
+def _write(words: str) -> None:
+    """Print is not to be called while a print may be under way; and the terminal may be gone."""
+    with contextlib.suppress(OSError):
+        os.write(2, words.encode())

@@ -1,0 +1,234 @@
+"""`amft/OpenEnv-v0`: somebody else's OpenEnv server, played as a world.
+
+    gymnasium.make("amft/OpenEnv-v0", url="http://localhost:8000")
+
+| verdict         | reward       | when                                                     |
+| --------------- | ------------ | -------------------------------------------------------- |
+| `acted`         | the server's | the answer was sent                                      |
+| `not_an_action` | 0            | the action wants a number, and the answer ends with none |
+
+The agent's text becomes the one required field of the server's action, or `action_field`. It is shown
+`text_field` of the observation, or all fields as JSON, and `image_field`, base64 of a picture. A server that
+dies costs its episode: a step raises, and the next reset connects anew.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import io
+import json
+import re
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any
+
+import httpx
+import numpy as np
+from PIL import Image as PILImage
+
+from envs.contract import (
+    EndedBy,
+    Image,
+    Outcome,
+    Scene,
+    World,
+    one_of,
+    picture_size,
+    whole_number,
+)
+from envs.protocols import need_openenv
+
+LARGEST_PICTURE = 4096
+_NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{1,15})?(?!.*\d)", re.DOTALL)
+_OWN_FIELDS = ("metadata", "done", "reward")
+
+
+class RemoteVerdict(StrEnum):
+    ACTED = "acted"
+    NOT_AN_ACTION = "not_an_action"
+
+
+class RemoteError(RuntimeError):
+    """The server is not there, or says something that can not be played."""
+
+
+class OpenEnvWorld(World):
+    """See the module's docstring; the arguments are those of `gymnasium.make`."""
+
+    verdicts = RemoteVerdict
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        split: str | None = None,
+        modality: str = "text",
+        action_field: str | None = None,
+        text_field: str | None = None,
+        image_field: str = "image",
+        size: Sequence[int] = (224, 224),
+        success: str = "field",
+        goal: str = "",
+        max_steps: int = 50,
+        seconds: float = 60.0,
+        render_mode: str | None = None,
+    ) -> None:
+        """
+        url           of the server, such as http://localhost:8000
+        split         given to its resets; None gives none
+        modality      "visual" shows the field `image_field`, in `size` (height, width)
+        action_field  of the action; None: the only required one, as the server's schema says
+        text_field    of the observation; None: "text" where there is one, else all fields as JSON
+        success       "field": the observation's `success`, or where there is none as by "reward":
+                      the episode ended with a positive one
+        goal          what the agent is told first, before what the server shows
+        max_steps     answers after which the episode is cut
+        seconds       how long a reply may take
+        """
+        need_openenv()
+        visual = one_of("modality", modality, ("text", "visual")) == "visual"
+        self._size = picture_size("size", size) if visual else None
+        super().__init__(image_size=self._size, render_mode=render_mode)
+        self._url, self._split, self._goal = url.rstrip("/"), split, goal
+        self._text_field, self._image_field = text_field, image_field
+        self._by_field = one_of("success", success, ("field", "reward")) == "field"
+        self._max_steps = whole_number("max_steps", max_steps, 1, 100_000)
+        self._seconds = float(seconds)
+        self._action_field, self._kind = self._action(action_field)
+        self._client: Any = None
+        self._steps = 0
+        self._picture: Image | None = None
+        self._fields: dict[str, Any] = {}
+
+    def begin(self, rng: np.random.Generator, options: dict[str, Any]) -> Scene:
+        asked: dict[str, Any] = {"seed": int(rng.integers(2**31))} | options
+        if self._split is not None:
+            asked["split"] = self._split
+        self._steps, self._picture = 0, None
+        found = self._ask("reset", **asked)
+        scene = self._scene_of(found)
+        return Scene(f"{self._goal}\n{scene.text}".strip(), scene.image)
+
+    def respond(self, text: str) -> Outcome:
+        self._steps += 1
+        ended_by = EndedBy.OUT_OF_STEPS if self._steps >= self._max_steps else None
+        value = _as_kind(text, self._kind)
+        if value is None:
+            feedback = f"That is not an action: end with a number ({self._kind})."
+            scene = Scene(feedback, self._picture)
+            return Outcome(RemoteVerdict.NOT_AN_ACTION, 0.0, scene, feedback, ended_by)
+        found = self._ask("step", {self._action_field: value})
+        scene, reward = self._scene_of(found), float(found.reward or 0.0)
+        if found.done:
+            ended_by = self._ending(reward)
+        said = self._fields.get("feedback")
+        told = said if isinstance(said, str) else ""
+        return Outcome(RemoteVerdict.ACTED, reward, scene, told, ended_by)
+
+    def facts(self) -> dict[str, Any]:
+        """What the server shows, without its pictures."""
+        return {"server": {k: v for k, v in self._fields.items() if k != self._image_field}}
+
+    def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            with contextlib.suppress(Exception):  # the connection may be gone already
+                client.close()
+
+    def _ending(self, reward: float) -> EndedBy:
+        known = self._fields.get("success") if self._by_field else None
+        if known is True or (not isinstance(known, bool) and reward > 0):
+            return EndedBy.SUCCESS
+        named = self._fields.get("ended_by")
+        reasons = {str(reason): reason for reason in EndedBy if reason is not EndedBy.SUCCESS}
+        return reasons.get(str(named), EndedBy.FAILURE)
+
+    def _scene_of(self, found: Any) -> Scene:
+        if not isinstance(found.observation, dict):
+            raise RemoteError(f"{self._url}: an observation is not an object")
+        self._fields = {k: v for k, v in found.observation.items() if k not in _OWN_FIELDS}
+        if self._size is not None:
+            self._picture = self._picture_of(self._fields.get(self._image_field))
+        return Scene(self._text_of(), self._picture)
+
+    def _text_of(self) -> str:
+        name = self._text_field or ("text" if "text" in self._fields else None)
+        if name is None:
+            shown = {k: v for k, v in self._fields.items() if k != self._image_field}
+            return json.dumps(shown, ensure_ascii=False)
+        if name not in self._fields:
+            raise RemoteError(
+                f"{self._url}: text_field={name!r} is not in the observation, which has "
+                f"{', '.join(self._fields)}"
+            )
+        value = self._fields[name]
+        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+    def _picture_of(self, said: Any) -> Image:
+        """The picture in the world's size; null is the one of before."""
+        assert self._size is not None
+        if said is None:
+            return np.zeros((*self._size, 3), np.uint8) if self._picture is None else self._picture
+        try:
+            data = base64.b64decode(str(said).rpartition(",")[2], validate=True)
+            with PILImage.open(io.BytesIO(data)) as opened:
+                if max(opened.size) > LARGEST_PICTURE:
+                    raise ValueError(f"{opened.size} is larger than {LARGEST_PICTURE}")
+                picture = opened.convert("RGB")
+        except (ValueError, OSError, binascii.Error) as error:
+            raise RemoteError(
+                f"{self._url}: image_field={self._image_field!r} is no picture: {error}"
+            ) from None
+        height, width = self._size
+        if picture.size != (width, height):
+            picture = picture.resize((width, height), PILImage.Resampling.LANCZOS)
+        return np.asarray(picture).copy()
+
+    def _action(self, name: str | None) -> tuple[str, str]:
+        """The action's field that takes the agent's text, and its JSON type."""
+        try:
+            reply = httpx.get(f"{self._url}/schema", timeout=self._seconds)
+            schema = reply.raise_for_status().json()["action"]
+            fields = {k: v for k, v in schema["properties"].items() if k != "metadata"}
+        except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"url={self._url!r}: no OpenEnv server answers there with a schema ({error})"
+            ) from None
+        required = [k for k in schema.get("required", []) if k in fields]
+        candidates = required or list(fields)
+        if name is None and len(candidates) != 1:
+            raise ValueError(
+                f"url={self._url!r}: its action has the fields {', '.join(candidates)}: "
+                "say action_field= which takes the agent's text"
+            )
+        chosen = one_of("action_field", candidates[0] if name is None else name, tuple(fields))
+        kind = str(fields[chosen].get("type", "string"))
+        return chosen, kind if kind in ("integer", "number") else "string"
+
+    def _ask(self, what: str, *values: Any, **named: Any) -> Any:
+        from openenv.core import GenericEnvClient
+
+        try:
+            if self._client is None:
+                client = GenericEnvClient(base_url=self._url, message_timeout_s=self._seconds)
+                self._client = client.sync()
+                self._client.connect()
+            return getattr(self._client, what)(*values, **named)
+        except Exception as error:
+            self.close()
+            raise RemoteError(f"{self._url}: {what} failed: {error}") from error
+
+
+def _as_kind(text: str, kind: str) -> Any:
+    """The action's value; None where a number is wanted and the text ends with none."""
+    if kind == "string":
+        return text
+    found = _NUMBER.search(text[-200:])
+    if found is None:
+        return None
+    number = float(found[0])
+    if kind == "number":
+        return number
+    return int(number) if number.is_integer() else None

@@ -1,0 +1,127 @@
+"""Worlds that fail cost their episode, are seen, and do not take what was learnt with them."""
+
+import json
+
+import pytest
+
+from amft_mm.commands import main
+from amft_mm.runs.failures import Failures, WorldsFail, told
+from tests.amft_mm.test_train import TINY, rows
+
+WORLD = """
+from enum import StrEnum
+
+import gymnasium
+from envs import EndedBy, Outcome, Scene, World
+
+
+class Verdict(StrEnum):
+    RIGHT = "right"
+
+
+class Shaky(World):
+    verdicts = Verdict
+
+    def __init__(self, raises=0.0, shy=0.0, split="train", render_mode=None):
+        super().__init__(render_mode=render_mode)
+        self.raises = 1.0 if split == "broken" else raises
+        self.shy = shy
+
+    def begin(self, rng, options):
+        self.draw = rng.random()
+        return Scene("Say a.")
+
+    def respond(self, text):
+        if self.draw < self.raises:
+            raise KeyError("a bug of the world")
+        return Outcome(Verdict.RIGHT, 1.0, Scene(""), ended_by=EndedBy.SUCCESS)
+
+    def expert(self):
+        if self.draw < self.shy:
+            raise KeyError("a bug of the expert")
+        return "a"
+
+
+gymnasium.register("my/Shaky-v0", entry_point=Shaky)
+"""
+OWN = [
+    "env=own",
+    "env.name=shaky",
+    "env.id=shaky:my/Shaky-v0",
+    "play.replacements=0",
+    "eval.every=0",
+]
+ALONE = ["method=grpo", "train.warmup_steps=0", "demos.n=0"]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    (tmp_path / "shaky.py").write_text(WORLD)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path / "here"
+
+
+@pytest.mark.slow
+def test_a_world_that_raises_at_times_is_told_of(here, capsys):
+    words = ["+env.raises=0.5", "play.failing=1", "train.tasks=8"]
+    main(["train", *TINY, *OWN, *ALONE, *words, "out=here"])
+    out = capsys.readouterr().out
+    assert "tries failed" in out
+    kept = [json.loads(line) for line in (here / "failures.jsonl").read_text().splitlines()]
+    assert len(kept) == 1  # the first of its kind
+    assert "a bug of the world" in kept[0]["message"]
+    assert "respond" in kept[0]["traceback"]
+    row = rows(here)[0]
+    assert row["rollout/tries"] == 16
+    assert row["rollout/failure/exception"] == row["rollout/failed"] > 0
+    main(["watch", "here", "--once"])
+    assert "tries failed" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_worlds_that_fail_too_often_end_the_run_with_its_reason_and_what_it_learnt(here):
+    failing = ["+env.raises=1.0", "play.failing_steps=1"]
+    with pytest.raises(
+        SystemExit, match=r"4 of 4 tries failed \(4 exception\).*a bug of the world"
+    ):
+        main(["train", *TINY, *OWN, *ALONE, *failing, "out=here"])
+    main(["demos", *OWN[:3], "n=4", "out=there"])
+    with pytest.raises(SystemExit, match="tries failed"):  # after a warm-up
+        main(["train", *TINY, *OWN, *failing, "demos.folder=there", "out=warm"])
+    assert (here.parent / "warm" / "model").is_dir()
+    assert (here.parent / "warm" / "checkpoints" / "step_000002").is_dir()
+
+
+@pytest.mark.slow
+def test_an_evaluation_whose_episodes_all_crashed_is_no_zero(here, capsys):
+    main(["train", *TINY, *OWN, *ALONE, "env.splits=[train,broken]", "out=here"])
+    assert "every episode crashed" in capsys.readouterr().out
+    summary = json.loads((here / "summary.json").read_text())
+    assert summary["eval/broken/success"] is None
+    assert "a bug of the world" in summary["eval/broken/crash"]
+    before = (here / "summary.json").read_bytes()
+    with pytest.raises(SystemExit, match="every episode crashed"):
+        main(["evaluate", "run=here", "out=here", "env.splits=[broken]", "eval.episodes=2"])
+    assert (here / "summary.json").read_bytes() == before
+
+
+def test_an_expert_that_raises_costs_a_demonstration(here, capsys):
+    main(["demos", *OWN[:3], "+env.shy=0.3", "n=20", "out=there"])
+    counts = json.loads(capsys.readouterr().out)
+    assert counts["kept"] == 20
+    [(reason, number)] = counts["left_out"].items()
+    assert "a bug of the expert" in reason
+    assert number > 0
+
+
+def test_failures_are_counted_in_a_row(tmp_path):
+    failures = Failures(tmp_path, share=0.5, steps=2)
+    errors = [{"kind": "hang", "where": "step", "message": "took long", "traceback": ""}]
+    bad, good = ({"rollout/tries": 4, "rollout/failure/hang": n} for n in (3, 1))
+    for row in (bad, good, bad):
+        failures.tell(1, row, errors)
+    assert told(bad) == "3 of 4 tries failed (3 hang)"
+    with pytest.raises(WorldsFail, match="for 2 steps in a row"):
+        failures.tell(4, bad, errors)
+    assert len((tmp_path / "failures.jsonl").read_text().splitlines()) == 1

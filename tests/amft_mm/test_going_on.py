@@ -1,0 +1,147 @@
+"""A run is stopped, killed and gone on with, by the public command; nothing is in the way of the next one."""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+
+from amft_mm.commands import main
+from tests.amft_mm.test_train import ROOT, TINY, command, rows
+
+QUIET = ["env=math", "eval.every=0"]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """The folder of a run, named as it is on the command line."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "here"
+
+
+def train(*settings):
+    main(["train", *TINY, *QUIET, "out=here", *settings])
+
+
+def go_on(*settings):
+    """With nothing else than is told to do after a stop."""
+    main(["train", "resume=true", "out=here", *settings])
+
+
+def has_rows(folder, number=4):
+    metrics = folder / "metrics.jsonl"
+    return metrics.exists() and len(metrics.read_text().splitlines()) >= number
+
+
+def signalled(folder, number):
+    """This process gets the signal once the run has made some steps."""
+
+    def wait():
+        while not has_rows(folder):
+            time.sleep(0.01)
+        os.kill(os.getpid(), number)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def begun(folder, *settings):
+    """A training process of its own, once it has made some steps."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    words = command(*QUIET, *settings, "out=here")
+    started = subprocess.Popen(words, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
+    while not has_rows(folder / "here"):
+        assert started.poll() is None
+        time.sleep(0.01)
+    return started
+
+
+def checkpoints(folder):
+    return sorted(path.name for path in folder.glob("checkpoints/step_*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_writes_a_checkpoint_and_says_so(here, capfd, number):
+    signalled(here, number)
+    with pytest.raises(SystemExit) as ended:
+        train("train.steps=100000", "checkpoint.every=100000")
+    assert ended.value.code == 128 + number
+    told = capfd.readouterr()
+    assert "stopping after this step" in told.err
+    assert "amft-mm train resume=true out=here" in told.out
+    first, last = checkpoints(here)
+    assert first == "step_000002"  # of the end of the warm-up, whatever checkpoint.every is
+    assert rows(here)[-1]["step"] == int(last.removeprefix("step_"))
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_ends_at_once(tmp_path):
+    """Both come before the step is over, whose process stands still."""
+    started = begun(tmp_path, "train.steps=100000", "train.tasks=64", "train.group=8")
+    started.send_signal(signal.SIGINT)
+    time.sleep(0.05)
+    started.send_signal(signal.SIGINT)
+    assert started.wait(timeout=300) == 130
+    assert checkpoints(tmp_path / "here") == ["step_000002"]
+
+
+@pytest.mark.slow
+def test_a_kill_before_the_first_checkpoint_is_begun_anew(here):
+    """The steps that were made once more stood twice in the metrics."""
+    words = ["train.warmup_steps=6", "train.steps=1", "checkpoint.every=1000"]
+    killed = begun(here.parent, *words)
+    killed.kill()
+    killed.wait()
+    assert checkpoints(here) == []
+    go_on()
+    steps = [row["step"] for row in rows(here) if row["phase"] != "evaluation"]
+    assert steps == [*range(1, 8)]
+
+
+@pytest.mark.slow
+def test_what_changes_the_past_is_refused_by_name_and_steps_may_grow(here):
+    train("train.steps=2")
+    before = rows(here)
+    with pytest.raises(SystemExit) as refused:
+        go_on("train.lr=0.5", "train.steps=1")
+    assert "train.lr: " in str(refused.value)
+    assert "0.5 now" in str(refused.value)
+    assert "train.steps: 2 then, 1 now" in str(refused.value)
+    with pytest.raises(SystemExit, match=r"Did you mean train\.steps"):
+        go_on("train.stps=4")
+    go_on("train.steps=4", "eval.episodes=3", "checkpoint.every=1", "record.rollouts=0")
+    after = rows(here)
+    assert after[: len(before)] == before
+    assert [row["step"] for row in after[len(before) :]] == [5, 6, 6]
+    assert "episodes: 3" in (here / "config.yaml").read_text()
+
+
+@pytest.mark.slow
+def test_a_start_that_failed_leaves_nothing_in_the_way(here):
+    """Its demonstrations are of other settings than those of the corrected command."""
+    with pytest.raises(SystemExit, match="no model there"):
+        train("model.name=./nowhere")
+    with pytest.raises(SystemExit, match="nope"):
+        train("demos.n=5", "train.curriculum.name=nope")
+    train("demos.n=4", "train.steps=1")
+    assert rows(here)[-1]["step"] == 3
+
+
+@pytest.mark.slow
+def test_two_processes_do_not_train_into_one_folder(here):
+    first = begun(here.parent, "train.steps=100000")
+    try:
+        with pytest.raises(SystemExit, match="another process trains there now"):
+            go_on()
+    finally:
+        first.kill()
+        first.wait()
+
+
+@pytest.mark.slow
+def test_checkpoints_are_written_by_time_too(here):
+    words = ["checkpoint.every=1000", "checkpoint.minutes=0.000001", "checkpoint.keep=100"]
+    train(*words, "train.steps=60")
+    assert len(checkpoints(here)) > 2

@@ -1,0 +1,110 @@
+"""A mistake of the user's is told in a sentence, by the command that was typed, and never by a traceback."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from agents.demonstrations import Demonstration, Demonstrations, write_part
+from amft_mm.commands import main
+from amft_mm.config.command_line import configuration
+from amft_mm.runs.metrics import read_rows
+
+RUN = ["env=math", "limits.max_tokens=777", "model.name=tiny-random"]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A folder with the configuration and metrics of a run."""
+    monkeypatch.chdir(tmp_path)
+    from omegaconf import OmegaConf
+
+    (tmp_path / "run").mkdir()
+    OmegaConf.save(configuration("train", RUN), tmp_path / "run" / "config.yaml")
+    (tmp_path / "run" / "metrics.jsonl").write_text(json.dumps({"step": 1, "phase": "mix"}) + "\n")
+    return tmp_path
+
+
+def refused(words):
+    with pytest.raises(SystemExit) as ended:
+        main(words.split())
+    return str(ended.value)
+
+
+def test_an_evaluation_takes_what_its_run_says(here):
+    config = configuration("evaluate", ["run=run", "limits.max_turns=3", "env.attempts=2"])
+    assert config.env.name == "math"
+    assert config.env.attempts == 2
+    assert dict(config.limits)["max_tokens"] == 777
+    assert config.limits.max_turns == 3
+    assert config.model.name == "tiny-random"
+    assert "takes its env" in refused("evaluate run=run env=virl")
+    assert "takes its model" in refused("evaluate run=run model=tiny")
+    assert "Did you mean env.attempts" in refused("evaluate run=run env.atempts=2")
+    assert "holds no run" in refused("evaluate run=nowhere")
+
+
+@pytest.mark.parametrize("text", ["a: [", "- 1\n- 2\n", "seed: 1\n", "\x00"])
+def test_a_broken_configuration_is_told_by_its_path(here, text):
+    (here / "run" / "config.yaml").write_text(text)
+    for words in ("evaluate run=run", "watch run", "train resume=true out=run"):
+        assert "config.yaml" in refused(words)
+
+
+def test_metrics_that_are_spoilt_are_read_as_far_as_they_can_be(here, capsys):
+    lines = [b'{"step": 1, "phase": "mix", "mu": NaN}', b"\xff\xfe", b"{", b'{"step": "x"}', b"[1]"]
+    lines += [b'{"step": 2, "phase": "mix", "mu": 0.5, "time/step": 1.0}']
+    (here / "run" / "metrics.jsonl").write_bytes(b"\n".join(lines))
+    rows = read_rows(here / "run")
+    assert [(row["step"], row["mu"]) for row in rows] == [(1, None), (2, 0.5)]
+    main(["watch", "run", "--once"])
+    assert "step 2" in capsys.readouterr().out
+
+
+def test_demonstrations_of_another_world_or_that_are_none_are_told(here):
+    row = Demonstration("one", ["What is 1 + 1?"], ["2"], world="amft/Math-v0")
+    write_part(here / "sums", 0, [row])
+    told = refused("train env=general_points demos.folder=sums out=there")
+    assert "holds demonstrations of amft/Math-v0" in told
+    assert not (here / "there").exists()
+    (here / "sums" / "data" / "second.parquet").write_bytes(b"nonsense")
+    with pytest.raises(ValueError, match=r"second\.parquet is no file of demonstrations"):
+        Demonstrations(here / "sums")
+
+
+def test_a_demonstration_is_cut_where_it_is_too_long(tiny):
+    """It was trained on whole; one of a million tokens held a run up for minutes."""
+    from agents.conversation import Limits
+
+    limits = Limits(max_tokens=60, max_new_tokens=10)
+    short = Demonstration("short", ["1?"] * 2, ["2"] * 2)
+    assert short.conversation(tiny, limits).stopped in (None, "")
+    for long in (["2", "3 " * 100], ["2", "3 " * 10**6]):
+        cut = Demonstration("long", ["1?"] * 2, long).conversation(tiny, limits)
+        assert cut.stopped == "out_of_tokens"
+        assert len(cut.answers) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("compare search={train.lrr:[0.1,0.2]}", "Did you mean train.lr"),
+        ("compare search={train.lr:[0.1,1e9]}", "train.lr=1000000000.0: give a number from 0 to 1"),
+        ("compare conditions={odd:{demos.corupt:1}}", "demos.corupt"),
+    ],
+)
+def test_what_a_comparison_would_end_with_is_told_before_it_begins(here, words, told):
+    assert told in refused(f"{words} envs=[math] methods=[grpo] baselines=[grpo] out=there")
+    assert not (here / "there").exists()
+
+
+def test_nothing_is_nothing_and_not_what_the_files_say():
+    assert configuration("compare", ["more_seeds={}"]).more_seeds == {}
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(here):
+    shown = f"{sys.executable} -m amft_mm train --help | head -1"
+    done = subprocess.run(shown, shell=True, capture_output=True, text=True)
+    assert done.stderr == ""
+    assert len(done.stdout.splitlines()) == 1

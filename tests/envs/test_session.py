@@ -1,0 +1,109 @@
+"""A world as plain data, which every protocol passes on, and a world as TRL plays it."""
+
+import base64
+import inspect
+import io
+
+import gymnasium
+import numpy as np
+import pytest
+from PIL import Image
+
+from envs.protocols.session import Session, SessionError
+from envs.trl import environment_factory
+
+GP = "amft/GeneralPoints-v0"
+TEXT = {"modality": "text"}
+
+
+def test_a_task_is_the_instance_of_its_number():
+    session, env = Session(GP, TEXT), gymnasium.make(GP, split="id", **TEXT)
+    for index in (0, 7):
+        shown = session.reset(split="id", index=index)
+        assert shown["text"] == env.reset(seed=index)[0]["text"]
+        assert (shown["done"], shown["reward"], shown["image"]) == (False, 0.0, None)
+    assert session.reset(seed=7)["text"] == env.reset(seed=7)[0]["text"]  # the split stays
+    shown = session.answer(session.expert())
+    assert (shown["verdict"], shown["reward"], shown["done"]) == ("correct", 5.0, True)
+    assert (shown["success"], shown["ended_by"]) == (True, "success")
+
+
+def test_pictures_come_when_they_are_new():
+    session = Session(GP, {"size": [84, 84]})
+    shown = session.reset(seed=1)
+    picture = Image.open(io.BytesIO(base64.b64decode(shown["image"])))
+    env = gymnasium.make(GP, size=(84, 84))
+    assert np.array_equal(np.asarray(picture), env.reset(seed=1)[0]["image"])
+    assert session.answer("1+1")["image"] is None
+    assert session.picture().size == (84, 84)
+
+
+def test_splits_are_those_that_can_be_made():
+    assert {"train", "ood_large", "ood_fake"} <= set(Session(GP, TEXT).splits())
+    assert "ood_large" not in Session(GP).splits()
+    assert gymnasium.make("amft/Math-v0").unwrapped.splits == ("train", "id", "ood_hard")
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"split": "nowhere"}, "'nowhere'"),
+        ({"seed": 1, "index": 2}, "give one of them"),
+        ({"seed": -1}, "whole number"),
+        ({"seed": "1"}, "whole number"),
+    ],
+)
+def test_what_can_not_be_done_is_told(asked, words):
+    with pytest.raises(SessionError, match=words):
+        Session(GP, TEXT).reset(**asked)
+
+
+def test_answers_outside_of_an_episode_are_told():
+    session = Session(GP, {**TEXT, "attempts": 1})
+    with pytest.raises(SessionError, match="reset first"):
+        session.answer("1")
+    session.reset(seed=0)
+    assert session.answer("1")["done"]
+    with pytest.raises(SessionError, match="reset first"):
+        session.answer("1")
+
+
+def test_a_world_that_can_not_be_made_is_told_at_once():
+    for world in ("amft/Nothing-v0", "nowhere:my/World-v0", "CartPole-v1"):
+        with pytest.raises(SessionError, match=world.split(":")[0].split("-")[0]):
+            Session(world).reset(seed=0)
+        with pytest.raises(SessionError):
+            environment_factory(world)
+    with pytest.raises(ValueError, match="'wins'"):
+        environment_factory(GP, reward="wins")
+
+
+def test_trl_sees_one_tool_with_its_words():
+    """TRL reads tools off the class: names, hints and the docstring; anything public would be one."""
+    make = environment_factory(GP, split="train", attempts=2, **TEXT)
+    public = {n for n, _ in inspect.getmembers(make, inspect.isfunction) if not n.startswith("_")}
+    assert public == {"reset", "answer", "get_reward"}
+    assert make.__name__ == "GeneralPoints"
+    assert "Args:\n            text:" in make.answer.__doc__
+
+
+def test_members_of_a_group_play_one_instance():
+    make = environment_factory(GP, split="train", attempts=2, **TEXT)
+    one, other = make(), make()
+    assert one.reset(seed=3, prompt="ignored") == other.reset(seed=3) != other.reset(seed=4)
+    assert "left" in one.answer("1+1")
+    assert "ended" in one.answer("1+1")
+    assert one.answer("1+1").startswith("The episode has ended")
+    assert one.get_reward() == -4.0
+    one.reset(seed=3)
+    assert one.get_reward() == 0.0
+
+
+def test_pictures_are_content_blocks():
+    environment = environment_factory(GP, size=(84, 84), reward="success")()
+    picture, text = environment.reset(seed=3)
+    assert (picture["type"], text["type"]) == ("image", "text")
+    assert picture["image"].size == (84, 84)
+    assert isinstance(environment.answer("1+1"), str)  # the picture is the one of before
+    environment.answer(environment._session.expert())
+    assert environment.get_reward() == 1.0
