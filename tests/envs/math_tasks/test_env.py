@@ -146,14 +146,14 @@ def test_a_search_is_shown_only_where_an_answer_has_to_be_found():
 
 def test_hard_countdowns_need_the_same_skill_for_larger_targets():
     for split, counts, targets in (
-        ("train", {3, 4}, range(10, 51)),
-        ("id", {3, 4}, range(10, 51)),
-        ("ood_hard", {4}, range(51, 101)),
+        ("train", {3}, range(10, 51)),
+        ("id", {3}, range(10, 51)),
+        ("ood_hard", {3}, range(51, 101)),
     ):
         dealt = [asked(q) for q in questions(make(source="countdown", split=split), 150)]
         assert {len(numbers) for _, numbers in dealt} == counts
         assert all(target in targets for target, _ in dealt)
-        assert len({target for target, _ in dealt}) > 25
+        assert len({target for target, _ in dealt}) > 20
         assert all(1 <= number <= 12 for _, numbers in dealt for number in numbers)
 
 
