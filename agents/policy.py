@@ -189,7 +189,11 @@ class Policy:
                 adapter.base_model_name_or_path = self.below
             self.model.save_pretrained(folder)
         else:
-            weights = {name: w.to(self.dtype) for name, w in self.model.state_dict().items()}
+            stored: dict[int, torch.Tensor] = {}  # once, where a head shares its weights
+            weights = {
+                name: stored.setdefault(weight.data_ptr(), weight.to(self.dtype))
+                for name, weight in self.model.state_dict().items()
+            }
             self.model.save_pretrained(folder, state_dict=weights)
         self.processor.save_pretrained(folder)
 

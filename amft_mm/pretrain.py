@@ -1,7 +1,8 @@
 """`python -m amft_mm.pretrain` remakes the tiny VLM from nothing.
 
 In stages (amft_mm/pretraining): the vision tower learns to see by itself, the language model to copy,
-then to read and reckon, and both together, twice, to say what is seen and to keep to the worlds' forms.
+then to read and reckon, and both together to say what is seen and to keep to the worlds' forms. With
+`start=MODEL` the last two stages go on from a model's weights instead.
 What a step learns from is a function of (seed, stage, step): same settings, same weights, and under
 `torchrun --nproc_per_node 2 -m amft_mm.pretrain` the processes share a step's examples. An interrupted
 run goes on from its last checkpoint. What the model can do is measured at the end and written into its
@@ -23,6 +24,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from omegaconf import DictConfig
@@ -30,32 +32,36 @@ from omegaconf import DictConfig
 from agents.files import whole_file
 from agents.policy import Policy
 from agents.tiny_vlm import build_tiny_vlm
-from amft_mm.learning.optimization import decay_groups, set_lr, slope
 from amft_mm.pretraining.card import model_card
+from amft_mm.pretraining.checks import check_settings, chosen_stages, load_start, stages_of
 from amft_mm.pretraining.exam import examine
-from amft_mm.pretraining.stages import STAGES, Stage
+from amft_mm.pretraining.history import history, write_history
+from amft_mm.pretraining.optimizer import Optimizer, plateau
+from amft_mm.pretraining.stages import STAGES, WHOLE, Stage
 from amft_mm.runs.processes import ProcessGroup
 
 
 def pretrain(config: DictConfig) -> None:
-    torch.set_num_threads(config.threads)
     folder = Path(config.out)
-    if (folder / "README.md").exists():
-        raise SystemExit(f"{folder} holds a finished model: choose another folder by out=")
-    only = list(STAGES) if config.only is None else list(config.only)
-    if unknown := [name for name in only if name not in STAGES]:
-        raise SystemExit(f"only={unknown}: the stages are {', '.join(STAGES)}")
-    policy = untrained(folder, config.seed)  # first: else rank 0 alone saves
+    try:
+        check_settings(config)
+        if (folder / "README.md").exists():
+            raise ValueError(f"{folder} holds a finished model: choose another folder by out=")
+        torch.set_num_threads(config.threads)
+        if config.start is None:  # first: else rank 0 alone saves
+            policy = untrained(folder, config.seed)
+        else:
+            policy = load_start(config.start)
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"pretrain: {error}") from None
     processes = ProcessGroup()
-    for name in only:
+    for name in chosen_stages(config):
         for row in teach(policy, name, config, folder, processes):
             if processes.main:
                 print(name, "  ".join(f"{k} {v:.4g}" for k, v in row.items()), flush=True)
-    if config.only is not None:
-        return
-    if processes.main:
+    if config.only is None and processes.main:
         finish(policy, folder, config)
-        for name in STAGES:
+        for name in stages_of(config):
             checkpoint(folder, name).unlink()
 
 
@@ -73,10 +79,11 @@ def finish(policy: Policy, folder: Path, config: DictConfig) -> None:
     store(policy, folder)
     policy = Policy.load(str(folder.resolve()), device="cpu")
     found = examine(policy, config.exam_at_the_end)
-    settings = {"seed": config.seed} | {f"{name}.steps": config[name].steps for name in STAGES}
-    parameters = sum(p.numel() for p in policy.model.parameters())
     (folder / "exam.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    card = model_card(parameters, settings, found, config.exam_at_the_end)
+    made = history(config)
+    write_history(folder, made)
+    parameters = sum(p.numel() for p in policy.model.parameters())
+    card = model_card(parameters, made, found, config.exam_at_the_end)
     (folder / "README.md").write_text(card, encoding="utf-8")
     print(card)
 
@@ -84,13 +91,13 @@ def finish(policy: Policy, folder: Path, config: DictConfig) -> None:
 def store(policy: Policy, folder: Path) -> None:
     """bfloat16 in the file, float32 in the configuration: loaded, the weights are the same float32
     numbers everywhere, and no CPU computes in bfloat16 by accident."""
-    policy.model.to(torch.bfloat16)
+    policy.dtype, computed = torch.bfloat16, policy.dtype
     policy.save(folder)
+    policy.dtype = computed
     path = folder / "config.json"
     path.write_text(
         path.read_text(encoding="utf-8").replace('"bfloat16"', '"float32"'), encoding="utf-8"
     )
-    policy.model.to(torch.float32)
 
 
 def teach(
@@ -101,18 +108,15 @@ def teach(
     stage: Stage = STAGES[name](policy)
     settings = config[name]
     parameters = list(stage.module.parameters())
-    groups = decay_groups(parameters, config.weight_decay)
-    optimizer = torch.optim.AdamW(groups, lr=settings.lr, betas=(0.9, 0.98))
+    optimizer = Optimizer(stage.module, config.weight_decay, settings.muon)
     done, tokens, before = begin(stage, name, optimizer, config, folder)
     started, losses = time.monotonic(), []
     for step in range(done + 1, settings.steps + 1):
-        set_lr(optimizer, settings.lr * slope(step, settings.steps, config.warmup, 0.02))
         lesson = stage.lesson(settings.batch, [config.seed, stage.number, step])
         loss, read = stage.learn(processes.mine(lesson), processes)
         processes.share_gradients(parameters)
         torch.nn.utils.clip_grad_norm_(parameters, config.clip)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=False)
+        optimizer.step(settings.lr * plateau(step, settings.steps, config.warmup, settings.fall))
         losses.append(loss)
         tokens += read
         if step % config.log_every == 0 or step == settings.steps:
@@ -132,7 +136,7 @@ def teach(
 def begin(
     stage: Stage,
     name: str,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     config: DictConfig,
     folder: Path,
 ) -> tuple[int, int, float]:
@@ -140,17 +144,29 @@ def begin(
     own = checkpoint(folder, name)
     if own.exists():
         state = torch.load(own, weights_only=True)
-        stage.module.load_state_dict(state["model"])
+        put_in(stage.module, state, own)
         optimizer.load_state_dict(state["optimizer"])
         step, tokens, seconds = state["done"]
         return step, tokens, seconds
     for earlier, part in stage.after.items():
+        if config.start is not None and earlier not in WHOLE:
+            continue  # what it came to is in the weights that were given
         path = checkpoint(folder, earlier)
         state = torch.load(path, weights_only=True) if path.exists() else {"done": (0,)}
         if state["done"][0] < config[earlier].steps:
             raise SystemExit(f"{name} comes after {earlier}, which has not finished in {folder}")
-        part.load_state_dict(state["model"])
+        put_in(part, state, path)
     return 0, 0, 0.0
+
+
+def put_in(module: torch.nn.Module, state: dict[str, Any], path: Path) -> None:
+    try:
+        module.load_state_dict(state["model"])
+    except RuntimeError as error:
+        raise SystemExit(
+            f"{path} is of a model that is built otherwise: go on with the version that began it, or choose "
+            f"another folder by out= ({str(error).splitlines()[-1].strip():.200})"
+        ) from None
 
 
 def checkpoint(folder: Path, name: str) -> Path:
@@ -160,7 +176,7 @@ def checkpoint(folder: Path, name: str) -> Path:
 def save_checkpoint(
     path: Path,
     module: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     done: tuple[int, int, float],
 ) -> None:
     """Whole or not at all."""

@@ -23,6 +23,10 @@ COMPARED = 300
 """Of so many derivations the simplest is taken; numbers as few as four have no more."""
 
 
+MOST_TRIES = 3
+"""That an expert shows and drops before it derives what was asked for."""
+
+
 @dataclass(frozen=True)
 class Derived:
     """A number: a given one, or one that `left sign right` made."""
@@ -79,8 +83,21 @@ def stray(
             return derived
 
 
+def strays(
+    numbers: Sequence[int], target: int, rng: np.random.Generator, count: int, most: int = 100
+) -> list[Derived]:
+    """Random derivations that do not end at the target, each another one as far as there are so many."""
+    found: dict[tuple[str, ...], Derived] = {}
+    for _ in range(4 * count):
+        if len(found) == count:
+            break
+        derived = stray(numbers, target, rng, most)
+        found.setdefault(derived.statements(), derived)
+    return list(found.values())
+
+
 def _operand(number: Derived) -> str:
-    return f"({number.value})" if isinstance(number.value, Fraction) else str(number.value)
+    return str(number.value) if number.value.denominator == 1 else f"({number.value})"
 
 
 def _enclosed(number: Derived) -> str:

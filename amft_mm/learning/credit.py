@@ -12,6 +12,8 @@ episode that failed, which gets none and moves nobody's baseline.
     baseline  none; mean: less the group's mean; others: less the mean of the others (rloo);
               std: (less the mean) / standard deviation (grpo)
               relative: (less the mean) / mean, 0 where the mean is not above 0 (maxrl)
+              lowest: (less the mean) / (mean less the group's lowest): what `relative` is for returns of
+              0 and 1, whatever the two are worth; a success counts the more the rarer it is
 
 With credit by turn a turn is compared with the same turn of the other members that reached it. Where no
 other did, it is compared with all turns of the others: what they did does not depend on it, so the gradient
@@ -31,7 +33,7 @@ import numpy as np
 from envs.contract import one_of
 
 CREDITS = ("episode", "turn", "gigpo")
-BASELINES = ("none", "mean", "others", "std", "relative")
+BASELINES = ("none", "mean", "others", "std", "relative", "lowest")
 SMALLEST_STD = 1e-6
 """Below, a group's returns are all the same: nothing to learn from."""
 
@@ -106,6 +108,9 @@ def against(returns: np.ndarray, baseline: str) -> np.ndarray:
     if baseline == "relative":
         mean = float(returns.mean())
         return centred / mean if mean > 0 else np.zeros_like(returns)
+    if baseline == "lowest":
+        above = float(returns.mean() - returns.min())
+        return centred / above if above > SMALLEST_STD else np.zeros_like(returns)
     std = returns.std(ddof=1) if len(returns) > 1 else 0.0
     return centred / std if std > SMALLEST_STD else np.zeros_like(returns)
 

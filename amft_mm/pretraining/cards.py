@@ -22,10 +22,14 @@ TABLE_SIZES = (112, 112, 112, 140, 168)
 
 
 def one_card(rng: Rng) -> Exercise:
-    [card], side = some_cards(rng, 1), pick(rng, CARD_SIZES)
-    picture = table_picture(find_deck(pick(rng, DECKS)), [card], (side, side))
-    name = f"{RANKS[card.rank - 1]} of {SUIT_NAMES[card.suit]}"
-    return [Turn("Which card is this?", picture, name)]
+    """A few, each in a picture of its own."""
+    turns = []
+    for card in some_cards(rng, 4):
+        side = pick(rng, CARD_SIZES)
+        picture = table_picture(find_deck(pick(rng, DECKS)), [card], (side, side))
+        name = f"{RANKS[card.rank - 1]} of {SUIT_NAMES[card.suit]}"
+        turns.append(Turn("Which card is this?", picture, name))
+    return turns
 
 
 def table_of_cards(rng: Rng) -> Exercise:

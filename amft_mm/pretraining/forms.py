@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -16,12 +17,20 @@ import gymnasium
 import envs  # noqa: F401 - makes the worlds known
 from amft_mm.pretraining.cards import DECKS, RULES
 from amft_mm.pretraining.exercise import Exercise, Rng, Turn, pick
-from amft_mm.pretraining.streets import STREET_SIZES
+from amft_mm.pretraining.reckoning import chain, derivation, reckoned
+from amft_mm.pretraining.streets import STREET_SIZES, a_place_in_town, here_words
+from envs.general_points.formula import read_formula
+from envs.virl import grid
 from envs.virl.actions import directions
+from envs.virl.city_files import load_city
+from envs.virl.geo import VIEW_SIDES
+from envs.virl.language import BRIEF_SIDES, sighting_words
+from envs.virl.route import Place
 
 
 def cards_form(rng: Rng, visual: bool = True) -> Exercise:
-    """General Points: the cards are read rightly, the formula is any formula of their numbers."""
+    """General Points: the cards are read rightly, the formula is any formula of their numbers; half of
+    the time with any derivation before it."""
     env = _world(
         "amft/GeneralPoints-v0",
         modality="visual" if visual else "text",
@@ -33,12 +42,36 @@ def cards_form(rng: Rng, visual: bool = True) -> Exercise:
         split="train",
     )
 
+    steps = rng.random() < 0.7
+
     def answer(facts: dict[str, Any]) -> str:
         ranks, numbers = [name[:-1] for name in facts["cards"]], facts["numbers"]
-        fields = {"cards": ranks, "number": numbers, "formula": f"{any_formula(rng, numbers)}=24"}
-        return json.dumps(fields)
+        if steps:
+            return reckoned(rng, ranks, numbers)
+        formula = any_formula(rng, numbers)
+        value = read_formula(formula).value
+        if value is not None and value == int(value):
+            formula += f"={value}"
+        return json.dumps({"cards": ranks, "number": numbers, "formula": formula})
 
-    return _played(env, rng, answer, most=int(rng.integers(1, 6)))
+    played = _played(env, rng, answer, most=int(rng.integers(1, 6)))
+    if steps:
+        played[0] = replace(played[0], text=_with_steps(played[0].text))
+    return played
+
+
+def _with_steps(prompt: str) -> str:
+    """The prompt whose example shows a derivation, too."""
+    for formula, steps in EXAMPLES.items():
+        prompt = prompt.replace(f'"formula": "{formula}=24"', steps)
+    return prompt
+
+
+EXAMPLES = {
+    "1*2*3*4": '"thought": "4 * 3 = 12; 12 * 2 = 24; 24 * 1 = 24", "formula": "((4*3)*2)*1=24"',
+    "1*2*2*6": '"thought": "6 * 2 = 12; 12 * 2 = 24; 24 * 1 = 24", "formula": "((6*2)*2)*1=24"',
+}
+"""What the prompts' own examples come to by steps."""
 
 
 def any_formula(rng: Rng, numbers: list[int]) -> str:
@@ -80,8 +113,84 @@ def street_form(rng: Rng, visual: bool = True) -> Exercise:
     return _played(env, rng, answer, most=int(rng.integers(1, 9)))
 
 
+def short_street_form(rng: Rng, visual: bool = True) -> Exercise:
+    """Streets in short words: what is seen is right, and whether it is what some line waits for; which
+    line is looked at, which is named and what is done are any."""
+    town, place, heading = a_place_in_town(rng)
+    turns: Exercise = []
+    lines: list[tuple[str, str, str]] = []
+    actions = ["forward", "stop", *[f"turn {to}" for to in directions("absolute")]]
+    for index in range(int(rng.integers(1, 5))):
+        if index:
+            place, heading = town.stand(rng)
+        here, seen = here_words(place, heading), _sights(place, heading)
+        told = "Right." if index else ""
+        if not lines:
+            lines = _short_lines(rng, seen)
+            told = "Instructions:\n" + "\n".join(
+                f"{number}. {''.join(line)}" for number, line in enumerate(lines, 1)
+            )
+        image = None
+        if visual:
+            image = grid.join(town.look(place, heading, STREET_SIZES[0] // 2), VIEW_SIDES)
+        else:
+            told += f"{' ' if index else chr(10)}{here}"
+        answer = f"{int(rng.integers(len(lines))) + 1}: {pick(rng, actions)}"
+        waiting = [number for number, line in enumerate(lines) if line[1]]
+        if rng.random() < 0.75:
+            said = [here]
+            if waiting and rng.random() < 0.8:
+                number = pick(rng, waiting)
+                said.append(
+                    f"{number + 1} until {lines[number][1]}: {_reached(lines[number][1], seen)}."
+                )
+            answer = f"{' '.join(said)}\n{answer}"
+        turns.append(Turn(told, image, answer))
+    return turns
+
+
+def _sights(place: Place, heading: float) -> list[str]:
+    """What a line may wait for, in the words in which it is seen."""
+    seen = [sighting_words(sighting, heading, brief=True) for sighting in place.sightings]
+    return ["intersection", *seen] if place.at_intersection else seen
+
+
+def _short_lines(rng: Rng, seen: list[str]) -> list[tuple[str, str, str]]:
+    """Instructions as (before, what is waited for, after), some of which wait for what is seen."""
+    lines = []
+    for _ in range(int(rng.integers(1, 6))):
+        if rng.random() < 0.4:
+            turn = pick(rng, ("left", "right", "slightly left", "slightly right"))
+            lines.append((f"Turn {turn} to face {pick(rng, directions('absolute'))}", "", "."))
+            continue
+        where = pick(rng, ("the intersection", "the next intersection", "your destination"))
+        if "intersection" not in seen and rng.random() < 0.6:
+            where = "your destination"
+        names = [word for word in seen if word != "intersection"]
+        mark = pick(rng, load_city("gridtown").landmarks)
+        landmark = f"{mark.name} {pick(rng, tuple(BRIEF_SIDES.values()))}"
+        if names and rng.random() < 0.8:
+            name, _, side = pick(rng, names).rpartition(" ")
+            side = side if rng.random() < 0.8 else pick(rng, tuple(BRIEF_SIDES.values()))
+            landmark = f"{name} {side}"
+        what = where if rng.random() < 0.15 else f"{where}, {landmark}"
+        lines.append(("Forward until ", what, "."))
+    return [*lines, ("Stop", "", ".")]
+
+
+def _reached(awaited: str, seen: list[str]) -> str:
+    where, _, landmark = awaited.partition(", ")
+    there = not landmark or landmark in seen
+    if "intersection" in where:
+        there = there and "intersection" in seen
+    elif not landmark:
+        there = False
+    return "reached" if there else "not reached"
+
+
 def math_form(rng: Rng) -> Exercise:
-    r"""Math: an answer in its box, which is any small number."""
+    r"""Math: an answer in its box, of any small number, or after a chain or a derivation that begins and
+    ends anywhere."""
     env = _world(
         "amft/Math-v0",
         source="chain_sum",
@@ -90,9 +199,21 @@ def math_form(rng: Rng) -> Exercise:
     )
 
     def answer(facts: dict[str, Any]) -> str:
-        return rf"The answer is \boxed{{{int(rng.integers(-20, 31))}}}."
+        said = [str(new) for new in chain(rng, int(rng.integers(1, 4)))]
+        value = said[-1].split()[-1] if said else int(rng.integers(-20, 31))
+        return "\n".join([*said, rf"The answer is \boxed{{{value}}}."])
 
-    return _played(env, rng, answer, most=1)
+    if rng.random() < 0.5:
+        return _played(env, rng, answer, most=1)
+    numbers = [int(rng.integers(1, 13)) for _ in range(pick(rng, (3, 4, 4)))]
+    made = derivation(rng, numbers)
+    target = int(rng.integers(10, 101))
+    told = (
+        f"Make {target} from {', '.join(map(str, numbers))}. Use each number once, with + - * / and "
+        "parentheses.\nEnd with \\boxed{answer}."
+    )
+    end = f"The answer is \\boxed{{{made.formula()}}}."
+    return [Turn(told, None, "\n".join([*made.statements(), end]))]
 
 
 @lru_cache(maxsize=64)

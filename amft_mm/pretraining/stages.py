@@ -7,7 +7,7 @@ adds the gradients of all processes' mean loss; `exam(count)` measures on exampl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -18,11 +18,13 @@ from agents.policy import Policy
 from amft_mm.learning.batching import by_length
 from amft_mm.pretraining import seeing
 from amft_mm.pretraining.exercises import (
+    COPYING_TEXT,
     ECHOES,
     FORMS,
-    SHORT_SIGHT,
+    NEAR_RECKONING,
+    RECKONING,
     SHORT_TEXT,
-    STREETS,
+    SIGHT,
     TEXT_FORMS,
     Exercise,
     Kinds,
@@ -39,6 +41,8 @@ Seed = list[int]
 
 class Stage(Protocol):
     number: int
+    parts: ClassVar[Mapping[str, Kinds]]
+    """What a step's examples are of; how many of each is told to `lesson`."""
     module: torch.nn.Module
     after: Mapping[str, torch.nn.Module]
 
@@ -55,6 +59,7 @@ class Seeing:
     """The vision tower, by scenes."""
 
     number = 1
+    parts: ClassVar[Mapping[str, Kinds]] = {"scenes": {}}
 
     def __init__(self, policy: Policy) -> None:
         model = policy.plain_model
@@ -92,10 +97,14 @@ class Seeing:
         return self.module(*self._policy.pictures.pixels([scene.picture for scene in scenes]))
 
 
-class _Speaking:
-    """Exercises answered in words."""
+SUMS: Kinds = {"sums": RECKONING["sums"]}
+NEAR_SUMS: Kinds = {"near_sums": NEAR_RECKONING["near_sums"]}
 
-    parts: ClassVar[dict[str, Kinds]]
+
+class _Speaking:
+    """Exercises answered in words; `asked` are those of them that have one right answer."""
+
+    parts: ClassVar[Mapping[str, Kinds]]
     asked: ClassVar[tuple[Kinds, ...]]
 
     def __init__(self, policy: Policy) -> None:
@@ -173,8 +182,8 @@ class Reading(_Speaking):
     """The language model, by all exercises without pictures."""
 
     number = 3
-    parts: ClassVar = {"text": SHORT_TEXT, "forms": TEXT_FORMS}
-    asked: ClassVar = (SHORT_TEXT,)
+    parts: ClassVar = {"reckoning": RECKONING, "text": SHORT_TEXT, "forms": TEXT_FORMS}
+    asked: ClassVar = (SUMS, SHORT_TEXT)
 
     def __init__(self, policy: Policy) -> None:
         super().__init__(policy)
@@ -186,8 +195,13 @@ class Together(_Speaking):
     """The whole model, by all exercises."""
 
     number = 4
-    parts: ClassVar = {"sight": SHORT_SIGHT, "text": SHORT_TEXT, "forms": FORMS}
-    asked: ClassVar = (SHORT_SIGHT, SHORT_TEXT)
+    parts: ClassVar = {
+        "sight": SIGHT,
+        "reckoning": RECKONING,
+        "text": SHORT_TEXT,
+        "forms": FORMS,
+    }
+    asked: ClassVar = (SIGHT, SUMS, SHORT_TEXT)
 
     def __init__(self, policy: Policy) -> None:
         super().__init__(policy)
@@ -199,11 +213,17 @@ class Together(_Speaking):
 
 
 class Settling(_Speaking):
-    """The whole model again: mostly streets, and whole conversations."""
+    """The whole model again, while the learning rate falls: the numbers that are met in the worlds, and
+    more to copy."""
 
     number = 5
-    parts: ClassVar = {"sight": STREETS, "text": SHORT_TEXT, "forms": FORMS}
-    asked: ClassVar = (STREETS, SHORT_TEXT, FORMS)
+    parts: ClassVar = {
+        "sight": SIGHT,
+        "reckoning": NEAR_RECKONING,
+        "text": COPYING_TEXT,
+        "forms": FORMS,
+    }
+    asked: ClassVar = (SIGHT, NEAR_SUMS, COPYING_TEXT)
 
     def __init__(self, policy: Policy) -> None:
         super().__init__(policy)
@@ -211,10 +231,12 @@ class Settling(_Speaking):
         self.after: Mapping[str, torch.nn.Module] = {"together": policy.model}
 
 
-STAGES: dict[str, Callable[[Policy], Any]] = {
+STAGES: dict[str, type[Any]] = {
     "seeing": Seeing,
     "copying": Copying,
     "reading": Reading,
     "together": Together,
     "settling": Settling,
 }
+WHOLE = ("together", "settling")
+"""The stages that train the whole model, from what the others have come to or from another model."""

@@ -1,7 +1,7 @@
 """Exercises with signs and street views.
 
-Towns have gridtown's streets, but other shops in other places, and another day's colours, so that what is
-learnt is reading signs and not one town by heart.
+Towns have the net of gridtown's streets, but of other lengths and widths, other shops in other places and
+another day's colours, so that what is learnt is reading signs and not one town by heart.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from PIL import Image as PILImage
 from amft_mm.pretraining.exercise import Exercise, Rng, Turn, pick
 from envs.contract import Image
 from envs.virl import grid
-from envs.virl.city import City, Emblem, Landmark, Look
+from envs.virl.city import City, Landmark, Look
 from envs.virl.city_files import load_city
-from envs.virl.geo import VIEW_SIDES, as_xy
+from envs.virl.geo import VIEW_SIDES, as_xy, view_side
 from envs.virl.language import SIDES, observation_words, sighting_words
 from envs.virl.route import Place
 from envs.virl.signs import emblem_image
@@ -28,10 +28,18 @@ STREET_SIZES = (168, 168, 168, 224)
 """Sides of the pictures in pixels; the most frequent is that of the tiny model's configuration."""
 TOWNS = 60
 """How many towns there are to look around in."""
+WIDTHS = (15.0, 16.0, 18.0, 18.0, 21.0, 24.0)
+CORNER, GAP = 12.0, 60.0
+"""Metres: from a street's end to the first shop at least, and about from one shop to the next."""
 
 
-def one_sign(rng: Rng) -> Exercise:
-    """A shop's sign somewhere in a plain picture, small or large."""
+def signs(rng: Rng) -> Exercise:
+    """Shops' signs, each somewhere in a plain picture, small or large: the name, or one word of it by
+    itself, so that colour, shape and shop are not learnt as fixed companies."""
+    return [_one_sign(rng) for _ in range(4)]
+
+
+def _one_sign(rng: Rng) -> Turn:
     mark = pick(rng, load_city("gridtown").landmarks)
     size = int(rng.integers(34, 55) if rng.random() < 0.5 else rng.integers(9, 34))
     colour = tuple(int(c) for c in rng.integers(40, 240, 3))
@@ -39,28 +47,29 @@ def one_sign(rng: Rng) -> Exercise:
     sign = emblem_image(mark.emblem, size)
     corner = (int(rng.integers(57 - size)), int(rng.integers(57 - size)))
     picture.paste(sign, corner, sign)
-    return [Turn("Which sign is this?", np.asarray(picture), mark.name)]
-
-
-def sign_part(rng: Rng) -> Exercise:
-    """One property of a sign by itself, so that they are not learnt as fixed companies."""
-    [turn] = one_sign(rng)
-    number = int(rng.integers(3))
+    number = int(rng.integers(6))
+    if number > 2:
+        return Turn("Which sign is this?", np.asarray(picture), mark.name)
     asked = ("colour", "shape", "shop")[number]
-    return [Turn(f"Which {asked} has this sign?", turn.image, turn.answer.split()[number])]
+    return Turn(f"Which {asked} has this sign?", np.asarray(picture), mark.name.split()[number])
 
 
 class Town:
-    """A place to look around in: gridtown's streets, other shops, another look."""
+    """A place to look around in: gridtown's streets stretched, of other widths, with other shops in
+    other places, under another sky."""
 
     def __init__(self, rng: Rng) -> None:
         city = load_city("gridtown")
-        emblems = sorted(
-            {mark.emblem for mark in city.landmarks}, key=lambda e: (e.colour, e.shape, e.kind)
+        stretch = rng.uniform(0.7, 1.6, 2)
+        widths = rng.choice(WIDTHS, 2)
+        self.city: City = replace(
+            city,
+            name="a town",
+            nodes=city.nodes * stretch,
+            streets=tuple(replace(s, width=float(pick(rng, widths))) for s in city.streets),
+            look=city.look if rng.random() < 0.3 else _other_look(rng),
         )
-        landmarks = tuple(_other_shop(mark, pick(rng, emblems)) for mark in city.landmarks)
-        look = city.look if rng.random() < 0.3 else _other_look(rng)
-        self.city: City = replace(city, name="a town", landmarks=landmarks, look=look)
+        self.city = replace(self.city, landmarks=_shops(rng, self.city))
         self.map, self.views = StreetMap(self.city), StreetViews(self.city, cached_bytes=0)
 
     def stand(self, rng: Rng) -> tuple[Place, float]:
@@ -81,9 +90,28 @@ class Town:
         return self.views.signs(position, heading, tile, tile)
 
 
-def _other_shop(mark: Landmark, emblem: Emblem) -> Landmark:
-    name = f"{emblem.colour} {emblem.shape} {emblem.kind}".title()
-    return replace(mark, name=name, emblem=emblem)
+def _shops(rng: Rng, city: City) -> tuple[Landmark, ...]:
+    """Signs of gridtown along both sides of every street, not too near its corners."""
+    emblems = sorted(
+        {mark.emblem for mark in load_city("gridtown").landmarks},
+        key=lambda e: (e.colour, e.shape, e.kind),
+    )
+    shops = []
+    for street in city.streets:
+        start, end = city.nodes[street.u], city.nodes[street.v]
+        length = float(np.hypot(*(end - start)))
+        along = (end - start) / length
+        for side in (1.0, -1.0):
+            across = side * np.array([-along[1], along[0]])
+            at = CORNER + float(rng.exponential(GAP / 2))
+            while at < length - CORNER:
+                x, y = (float(v) for v in start + at * along + street.width / 2 * across)
+                facing = float(np.degrees(np.arctan2(-across[0], -across[1])) % 360)
+                emblem = pick(rng, emblems)
+                name = f"{emblem.colour} {emblem.shape} {emblem.kind}".title()
+                shops.append(Landmark(name, emblem, x, y, facing))
+                at += 8.0 + float(rng.exponential(GAP))
+    return tuple(shops)
 
 
 def _other_look(rng: Rng) -> Look:
@@ -114,20 +142,51 @@ def a_place_in_town(rng: Rng) -> tuple[Town, Place, float]:
 
 
 def street_corner(rng: Rng) -> Exercise:
-    """The whole observation of four joined views, as the agent has to write it."""
+    """The whole observation of four joined views, as the agent has to write it, and more of the same
+    picture: what is where, in which colour, and whether a shop is there."""
     town, place, heading = a_place_in_town(rng)
     picture = grid.join(town.look(place, heading, pick(rng, STREET_SIZES) // 2), VIEW_SIDES)
-    return [Turn("What do you observe?", picture, observation_words(place, heading))]
+    seen = [(s.name, view_side(heading, s.bearing)) for s in place.sightings]
+    whole = Turn("What do you observe?", picture, observation_words(place, heading))
+    here = Turn("Where are you?", picture, here_words(place, heading))
+    asked = [_of_a_side(rng, seen), _of_a_side(rng, seen), _of_a_name(rng, seen)]
+    turns = [whole, here] if rng.random() < 0.6 else [here, whole]
+    turns = [*turns[: 1 + int(rng.random() < 0.5)], *asked[int(rng.integers(3)) :]]
+    if rng.random() < 0.2:
+        turns.reverse()
+    return [
+        replace(turn, image=picture if index == 0 else None) for index, turn in enumerate(turns)
+    ]
 
 
-def one_side(rng: Rng) -> Exercise:
-    """What is on one side, of four joined views."""
-    town, place, heading = a_place_in_town(rng)
-    picture = grid.join(town.look(place, heading, pick(rng, STREET_SIZES) // 2), VIEW_SIDES)
-    side = pick(rng, tuple(SIDES.values()))
-    words = [sighting_words(sighting, heading) for sighting in place.sightings]
-    there = [said.removesuffix(f" is {side}") for said in words if said.endswith(side)]
-    return [Turn(f"What is {side}?", picture, "; ".join(there) + "." if there else "Nothing.")]
+def _of_a_side(rng: Rng, seen: list[tuple[str, str]]) -> Turn:
+    """The shops on a side, or one word of their names, so that colour, shape and kind are read each by
+    itself and not as companies that are known."""
+    side = pick(rng, VIEW_SIDES)
+    if seen and rng.random() < 0.8:
+        side = pick(rng, seen)[1]
+    names = [name for name, where in seen if where == side]
+    asked = int(rng.integers(4))
+    if asked == 3:
+        said = "; ".join(names) + "." if names else "Nothing."
+        return Turn(f"What is {SIDES[side]}?", None, said)
+    words = [name.split()[asked] for name in names]
+    question = f"Which {('colour', 'shape', 'shop')[asked]} is {SIDES[side]}?"
+    return Turn(question, None, ", ".join(words) or "None")
+
+
+def _of_a_name(rng: Rng, seen: list[tuple[str, str]]) -> Turn:
+    """Whether a shop is there, and where."""
+    name = str(pick(rng, load_city("gridtown").landmarks).name)
+    if seen and rng.random() < 0.6:
+        name = pick(rng, seen)[0]
+    where = [SIDES[side] for other, side in seen if other == name]
+    return Turn(f"Is {name} there?", None, f"Yes, {where[0]}." if where else "No.")
+
+
+def here_words(place: Place, heading: float) -> str:
+    """The observation in short."""
+    return f"Here: {observation_words(place, heading, brief=True)}"
 
 
 def one_view(rng: Rng) -> Exercise:

@@ -1,8 +1,7 @@
-"""Exercises without pictures: sums, copying, lists, directions."""
+"""Exercises without pictures: copying, lists, directions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 
 from amft_mm.pretraining.exercise import Exercise, Rng, Turn, pick
@@ -11,32 +10,10 @@ from envs.virl.actions import directions
 from envs.virl.city_files import load_city
 from envs.virl.language import SIDES
 
-SIGNS: dict[str, Callable[[int, int], int]] = {
-    "+": lambda a, b: a + b,
-    "-": lambda a, b: a - b,
-    "*": lambda a, b: a * b,
-}
-
-
-def sums(rng: Rng) -> Exercise:
-    """A few sums of two terms, small ones often."""
-    return [Turn(*sum_of_two(rng)) for _ in range(6)]
-
-
-def sum_of_two(rng: Rng) -> tuple[str, None, str]:
-    sign = pick(rng, ("+", "-", "+", "-", "*"))
-    if sign == "*":
-        a, b = int(rng.integers(1, 14)), int(rng.integers(1, 14))
-    else:
-        large = rng.random() < 0.6
-        a = int(rng.integers(0, 100) if large else rng.integers(-20, 31))
-        b = int(rng.integers(0, 100) if large else rng.integers(0, 14))
-    return f"{a} {sign} {b} = ?", None, str(SIGNS[sign](a, b))
-
 
 def echo(rng: Rng) -> Exercise:
     """Saying again what was said: to copy is the first thing to learn of a text."""
-    said = _sentence(rng) if rng.random() < 0.5 else " ".join(_shop(rng) for _ in range(2))
+    said = sentence(rng) if rng.random() < 0.5 else " ".join(shop(rng) for _ in range(2))
     return [Turn(f"Say: {said}", None, said)]
 
 
@@ -44,6 +21,20 @@ def echo_of_words(rng: Rng) -> Exercise:
     """The same with words that do not belong together, so that nothing but copying helps."""
     words = [pick(rng, _words()) for _ in range(int(rng.integers(2, 9)))]
     return [Turn(f"Say: {' '.join(words)}", None, " ".join(words))]
+
+
+def numbers_again(rng: Rng) -> Exercise:
+    """The numbers that were told, in the middle of answers of several forms."""
+    turns = []
+    for _ in range(4):
+        numbers = [
+            int(rng.integers(1, 14) if rng.random() < 0.5 else rng.integers(1, 171))
+            for _ in range(int(rng.integers(2, 6)))
+        ]
+        listed = ", ".join(map(str, numbers))
+        said = pick(rng, ("I have {}.", '{{"number": [{}]}}', "{}")).format(listed)
+        turns.append(Turn(f"Numbers: {listed}.", None, said))
+    return turns
 
 
 @lru_cache(maxsize=1)
@@ -55,35 +46,61 @@ def _words() -> list[str]:
 
 
 def lines(rng: Rng) -> Exercise:
-    """Questions about a numbered list: line k, the one after, the line that names something."""
-    said = [_sentence(rng) for _ in range(int(rng.integers(2, 9)))]
+    """Questions about a numbered list: line k, the one after, the line that names something. A line is
+    said with its number, which is what it is found by."""
+    said = [sentence(rng) for _ in range(int(rng.integers(2, 9)))]
     if rng.random() < 0.5:
         said[-1] = "Stop."
-    text = "\n".join(f"{number}. {sentence}" for number, sentence in enumerate(said, 1))
     turns = []
-    for index in range(3):
+    for index in range(5):
         at = int(rng.integers(len(said)))
-        kind = pick(rng, ("recite", "after", "number", "count"))
+        kind = pick(rng, ("recite", "recite", "after", "after", "number", "count"))
         if kind == "recite":
-            question, answer = f"Recite line {at + 1}.", said[at]
+            question, answer = f"Recite line {at + 1}.", numbered(said, at)
         elif kind == "after":
-            nxt = said[at + 1] if at + 1 < len(said) else "The end."
-            question, answer = f"What comes after line {at + 1}?", nxt
+            question, answer = f"What comes after line {at + 1}?", numbered(said, at + 1)
         elif kind == "number":
             question, answer = f"Which line says: {said[at]}", str(said.index(said[at]) + 1)
         else:
             question, answer = "How many lines are there?", str(len(said))
-        turns.append(Turn(f"{text}\n{question}" if index == 0 else question, None, answer))
+        told = "\n".join(numbered(said, line) for line in range(len(said)))
+        turns.append(Turn(f"{told}\n{question}" if index == 0 else question, None, answer))
     return turns
+
+
+def short_lines(rng: Rng) -> Exercise:
+    """The same with lines of few words that nothing but their number tells: looking up is learnt where
+    each word of the answer needs it, long before it is where most words follow from those before."""
+    make = pick(rng, (shop, _awaited, lambda rng: str(pick(rng, _words()))))
+    said = [str(make(rng)) for _ in range(int(rng.integers(3, 10)))]
+    told = "\n".join(numbered(said, line) for line in range(len(said)))
+    turns = []
+    for index in range(8):
+        at, after = int(rng.integers(len(said))), rng.random() < 0.4
+        asked = f"What comes after line {at + 1}?" if after else f"Recite line {at + 1}."
+        turns.append(
+            Turn(f"{told}\n{asked}" if index == 0 else asked, None, numbered(said, at + after))
+        )
+    return turns
+
+
+def _awaited(rng: Rng) -> str:
+    """What an instruction waits for, in short."""
+    return f"{shop(rng)} {pick(rng, ('left', 'right', 'front', 'behind'))}"
+
+
+def numbered(said: list[str], at: int) -> str:
+    """Line `at` (from 0) with its number; "The end." after the last."""
+    return f"{at + 1}. {said[at]}" if at < len(said) else "The end."
 
 
 def same_or_not(rng: Rng) -> Exercise:
     """Whether a name is told in a sentence, and where."""
-    names = [_shop(rng) for _ in range(2)]
+    names = [shop(rng) for _ in range(2)]
     where = [pick(rng, tuple(SIDES.values())) for _ in range(2)]
     text = "; ".join(f"{n} is {w}" for n, w in zip(names, where, strict=True)) + "."
     other = [part for name in names for part in name.split()]
-    asked = pick(rng, (names[0], names[1], " ".join((other[0], other[4], other[2])), _shop(rng)))
+    asked = pick(rng, (names[0], names[1], " ".join((other[0], other[4], other[2])), shop(rng)))
     found = f"Yes, {where[names.index(asked)]}." if asked in names else "No."
     return [Turn(f"{text}\nIs {asked} there?", None, found)]
 
@@ -102,12 +119,12 @@ def compass(rng: Rng) -> Exercise:
     return [Turn(text, None, facing)]
 
 
-def _shop(rng: Rng) -> str:
+def shop(rng: Rng) -> str:
     mark = pick(rng, load_city("gridtown").landmarks)
     return str(mark.name)
 
 
-def _sentence(rng: Rng) -> str:
+def sentence(rng: Rng) -> str:
     facing = pick(rng, directions("absolute"))
     where = pick(rng, ("the intersection", "the next intersection", "your destination"))
     side = pick(rng, tuple(SIDES.values()))
@@ -115,7 +132,7 @@ def _sentence(rng: Rng) -> str:
         pick(
             rng,
             (
-                f"Move forward until you reach {where}, where {_shop(rng)} is {side}.",
+                f"Move forward until you reach {where}, where {shop(rng)} is {side}.",
                 f"Turn {pick(rng, ('left', 'right', 'slightly left', 'slightly right'))} "
                 f"to face {facing}.",
             ),

@@ -40,7 +40,7 @@ from envs.contract import (
     picture_size,
     whole_number,
 )
-from envs.derivation import stray
+from envs.derivation import MOST_TRIES, stray, strays
 from envs.general_points.cards import (
     FACE_RULES,
     LARGE_RANKS,
@@ -53,14 +53,12 @@ from envs.general_points.cards import (
 from envs.general_points.decks import find_deck, other_deck, table_picture
 from envs.general_points.formula import read_formula
 from envs.general_points.prompts import (
-    MOST_TRIES,
     THOUGHTS,
     Task,
     answer,
     derived_answer,
     prompt,
     right_answer,
-    tries_before,
 )
 from envs.general_points.solver import solutions, solvable
 from envs.general_points.verdict import REWARDS, GeneralPointsVerdict, judge
@@ -215,7 +213,7 @@ class GeneralPointsEnv(World):
     def expert(self) -> str:
         rng = np.random.default_rng(self._search_seed)
         count = int(rng.integers(MOST_TRIES + 1)) if self._thought == "search" else 0
-        tries = tries_before(self._numbers, self._target, count, rng)
+        tries = strays(self._numbers, self._target, rng, count)
         return right_answer(self._names, self._numbers, self._target, self._thought, tries)
 
     def mistake(self, rng: np.random.Generator) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from envs.derivation import Derived, derive, stray
+from envs.derivation import Derived, derive, strays
 from envs.general_points.cards import Faces
 from envs.general_points.solver import any_solution, solutions
 
@@ -20,7 +20,6 @@ LISTED_UP_TO = 4
 """Up to so many numbers, the best of all solutions is written; beyond, any."""
 THOUGHTS = ("none", "steps", "search")
 """What an expert writes before the formula: nothing, how it is derived, or tries before that too."""
-MOST_TRIES = 3
 
 TASKS = (
     "Use the number of each card exactly once with + - * / and parentheses to make {target}.",
@@ -90,7 +89,7 @@ def example(cards: Sequence[str], task: Task) -> str:
     """An answer that is right for its own cards; if they cannot make the target, for their sum."""
     numbers = _values(cards)
     target = task.target if derive(numbers, task.target) else sum(numbers)
-    tries = tries_before(numbers, target, 1, np.random.default_rng(0))
+    tries = strays(numbers, target, np.random.default_rng(0), 1)
     return right_answer(cards, numbers, target, task.thought, tries)
 
 
@@ -124,12 +123,6 @@ def derived_answer(
     thought = ". No. ".join("; ".join(derived.statements()) for derived in derivations)
     last = derivations[-1]
     return answer(cards, numbers, f"{last.formula()}={last.value}", thought)
-
-
-def tries_before(
-    numbers: Sequence[int], target: int, count: int, rng: np.random.Generator
-) -> list[Derived]:
-    return [stray(numbers, target, rng) for _ in range(count)]
 
 
 def answer(cards: Sequence[str], numbers: Sequence[int], formula: str, thought: str = "") -> str:

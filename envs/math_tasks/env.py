@@ -89,18 +89,20 @@ class MathEnv(World):
                     data sets: names of columns, instead of a preset's or "question", "answer",
                     "solution"
         prompts     "fixed" wording, or "varied" by the seed
-        thought     the expert writes the "steps" of the solution before the answer, or "none"
+        thought     the expert writes the "steps" of the solution before the answer, or "none"; with
+                    "search", tries that are dropped before them, where an answer has to be found
         """
         super().__init__(render_mode=render_mode)
         self._attempts = whole_number("attempts", attempts, 1, 1000)
         self._varied = one_of("prompts", prompts, ("fixed", "varied")) == "varied"
-        self._steps = one_of("thought", thought, ("none", "steps")) == "steps"
+        self._thought = one_of("thought", thought, ("none", "steps", "search"))
         named = {"preset": preset, "question": question, "answer": answer, "solution": solution}
         opened = _open_sources(str(source), split, _columns(**named), named)
         self._names, self._sources = list(opened), list(opened.values())
         self._problem = Problem("", "")
         self._origin: tuple[int, int] = (0, 0)
         self._attempts_left = 0
+        self._search_seed = 0
 
     def begin(self, rng: np.random.Generator, options: dict[str, Any]) -> Scene:
         no_unknown_options(options, ("index",))
@@ -112,7 +114,10 @@ class MathEnv(World):
             index = source.draw(rng)
         self._problem, self._origin = source.problem(index), (which, index)
         self._attempts_left = self._attempts
-        return Scene(prompts.task_text(self._problem.question, rng if self._varied else None))
+        text = prompts.task_text(self._problem.question, rng if self._varied else None)
+        if self._thought == "search":
+            self._search_seed = int(rng.integers(2**31))
+        return Scene(text)
 
     def respond(self, text: str) -> Outcome:
         answer = final_answer(text, wordy=is_wordy(self._problem.answer))
@@ -134,7 +139,8 @@ class MathEnv(World):
         """The solution, ending with the right answer in a box."""
         task, solution = self._problem.countdown, self._problem.solution
         if task is not None:
-            return self._told(expert_solution(task))
+            search = np.random.default_rng(self._search_seed)
+            return self._told(expert_solution(task, search if self._thought == "search" else None))
         answer = final_answer(solution) if r"\boxed" in solution else None
         if answer is not None and is_right(answer, self._problem):
             return self._told(solution)
@@ -156,7 +162,7 @@ class MathEnv(World):
 
     def _told(self, solution: str) -> str:
         """The solution as an expert tells it: whole, or its last answer alone."""
-        if self._steps:
+        if self._thought != "none":
             return solution
         answer = final_answer(solution, wordy=is_wordy(self._problem.answer))
         return solved([], answer or self._problem.answer)

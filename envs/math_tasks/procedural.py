@@ -113,8 +113,8 @@ RECIPES = {
         _any_item,
     ),
     "countdown": Recipe(
-        {"min_numbers": 3, "max_numbers": 4, "max_value": 12, "min_target": 10, "max_target": 50},
-        {"min_numbers": 4, "max_numbers": 4, "max_value": 12, "min_target": 51, "max_target": 100},
+        {"min_numbers": 3, "max_numbers": 3, "max_value": 12, "min_target": 10, "max_target": 50},
+        {"min_numbers": 3, "max_numbers": 3, "max_value": 12, "min_target": 51, "max_target": 100},
         read_countdown,
         _any_item,
         CountdownItems,

@@ -211,3 +211,21 @@ def test_wrong_rewards_are_a_share_and_the_same_each_time():
     assert with_wrong_rewards(episodes, 0.0, 0, 1) == episodes
     assert with_wrong_rewards([episode(0, 0, 0.0)], 1.0, 0, 1)[0].rewards == [1.0]
     assert with_wrong_rewards([episode(0, 0, 0.5, 1.0)], 1.0, 0, 1)[0].rewards == [-0.5, -1.0]
+
+
+@given(
+    st.lists(st.booleans(), min_size=2, max_size=9),
+    st.floats(-5, 5),
+    st.floats(0.5, 10),
+)
+def test_against_the_lowest_two_outcomes_count_as_0_and_1_whatever_they_are_worth(
+    solved, worst, more
+):
+    """Where returns are negative, `relative` would learn nothing."""
+    worth = [[worst + more * success] for success in solved]
+    share = sum(solved) / len(solved)
+    there = {True: 1 / share - 1 if share else 0.0, False: -1.0 if share and share < 1 else 0.0}
+    wanted = [[there[success]] for success in solved]
+    assert np.allclose(flat(advantages(worth, baseline="lowest")), wanted)
+    as_shares = [[float(success)] for success in solved]
+    assert np.allclose(flat(advantages(as_shares, baseline="relative")), wanted)

@@ -95,6 +95,7 @@ def test_a_search_drops_what_ends_elsewhere_and_keeps_what_does_not():
         assert answer == env.unwrapped.expert() == again.unwrapped.expert()
         *tries, found = thoughts(answer)
         dropped[len(tries)] += 1
+        assert len({tuple(tried) for tried in tries}) == len(tries), "none is made again"
         assert followed(found, info["numbers"]) == 24
         assert all(followed(tried, info["numbers"]) != 24 for tried in tries)
         assert env.step(answer)[1] == 5
