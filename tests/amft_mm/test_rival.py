@@ -112,7 +112,7 @@ def test_without_pace_the_model_is_a_fixed_mix_and_the_rival_explores_alone(plac
     bridge, fixed, grpo = (last_state(place / name) for name in ("bridge", "fixed", "grpo"))
     for name, value in bridge["model"].items():
         assert torch.equal(value, fixed["model"][name])
-    shadows = bridge["rival"]["shadow"]
+    shadows = bridge["companions"]["rival"]["shadow"]
     assert all(is_among(shadow, grpo["model"].values()) for shadow in shadows)
     assert not any(is_among(shadow, bridge["model"].values()) for shadow in shadows)
 
@@ -125,5 +125,7 @@ def test_a_run_with_a_rival_goes_on_to_the_bit(place):
     mixed(place, "method=bridge", "out=parts", "resume=true")
     assert rows(place / "parts") == rows(place / "whole")
     whole, parts = last_state(place / "whole"), last_state(place / "parts")
-    for one, other in zip(whole["rival"]["a"], parts["rival"]["a"], strict=True):
+    for one, other in zip(
+        *(state["companions"]["rival"]["a"] for state in (whole, parts)), strict=True
+    ):
         assert torch.equal(one, other)
