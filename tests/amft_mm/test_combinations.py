@@ -161,7 +161,8 @@ def test_demonstrations_of_another_world_are_told_before_the_warm_up(tmp_path):
     row = Demonstration("one", ["1 + 1?"], ["2"], picture_of=[-1], world="amft/VIRL-v0")
     write_part(tmp_path, 0, [row])
     words = ["env=math", f"demos.folder={tmp_path}"]
-    refuse_contradictions(config_of([*words, "method=amft"]))
+    with pytest.raises(ValueError, match=r"holds demonstrations of amft/VIRL-v0, and env=math"):
+        refuse_contradictions(config_of([*words, "method=amft"]))
     with pytest.raises(ValueError, match=r"is of amft/VIRL-v0, not of amft/Math-v0"):
         refuse_contradictions(config_of([*words, "method=luffy"]))
 
