@@ -313,6 +313,11 @@ class Evaluation:
 
 
 @dataclass
+class EvaluationAlone(Evaluation):
+    in_order: bool = setting("instances are those of the seeds 0, 1, 2, ..., each once")
+
+
+@dataclass
 class EvaluationWhileTraining(Evaluation):
     every: int = setting("steps; 0: at the end alone", least=0, most=MOST)
     validation: str | None = setting(
@@ -395,7 +400,7 @@ class Evaluate:
     env: Any = setting("what is played", schema=world, others=True)
     model: Model = setting("who plays")
     engine: Named = setting("what writes the answers: hf, vllm, openai", others=True)
-    eval: Evaluation = setting("how much is played")
+    eval: EvaluationAlone = setting("how much is played")
     record: int = setting(
         "episodes of each split that are kept, with their pictures", least=0, most=10**6
     )
@@ -472,8 +477,10 @@ class Compare:
 @dataclass
 class Stage:
     steps: int = setting("of the stage", least=0, most=MOST)
+    fall: int = setting("steps at its end in which the learning rate falls", least=0, most=MOST)
     batch: dict[str, int] = setting("exercises a step, by their kinds", least=0, most=MOST)
     lr: float = setting("learning rate", least=0, most=LARGEST_RATE)
+    muon: float = setting("Muon's learning rate in AdamW's; 0 leaves all to AdamW", least=0)
 
 
 @dataclass
@@ -482,12 +489,13 @@ class Pretrain:
 
     seed: int = setting("of everything random", **SEEDS)
     out: str = setting("the folder of the model")
+    start: str | None = setting("a model to go on from; only the last two stages are then made")
     only: list[str] | None = setting("some of the stages below")
     seeing: Stage = setting("the vision tower alone learns what is where in scenes")
     copying: Stage = setting("the language model alone learns to say again what was said")
     reading: Stage = setting("and from all exercises in words")
     together: Stage = setting("the whole model")
-    settling: Stage = setting("the whole model again, mostly on streets and whole conversations")
+    settling: Stage = setting("the whole model again, while the learning rate falls")
     warmup: int = setting(
         "steps in which the learning rate rises, in each stage", least=0, most=MOST
     )

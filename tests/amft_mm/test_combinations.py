@@ -32,8 +32,8 @@ def config_of(words, name="train"):
         ("method=sdpo +method.imitation.size=3", r"sdpo takes alpha, siblings, feedback"),
         ("method=sdpo method.entropy=0.1", "method.entropy=0.1 would do nothing"),
         ("+method.imitation.size=3", r"method\.imitation\.size: sft takes no options"),
-        ("+method.credit.lam=1", r"credit\.lam: episode takes credit, baseline, gamma"),
-        ("+method.credit.states=[]", r"credit\.states: episode takes credit, baseline, gamma"),
+        ("method=grpo +method.credit.lam=1", r"credit\.lam: episode takes credit, baseline, gamma"),
+        ("method=grpo +method.credit.states=[]", r"credit\.states: episode takes credit, baseline, gamma"),
         ("method=grpo method.credit.credit=gae", r"baseline: gae takes.*~method\.credit\.baseline"),
         ("method=bridge +method.rival.size=3", r"method\.rival\.size: it takes rank, pace"),
         # engines
@@ -53,7 +53,6 @@ def config_of(words, name="train"):
         ("env=mix method=bridge method.mu_per=env", "method.rival goes neither"),
         ("method=bridge model.lora={r:4}", "method.rival.*model.lora=null"),
         ("method.mu_per=env", "method.mu_per=env is for several.*leave it out"),
-        ("method.mu_per=task", "method.mu_per"),
         ("method.mu_per=difficulty", "guidance.name=none does not say.*guidance.name=shown"),
         ("method.mu_per=difficulty method.guidance.name=failing", "failing goes neither with"),
         # settings of what does not happen

@@ -11,7 +11,7 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from agents.policy import Policy
-from amft_mm.pretrain import main, store, teach, untrained
+from amft_mm.pretrain import pretrain, store, teach, untrained
 from amft_mm.pretraining import exercises as taught
 from amft_mm.pretraining import seeing
 from amft_mm.pretraining.card import AT_MOST, TARGETS, model_card
@@ -305,11 +305,11 @@ def test_checkpoints_of_another_model_are_refused(tmp_path):
         taught_to(tmp_path, settings(), ["copying"])
 
 
-def test_the_command_says_what_is_wrong_in_a_sentence(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)  # the command keeps a log where it is
-    monkeypatch.setattr("sys.argv", ["amft_mm.pretrain", "start=nothing"])
+def test_what_is_wrong_is_said_in_a_sentence(tmp_path):
+    wrong = settings()
+    wrong.start, wrong.out = "nothing", str(tmp_path / "out")
     with pytest.raises(SystemExit, match=r"^pretrain: start=nothing: no model there"):
-        main()
+        pretrain(wrong)
 
 
 SHIPPED = ROOT / "assets" / "tiny-vlm"
