@@ -91,9 +91,11 @@ def finish(policy: Policy, folder: Path, config: DictConfig) -> None:
 def store(policy: Policy, folder: Path) -> None:
     """bfloat16 in the file, float32 in the configuration: loaded, the weights are the same float32
     numbers everywhere, and no CPU computes in bfloat16 by accident."""
+    policy.model.to(torch.bfloat16)
     policy.dtype, computed = torch.bfloat16, policy.dtype
     policy.save(folder)
     policy.dtype = computed
+    policy.model.to(torch.float32)
     path = folder / "config.json"
     path.write_text(
         path.read_text(encoding="utf-8").replace('"bfloat16"', '"float32"'), encoding="utf-8"

@@ -55,9 +55,10 @@ def test_exercises_are_a_function_of_their_generator(name):
             assert x.image is None or np.array_equal(x.image, y.image)
 
 
-def test_lines_are_right():
-    for exercise in drawn("lines", 60):
-        listed = [line.split(". ", 1)[1] for line in exercise[0].text.split("\n")[:-1]]
+@pytest.mark.parametrize("name", ["lines", "short_lines"])
+def test_lines_are_right(name):
+    for exercise in drawn(name, 60):
+        listed = exercise[0].text.split("\n")[:-1]
         for turn in exercise:
             question = turn.text.split("\n")[-1]
             if question.startswith("Recite"):
@@ -65,7 +66,8 @@ def test_lines_are_right():
             elif question.startswith("How many"):
                 assert turn.answer == str(len(listed))
             elif question.startswith("Which line"):
-                assert listed[int(turn.answer) - 1] == question.removeprefix("Which line says: ")
+                said = question.removeprefix("Which line says: ")
+                assert listed[int(turn.answer) - 1] == f"{turn.answer}. {said}"
             else:
                 at = int(question.split()[-1][:-1])
                 assert turn.answer == (listed[at] if at < len(listed) else "The end.")

@@ -78,7 +78,7 @@ def refused(words):
         ("train env.modalty=text", "Did you mean env.modality"),
         ("train method=amtf", "Did you mean amft"),
         ("train method=gradnorm", "gradnorm is called norm_matching now"),
-        ("train env=nope", "There are: general_points"),
+        ("train env=nope", "There are: frozen_lake, general_points, math"),
         ("train foo", "settings are written name=value"),
         ("train --fast", "--fast: there is no such option"),
         ("train --config-dir=nowhere", "--config-dir=nowhere: there is no such folder"),
@@ -121,7 +121,7 @@ def test_every_setting_that_has_a_default_is_in_the_schema_and_the_other_way_rou
     checked(SCHEMAS[command], composed(command))
 
 
-@pytest.mark.parametrize("env", ["virl", "general_points", "math", "mix", "own"])
+@pytest.mark.parametrize("env", ["virl", "general_points", "math", "mix", "own", "frozen_lake", "sokoban"])
 def test_every_environment_passes(env):
     checked(SCHEMAS["train"], composed("train", [f"env={env}"]))
 
