@@ -109,6 +109,9 @@ def _value(typed: DictConfig, key: str, name: str, value: Any) -> Any:
         raise SettingError(_refused(name, value, kind, rule)) from None
     taken = typed[key]
     taken = OmegaConf.to_container(taken) if OmegaConf.is_config(taken) else taken
+    for own, part in taken.items() if isinstance(taken, dict) else ():
+        if not _within(part, rule):
+            raise SettingError(_refused(f"{name}.{own}", part, get_args(kind)[1], rule))
     if not _within(taken, rule):
         raise SettingError(_refused(name, value, kind, rule))
     return taken

@@ -89,8 +89,9 @@ def refused(words):
         ("demos corrupt.share=2", "corrupt.share=2: give a number from 0 to 1"),
         ("demos corrupt.kind=foo", "give wrong_actions, wrong_answers or shuffled_pictures"),
         ("compare seeds=0", "seeds=0: give a whole number from 1"),
-        ("compare more_seeds={amft:0}", "more_seeds={amft:0}: give"),
+        ("compare more_seeds={amft:0}", "more_seeds.amft=0: give a whole number from 1"),
         ("compare jobs=0", "jobs=0: give a whole number from 1"),
+        ("pretrain seeing.batch.scenes=-1", "seeing.batch.scenes=-1: give a whole number from 0"),
         ("pretrain seeing.steps=-1", "seeing.steps=-1: give a whole number from 0"),
         ("trian", "there is no such command. There are: train, evaluate"),
     ],
@@ -121,7 +122,9 @@ def test_every_setting_that_has_a_default_is_in_the_schema_and_the_other_way_rou
     checked(SCHEMAS[command], composed(command))
 
 
-@pytest.mark.parametrize("env", ["virl", "general_points", "math", "mix", "own", "frozen_lake", "sokoban"])
+@pytest.mark.parametrize(
+    "env", ["virl", "general_points", "math", "mix", "own", "frozen_lake", "sokoban"]
+)
 def test_every_environment_passes(env):
     checked(SCHEMAS["train"], composed("train", [f"env={env}"]))
 
@@ -166,7 +169,7 @@ def test_without_words_an_hour_of_work_is_not_begun(command, capsys):
 def test_help_shows_what_is_chosen(capsys):
     main(["train", "--help", "env=math", "train.steps=11"])
     told = capsys.readouterr().out
-    assert "env.source=chain_sum" in told
+    assert "env.source=countdown" in told
     assert "train.steps=11" in told
 
 
