@@ -23,7 +23,7 @@ for package in (amft_mm, envs):
 
 # Site-packages is shared: no generic name of ours may lie there but those of the two packages.
 ours = distribution("amft-mm")
-tops = {path.parts[0] for path in ours.files or ()} - {"__pycache__"}
+tops = {path.parts[0] for path in ours.files or ()} - {"__pycache__", ".."}
 assert tops == {
     "envs",
     "agents",
@@ -32,6 +32,8 @@ assert tops == {
     "amft_mm_gymnasium.pth",
     f"amft_mm-{ours.version}.dist-info",
 }, tops
+
+assert {path.name for path in ours.files or () if path.parts[0] == ".."} == {"amft-mm"}
 
 # What git ignores is left out of a wheel: a package's folder must not be called like what is ignored.
 installed = {path.as_posix() for path in ours.files or ()}
