@@ -52,7 +52,7 @@ def play(
 ) -> int:
     """Plays episodes with seeds from `seed` on; returns how many succeeded."""
     folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("turn_[0-9][0-9][0-9].png"):
+    for old in folder.glob("turn_[0-9][0-9][0-9]*.png"):
         old.unlink()  # pictures of two games must not mix
     successes = turn = 0
     for episode in range(episodes):
