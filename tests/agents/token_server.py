@@ -1,0 +1,136 @@
+"""A server of tokens as vLLM's, around engine=hf: for tests of what is asked of servers, where vLLM is not.
+
+`python -m tests.agents.token_server MODEL PORT`, or TokenServer(MODEL) in this process. It reads text alone,
+keeps the routes that agents/engines/servers.py asks for, and has the very middleware that a vLLM server is
+started with, around an ASGI application.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from agents.conversation import Conversation
+from agents.engines import Request, Sampling, written
+from agents.engines.hf import HFEngine
+from agents.engines.weights_version import WeightsVersion, reply
+from agents.policy import Policy, load_adapter
+
+
+class TokenServer:
+    def __init__(self, model, port=0):
+        torch.set_num_threads(1)
+        self._policy = Policy.load(model, device="cpu")
+        self._adapters = {}
+        self._engine, self._lock = HFEngine(self._policy), threading.Lock()
+        self.asked, self.loaded, self.broken = 0, [], False
+        app, server = WeightsVersion(self._app), self
+
+        class Handler(BaseHTTPRequestHandler):
+            def respond(self):
+                size = int(self.headers.get("content-length", 0))
+                asyncio.run(through(app, self, self.rfile.read(size)))
+
+            do_GET = do_POST = respond
+
+            def log_message(self, *_):
+                pass
+
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+
+            def process_request(self, request, address):
+                if server.broken:  # as if nobody were there
+                    return self.shutdown_request(request)
+                return super().process_request(request, address)
+
+        self.http = Server(("127.0.0.1", port), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}"
+
+    def begin(self):
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        return self
+
+    async def _app(self, scope, receive, send):
+        body = json.loads((await receive())["body"] or b"{}")
+        with self._lock:
+            answer = self._answer(scope["path"], body)
+        status = 404 if answer is None else 200
+        await reply(send, status, {"error": "not found"} if answer is None else answer)
+
+    def _answer(self, path, body):
+        if path == "/inference/v1/generate":
+            return self._generate(body)
+        if path == "/collective_rpc":
+            assert body["method"] == "reload_weights"
+            folder = Path(body["kwargs"]["weights_path"])
+            weights = {
+                k: v for part in folder.glob("*.safetensors") for k, v in load_file(part).items()
+            }
+            missing, unknown = self._policy.plain_model.load_state_dict(weights, strict=False)
+            assert not unknown
+            assert all("lm_head" in name for name in missing)
+            self._engine.refresh()
+            self.loaded.append(sorted(path.name for path in folder.iterdir()))
+        elif path == "/v1/load_lora_adapter":
+            folder = Path(body["lora_path"])
+            self._adapters[body["lora_name"]] = str(folder)
+            self.loaded.append(sorted(path.name for path in folder.iterdir()))
+        elif path == "/v1/unload_lora_adapter":
+            return {} if self._adapters.pop(body["lora_name"], None) else None
+        elif path != "/health" and not path.endswith("_cache"):
+            return None
+        return {}
+
+    def _generate(self, body):
+        self.asked += 1
+        engine = self._engine
+        if "model" in body:
+            if body["model"] not in self._adapters:
+                return None
+            base = Policy.load(self._policy.below, device="cpu")
+            base.model = load_adapter(base.model, self._adapters[body["model"]])
+            engine = HFEngine(base)
+        settings = body["sampling_params"]
+        conversation = Conversation(self._policy)
+        conversation.ids = list(body["token_ids"])
+        sampling = Sampling(settings["temperature"], settings["top_p"], settings["top_k"])
+        [sample] = written(
+            engine, [Request(conversation, settings["seed"], sampling, settings["max_tokens"])]
+        )
+        engine.release(conversation)
+        content = [{"logprob": p} for p in sample.log_probs]
+        choice = {"token_ids": sample.ids, "logprobs": {"content": content}}
+        return {"prompt_token_ids": conversation.ids, "choices": [choice]}
+
+
+async def through(app, handler, body):
+    """An HTTP request as ASGI has it."""
+    headers = [(k.lower().encode(), v.encode()) for k, v in handler.headers.items()]
+    scope = {"type": "http", "method": handler.command, "path": handler.path, "headers": headers}
+
+    async def receive():
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message):
+        if message["type"] == "http.response.start":
+            handler.send_response(message["status"])
+            for name, value in message["headers"]:
+                handler.send_header(name.decode(), value.decode())
+        else:
+            handler.send_header("content-length", str(len(message["body"])))
+            handler.end_headers()
+            handler.wfile.write(message["body"])
+
+    await app(scope, receive, send)
+
+
+if __name__ == "__main__":
+    TokenServer(sys.argv[1], int(sys.argv[2])).http.serve_forever()
