@@ -117,7 +117,8 @@ class HFEngine:
         conversation = request.conversation
         if not conversation.ids:
             raise ValueError("a conversation without any message has nothing to answer")
-        if any(conversation is other.conversation for other in [*self._asked, *self._writing]):
+        waiting = [*(r.conversation for r in self._asked), *(w.conversation for w in self._writing)]
+        if any(conversation is other for other in waiting):
             raise ValueError("a conversation was given twice: it can have one answer at a time")
         self._asked.append(request)
 

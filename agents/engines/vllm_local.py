@@ -149,7 +149,9 @@ def llm_options(
         "enable_sleep_mode": sleep and not on_cpu,
         "tensor_parallel_size": tensor_parallel,
     }
-    if not on_cpu:
+    if on_cpu:
+        chosen["max_num_batched_tokens"] = 16384  # with less it dies of many seeded requests
+    else:
         chosen["gpu_memory_utilization"] = MEMORY if memory is None else memory
     if several:  # else every process's vLLM would take the first GPU
         chosen["distributed_executor_backend"] = "external_launcher"

@@ -59,7 +59,7 @@ class WeightsVersion:
             version = json.loads(body)["version"]
         except (ValueError, KeyError, TypeError):
             version = None
-        if not isinstance(version, str) or more:
+        if not isinstance(version, str) or more or len(body) > LONGEST:
             return await reply(send, 400, {"error": 'expected {"version": "..."}'})
         self._version = version
         return await reply(send, 200, {"version": version})

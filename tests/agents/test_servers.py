@@ -93,8 +93,8 @@ def test_a_server_that_is_gone_is_passed_over_and_rejoins_with_current_weights(
     changed(policy, 1)
     engine.refresh()
     expected = ids(written(HFEngine(policy), requests(policy)))
-    assert ids(written(engine, requests(policy))) == expected
     assert engine._backend.servers.up == [servers[1].url]
+    assert ids(written(engine, requests(policy))) == expected
     loaded, asked = len(servers[0].loaded), servers[0].asked
     servers[0].broken = False
     assert ids(written(engine, requests(policy))) == expected
@@ -111,7 +111,8 @@ def test_what_a_server_says_by_other_weights_is_not_taken(policy, servers, tmp_p
     for version in ("", "another-7"):
         httpx.post(f"{servers[0].url}{PATH}", json={"version": version})
         before = len(servers[0].loaded)
-        assert ids(written(engine, requests(policy))) == expected
+        for _ in range(2):  # passed over at first
+            assert ids(written(engine, requests(policy))) == expected
         assert len(servers[0].loaded) == before + 1
 
 
@@ -123,12 +124,8 @@ def test_an_answer_is_refused_where_weights_changed_while_it_was_written(policy,
 
     def meanwhile(body):
         server._generate = generate
-        server.http.RequestHandlerClass  # noqa: B018
-        httpx_version(server, "other")
+        httpx.post(f"{server.url}{PATH}", json={"version": "other"})
         return generate(body)
-
-    def httpx_version(server, version):
-        httpx.post(f"{server.url}{PATH}", json={"version": version})
 
     server._generate = meanwhile
     before = len(server.loaded)

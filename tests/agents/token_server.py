@@ -23,13 +23,16 @@ from agents.engines.hf import HFEngine
 from agents.engines.weights_version import WeightsVersion, reply
 from agents.policy import Policy, load_adapter
 
+ONE = threading.Lock()
+"""transformers does not load two models at the same time."""
+
 
 class TokenServer:
     def __init__(self, model, port=0):
         torch.set_num_threads(1)
         self._policy = Policy.load(model, device="cpu")
         self._adapters = {}
-        self._engine, self._lock = HFEngine(self._policy), threading.Lock()
+        self._engine = HFEngine(self._policy)
         self.asked, self.loaded, self.broken = 0, [], False
         app, server = WeightsVersion(self._app), self
 
@@ -60,7 +63,7 @@ class TokenServer:
 
     async def _app(self, scope, receive, send):
         body = json.loads((await receive())["body"] or b"{}")
-        with self._lock:
+        with ONE:
             answer = self._answer(scope["path"], body)
         status = 404 if answer is None else 200
         await reply(send, status, {"error": "not found"} if answer is None else answer)
@@ -80,8 +83,9 @@ class TokenServer:
             self._engine.refresh()
             self.loaded.append(sorted(path.name for path in folder.iterdir()))
         elif path == "/v1/load_lora_adapter":
-            folder = Path(body["lora_path"])
-            self._adapters[body["lora_name"]] = str(folder)
+            folder, base = Path(body["lora_path"]), Policy.load(self._policy.below, device="cpu")
+            base.model = load_adapter(base.model, str(folder))
+            self._adapters[body["lora_name"]] = HFEngine(base)
             self.loaded.append(sorted(path.name for path in folder.iterdir()))
         elif path == "/v1/unload_lora_adapter":
             return {} if self._adapters.pop(body["lora_name"], None) else None
@@ -95,9 +99,7 @@ class TokenServer:
         if "model" in body:
             if body["model"] not in self._adapters:
                 return None
-            base = Policy.load(self._policy.below, device="cpu")
-            base.model = load_adapter(base.model, self._adapters[body["model"]])
-            engine = HFEngine(base)
+            engine = self._adapters[body["model"]]
         settings = body["sampling_params"]
         conversation = Conversation(self._policy)
         conversation.ids = list(body["token_ids"])
