@@ -94,9 +94,15 @@ def test_playing_and_learning_go_on_at_the_same_time(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "words",
-    ["method=amft demos.n=8", "method=mu_oracle demos.n=8", "method=bridge demos.n=8",
-     "method=hpt demos.n=8", "method.resample=2 train.reward_noise=0", "train.pool=5 train.curriculum.name=difficulty"],
-)  # fmt: skip
+    [
+        "method=amft demos.n=8",
+        "method=mu_oracle demos.n=8",
+        "method=bridge demos.n=8",
+        "method=hpt demos.n=8",
+        "method.resample=2 train.reward_noise=0",
+        "train.pool=5 train.curriculum.name=difficulty",
+    ],
+)
 def test_what_goes_by_the_step_before_is_refused(words):
     config = config_of(*words.split(), "train.ahead=1")
     with pytest.raises(ValueError, match=r"train\.ahead=1 plays a step before"):
