@@ -3,10 +3,11 @@
     servers.hand_over(policy)       all that answer take the learner's weights, under a new version
     servers.ask(path, body)         the reply of one of those that have them, in turn
 
-Each reply is checked for the version of the weights that gave it (agents/engines/weights_version.py). A
-server that does not answer, or by other weights, is passed over; after a while it is looked at again, is
-handed the current weights if it lives, and takes part again. Before anything was handed over servers have
-their own weights, which nobody checks: they are only evaluated.
+vLLM (from 0.32 on) tells with every answer by which version of the weights each of its tokens was sampled.
+The learner says the version when it has handed over new ones, and a server that was started again knows none.
+One that does not answer, or by other weights, is passed over; after a while it is looked at again, is handed
+the current weights if it lives, and takes part again. Before anything was handed over servers have their own
+weights, which nobody checks: they are only evaluated.
 
 Of several processes the first alone writes weights and speaks of them to servers; the others wait.
 """
@@ -29,12 +30,13 @@ import httpx
 from agents import ranks
 from agents.engines.web import ServerError, get, post
 from agents.engines.weights import save_adapter, save_weights
-from agents.engines.weights_version import HEADER, PATH
 from agents.policy import Policy
 
 AGAIN = 10.0
 """Seconds after which a server that was passed over is looked at again."""
 CACHES = ("prefix", "mm", "encoder")
+SAY, TELLS = "/update_weight_version", "/weight_info"
+UNKNOWN = "being replaced"
 
 
 @dataclass
@@ -77,7 +79,10 @@ class Servers:
             body = {**body, "model": self._version}
         for server in self._in_turn():
             try:
-                return self._post(server, path, body, current=bool(self._version))
+                reply = self._post(server, path, body)
+                if self._version:
+                    check_versions(reply, self._version)
+                return reply
             except ServerError as error:
                 self._pass_over(server, error)
         raise ServerError("; ".join(server.why for server in self._servers))
@@ -129,25 +134,30 @@ class Servers:
         """Has a server take the current weights where it has others, and notes whether it is up."""
         server.looked_at = time.monotonic()
         try:
-            has = get(self._client, f"{server.url}/health").get(HEADER)
-            if self._version and has != self._version:
+            if not self._version:
+                get(self._client, f"{server.url}/health")
+            elif (has := self._version_of(server)) != self._version:
                 if not ranks.is_first():
                     raise ServerError(f"{server.url} has not taken the current weights yet")
-                if has is None:
-                    raise ServerError(
-                        f"{server.url} does not say which weights it has: start it with --middleware "
-                        "agents.engines.weights_version.WeightsVersion"
-                    )
                 self._load(server, has)
         except ServerError as error:
             self._pass_over(server, error)
         else:
             server.up, server.why = True, ""
 
+    def _version_of(self, server: Server) -> str:
+        try:
+            return str(get(self._client, f"{server.url}{TELLS}")["weight_version"])
+        except (ServerError, KeyError, TypeError) as error:
+            raise ServerError(
+                f"{server.url} does not say which weights it has; it must be vLLM from 0.32 on, with "
+                f"VLLM_SERVER_DEV_MODE=1 ({error})"
+            ) from None
+
     def _load(self, server: Server, before: str) -> None:
         assert self._folder is not None
         folder = str(self._folder.absolute() / self._version)
-        self._post(server, PATH, {"version": ""})
+        self._post(server, SAY, {"new_version": UNKNOWN})
         if self._adapter:
             adapter = {"lora_name": self._version, "lora_path": folder}
             self._post(server, "/v1/load_lora_adapter", adapter)
@@ -158,19 +168,27 @@ class Servers:
             self._post(server, "/collective_rpc", reload)
         for cache in CACHES:
             self._post(server, f"/reset_{cache}_cache", {})
-        self._post(server, PATH, {"version": self._version})
+        self._post(server, SAY, {"new_version": self._version})
 
     def _pass_over(self, server: Server, error: Exception) -> None:
         server.up, server.why, server.looked_at = False, str(error), time.monotonic()
 
-    def _post(
-        self, server: Server, path: str, body: dict[str, Any], *, current: bool = False
-    ) -> Any:
-        echoed = {HEADER: self._version} if current else {}
-        return post(self._client, f"{server.url}{path}", body, retries=self._retries, echoed=echoed)
+    def _post(self, server: Server, path: str, body: dict[str, Any]) -> Any:
+        return post(self._client, f"{server.url}{path}", body, retries=self._retries)
 
     def _forget_older(self) -> None:
         assert self._folder is not None
         for folder in self._folder.glob(f"{self._run}-*"):
             if folder.name != self._version:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def check_versions(reply: Any, version: str) -> None:
+    """Of every token of every answer."""
+    try:
+        spans = [span for choice in reply["choices"] for span in choice["weight_versions"]]
+        told = {str(span["version"]) for span in spans}
+    except (KeyError, TypeError):
+        raise ServerError("a reply does not say which weights gave it") from None
+    if told != {version}:
+        raise ServerError(f"a reply is by the weights {sorted(told)}, and not by {version!r}")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 
 MOST_BYTES = 64 * 2**20
 """Of one reply; more is a mistake or an attack."""
-WORTH_RETRYING = frozenset([408, 425, 429, 500, 502, 503, 504])
+WORTH_RETRYING = frozenset([408, 409, 425, 429, 500, 502, 503, 504])
 LONGEST_WAIT = 60.0
 
 
@@ -27,23 +27,15 @@ def post(
     retries: int = 4,
     first_wait: float = 0.5,
     sleep: Callable[[float], None] = time.sleep,
-    echoed: Mapping[str, str] | None = None,
 ) -> Any:
-    """The JSON that `url` replies. Tries again where that can help, then raises ServerError. What is `echoed`
-    is sent as headers, and is an error where the reply has not the same."""
-    echoed = echoed or {}
+    """The JSON that `url` replies. Tries again where that can help, then raises ServerError."""
     said = "no try was made"
     for attempt in range(retries + 1):
         wait = first_wait * 2**attempt * random.uniform(0.5, 1.0)
         try:
-            with client.stream("POST", url, json=body, headers=echoed) as reply:
+            with client.stream("POST", url, json=body) as reply:
                 content = _bounded(reply)
             if reply.status_code < 300:
-                for name, value in echoed.items():
-                    if reply.headers.get(name) != value:
-                        raise ServerError(
-                            f"{url}: {name} is {reply.headers.get(name)!r}, not {value!r}"
-                        )
                 return _json(content, url)
             said = f"HTTP {reply.status_code}: {content[:300].decode('utf-8', 'replace')}"
             if reply.status_code not in WORTH_RETRYING:
@@ -57,15 +49,16 @@ def post(
     raise ServerError(f"{url} gave no answer after {attempt + 1} tries; the last: {said}")
 
 
-def get(client: httpx.Client, url: str) -> httpx.Headers:
-    """The headers with which `url` replies; one try."""
+def get(client: httpx.Client, url: str) -> Any:
+    """The JSON that `url` replies; one try."""
     try:
-        reply = client.get(url)
+        with client.stream("GET", url) as reply:
+            content = _bounded(reply)
     except httpx.HTTPError as error:
         raise ServerError(f"{url} gave no answer: {type(error).__name__}: {error}") from None
     if reply.status_code >= 300:
         raise ServerError(f"{url} replied HTTP {reply.status_code}")
-    return reply.headers
+    return _json(content, url)
 
 
 def _bounded(reply: httpx.Response) -> bytes:

@@ -18,8 +18,8 @@ from agents.conversation import Conversation, Limits
 from agents.engines import Request, make_engine, written
 from agents.engines.base import GREEDY
 from agents.engines.hf import HFEngine
+from agents.engines.servers import check_versions
 from agents.engines.web import ServerError
-from agents.engines.weights_version import HEADER, PATH
 from agents.policy import Policy
 from agents.rollout import Plan, play
 from agents.worlds import World, Worlds
@@ -108,8 +108,8 @@ def test_what_a_server_says_by_other_weights_is_not_taken(policy, servers, tmp_p
     changed(policy, 1)
     engine.refresh()
     expected = ids(written(HFEngine(policy), requests(policy)))
-    for version in ("", "another-7"):
-        httpx.post(f"{servers[0].url}{PATH}", json={"version": version})
+    for version in ("default", "another-7"):
+        servers[0].version = version
         before = len(servers[0].loaded)
         for _ in range(2):  # passed over at first
             assert ids(written(engine, requests(policy))) == expected
@@ -124,8 +124,10 @@ def test_an_answer_is_refused_where_weights_changed_while_it_was_written(policy,
 
     def meanwhile(body):
         server._generate = generate
-        httpx.post(f"{server.url}{PATH}", json={"version": "other"})
-        return generate(body)
+        sample = generate(body | {})
+        sample["choices"][0]["weight_versions"].append({"version": "other"})
+        server.version = "other"
+        return sample
 
     server._generate = meanwhile
     before = len(server.loaded)
@@ -134,11 +136,33 @@ def test_an_answer_is_refused_where_weights_changed_while_it_was_written(policy,
     assert len(server.loaded) == before + 1
 
 
-def test_a_server_without_the_middleware_is_told_so(policy, tmp_path, servers, monkeypatch):
-    monkeypatch.setattr("agents.engines.servers.HEADER", "x-nobody-says")
+def test_a_server_that_does_not_tell_its_weights_is_not_trained_with(
+    policy, servers, tmp_path, monkeypatch
+):
+    def answer(self, path, body, own=TokenServer._answer):
+        return None if path == "/weight_info" else own(self, path, body)
+
+    monkeypatch.setattr(TokenServer, "_answer", answer)
     engine = engine_of(policy, servers, tmp_path)
-    with pytest.raises(ServerError, match=r"--middleware agents\.engines\.weights_version"):
+    with pytest.raises(ServerError, match=r"vLLM from 0\.32 on, with VLLM_SERVER_DEV_MODE=1"):
         engine.refresh()
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        None,
+        {},
+        {"choices": []},
+        {"choices": [{}]},
+        {"choices": [{"weight_versions": None}]},
+        {"choices": [{"weight_versions": [{"version": "a"}, {"version": "b"}]}]},
+    ],
+)
+def test_what_no_weights_are_told_of_is_not_taken(reply):
+    with pytest.raises(ServerError, match="a reply"):
+        check_versions(reply, "a")
+    check_versions({"choices": [{"weight_versions": [{"version": "a"}]}]}, "a")
 
 
 def test_of_lora_the_adapter_alone_is_handed_over(servers, tmp_path):
@@ -155,16 +179,6 @@ def test_of_lora_the_adapter_alone_is_handed_over(servers, tmp_path):
     whole.refresh()
     assert servers[0].loaded[-1] == ["model-00000.safetensors"]
     assert ids(written(whole, requests(lora, 2))) == expected
-
-
-def test_a_version_is_a_short_word(servers):
-    url = f"{servers[0].url}{PATH}"
-    for wrong in (b"", b"[]", b'{"version": 3}', b'{"version": "' + b"x" * 5000 + b'"}'):
-        assert httpx.post(url, content=wrong).status_code == 400
-    assert httpx.post(url, json={"version": "a"}).status_code == 200
-    assert httpx.get(f"{servers[0].url}/health").headers[HEADER] == "a"
-    refused = httpx.get(f"{servers[0].url}/health", headers={HEADER: "b"})
-    assert refused.status_code == 409
 
 
 def free_port():
@@ -261,7 +275,8 @@ def test_several_processes_hand_over_weights_once(tmp_path):
                 self.loaded.append(file.parent.name)
                 return {}
             if path == "/inference/v1/generate":
-                return {"weights": self.weights}
+                told = {"version": self.version}
+                return {"weights": self.weights, "choices": [{"weight_versions": [told]}]}
             return super()._answer(path, body)
 
     server = Plain(MODEL).begin()

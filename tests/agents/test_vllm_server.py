@@ -77,6 +77,14 @@ def server(policy, tmp_path_factory):
     kill(process)
 
 
+def reload_of(folder):
+    return {"method": "reload_weights", "kwargs": {"weights_path": folder}}
+
+
+def served_folder(process):
+    return process.args[process.args.index("--model") + 1]
+
+
 def test_a_server_answers_as_the_training_model_and_takes_new_weights(policy, server, tmp_path):
     url, process = server
     engine = make_engine("vllm", policy, servers=[url], weights_folder=str(tmp_path / "weights"))
@@ -102,6 +110,13 @@ def test_a_server_answers_as_the_training_model_and_takes_new_weights(policy, se
     [expected] = written(HFEngine(changed), [request])
     assert after.log_probs == pytest.approx(expected.log_probs, abs=1e-4)
     assert after.log_probs != pytest.approx(before.log_probs, abs=1e-3)
+
+    # Started again, it would have other weights and know no version: it is handed the current ones.
+    httpx.post(f"{url}/collective_rpc", json=reload_of(served_folder(process)))
+    httpx.post(f"{url}/update_weight_version", json={"new_version": "default"})
+    [again] = written(engine, [request])
+    assert again.error is None
+    assert again.log_probs == pytest.approx(after.log_probs, abs=1e-4)
 
     # A second server that is down is passed over; one that died is an error in words.
     both = make_engine("vllm", policy, servers=["http://127.0.0.1:9", url], retries=0)

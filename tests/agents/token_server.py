@@ -1,13 +1,11 @@
 """A server of tokens as vLLM's, around engine=hf: for tests of what is asked of servers, where vLLM is not.
 
 `python -m tests.agents.token_server MODEL PORT`, or TokenServer(MODEL) in this process. It reads text alone,
-keeps the routes that agents/engines/servers.py asks for, and has the very middleware that a vLLM server is
-started with, around an ASGI application.
+keeps the routes that agents/engines/servers.py asks for, as vLLM 0.32 has them.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 import threading
@@ -20,7 +18,6 @@ from safetensors.torch import load_file
 from agents.conversation import Conversation
 from agents.engines import Request, Sampling, written
 from agents.engines.hf import HFEngine
-from agents.engines.weights_version import WeightsVersion, reply
 from agents.policy import Policy, load_adapter
 
 ONE = threading.Lock()
@@ -34,12 +31,19 @@ class TokenServer:
         self._adapters = {}
         self._engine = HFEngine(self._policy)
         self.asked, self.loaded, self.broken = 0, [], False
-        app, server = WeightsVersion(self._app), self
+        self.version, server = "default", self
 
         class Handler(BaseHTTPRequestHandler):
             def respond(self):
                 size = int(self.headers.get("content-length", 0))
-                asyncio.run(through(app, self, self.rfile.read(size)))
+                body = json.loads(self.rfile.read(size) or b"{}")
+                with ONE:
+                    answer = server._answer(self.path, body)
+                data = json.dumps(answer or {}).encode()
+                self.send_response(404 if answer is None else 200)
+                self.send_header("content-length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
 
             do_GET = do_POST = respond
 
@@ -60,13 +64,6 @@ class TokenServer:
     def begin(self):
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
         return self
-
-    async def _app(self, scope, receive, send):
-        body = json.loads((await receive())["body"] or b"{}")
-        with ONE:
-            answer = self._answer(scope["path"], body)
-        status = 404 if answer is None else 200
-        await reply(send, status, {"error": "not found"} if answer is None else answer)
 
     def _answer(self, path, body):
         if path == "/inference/v1/generate":
@@ -89,13 +86,17 @@ class TokenServer:
             self.loaded.append(sorted(path.name for path in folder.iterdir()))
         elif path == "/v1/unload_lora_adapter":
             return {} if self._adapters.pop(body["lora_name"], None) else None
+        elif path == "/update_weight_version":
+            self.version = body["new_version"]
+        elif path == "/weight_info":
+            return {"weight_version": self.version}
         elif path != "/health" and not path.endswith("_cache"):
             return None
         return {}
 
     def _generate(self, body):
         self.asked += 1
-        engine = self._engine
+        versions, engine = [self.version], self._engine
         if "model" in body:
             if body["model"] not in self._adapters:
                 return None
@@ -109,29 +110,14 @@ class TokenServer:
         )
         engine.release(conversation)
         content = [{"logprob": p} for p in sample.log_probs]
-        choice = {"token_ids": sample.ids, "logprobs": {"content": content}}
+        if self.version not in versions:  # it changed meanwhile
+            versions.append(self.version)
+        choice = {
+            "token_ids": sample.ids,
+            "logprobs": {"content": content},
+            "weight_versions": [{"version": version} for version in versions],
+        }
         return {"prompt_token_ids": conversation.ids, "choices": [choice]}
-
-
-async def through(app, handler, body):
-    """An HTTP request as ASGI has it."""
-    headers = [(k.lower().encode(), v.encode()) for k, v in handler.headers.items()]
-    scope = {"type": "http", "method": handler.command, "path": handler.path, "headers": headers}
-
-    async def receive():
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    async def send(message):
-        if message["type"] == "http.response.start":
-            handler.send_response(message["status"])
-            for name, value in message["headers"]:
-                handler.send_header(name.decode(), value.decode())
-        else:
-            handler.send_header("content-length", str(len(message["body"])))
-            handler.end_headers()
-            handler.wfile.write(message["body"])
-
-    await app(scope, receive, send)
 
 
 if __name__ == "__main__":
