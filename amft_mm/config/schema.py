@@ -222,6 +222,11 @@ class Steps:
     nonfinite: int = setting(
         "steps in a row without a finite gradient that end the run", least=1, most=MOST
     )
+    ahead: int = setting(
+        "1 plays the next step's episodes while this one is learnt from, by weights a step older",
+        least=0,
+        most=1,
+    )
     dry_run: bool = setting("build the model without weights, tell where memory would go, and end")
 
 
