@@ -5,6 +5,9 @@
     engine.release(conversation)   the episode is over: whatever is kept for it may go
     engine.refresh()               the weights have changed: nothing computed before holds
 
+An engine whose `reads_policy` is true answers by the policy's own weights: where they are divided among
+processes, they are brought together for a whole rollout.
+
 A sample depends on its conversation and its seed, not on what else is in the batch. An answer that
 could not be had is a Sample with `error`, not an exception: a bad episode is data.
 """

@@ -78,6 +78,8 @@ def _shifted(finished: Finished, offset: int, number: int, sample: Sample) -> No
 class HFEngine:
     """See the module's docstring."""
 
+    reads_policy = True
+
     def __init__(
         self,
         policy: Policy,

@@ -9,6 +9,7 @@ kept out of the examples, and move nobody's baseline.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -113,8 +114,11 @@ class RolloutWorker:
             given=guided.given,
             first_member=guided.first_member,
         )
-        self._policy.model.eval()
-        mine = play(self._worlds, self._policy, self._engine, plan)
+        # An engine that answers by the policy's own weights needs all of them at once.
+        reads = getattr(self._engine, "reads_policy", False)
+        with self._policy.gathered() if reads else nullcontext():
+            self._policy.model.eval()
+            mine = play(self._worlds, self._policy, self._engine, plan)
         outcomes = [light(trajectory) for trajectory in mine]
         groups = [outcomes[i : i + group] for i in range(0, len(outcomes), group)]
         everyone = [t for members in self._processes.gather(groups) for t in members]

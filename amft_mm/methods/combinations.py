@@ -32,6 +32,7 @@ def refuse_contradictions(config: DictConfig) -> None:
         _guided,
         _streamed,
         _rivalled,
+        _sharded,
         _credited,
         _drawn_again,
         _updated,
@@ -69,6 +70,16 @@ def _engined(config: DictConfig) -> Iterator[str]:
             "engine.servers with several processes: each of them would write the weights into the same "
             "folder while servers read it. Take one process, or engine=hf"
         )
+
+
+def _sharded(config: DictConfig) -> Iterator[str]:
+    if config.train.shard and config.method.rival:
+        yield (
+            "train.shard with method.rival (method=bridge): the adapter that both models share is added to "
+            "whole matrices. Take train.shard=false, on GPUs that hold both models"
+        )
+    if config.train.offload and not config.train.shard:
+        yield "train.offload=true would do nothing without train.shard=true"
 
 
 def _guided(config: DictConfig) -> Iterator[str]:
