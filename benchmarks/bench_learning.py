@@ -6,10 +6,10 @@ micro-batches of a token budget:
     by length    as training does: conversations of similar length together (amft_mm/learning/batching.py)
     as they come the same budget, filled in the order in which conversations come
 
-Printed are tokens that are learnt from or read (no padding) a second, the share of padding, and the model-flops
-utilisation: floating-point operations that the tokens themselves need (counted by torch on a pass without
-padding) over what a large matrix product reaches on the same device in the same run, or over `--peak` in
-teraflops, as a maker tells it. Both orders take turns; printed are medians, and their ratio.
+Printed are tokens a second without padding, the share of padding, and the model-flops utilisation:
+floating-point operations that the tokens themselves need (counted by torch on passes without padding) over
+what a large matrix product reaches on the same device in the same run, or over `--peak`, teraflops as the
+maker of the device tells them. Both orders take turns; printed are medians, and their ratio.
 """
 
 from __future__ import annotations

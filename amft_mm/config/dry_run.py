@@ -80,6 +80,7 @@ def describe(config: DictConfig, processes: int | None = None) -> dict[str, floa
     if processes and config.engine.name == "hf":
         playing["whole model, to play"] = everything * width
     if processes and learns:
+        looking["exploration's gradient meanwhile"] = trained * 4 / share * here
         looking["whole model and its derivative, to look"] = (everything + trained) * width
     found = {name: size / GIB for name, size in (held | learning | playing | looking).items()}
     most = max(sum(part.values()) for part in (learning, playing, looking))

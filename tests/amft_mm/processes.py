@@ -41,15 +41,18 @@ SMALL = [
 
 
 def trained(folder, *words, processes=1, out="run"):
-    started = begun(folder, *words, processes=processes, out=out)
-    while not started.join():
-        pass
+    finish(begun(folder, *words, processes=processes, out=out))
     return rows(Path(folder) / out)
 
 
 def begun(folder, *words, processes=1, out="run"):
     locate_model("tiny-random")  # is built here, once
     return started(_train, processes, (str(folder), [*SMALL, *words, f"out={out}"]))
+
+
+def finish(processes):
+    while not processes.join():
+        pass
 
 
 def rows(run):

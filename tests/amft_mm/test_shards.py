@@ -1,4 +1,4 @@
-"""Whole runs with weights in shards (`train.shard=true`): they are the runs of one process with all of them."""
+"""Runs with weights in shards (`train.shard=true`): they are the runs of one process with all of them."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from amft_mm.runs import checkpoints
-from tests.amft_mm.processes import begun, rows, trained
+from tests.amft_mm.processes import begun, finish, rows, trained
 
 SHARD = "train.shard=true"
 CASES = {
@@ -88,8 +88,7 @@ def test_a_process_that_is_killed_leaves_a_checkpoint_to_go_on_from(tmp_path):
     time.sleep(0.3)
     os.kill(processes.pids()[1], signal.SIGKILL)
     with pytest.raises(torch.multiprocessing.ProcessExitedException):
-        while not processes.join():
-            pass
+        finish(processes)
     found = trained(tmp_path, *words, "resume=true", processes=2)
     assert [row["step"] for row in found if row["phase"] != "evaluation"] == list(range(1, 10))
 
