@@ -19,7 +19,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed as distributed
@@ -44,7 +44,9 @@ def whole(tensor: torch.Tensor) -> torch.Tensor:
     """All of a tensor, on every process; one that is not sharded is itself. All processes ask at once."""
     if not isinstance(tensor, DTensor):
         return tensor
-    return tensor.to(tensor.device_mesh.device_type).full_tensor()
+    here = cast(DTensor, tensor.to(tensor.device_mesh.device_type))
+    found: torch.Tensor = here.full_tensor()
+    return found
 
 
 class ShardedModel:

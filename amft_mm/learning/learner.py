@@ -238,6 +238,7 @@ class Learner:
             noise /= self.processes.size  # of gradients that are all processes' already
         self.processes.share_gradients(self.parameters)
         total, entropy, noise = self.processes.sum(total, entropy, noise)
+        error, moved = self.processes.most(error, moved)
         figures = means_of(self.processes.gather(notes))
         entropy *= totals.per_token
         return LossReport(
@@ -291,7 +292,8 @@ class Learner:
             part = [e for e, own in zip(examples, moving, strict=True) if own is moves]
             batches = list(by_length(part, self._micro_batch_tokens, lambda e: e.conversation))
             if self.policy.sharded is not None:
-                batches += [[]] * (self.processes.most(len(batches)) - len(batches))
+                (most,) = self.processes.most(len(batches))
+                batches += [[]] * (int(most) - len(batches))
             for batch in batches:
                 yield batch, moves
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 import torch.distributed as distributed
@@ -51,14 +51,16 @@ class ProcessGroup:
     def for_background(self) -> distributed.ProcessGroup | None:
         """The same processes over connections of their own, for what goes on beside training; None where
         there is only this one. All ask at once."""
-        return distributed.new_group(backend="gloo") if distributed.is_initialized() else None
+        if not distributed.is_initialized():
+            return None
+        return cast(distributed.ProcessGroup, distributed.new_group(backend="gloo"))
 
     def sum(self, *numbers: float) -> list[float]:
         return self._over_all(numbers, "sum")
 
-    def most(self, number: int) -> int:
-        """The largest of all processes' numbers."""
-        return int(self._over_all([number], "max")[0])
+    def most(self, *numbers: float) -> list[float]:
+        """The largest of all processes', of each."""
+        return self._over_all(numbers, "max")
 
     def _over_all(self, numbers: Sequence[float], what: str) -> list[float]:
         if self.size == 1:

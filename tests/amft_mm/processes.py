@@ -46,7 +46,6 @@ def trained(folder, *words, processes=1, out="run"):
 
 
 def begun(folder, *words, processes=1, out="run"):
-    locate_model("tiny-random")  # is built here, once
     return started(_train, processes, (str(folder), [*SMALL, *words, f"out={out}"]))
 
 
@@ -62,6 +61,7 @@ def rows(run):
 
 def started(function, processes, arguments=()):
     """The function in each of so many processes, which know of each other."""
+    locate_model("tiny-random")  # is built here, once
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
