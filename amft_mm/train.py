@@ -84,8 +84,9 @@ def _train(config: DictConfig, run: RunFolder, processes: ProcessGroup) -> dict[
             )
             raise
         except Exception:
-            if trainer.whole and processes.main:
-                policy.save(run.path / "model")
+            if trainer.whole and processes.main:  # never with several processes
+                with policy.gathered():
+                    policy.save(run.path / "model")
             raise
         with policy.gathered():
             if processes.main:

@@ -12,8 +12,8 @@ from amft_mm.runs import checkpoints
 from tests.amft_mm.processes import begun, finish, rows, trained
 
 SHARD = "train.shard=true"
-# A utility that looks at each step, where nobody succeeds; clipped, a step on demonstrations alone is the same
-# for any mu.
+# A utility that looks at each step, where nobody succeeds. Clipped, a step on demonstrations alone is the
+# same for any mu.
 LOOKING = ["method.utility.name=demo_nll", "+method.utility.every=1", "train.max_norm=null"]
 AMFT = ["env=math", "method=amft", "method.horizon=0.9", *LOOKING]
 CASES = {
