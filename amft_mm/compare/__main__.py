@@ -38,7 +38,7 @@ def compare(config: DictConfig) -> list[Result]:
     grid, at_once = Grid(config), places(config.jobs)
     trials = grid.trials()
     planned = [*trials, *grid.runs({})]
-    check_settings([*grid.warm(planned), *planned])
+    check_settings([*grid.every_condition(), *grid.warm(planned), *planned])
     begin = grid.warm(run for run in planned if not is_made(run))
     failed = [r for r in make_all(begin, at_once, print, keep=True) if r.state != "finished"]
     if failed:

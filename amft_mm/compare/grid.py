@@ -105,6 +105,14 @@ class Grid:
         """With what the trials found, by environment and method."""
         return list(self._all_runs(chosen))
 
+    def every_condition(self) -> list[Run]:
+        """By a method that heeds all settings: what is misspelt is told though no method compared would see it."""
+        every = product(self.envs, self._conditions.items())
+        return [
+            Run(env, name, "amft", 0, self.out, words_of(env, "amft", settings))
+            for env, (name, settings) in every
+        ]
+
     def seeds_of(self, method: str) -> range:
         return range(max(self._seeds, int(self._more.get(method, 0))))
 

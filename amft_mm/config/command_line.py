@@ -69,6 +69,8 @@ def configuration(command: str, words: Sequence[str]) -> DictConfig:
     config = composed(command, said) if begun is None else changed(begun, said, overrides)
     if command == "evaluate":
         config = of_its_run(config, overrides)
+    if command == "train":
+        config = without_slips_of_a_recipe(config, overrides)
     return checked(SCHEMAS[command], config)
 
 
@@ -194,6 +196,15 @@ def quoted(text: str) -> str:
         return text
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
+
+
+def without_slips_of_a_recipe(config: DictConfig, overrides: Sequence[Override]) -> DictConfig:
+    """Demonstrations that are there already are taken as they are; only slips that the words ask for are a
+    contradiction to that."""
+    folder = OmegaConf.select(config, "demos.folder")
+    if folder and not any(override.key_or_group == "demos.slips" for override in overrides):
+        OmegaConf.update(config, "demos.slips", 0.0)
+    return config
 
 
 OF_A_RUN = ("env", "model", "limits", "sampling")
