@@ -18,31 +18,11 @@ import numpy as np
 import pyarrow.parquet as parquet
 from PIL import Image as PILImage
 
+from agents.columns import COLUMNS, LARGEST_PICTURE
 from agents.conversation import OUT_OF_TOKENS, ChatModel, Conversation, Limits
 from agents.files import whole_file, write_text
 from agents.trajectory import Trajectory
 from agents.worlds import World
-
-LARGEST_PICTURE = 50_000_000
-"""Pixels; a file that claims more is not opened."""
-
-COLUMNS = {
-    "name": "unique name of the demonstration",
-    "world": "id of the environment (empty for imported chats)",
-    "options": "JSON: the keyword arguments the environment was made with",
-    "seed": "of the environment's reset",
-    "messages": "what the environment (or user) said, turn by turn",
-    "pictures": "the pictures, as PNG",
-    "picture_of": "for each message the number of its picture in `pictures`, -1 for none",
-    "answers": "what the expert answered, one for each message",
-    "slips": "numbers of the answers that are mistakes, made to be mended: shown, not imitated",
-    "rewards": "the reward of each answer",
-    "verdicts": "the environment's verdict on each answer",
-    "success": "whether the episode succeeded",
-    "stop": "why it ended",
-    "corrupted": "how it was corrupted on purpose; empty if it was not",
-}
-
 
 CHARACTERS = 64
 """Of a token, at the very most, in texts that are worth reading."""
@@ -50,7 +30,7 @@ CHARACTERS = 64
 
 @dataclass
 class Demonstration:
-    """One row; see `COLUMNS`. Pictures are arrays in memory, PNG in the file."""
+    """One row; see agents/columns.py. Pictures are arrays in memory, PNG in the file."""
 
     name: str
     messages: list[str]

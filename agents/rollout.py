@@ -10,6 +10,7 @@ as it is, with stop reason `error`, to be masked: a group never gets shorter.
 
 from __future__ import annotations
 
+import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -79,6 +80,8 @@ class _Episode:
     given: Given
     seen: Future[StepResult]
     now: StepResult | None = None
+    seconds: float = 0.0
+    """That its last answer took."""
 
 
 def play(worlds: Worlds, model: ChatModel, engine: Engine, plan: Plan) -> list[Trajectory]:
@@ -110,7 +113,7 @@ def play(worlds: Worlds, model: ChatModel, engine: Engine, plan: Plan) -> list[T
             requests = [
                 Request(episode.trajectory.conversation, episode.seed) for episode in asking
             ]
-            answer = partial(_answer, worlds, asking)
+            answer = partial(_answer, worlds, asking, time.monotonic())
             engine.generate(requests, plan.sampling, plan.limits.max_new_tokens, answer)
         for episode in [episode for episode in playing if episode.trajectory.stop]:
             playing.remove(episode)
@@ -131,9 +134,8 @@ def _look(episode: _Episode) -> bool:
     """Takes in what the world shows; whether the agent is to answer."""
     trajectory, before, seen = episode.trajectory, episode.now, settled(episode.seen)
     if before is not None and not seen.error:
-        trajectory.turns.append(
-            Turn(seen.reward, seen.verdict, seen.feedback, before.facts, before.expert)
-        )
+        told = seen.reward, seen.verdict, seen.feedback, before.facts, before.expert
+        trajectory.turns.append(Turn(*told, seconds=episode.seconds))
     episode.now = seen
     if seen.error:
         trajectory.stop, trajectory.error = ERROR, seen.error
@@ -155,6 +157,7 @@ def _prompt(worlds: Worlds, episode: _Episode) -> bool:
     turn = len(conversation.answers)
     if turn < len(given.answers):
         text = conversation.say(given.answers[turn], learnt=given.learnt[turn])
+        episode.seconds = 0.0
         episode.seen = worlds.step(episode.slot, text)
         return True
     if turn == len(given.answers) and given.begun:
@@ -162,9 +165,12 @@ def _prompt(worlds: Worlds, episode: _Episode) -> bool:
     return False
 
 
-def _answer(worlds: Worlds, asking: list[_Episode], number: int, sample: Sample) -> None:
+def _answer(
+    worlds: Worlds, asking: list[_Episode], began: float, number: int, sample: Sample
+) -> None:
     """Takes in an answer that has just been written and lets its environment step."""
     episode = asking[number]
+    episode.seconds = time.monotonic() - began
     conversation = episode.trajectory.conversation
     if sample.error is not None:
         episode.trajectory.stop = ERROR
