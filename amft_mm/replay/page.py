@@ -12,13 +12,19 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Sequence
+from importlib import resources
 from typing import Any, TypeGuard
 
-from amft_mm.replay.look import head, scripts, text_of
 from amft_mm.replay.overview import overview
 from amft_mm.replay.reader import Source
 from amft_mm.runs.curves import is_success
+from amft_mm.runs.look import head
 
+SCRIPTS = (
+    *("elements", "data", "tokens", "difference", "sketch", "curves", "run"),
+    *("list", "turn", "episode", "notes", "keys", "main"),
+)
+"""In the order in which they are joined."""
 STOPS = "rollout/stop/"
 CURVES = (
     *("mu", "policy/entropy", "rollout/return", "loss/imitation", "loss/exploration"),
@@ -35,8 +41,8 @@ def page(sources: Sequence[Source], live: bool = False) -> str:
 
 def parts(sources: Sequence[Source], live: bool = False) -> Iterator[str]:
     """The page's text, piece by piece: it may be larger than one would hold twice."""
-    yield head(", ".join(source.name for source in sources), "page.css", scripted=True)
-    yield text_of("body.html")
+    yield head(", ".join(source.name for source in sources), _text_of("page.css"), scripted=True)
+    yield _text_of("body.html")
     yield _block("index", index(sources) | {"live": live})
     sketches: dict[str, str] = {}
     for number, source in enumerate(sources):
@@ -51,7 +57,7 @@ def parts(sources: Sequence[Source], live: bool = False) -> Iterator[str]:
     for key, data in {k: v for s in sources for k, v in s.pictures.items()}.items():
         text = base64.b64encode(data).decode("ascii")
         yield f"<script type='text/plain' id='p-{key}'>{text}</script>\n"
-    yield f"<script>{scripts()}</script>\n</body></html>\n"
+    yield f"<script>{_scripts()}</script>\n</body></html>\n"
 
 
 def index(sources: Sequence[Source]) -> dict[str, Any]:
@@ -114,6 +120,16 @@ def _summary(episode: dict[str, Any]) -> dict[str, Any]:
         "picture": next((turn["picture"] for turn in turns if turn["picture"]), None),
         "words": (first[:300] + " " + " ".join(turn["answer"][:200] for turn in turns))[:2000],
     }
+
+
+def _scripts() -> str:
+    """As one, in a function of its own."""
+    joined = "\n".join(_text_of(f"script/{name}.js") for name in SCRIPTS)
+    return f'"use strict";\n(() => {{\n{joined}\n}})();\n'
+
+
+def _text_of(name: str) -> str:
+    return resources.files("amft_mm.replay").joinpath(name).read_text("utf-8")
 
 
 def _block(name: str, value: Any) -> str:

@@ -32,7 +32,8 @@ function group(e) {
   const named = isDemonstration(e) ? [kind(e)] : [`step ${e.step}`, e.phase === e.label || !e.label ? e.phase : `${e.phase} ${e.label}`];
   return [...(several ? [e.run] : []), ...named].join(" \u00b7 ");
 }
-const instance = (e) => `${e.env.replace(/^amft\/|-v\d+$/g, "")} ${e.seed}${e.member ? ` #${e.member}` : ""}`;
+const worlds = new Set(all.map((e) => e.env));
+const instance = (e) => `${worlds.size > 1 && e.env ? e.env.replace(/^amft\/|-v\d+$/g, "") : "task"} ${e.seed}${e.member ? ` #${e.member}` : ""}`;
 const ending = (e) => e.success ? "success" : e.stop && e.stop !== "failure" ? `failure: ${e.stop}` : "failure";
 const member = (e) => `${group(e)}${e.member ? ` \u00b7 #${e.member}` : ""}`;
 const same = (episode) => all.filter((e) => e.instance === episode.instance).sort((a, b) => a.step - b.step || a.s - b.s || a.member - b.member);

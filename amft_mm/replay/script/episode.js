@@ -10,7 +10,7 @@ function top() {
   const e = looking.episode;
   return make("div", { class: "bar" }, make("h2", {}, visible(group(e))), make("span", { class: `chip ${e.success ? "good" : "bad"}` }, visible(ending(e))),
     make("span", {}, `return ${short(e.return)}`), make("span", { class: "quiet" }, visible(instance(e))), e.corrupted ? make("span", { class: "bad" }, visible(`corrupted: ${e.corrupted}`)) : null,
-    make("span", { class: "push" }, make("button", { title: "k", onclick: () => move(-1) }, "\u2190 previous"), make("button", { title: "j", onclick: () => move(1) }, "next \u2192")));
+    make("span", { class: "push" }, make("button", { id: "all-turns", "aria-pressed": String(looking.all), onclick: showAll }, looking.all ? "one turn" : "all turns"), make("button", { title: "k", onclick: () => move(-1) }, "\u2190 previous"), make("button", { title: "j", onclick: () => move(1) }, "next \u2192")));
 }
 
 // The same task elsewhere, and how tokens are coloured; nothing that this episode does not have.
@@ -22,8 +22,7 @@ function choices() {
     others.length > 1 ? make("label", {}, "beside ", make("select", { id: "beside", onchange: (event) => { looking.other = byKey.get(event.target.value) || null; remember(); drawEpisode(); } }, make("option", { value: "" }, "nothing"),
       ...others.filter((o) => o !== e).map((o) => make("option", { value: o.key, selected: o === looking.other }, visible(`${member(o)}, ${ending(o)}`))))) : null,
     found.length ? make("label", {}, "colour by ", make("select", { id: "colouring", onchange: (event) => { looking.colour = event.target.value; remember(); drawEpisode(); } }, ...[...found, "nothing"].map((name) => make("option", { value: name, selected: name === looking.colour }, name)))) : null,
-    found.includes(looking.colour) ? colourLegend(looking.colour, turns) : null,
-    make("button", { id: "all-turns", "aria-pressed": String(looking.all), onclick: showAll }, looking.all ? "one turn" : "all turns"));
+    found.includes(looking.colour) ? colourLegend(looking.colour, turns) : null);
 }
 
 const members = () => [looking.episode, looking.other].filter(Boolean);
@@ -38,7 +37,7 @@ function differingTurns() {
 }
 
 function strips() {
-  const count = longest(), differ = differingTurns(), pictured = count <= 40, text = searched();
+  const count = longest(), differ = differingTurns(), pictured = count <= 40 && turnsShown().filter((said) => said.picture).length > members().length, text = searched();
   const scale = Math.max(1e-9, ...members().flatMap((e) => e.rewards).map((r) => Math.abs(r || 0)));
   const grid = make("div", { class: "strip", role: "group", "aria-label": "turns and their rewards", style: `grid-template-columns:repeat(${count}, minmax(26px, ${count < 9 ? "92px" : "1fr"}))` });
   for (const e of members()) {

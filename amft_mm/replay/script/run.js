@@ -54,7 +54,7 @@ function worth(one, s) {
   if (!found.length) return failed ? null : make("p", { class: "quiet" }, "Every episode that was kept succeeded.");
   return make("div", {}, make("h3", {}, "Failures to look at first"), make("div", { class: "cards" }, ...found.map(([e, why]) =>
     make("button", { class: source(e.picture) ? "card" : "card plain", onclick: () => open(e, Math.max(0, e.turns - 1)) }, thumbnail(e.picture),
-      make("div", {}, make("b", {}, visible(group(e)))), make("div", {}, visible(why)), make("div", {}, sparks(e), make("span", { class: "quiet" }, visible(instance(e))))))));
+      make("div", {}, make("b", {}, visible(several ? `${e.run} \u00b7 ${kind(e)}` : kind(e)))), make("div", {}, visible(why)), make("div", {}, sparks(e), make("span", { class: "quiet" }, visible(instance(e))))))));
 }
 
 function settings(one) {
