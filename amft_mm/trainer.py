@@ -19,13 +19,14 @@ from omegaconf import DictConfig
 from agents.engines.base import Engine
 from agents.policy import Policy
 from amft_mm.evaluation.evaluator import Evaluator
+from amft_mm.evaluation.quick import QuickEvaluation
 from amft_mm.learning.optimization import slope
 from amft_mm.runs import checkpoints
 from amft_mm.runs.curves import draw
 from amft_mm.runs.episodes import Recorder
 from amft_mm.runs.failures import WorldsFail
 from amft_mm.runs.folder import RunFolder
-from amft_mm.runs.metrics import read_rows
+from amft_mm.runs.metrics import EVALUATION, read_rows
 from amft_mm.runs.processes import ProcessGroup
 from amft_mm.runs.stopping import Stopping
 from amft_mm.training.companions import Row
@@ -55,6 +56,7 @@ class Trainer:
         self._recorder = Recorder(run.path / "episodes", policy)
         self.training_step = TrainingStep(config, policy, engine, processes, self._recorder)
         self.evaluator = Evaluator(config, policy, engine, processes)
+        self._quick = QuickEvaluation(config.eval.quick, self.evaluator, policy, processes)
         self.step = 0
         self.whole = False
         """Whether weights, optimizer and the number of the step belong together."""
@@ -127,6 +129,8 @@ class Trainer:
         due = every and self.step % every == 0 and (self.step > self._warmup or validates)
         if last or due or (self.step == self._warmup and every):
             best = self._evaluate(last and not validates)
+        elif self.step < self._warmup and (row := self._quick.row(self.step)):
+            self._report(row)
         late = self.processes.main and self._is_late()
         asks = stopping.asked is not None
         wanted, asked = self.processes.sum(float(best or late), float(asks))
@@ -152,7 +156,7 @@ class Trainer:
         """What an evaluation found of the weights of a step."""
         if self.processes.main:
             self.evaluator.keep(self._recorder, self.step, self.config.record.evaluation)
-        self._report({"step": self.step, "phase": "evaluation", **found})
+        self._report({"step": self.step, "phase": EVALUATION, **found})
         if self.processes.main:
             draw(read_rows(self.run.path), self.run.path / "curves.png", self.run.path.name)
             summary = self.evaluator.summary(f"step_{weights:06d}", found)

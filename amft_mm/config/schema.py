@@ -318,8 +318,16 @@ class EvaluationAlone(Evaluation):
 
 
 @dataclass
+class Quick:
+    minutes: float | None = setting("of the warm-up before the first; null: none", above=0)
+    episodes: int = setting("of each split, greedy", least=1, most=10**6)
+    share: float = setting("of the time that they may take", above=0, most=0.5)
+
+
+@dataclass
 class EvaluationWhileTraining(Evaluation):
     every: int = setting("steps; 0: at the end alone", least=0, most=MOST)
+    quick: Quick = setting("small evaluations by the clock while it warms up")
     validation: str | None = setting(
         "a split, or ood for the first such, that tells the weights a run ends with and is not reported"
     )

@@ -17,6 +17,7 @@ from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
+from amft_mm.runs.metrics import EVALUATION
 from envs.contract import one_of
 
 MODES = ("disabled", "offline", "online")
@@ -66,7 +67,7 @@ def _wandb(config: DictConfig, path: Path, mode: str, films: Films) -> Track:
 
     def track(row: dict[str, Any]) -> None:
         with TemporaryDirectory() as folder:
-            made = films(path, row["step"], Path(folder)) if row["phase"] == "evaluation" else ()
+            made = films(path, row["step"], Path(folder)) if row["phase"] == EVALUATION else ()
             shown = {f"episode/{n}": wandb.Video(str(film), format="gif") for n, film in made}
             run.log(row | shown, step=row["step"])
 
