@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from agents.conversation import Limits
+from agents.conversation import OUT_OF_TOKENS, OUT_OF_TURNS, ChatModel, Limits
 from agents.demonstrations import Demonstration
 from agents.engines.base import Engine, Sampling
 from agents.experts import BadEpisode, demonstrate
@@ -71,7 +71,7 @@ class RolloutWorker:
     def __init__(
         self,
         world: World,
-        policy: Policy,
+        policy: ChatModel,
         engine: Engine,
         settings: PlaySettings,
         processes: ProcessGroup,
@@ -113,11 +113,13 @@ class RolloutWorker:
             given=guided.given,
             first_member=guided.first_member,
         )
-        self._policy.model.eval()
+        if isinstance(self._policy, Policy):
+            self._policy.model.eval()
         mine = play(self._worlds, self._policy, self._engine, plan)
         outcomes = [light(trajectory) for trajectory in mine]
         groups = [outcomes[i : i + group] for i in range(0, len(outcomes), group)]
         everyone = [t for members in self._processes.gather(groups) for t in members]
+        self._refuse_limits_that_leave_nothing(everyone)
         unaided = [t for t in everyone if not t.aided]
         written = sum(int((t.conversation.chosen() & ~t.conversation.given()).sum()) for t in mine)
         (generated,) = self._processes.sum(written)
@@ -125,6 +127,17 @@ class RolloutWorker:
         fared = {task: float(np.mean([t.success for t in ts])) for task, ts in by_instance.items()}
         errors = [error for trajectory in everyone for error in trajectory.errors]
         return Played(mine, {**summary(unaided), "generated": generated}, fared, errors)
+
+    def _refuse_limits_that_leave_nothing(self, everyone: Sequence[Trajectory]) -> None:
+        """No success of episodes that had no room for a single answer is no success of the agent's."""
+        cut = [t.stop for t in everyone if not t.turns and t.stop in (OUT_OF_TOKENS, OUT_OF_TURNS)]
+        if cut and len(cut) == len(everyone):
+            limits = self._settings.limits
+            raise ValueError(
+                f"{self.world.id}: limits leave no room for an answer in any of {len(cut)} episodes, each "
+                f"of which ended as {cut[0]} before it (limits.max_tokens={limits.max_tokens}, "
+                f"limits.max_turns={limits.max_turns}): raise them"
+            )
 
     def demonstrate(self, seed: int) -> Demonstration | None:
         """The expert's episode of a task instance; None where the world has no expert or it failed."""

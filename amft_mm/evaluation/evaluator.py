@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig
 
+from agents.conversation import ChatModel
 from agents.engines.base import GREEDY, Engine, Sampling
-from agents.policy import Policy
 from agents.trajectory import Trajectory, by_task
 from agents.worlds import World
 from amft_mm.config.settings import EnvPart, parts_of, world_of
@@ -112,7 +112,7 @@ def _split(part: EnvPart, name: str | None, several: bool) -> Split:
 
 class Evaluator:
     def __init__(
-        self, config: DictConfig, policy: Policy, engine: Engine, processes: ProcessGroup
+        self, config: DictConfig, policy: ChatModel, engine: Engine, processes: ProcessGroup
     ) -> None:
         self._config, self._policy, self._engine, self._processes = (
             config,

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from agents.files import write_text
+from agents.files import why_not_written, write_text
 
 PREFIX = "step_"
 STATE = "state.pt"
@@ -35,16 +35,18 @@ def save(
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
-        torch.save({"model": model, "random": random_states(), **state}, unfinished / STATE)
-        _to_disk(unfinished / STATE)
+        # Into an open file, which says what is wrong with the disk; torch's own writer does not.
+        with open(unfinished / STATE, "wb") as file:
+            torch.save({"model": model, "random": random_states(), **state}, file)
+            file.flush()
+            os.fsync(file.fileno())
         shutil.rmtree(final, ignore_errors=True)
         os.replace(unfinished, final)
-    except (OSError, RuntimeError) as error:  # torch's own writer tells a full disk in its own way
+    except (OSError, RuntimeError) as error:
         shutil.rmtree(unfinished, ignore_errors=True)
-        why = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise CheckpointError(
-            f"{final} could not be written ({why:.200}; is the disk full?): free some space or choose "
-            "another folder, then go on with resume=true from the last checkpoint"
+            f"{final} could not be written: {why_not_written(error)}. The last one that could is "
+            f"{name_of(latest(folder))}; free some space, then go on from it by resume=true"
         ) from error
     _forget_old(folder, keep)
     return final
@@ -57,6 +59,10 @@ def path_of(folder: Path, step: int) -> Path:
 def latest(folder: Path) -> Path | None:
     found = sorted(path for path in folder.glob(f"{PREFIX}*") if (path / STATE).is_file())
     return found[-1] if found else None
+
+
+def name_of(path: Path | None) -> str:
+    return "none" if path is None else path.name
 
 
 def names(folder: Path) -> str:
@@ -118,11 +124,6 @@ def put_random_states(states: dict[str, Any]) -> None:
     kind, keys, position, has_gauss, cached = states["numpy"]
     np.random.set_state((kind, np.array(keys, np.uint32), position, has_gauss, cached))
     torch.set_rng_state(states["torch"])
-
-
-def _to_disk(path: Path) -> None:
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())
 
 
 def _forget_old(folder: Path, keep: int) -> None:

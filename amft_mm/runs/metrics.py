@@ -9,6 +9,7 @@ evaluations in amft_mm/evaluation/evaluator.py.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ EVALUATION, QUICK = "evaluation", "quick"
 """Phases of rows that are of no step: all that was asked for, and a few episodes while it warms up."""
 
 
-def is_step(row: dict[str, Any]) -> bool:
+def is_step(row: Mapping[str, Any]) -> bool:
     return row.get("phase") not in (EVALUATION, QUICK)
 
 
