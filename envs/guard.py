@@ -43,6 +43,7 @@ import numpy as np
 from gymnasium import spaces
 
 from envs.contract import EndedBy
+from envs.image import Pictures
 
 log = logging.getLogger(__name__)
 PATIENCE = 10.0
@@ -332,6 +333,8 @@ def empty_observation(space: spaces.Space[Any]) -> Any:
         return np.clip(np.zeros(space.shape, space.dtype), space.low, space.high)
     if isinstance(space, spaces.Text) and space.min_length == 0:
         return ""
+    if isinstance(space, Pictures):
+        return []
     return space.sample()
 
 

@@ -69,6 +69,8 @@ def configuration(command: str, words: Sequence[str]) -> DictConfig:
     if command == "evaluate":
         config = of_its_run(config, overrides)
     refuse_a_model_beside_an_endpoint(config, overrides)
+    if command == "train":
+        config = without_slips_of_a_recipe(config, overrides)
     return checked(SCHEMAS[command], config)
 
 
@@ -191,6 +193,15 @@ def refuse_a_model_beside_an_endpoint(config: DictConfig, overrides: Sequence[Ov
                 f"{override.input_line}: with engine=openai the endpoint's model plays; name it by "
                 "engine.model=NAME"
             )
+
+
+def without_slips_of_a_recipe(config: DictConfig, overrides: Sequence[Override]) -> DictConfig:
+    """Demonstrations that are there already are taken as they are; only slips that the words ask for are a
+    contradiction to that."""
+    folder = OmegaConf.select(config, "demos.folder")
+    if folder and not any(override.key_or_group == "demos.slips" for override in overrides):
+        OmegaConf.update(config, "demos.slips", 0.0)
+    return config
 
 
 OF_A_RUN = ("env", "model", "limits", "sampling")

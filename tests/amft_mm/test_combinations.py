@@ -139,13 +139,15 @@ def test_what_is_compared_passes(study):
     assert len(seen) > len(grid.variants)
 
 
-def test_servers_and_several_processes(monkeypatch):
-    """Each would write the weights into the folder that the servers read."""
-    words = ["env=math", "engine=vllm", "+engine.servers=[http://localhost:8000]"]
-    refuse_contradictions(config_of(words))
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ValueError, match=r"engine\.servers with several processes"):
+def test_engines_of_several_processes(monkeypatch):
+    """Servers may be several processes'; a model that is divided among GPUs may not, in their own."""
+    words = ["env=math", "engine=vllm", "engine.servers=[http://localhost:8000]"]
+    with pytest.raises(ValueError, match=r"engine\.weights_folder"):
         refuse_contradictions(config_of(words))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    refuse_contradictions(config_of([*words, "engine.weights_folder=/dev/shm/weights"]))
+    with pytest.raises(ValueError, match=r"engine\.tensor_parallel=2 with several processes"):
+        refuse_contradictions(config_of(["env=math", "engine=vllm", "engine.tensor_parallel=2"]))
 
 
 def test_a_model_of_text_is_not_shown_pictures(tmp_path):
