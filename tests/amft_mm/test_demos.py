@@ -30,6 +30,7 @@ def settings(env, out, **changes):
         "slips": 0.0,
         "corrupt": {"share": 0.0, "kind": "wrong_actions"},
         "import_from": None,
+        "engine": None,
         "pictures": None,
     }
     return OmegaConf.merge(base, changes)
