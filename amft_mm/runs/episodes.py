@@ -18,8 +18,9 @@ from typing import Any
 import torch
 
 from agents.chat_format import ChatFormat
-from agents.conversation import Conversation
+from agents.conversation import ChatModel, Conversation
 from agents.demonstrations import columns_of, features, recorded, write_rows
+from agents.files import why_not_written
 from agents.policy import Policy
 from agents.trajectory import Trajectory
 from agents.worlds import World
@@ -31,7 +32,8 @@ SECONDS = 10.0
 
 
 class Recorder:
-    def __init__(self, folder: Path, policy: Policy) -> None:
+    def __init__(self, folder: Path, policy: ChatModel) -> None:
+        """Of an endpoint's model, which is not at hand, nothing is told of tokens."""
         self.folder, self._policy = folder, policy
 
     def keep(
@@ -59,19 +61,23 @@ class Recorder:
             write_rows(path, rows, features() | more_features())
         except OSError as error:
             raise RuntimeError(
-                f"{path} could not be written ({error.strerror or error}): free some space, or keep no "
+                f"{path} could not be written ({why_not_written(error)}): free some space, or keep no "
                 "episodes by record.rollouts=0 record.evaluation=0"
             ) from error
 
     def _row(self, trajectory: Trajectory, world: World, advantages: Any) -> dict[str, Any]:
         row = recorded(trajectory, world)
         turns = trajectory.turns[: len(row.answers)]
+        tokens = prompts = ["{}"] * len(row.answers)
+        if isinstance(self._policy, Policy):
+            prompts = prompts_of(self._policy.chat_format, trajectory.conversation)
+            tokens = answer_tokens(self._policy, trajectory.conversation, advantages)
         return columns_of(row) | {
             "feedback": [turn.feedback for turn in turns],
             "facts": [json.dumps(turn.facts) for turn in turns],
             "experts": experts_of(world, row.seed, row.answers),
-            "tokens": answer_tokens(self._policy, trajectory.conversation, advantages),
-            "prompts": prompts_of(self._policy.chat_format, trajectory.conversation),
+            "tokens": tokens,
+            "prompts": prompts,
             "seconds": [round(turn.seconds, 3) for turn in turns],
         }
 
