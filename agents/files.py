@@ -36,11 +36,18 @@ def write_text(path: Path, text: str) -> None:
 
 def why_not_written(error: BaseException) -> str:
     """What the system said, which libraries hide behind words of their own; else their first line."""
-    cause: BaseException | None = error
-    while cause is not None:
+    for cause in _causes(error):
         told = re.search(r"os error (\d+)", str(cause))  # as Rust has it
         number = cause.errno if isinstance(cause, OSError) else int(told[1]) if told else None
         if number is not None:
             return os.strerror(number)
-        cause = cause.__cause__ or cause.__context__
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        each = getattr(error, "failures", None)  # of each process, as torch.distributed tells them
+        for failure in each.values() if isinstance(each, dict) else ():
+            yield from _causes(failure[0])
+        error = error.__cause__ or error.__context__

@@ -19,7 +19,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from amft_mm.config.command_line import quoted
-from amft_mm.config.dry_run import as_text, describe
+from amft_mm.config.dry_run import describe, table
 from amft_mm.config.fields import checked
 from amft_mm.config.schema import SCHEMAS
 from amft_mm.runs.hub import HubError
@@ -31,9 +31,8 @@ def train(config: DictConfig) -> dict[str, Any]:
     """Trains to the end; returns what summary.json holds."""
     config = checked(SCHEMAS["train"], config)
     if config.train.dry_run:
-        found = describe(config)
-        print(as_text(found))
-        return found
+        print(table(config))
+        return describe(config)
     with Trainer.of(config) as trainer:
         path, quiet = trainer.run.path, not trainer.processes.main
         with Progress(config, path, quiet=quiet) as progress:

@@ -215,6 +215,10 @@ class Steps:
     weight_decay: float = setting("of AdamW", least=0, most=10)
     max_norm: float | None = setting("of the mixed gradient; null does not clip", above=0)
     micro_batch_tokens: int = setting("read in one pass, padding included", least=1, most=MOST)
+    shard: bool = setting(
+        "divide weights, gradients, moments and the derivative by mu among the processes"
+    )
+    offload: bool = setting("with train.shard: keep them in main memory while no pass needs them")
     pool: int | None = setting(
         "task instances that are played again and again; null: always new ones", least=1, most=10**7
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future, wait
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -93,8 +94,6 @@ class RolloutWorker:
         guided: Guided = UNGUIDED,
     ) -> Played:
         plan = self._plan(seed, step, tasks, group, sampling, guided)
-        if isinstance(self._policy, Policy):
-            self._policy.model.eval()
         mine = self._played_ahead(plan) or self._play(plan)
         outcomes = [light(trajectory) for trajectory in mine]
         groups = [outcomes[i : i + group] for i in range(0, len(outcomes), group)]
@@ -162,7 +161,10 @@ class RolloutWorker:
                 kind=settings.kind,
                 seconds=settings.seconds,
             )
-        return play(self._worlds, self._policy, self._engine, plan)
+        # An engine that answers by the policy's own weights needs all of them at once.
+        policy, reads = self._policy, getattr(self._engine, "reads_policy", False)
+        with policy.gathered() if reads and isinstance(policy, Policy) else nullcontext():
+            return play(self._worlds, policy, self._engine, plan)
 
     def _refuse_limits_that_leave_nothing(self, everyone: Sequence[Trajectory]) -> None:
         """No success of episodes that had no room for a single answer is no success of the agent's."""

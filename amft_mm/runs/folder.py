@@ -34,7 +34,7 @@ MAY_DIFFER = (
     *("resume", "out", "debug", "threads", "wandb", "tensorboard", "trackio"),
     *("eval", "record", "checkpoint", "push_to_hub", "hub_private"),
     *("demos.folder", "play.slots", "play.workers", "play.kind", "play.seconds"),
-    *("play.failing", "play.failing_steps", "train.nonfinite"),
+    *("play.failing", "play.failing_steps", "train.nonfinite", "train.shard", "train.offload"),
 )
 """Settings that do not change what a run computes."""
 MAY_GROW = ("train.steps",)
