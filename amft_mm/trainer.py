@@ -20,10 +20,9 @@ from typing import Any, Self
 
 import torch
 from omegaconf import DictConfig
-from safetensors import SafetensorError
 
 from agents.engines.base import Engine
-from agents.files import why_not_written, write_text
+from agents.files import reason_of, write_text
 from agents.policy import Policy
 from amft_mm.config.difference import words_of
 from amft_mm.config.fields import checked
@@ -173,9 +172,9 @@ class Trainer:
     def _write_model(self, folder: Path) -> None:
         try:
             self.policy.save(folder)
-        except (OSError, RuntimeError, SafetensorError) as error:
+        except (OSError, RuntimeError) as error:
             raise RuntimeError(
-                f"{folder} could not be written: {why_not_written(error)}. The run is in its last "
+                f"{folder} could not be written: {reason_of(error)}. The run is in its last "
                 f"checkpoint ({checkpoints.name_of(checkpoints.latest(self.folder))}); free some space, "
                 "then write the model by resume=true"
             ) from error
