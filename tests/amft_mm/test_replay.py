@@ -266,6 +266,10 @@ def test_an_episode_has_the_same_key_when_others_are_added():
     ]
     assert keys[1][1:4] == keys[0]
     assert len(set(keys[1])) == 5
+    # Two runs may have one name.
+    one, two = index([Source("run", some, {}), Source("run", some, {})])["sources"]
+    assert one["name"] != two["name"]
+    assert not {e["key"] for e in one["episodes"]} & {e["key"] for e in two["episodes"]}
 
 
 def test_files_that_are_no_pictures_are_left_out(tmp_path):
@@ -518,7 +522,10 @@ def test_tokens_are_coloured_and_explained(show):
 def test_nothing_is_offered_that_an_episode_has_not(show):
     one = Source("run", [episode()], {})
     tab = show(one, at=first(one))
-    for name in ("#colouring", "#scrub", "#beside", ".scene", ".expert", "details"):
+    for name in (
+        *("#colouring", "#scrub", "#beside", "#all-turns"),
+        *(".strip", ".scene", ".expert", "details"),
+    ):
         assert tab.locator(f"#episode {name}").count() == 0
 
 

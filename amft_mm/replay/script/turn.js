@@ -32,7 +32,7 @@ function turnWords(episode, said, number, against) {
   const turns = detail(episode).turns, text = searched(), box = make("div", {});
   box.append(make("h4", {}, number ? "the world says" : "the task"), longText("said", (part) => marked(part, text), said.said));
   const steps = said.facts?.instructions;
-  if (Array.isArray(steps) && number) box.append(make("details", { open: true }, make("summary", {}, "instructions"), make("ol", { class: "steps" }, ...steps.slice(0, 60).map((step, i) => make("li", { class: i === said.facts.instruction_index ? "now" : null }, visible(step))))));
+  if (Array.isArray(steps) && number) box.append(make("details", { open: !looking.other }, make("summary", {}, "instructions"), make("ol", { class: "steps" }, ...steps.slice(0, 60).map((step, i) => make("li", { class: i === said.facts.instruction_index ? "now" : null }, visible(step))))));
   const rival = against ? against.answer : said.expert || null;
   const [mine, theirs] = rival === null ? [[], []] : differences(said.answer.slice(0, LONGEST), rival.slice(0, LONGEST));
   box.append(make("h4", {}, against ? `the answer${mine.length || theirs.length ? ", where it differs marked" : ", the same beside"}` : isDemonstration(episode) ? "the expert's answer" : "the agent's answer"));
