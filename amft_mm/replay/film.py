@@ -18,7 +18,9 @@ from typing import Any
 from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFont
 
+from agents.columns import decoded
 from amft_mm.replay.reader import read_source
+from envs.image import side_by_side
 from envs.paths import asset
 
 WIDTH, HEIGHT, SIDE, SIDE_WITH_MAP, MARGIN = 1200, 560, 480, 280, 24
@@ -40,9 +42,9 @@ def frames(episode: Mapping[str, Any], pictures: Mapping[str, bytes]) -> list[PI
     shown: PILImage.Image | None = None
     found = []
     for number, turn in enumerate(episode["turns"]):
-        if turn["picture"] in pictures:
-            with PILImage.open(io.BytesIO(pictures[turn["picture"]])) as opened:
-                shown = opened.convert("RGB")
+        seen = side_by_side([decoded(pictures[key]) for key in turn["pictures"]])
+        if seen is not None:
+            shown = PILImage.fromarray(seen)
         if number == 0:
             found.append(_opening(episode, shown))
         found.append(_frame(episode, number, shown))

@@ -129,7 +129,7 @@ def _summary(episode: dict[str, Any]) -> dict[str, Any]:
         "verdicts": verdicts,
         "last": turns[-1]["verdict"] if turns else "",
         "corrupted": episode["corrupted"],
-        "picture": next((turn["picture"] for turn in turns if turn["picture"]), None),
+        "picture": next((key for turn in turns for key in turn["pictures"]), None),
         "words": (first[:300] + " " + " ".join(turn["answer"][:200] for turn in turns))[:2000],
     }
 

@@ -46,7 +46,7 @@ def png(shade=90):
 def turn(answer, **changes):
     plain = {
         "said": "What now?",
-        "picture": None,
+        "pictures": [],
         "answer": answer,
         "reward": 1.0,
         "verdict": "correct",
@@ -130,7 +130,7 @@ def test_a_run_is_read_with_all_that_was_kept(run):
     assert len(source.metrics) == 2
     # The same instance at two steps: its pictures are there once.
     assert len({e["instance"] for e in source.episodes}) == 2
-    shown = [t["picture"] for e in source.episodes for t in e["turns"] if t["picture"]]
+    shown = [key for e in source.episodes for t in e["turns"] for key in t["pictures"]]
     assert len(source.pictures) == len(set(shown)) < len(shown)
 
 
@@ -286,7 +286,7 @@ def test_files_that_are_no_pictures_are_left_out(tmp_path):
         parquet.write_table(pa.Table.from_pylist(rows), path)
         source = read_source(tmp_path)
         assert source.pictures == {}
-        assert source.episodes[0]["turns"][0]["picture"] is None
+        assert source.episodes[0]["turns"][0]["pictures"] == []
 
 
 def test_no_words_leave_their_block():
@@ -404,7 +404,7 @@ def walk(turns=8, **changes):
     said = [
         told()
         | {
-            "picture": "a" * 16,
+            "pictures": ["a" * 16],
             "said": "Follow the instructions. " * 9 if i == 0 else "Right.",
             "expert": "ab" if i % 2 else "cd",
             "reward": 1.0 if i % 3 else -1.5,
@@ -635,7 +635,7 @@ def test_two_thousand_episodes_stay_responsive(show):
     """Rows are drawn as they are scrolled to, episodes and pictures read when they are looked at."""
     data = {f"{i:016x}": png(i % 250) for i in range(500)}
     many = [
-        episode(i, turns=[turn("x" * 300, picture=f"{(i + k) % 500:016x}") for k in range(10)])
+        episode(i, turns=[turn("x" * 300, pictures=[f"{(i + k) % 500:016x}"]) for k in range(10)])
         for i in range(2000)
     ]
     tab = show(Source("run", many, data))

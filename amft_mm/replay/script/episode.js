@@ -38,7 +38,7 @@ function differingTurns() {
 
 function strips() {
   if (longest() === 1 && !looking.other) return null;
-  const count = longest(), differ = differingTurns(), pictured = count <= 40 && turnsShown().filter((said) => said.picture).length > members().length, text = searched();
+  const count = longest(), differ = differingTurns(), pictured = count <= 40 && turnsShown().filter((said) => said.pictures.length).length > members().length, text = searched();
   const scale = Math.max(1e-9, ...members().flatMap((e) => e.rewards).map((r) => Math.abs(r || 0)));
   const grid = make("div", { class: "strip", role: "group", "aria-label": "turns and their rewards", style: `grid-template-columns:repeat(${count}, minmax(26px, ${count < 9 ? "92px" : "1fr"}))` });
   for (const e of members()) {
@@ -53,7 +53,7 @@ function cell(e, i, { scale, pictured, first, text }) {
   const said = detail(e).turns[i], reward = said.reward || 0, found = text && `${said.said} ${said.answer}`.toLowerCase().includes(text);
   const classes = ["cell", reward > 0 ? "up" : reward < 0 ? "down" : "", first ? "differs" : "", found ? "found" : ""].filter(Boolean).join(" ");
   const button = make("button", { class: classes, "aria-current": String(i === looking.turn && e === looking.episode), "aria-label": `turn ${i + 1}, reward ${short(said.reward)}`, onclick: () => goTo(i) },
-    pictured ? thumbnail(said.picture) : null, make("i", { style: `opacity:${reward ? 0.45 + 0.55 * Math.abs(reward) / scale : 1}` }), make("b", {}, String(i + 1)));
+    pictured ? thumbnail(said.pictures[0]) : null, make("i", { style: `opacity:${reward ? 0.45 + 0.55 * Math.abs(reward) / scale : 1}` }), make("b", {}, String(i + 1)));
   return explained(button, () => [`turn ${i + 1}`, isNumber(said.reward) ? `reward ${short(said.reward)}` : "", visible(said.verdict)].filter(Boolean).join(", "));
 }
 
@@ -67,10 +67,10 @@ function stage() {
   return make("div", { class: seen.children.length ? "stage" : "stage wordy" }, seen.children.length ? seen : null, turns);
 }
 
-// The picture of a turn, or the last before it, and the map or hand.
+// The pictures of a turn, or the last before it, and the map or hand.
 function scene(e, number) {
-  const found = detail(e), key = found.turns.slice(0, number + 1).map((said) => said.picture).filter(Boolean).pop(), address = source(key);
-  return make("div", { class: "scene" }, address ? make("button", { class: "picture", "aria-label": "the picture, large", onclick: () => enlarge(address) }, make("img", { src: address, alt: `what the agent saw at turn ${number + 1}` })) : null, sketch(found, number));
+  const found = detail(e), keys = found.turns.slice(0, number + 1).map((said) => said.pictures).filter((some) => some.length).pop() || [];
+  return make("div", { class: "scene" }, ...keys.map(source).filter(Boolean).map((address) => make("button", { class: "picture", "aria-label": "the picture, large", onclick: () => enlarge(address) }, make("img", { src: address, alt: `what the agent saw at turn ${number + 1}` }))), sketch(found, number));
 }
 
 function enlarge(address) {
