@@ -38,8 +38,8 @@ def frames(episode: Mapping[str, Any], pictures: Mapping[str, bytes]) -> list[PI
     shown: PILImage.Image | None = None
     found = []
     for number, turn in enumerate(episode["turns"]):
-        if turn["pictures"]:
-            seen = side_by_side([decoded(pictures[key]) for key in turn["pictures"]])
+        seen = side_by_side([decoded(pictures[key]) for key in turn["pictures"]])
+        if seen is not None:
             shown = PILImage.fromarray(seen)
         found.append(_frame(episode, number, turn, shown))
     return found
