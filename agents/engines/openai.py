@@ -13,15 +13,15 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
 import httpx
 import numpy as np
 
 from agents.conversation import Conversation
-from agents.engines.base import Finished, Request, Sample, Sampling, nobody_waits
+from agents.engines.base import Request, Sample, Written
 from agents.engines.chat_messages import answer_text, chat_messages, declared
+from agents.engines.futures import Futures
 from agents.engines.web import ServerError, post
 from agents.pictures import Grid
 from agents.seeds import mixed_seed
@@ -33,6 +33,8 @@ KEY = "OPENAI_API_KEY"
 
 class OpenAIEngine:
     """See the module's docstring."""
+
+    together = False
 
     def __init__(
         self,
@@ -57,7 +59,8 @@ class OpenAIEngine:
                 "engine=openai: say which model the endpoint has, as engine.model=NAME"
             )
         self._model, self._url = model, f"{base_url.rstrip('/')}/chat/completions"
-        self._system, self._at_once, self._retries = system, at_once, retries
+        self._system, self._retries = system, retries
+        self._futures: Futures[Sample] = Futures(at_once)
         self._price, self._extra = price_per_million, dict(extra or {})
         key = os.environ.get(key_variable, "")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
@@ -65,39 +68,31 @@ class OpenAIEngine:
         self._lock = threading.Lock()
         self.usage: Counter[str] = Counter()
 
-    def generate(
-        self,
-        requests: Sequence[Request],
-        sampling: Sampling,
-        max_new_tokens: int,
-        finished: Finished = nobody_waits,
-    ) -> list[Sample]:
-        samples = [Sample()] * len(requests)
-        with ThreadPoolExecutor(self._at_once) as pool:
-            asked = {
-                pool.submit(self._ask, request, sampling, max_new_tokens): number
-                for number, request in enumerate(requests)
-            }
-            for done in as_completed(asked):
-                samples[asked[done]] = done.result()
-                finished(asked[done], done.result())
-        return samples
+    def ask(self, request: Request) -> None:
+        self._futures.submit(request, lambda: self._said(request))
+
+    def answers(self) -> Written:
+        return self._futures.arrived()
 
     def release(self, conversation: Conversation) -> None:
-        """Nothing is kept."""
+        self._futures.forget(conversation)
 
     def refresh(self) -> None:
         """The endpoint's weights are its own."""
+
+    def rest(self) -> None:
+        """And its memory."""
 
     def cost(self) -> float:
         read, written = self._price
         return (self.usage["read"] * read + self.usage["written"] * written) / 1e6
 
-    def _ask(self, request: Request, sampling: Sampling, max_new_tokens: int) -> Sample:
+    def _said(self, request: Request) -> Sample:
+        sampling = request.sampling
         body = {
             "model": self._model,
             "messages": chat_messages(request.conversation, self._system),
-            "max_tokens": max_new_tokens,
+            "max_tokens": request.max_new_tokens,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "seed": mixed_seed(*request.turn_seed()),

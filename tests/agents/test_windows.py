@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from agents.conversation import Conversation, Limits
-from agents.engines import Request, Sampling
+from agents.engines import Request, Sampling, written
 from agents.engines.chat_messages import chat_messages
 from agents.engines.hf import HFEngine
 from agents.engines.openai import words
@@ -87,8 +87,8 @@ def test_what_the_engine_sampled_is_what_the_learner_scores(policies, family, hi
             for room, conversation in enumerate(conversations):
                 image = picture(10 * room + turn, 56, 56) if policy.pictures else None
                 conversation.observe(message(turn), image)
-            requests = [Request(c, s) for s, c in enumerate(conversations)]
-            answers = (engine or HFEngine(policy)).generate(requests, Sampling(), 8)
+            requests = [Request(c, s, Sampling(), 8) for s, c in enumerate(conversations)]
+            answers = written(engine or HFEngine(policy), requests)
             for conversation, sample in zip(conversations, answers, strict=True):
                 conversation.act(sample.ids, sample.log_probs, sample.sampled_log_probs)
         told.append(conversations)
