@@ -43,9 +43,7 @@ def mean_of(scores: BySeed, seed: int = 0) -> Estimate:
     return _estimate([_draws(scores, seed)], np.mean([s.success for s in scores.values()]))
 
 
-def difference(
-    mine: BySeed, theirs: BySeed, seed: int = 0, level: float = 0.95
-) -> Estimate | None:
+def difference(mine: BySeed, theirs: BySeed, seed: int = 0, level: float = 0.95) -> Estimate | None:
     """Over the seeds that both have; None where there are none."""
     both = sorted(mine.keys() & theirs.keys())
     if not both:

@@ -36,7 +36,12 @@ class Scripted:
         for task in range(tasks):
             differs = self.differing(seed, step, task)
             mine += [episode(task, k, float(differs and k == 0), seed) for k in range(group)]
-        figures = {"episodes": len(mine), "failed": 0, "tries": len(mine), "generated": 10.0 * len(mine)}
+        figures = {
+            "episodes": len(mine),
+            "failed": 0,
+            "tries": len(mine),
+            "generated": 10.0 * len(mine),
+        }
         return Played(mine, {**figures, "success": 0.25}, {})
 
 
