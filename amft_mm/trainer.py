@@ -146,7 +146,9 @@ class Trainer:
 
     def _evaluate(self, last: bool) -> bool:
         """Whether it is the best so far."""
+        self.training_step.hand_over()
         found = self.evaluator.evaluate(last=last) | self.evaluator.validate()
+        self.engine.rest()
         self._tell(found, self.step)
         if not self.processes.main:
             return False

@@ -252,7 +252,7 @@ class Chart:
 EPISODE = """
 reset | a seed deals the task instance, to the pixel | World.reset | envs/contract.py
 observe | message and picture become ids, after those there | Conversation.observe | agents/conversation.py
-generate | many conversations at once: ids, log-probabilities | Engine.generate | agents/engines/base.py
+generate | many conversations at once: ids, log-probabilities | Engine.answers | agents/engines/base.py
 act | the ids that were sampled are the ids that are kept | Conversation.act | agents/conversation.py
 step | verdict, reward, feedback, the next observation | World.step | envs/contract.py
 trajectory | ids and whose they are, rewards, verdicts, why it ended | Trajectory | agents/trajectory.py

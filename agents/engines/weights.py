@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from agents import ranks
 from agents.policy import Policy
 from agents.sharding import local_part, whole
 
@@ -38,19 +39,37 @@ def named_weights(policy: Policy) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 def save_weights(policy: Policy, folder: Path) -> None:
-    """As safetensors in `folder`, in shards, in what the policy computes in."""
-    from safetensors.torch import save_file
-
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("*.safetensors"):
-        old.unlink()
+    """As safetensors in `folder`, in shards, in what the policy computes in. Of several processes all come
+    here, and the first writes."""
+    writes = ranks.is_first()
     shard: dict[str, torch.Tensor] = {}
     size = number = 0
     for name, tensor in named_weights(policy):
+        if not writes:
+            continue
         shard[name] = tensor.to(policy.dtype).contiguous()
         size += shard[name].numel() * shard[name].element_size()
         if size > SHARD_BYTES:
-            save_file(shard, folder / f"model-{number:05d}.safetensors")
+            _write(shard, folder / f"model-{number:05d}.safetensors")
             shard, size, number = {}, 0, number + 1
     if shard:
-        save_file(shard, folder / f"model-{number:05d}.safetensors")
+        _write(shard, folder / f"model-{number:05d}.safetensors")
+
+
+def save_adapter(policy: Policy, folder: Path) -> None:
+    """LoRA's changes alone, in PEFT's layout, for an engine that has the model below them."""
+    from peft import get_peft_model_state_dict
+
+    state = get_peft_model_state_dict(policy.model)
+    weights = {name: whole(tensor).to(policy.dtype).contiguous() for name, tensor in state.items()}
+    if ranks.is_first():
+        _write(weights, folder / "adapter_model.safetensors")
+        for adapter in policy.model.peft_config.values():
+            adapter.save_pretrained(folder)
+
+
+def _write(weights: dict[str, torch.Tensor], path: Path) -> None:
+    from safetensors.torch import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(weights, path)

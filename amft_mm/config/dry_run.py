@@ -7,7 +7,7 @@ weights, and where they are divided among several (`train.shard`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -100,7 +100,7 @@ def _counted(model: Any) -> dict[str, int]:
     every = list(model.parameters())
     outside = [p for p in every if id(p) not in inside]
 
-    def size(parameters: Sequence[torch.Tensor], *, trained: bool = False) -> int:
+    def size(parameters: Iterable[torch.Tensor], *, trained: bool = False) -> int:
         return sum(p.numel() for p in parameters if p.requires_grad or not trained)
 
     return {

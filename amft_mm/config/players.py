@@ -57,4 +57,7 @@ def load_policy(config: DictConfig) -> Policy:
 
 
 def engine_of(config: DictConfig, policy: Policy) -> Engine:
-    return make_engine(config.engine.name, policy, **options_of(config.engine))
+    options = options_of(config.engine)
+    if config.engine.name == "hf" and config.get("train", {}).get("ahead"):
+        options["own_weights"] = True  # those of the model change while it plays
+    return make_engine(config.engine.name, policy, **options)

@@ -226,6 +226,11 @@ class Steps:
     nonfinite: int = setting(
         "steps in a row without a finite gradient that end the run", least=1, most=MOST
     )
+    ahead: int = setting(
+        "1 plays the next step's episodes while this one is learnt from, by weights a step older",
+        least=0,
+        most=1,
+    )
     dry_run: bool = setting("build the model without weights, tell where memory would go, and end")
 
 
@@ -461,6 +466,19 @@ class Compare:
     baselines: list[str] = setting("methods that the report compares the others with")
     seeds: int = setting("runs of each method", least=1, most=10_000)
     more_seeds: dict[str, int] = setting("runs of some methods", least=1, most=10_000)
+    max_seeds: int | None = setting(
+        "where a method and a baseline are not told apart, both get seeds up to so many; null: no more",
+        least=1,
+        most=10_000,
+    )
+    worth: float = setting(
+        "a difference of success that is worth knowing: what is within it needs no more seeds",
+        above=0,
+        most=1,
+    )
+    pilot: str | None = setting(
+        "the folder of another comparison, whose runs say beforehand what this one can tell; null: `out`"
+    )
     tune_seed: int = setting("of the trials", **SEEDS)
     trial_length: float = setting("the steps of a trial, as a share of a run's", above=0, most=1)
     jobs: int | None = setting(

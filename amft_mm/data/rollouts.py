@@ -9,6 +9,7 @@ kept out of the examples, and move nobody's baseline.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, Future, wait
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -80,6 +81,7 @@ class RolloutWorker:
         self.world, self._policy, self._engine = world, policy, engine
         self._settings, self._processes = settings, processes
         self._worlds: Worlds | None = None
+        self._ahead: tuple[Plan, Future[list[Trajectory]]] | None = None
         self._expert_world: GuardedEnv | None = None
 
     def play(
@@ -91,17 +93,49 @@ class RolloutWorker:
         sampling: Sampling | None = None,
         guided: Guided = UNGUIDED,
     ) -> Played:
+        plan = self._plan(seed, step, tasks, group, sampling, guided)
+        mine = self._played_ahead(plan) or self._play(plan)
+        outcomes = [light(trajectory) for trajectory in mine]
+        groups = [outcomes[i : i + group] for i in range(0, len(outcomes), group)]
+        everyone = [t for members in self._processes.gather(groups) for t in members]
+        unaided = [t for t in everyone if not t.aided]
+        written = sum(int((t.conversation.chosen() & ~t.conversation.given()).sum()) for t in mine)
+        (generated,) = self._processes.sum(written)
+        by_instance = by_task(t for t in unaided if not t.failed)
+        fared = {task: float(np.mean([t.success for t in ts])) for task, ts in by_instance.items()}
+        errors = [error for trajectory in everyone for error in trajectory.errors]
+        return Played(mine, {**summary(unaided), "generated": generated}, fared, errors)
+
+    def play_ahead(
+        self, thread: Executor, seed: int, step: int, tasks: int, group: int, guided: Guided
+    ) -> None:
+        """Begins in a thread what `play` will be asked for by the same arguments."""
+        plan = self._plan(seed, step, tasks, group, None, guided)
+        self._ahead = (plan, thread.submit(self._play, plan))
+
+    def settle(self) -> None:
+        """Waits for what is played ahead."""
+        if self._ahead is not None:
+            wait([self._ahead[1]])
+
+    def _played_ahead(self, plan: Plan) -> list[Trajectory]:
+        if self._ahead is None or self._ahead[0] != plan:
+            return []
+        _, future = self._ahead
+        self._ahead = None
+        return future.result()
+
+    def _plan(
+        self,
+        seed: int,
+        step: int,
+        tasks: int,
+        group: int,
+        sampling: Sampling | None,
+        guided: Guided,
+    ) -> Plan:
         settings = self._settings
-        if self._worlds is None:
-            slots = max(1, min(settings.slots, -(-tasks // self._processes.size) * group))
-            self._worlds = Worlds(
-                self.world,
-                slots,
-                workers=settings.workers,
-                kind=settings.kind,
-                seconds=settings.seconds,
-            )
-        plan = Plan(
+        return Plan(
             seed=seed,
             step=step,
             tasks=tasks,
@@ -114,21 +148,22 @@ class RolloutWorker:
             given=guided.given,
             first_member=guided.first_member,
         )
+
+    def _play(self, plan: Plan) -> list[Trajectory]:
+        settings = self._settings
+        if self._worlds is None:
+            slots = max(1, min(settings.slots, -(-plan.tasks // self._processes.size) * plan.group))
+            self._worlds = Worlds(
+                self.world,
+                slots,
+                workers=settings.workers,
+                kind=settings.kind,
+                seconds=settings.seconds,
+            )
         # An engine that answers by the policy's own weights needs all of them at once.
         reads = getattr(self._engine, "reads_policy", False)
         with self._policy.gathered() if reads else nullcontext():
-            self._policy.model.eval()
-            mine = play(self._worlds, self._policy, self._engine, plan)
-        outcomes = [light(trajectory) for trajectory in mine]
-        groups = [outcomes[i : i + group] for i in range(0, len(outcomes), group)]
-        everyone = [t for members in self._processes.gather(groups) for t in members]
-        unaided = [t for t in everyone if not t.aided]
-        written = sum(int((t.conversation.chosen() & ~t.conversation.given()).sum()) for t in mine)
-        (generated,) = self._processes.sum(written)
-        by_instance = by_task(t for t in unaided if not t.failed)
-        fared = {task: float(np.mean([t.success for t in ts])) for task, ts in by_instance.items()}
-        errors = [error for trajectory in everyone for error in trajectory.errors]
-        return Played(mine, {**summary(unaided), "generated": generated}, fared, errors)
+            return play(self._worlds, self._policy, self._engine, plan)
 
     def demonstrate(self, seed: int) -> Demonstration | None:
         """The expert's episode of a task instance; None where the world has no expert or it failed."""

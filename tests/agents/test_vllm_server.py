@@ -15,10 +15,10 @@ import torch
 pytest.importorskip("vllm", reason="vLLM is not installed here")
 
 from agents.conversation import Conversation, Limits
-from agents.engines import Request, make_engine
+from agents.engines import Request, make_engine, written
 from agents.engines.base import GREEDY
 from agents.engines.hf import HFEngine
-from agents.engines.vllm import merged_copy
+from agents.engines.vllm_local import merged_copy
 from agents.policy import Policy
 from tests.agents.test_conversation import picture
 from tests.agents.test_hf_engine import played
@@ -77,6 +77,14 @@ def server(policy, tmp_path_factory):
     kill(process)
 
 
+def reload_of(folder):
+    return {"method": "reload_weights", "kwargs": {"weights_path": folder}}
+
+
+def served_folder(process):
+    return process.args[process.args.index("--model") + 1]
+
+
 def test_a_server_answers_as_the_training_model_and_takes_new_weights(policy, server, tmp_path):
     url, process = server
     engine = make_engine("vllm", policy, servers=[url], weights_folder=str(tmp_path / "weights"))
@@ -90,24 +98,31 @@ def test_a_server_answers_as_the_training_model_and_takes_new_weights(policy, se
 
     conversation = Conversation(policy, Limits(max_new_tokens=12))
     conversation.observe("Look.", picture(1))
-    request = Request(conversation, 0)
-    [before] = engine.generate([request], GREEDY, 12)
+    request = Request(conversation, 0, GREEDY, 12)
+    [before] = written(engine, [request])
     changed = Policy.load("tiny-random", device="cpu")
     with torch.no_grad():
         for name, parameter in changed.model.named_parameters():
             if "visual" in name:
                 parameter.mul_(1.3).add_(0.01)
     engine._backend.update(changed)
-    [after] = engine.generate([request], GREEDY, 12)
-    [expected] = HFEngine(changed).generate([request], GREEDY, 12)
+    [after] = written(engine, [request])
+    [expected] = written(HFEngine(changed), [request])
     assert after.log_probs == pytest.approx(expected.log_probs, abs=1e-4)
     assert after.log_probs != pytest.approx(before.log_probs, abs=1e-3)
 
+    # Started again, it would have other weights and know no version: it is handed the current ones.
+    httpx.post(f"{url}/collective_rpc", json=reload_of(served_folder(process)))
+    httpx.post(f"{url}/update_weight_version", json={"new_version": "default"})
+    [again] = written(engine, [request])
+    assert again.error is None
+    assert again.log_probs == pytest.approx(after.log_probs, abs=1e-4)
+
     # A second server that is down is passed over; one that died is an error in words.
     both = make_engine("vllm", policy, servers=["http://127.0.0.1:9", url], retries=0)
-    assert [sample.error for sample in both.generate([request], GREEDY, 4)] == [None]
+    assert [sample.error for sample in written(both, [request])] == [None]
     kill(process)
-    [dead] = make_engine("vllm", policy, servers=[url], retries=1).generate([request], GREEDY, 4)
+    [dead] = written(make_engine("vllm", policy, servers=[url], retries=1), [request])
     assert "gave no answer after 2 tries" in dead.error
 
 
