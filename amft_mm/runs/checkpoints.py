@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.distributed.checkpoint import CheckpointException
 
 from agents.files import whole_file, write_text
 from amft_mm.runs import tensors
@@ -78,7 +79,7 @@ class Writer:
             if self._main:
                 with whole_file(final / STATE) as unfinished:
                     _to_disk(unfinished, words)
-        except Exception as error:
+        except (Exception, CheckpointException) as error:
             if self._main:
                 shutil.rmtree(final, ignore_errors=True)
             raise _unwritable(final, error) from error
@@ -86,8 +87,16 @@ class Writer:
             _forget_old(self._folder, self._keep)
 
 
-def _unwritable(final: Path, error: Exception) -> CheckpointError:
+def _reason(error: BaseException) -> BaseException:
+    """The first process's, of what torch tells of all."""
+    if isinstance(error, CheckpointException) and error.failures:
+        return next(iter(error.failures.values()))[0]
+    return error
+
+
+def _unwritable(final: Path, failed: BaseException) -> CheckpointError:
     """torch's own writers tell a full disk in their own ways."""
+    error = _reason(failed)
     why = getattr(error, "strerror", None) or str(error).splitlines()[0]
     return CheckpointError(
         f"{final} could not be written ({why:.200}; is the disk full?): free some space or choose "
@@ -158,9 +167,9 @@ def load(
             raise ValueError(f"it lacks {', '.join(lacking)}")
         words = f"{only}/" if only else ""
         state: dict[str, Any] = joined(plain, tensors.load(path, like, words))
-    except Exception as error:
+    except (Exception, CheckpointException) as error:  # torch's is no Exception
         raise CheckpointError(
-            f"{path} cannot be read ({error!s:.200}): delete {path} to go on from an earlier one"
+            f"{path} cannot be read ({_reason(error)!s:.200}): delete {path} to go on from an earlier one"
         ) from error
     random_states = state.pop("random")
     if not only:
