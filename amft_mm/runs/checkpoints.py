@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from torch.distributed.checkpoint import CheckpointException
 
-from agents.files import whole_file, write_text
+from agents.files import whole_file, why_not_written, write_text
 from amft_mm.runs import tensors
 from amft_mm.runs.processes import ProcessGroup
 
@@ -94,13 +94,10 @@ def _reason(error: BaseException) -> BaseException:
     return error
 
 
-def _unwritable(final: Path, failed: BaseException) -> CheckpointError:
-    """torch's own writers tell a full disk in their own ways."""
-    error = _reason(failed)
-    why = getattr(error, "strerror", None) or str(error).splitlines()[0]
+def _unwritable(final: Path, error: BaseException) -> CheckpointError:
     return CheckpointError(
-        f"{final} could not be written ({why:.200}; is the disk full?): free some space or choose "
-        "another folder, then go on with resume=true from the last checkpoint"
+        f"{final} could not be written: {why_not_written(_reason(error))}. The last one that could is "
+        f"{name_of(latest(final.parent))}; free some space, then go on from it by resume=true"
     )
 
 
@@ -141,6 +138,10 @@ def path_of(folder: Path, step: int) -> Path:
 def latest(folder: Path) -> Path | None:
     found = sorted(path for path in folder.glob(f"{PREFIX}*") if (path / STATE).is_file())
     return found[-1] if found else None
+
+
+def name_of(path: Path | None) -> str:
+    return "none" if path is None else path.name
 
 
 def names(folder: Path) -> str:
