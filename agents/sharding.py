@@ -32,12 +32,9 @@ from torch.distributed.fsdp import (
 )
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from agents import ranks
+
 Twins = dict[torch.Tensor, torch.Tensor]
-
-
-def is_first() -> bool:
-    """Whether this is the process that reads weights, and hands them out."""
-    return distributed.get_rank() == 0
 
 
 def whole(tensor: torch.Tensor) -> torch.Tensor:
@@ -139,7 +136,7 @@ class ShardedModel:
         """One weight at a time, from the first process to all."""
         weights = dict(model.named_parameters())
         for name, parameter in self.learner.named_parameters():
-            if is_first():
+            if ranks.is_first():
                 value = weights[name].detach().to(self.device)
             else:
                 value = torch.empty(parameter.shape, dtype=parameter.dtype, device=self.device)
