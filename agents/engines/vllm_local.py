@@ -139,7 +139,7 @@ def llm_options(
             "of its own: divide the model in servers instead (engine.where=servers, and "
             "--tensor-parallel-size of `vllm serve`)"
         )
-    chosen = {
+    chosen: dict[str, Any] = {
         "dtype": "float32" if on_cpu else "bfloat16",
         "enforce_eager": on_cpu,
         "max_model_len": 4096,
