@@ -33,7 +33,15 @@ class ImageFeatures:
     def __init__(self, model: Any, reader: PictureReader, most_bytes: int = MOST_BYTES) -> None:
         """`model` is the transformers model, without a wrapper."""
         self._model, self._reader = model, reader
+        self._form: Any = None
         self._kept: BoundedCache[Features] = BoundedCache(most_bytes)
+
+    def of(self, model: Any) -> ImageFeatures:
+        """Of another model's eye. What a frozen one has seen is seen by its copies."""
+        other = ImageFeatures(model, self._reader)
+        if self.frozen and other.frozen:
+            other._kept, other._form = self._kept, self._form
+        return other
 
     @property
     def frozen(self) -> bool:

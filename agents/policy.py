@@ -10,15 +10,17 @@ vocabulary, a chunk at a time, and again in the backward pass.
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from accelerate import init_empty_weights
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 from transformers import (
@@ -35,6 +37,7 @@ from agents.conversation import Conversation
 from agents.image_features import ImageFeatures
 from agents.locate import locate_model
 from agents.pictures import PictureReader
+from agents.sharding import ShardedModel, Twins, is_first
 
 SEEING = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
 READING = ("qwen2", "qwen3")
@@ -76,6 +79,7 @@ class Policy:
         """`below` names the model that was loaded, as an adapter on it has to remember it. `dtype` is what
         is computed in; what is trained is kept in float32 whatever it is."""
         self.model, self.processor, self.pictures, self.below = model, processor, pictures, below
+        self.sharded: ShardedModel | None = None
         self.dtype = dtype
         self.image_features = (
             None if pictures is None else ImageFeatures(self.plain_model, pictures)
@@ -101,35 +105,50 @@ class Policy:
         min_pixels: int | None = None,
         max_pixels: int | None = None,
         attention: str = "sdpa",
+        shard: bool = False,
+        offload: bool = False,
     ) -> Policy:
-        """`name`: tiny, tiny-random, a folder in the Hugging Face layout, or a hub id."""
+        """`name`: tiny, tiny-random, a folder in the Hugging Face layout, or a hub id. `shard` and `offload`
+        as in agents/sharding.py, for processes that know of each other already."""
         folder, adapter = base_of(locate_model(name))
         if adapter is not None and lora is not None:
             raise ModelError(f"model={name!r} is a LoRA adapter already: leave out lora=")
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         dtype = dtype or (torch.float32 if device == "cpu" else torch.bfloat16)
         family = model_family(folder)
-        auto = AutoModelForImageTextToText if family in SEEING else AutoModelForCausalLM
-        model: Any = auto.from_pretrained(folder, dtype=dtype, attn_implementation=attention)
-        if freeze_vision and family in SEEING:
-            model.model.visual.requires_grad_(False)
+        # Sharded, the first process reads the weights and hands them out; others build the model without.
+        empty = shard and not is_first()
+        with init_empty_weights(include_buffers=False) if empty else nullcontext():
+            model = build(folder, family, dtype, attention, empty=empty)
+            if freeze_vision and family in SEEING:
+                model.model.visual.requires_grad_(False)
+            if adapter is not None:
+                model = load_adapter(model, adapter, empty=empty)
+            if gradient_checkpointing:
+                model.gradient_checkpointing_enable({"use_reentrant": False})
+            if lora is not None:
+                model = add_lora(model, lora)
+        if empty:  # each weight came to be by itself
+            (model.get_base_model() if lora or adapter else model).tie_weights()
         processor = load_processor(folder, family)
-        if adapter is not None:
-            model = load_adapter(model, adapter)
         pictures = None
         if family in SEEING:
             pictures = PictureReader(processor.image_processor, min_pixels, max_pixels)
-        if gradient_checkpointing:
-            model.gradient_checkpointing_enable({"use_reentrant": False})
-        if lora is not None:
-            model = add_lora(model, lora)
         below = name if adapter is None else adapter_base(adapter)
         keep_masters(model)
-        return cls(model.to(device), processor, pictures, below, dtype)
+        if not shard:
+            return cls(model.to(device), processor, pictures, below, dtype)
+        policy = cls(model, processor, pictures, below, dtype)
+        policy._shard(torch.device(device), offload=offload)
+        return policy
 
     @property
     def device(self) -> torch.device:
-        return next(self.model.parameters()).device
+        """Of passes."""
+        if self.sharded is not None:
+            return self.sharded.device
+        found: torch.device = next(self.model.parameters()).device
+        return found
 
     def arithmetic(self) -> AbstractContextManager[Any]:
         """Around all passes: weights that are kept in float32 compute in `dtype`."""
@@ -154,14 +173,67 @@ class Policy:
         """Log-probabilities and entropies of what the agent chose, differentiable; of the distribution
         that this temperature makes of the model's."""
         batch = self.batch(conversations)
+        divided = self.sharded is not None and self.model is self.sharded.learner
+        read = self.sharded.read if self.sharded is not None and divided else self._read
         with self.arithmetic():
-            hidden = self.hidden_states(batch)[:, :-1][batch.chosen[:, 1:]]
-            targets = batch.input_ids[:, 1:][batch.chosen[:, 1:]]
-            log_probs, entropies, *measured = chunked_scores(
-                hidden, targets, self.plain_model.lm_head, measure, temperature=temperature
-            )
+            hidden, log_probs, entropies, *measured = read(batch, measure, temperature)
         lengths = [int(c.chosen().sum()) for c in conversations]
         return Scores(log_probs, entropies, lengths, hidden, *measured)
+
+    def _read(
+        self, batch: Batch, measure: Measure | None, temperature: float
+    ) -> tuple[torch.Tensor, ...]:
+        """All that a learning pass reads of the model: states, then what is made of them."""
+        hidden = self.hidden_states(batch)[:, :-1][batch.chosen[:, 1:]]
+        targets = batch.input_ids[:, 1:][batch.chosen[:, 1:]]
+        head = self.plain_model.lm_head
+        found = chunked_scores(hidden, targets, head, measure, temperature=temperature)
+        return hidden, *found
+
+    # Weights that are divided among processes.
+
+    def _shard(self, device: torch.device, *, offload: bool) -> None:
+        self.sharded = ShardedModel(self.model, self._read, device, self.dtype, offload=offload)
+        self._becomes(self.sharded.learner)
+
+    @contextmanager
+    def gathered(self) -> Iterator[Twins]:
+        """`model` is whole here and now, for any number of passes without a gradient; whose weights are
+        whose. All processes enter at once. Where nothing is sharded it is the model itself."""
+        if self.sharded is None or self.model is self.sharded.player:
+            yield {parameter: parameter for parameter in self.model.parameters()}
+            return
+        with self.sharded.filled() as twins:
+            self._becomes(self.sharded.player)
+            try:
+                yield twins
+            finally:
+                self._becomes(self.sharded.learner)
+
+    def names(self) -> dict[torch.Tensor, str]:
+        """Of the parameters that are trained."""
+        return {p: name for name, p in self.model.named_parameters() if p.requires_grad}
+
+    @torch.no_grad()
+    def put_trained(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """What was kept of them, by their names."""
+        for parameter, name in self.names().items():
+            parameter.copy_(weights[name])
+
+    def frozen(self) -> Policy:
+        """The policy as it is now, for good."""
+        other = copy.copy(self)
+        if self.sharded is None:
+            other._becomes(copy.deepcopy(self.model).requires_grad_(False).eval())
+        else:
+            other.sharded = self.sharded.frozen(other._read)
+            other._becomes(other.sharded.learner)
+        return other
+
+    def _becomes(self, model: Any) -> None:
+        self.model = model
+        if self.pictures is not None and self.image_features is not None:
+            self.image_features = self.image_features.of(self.plain_model)
 
     def hidden_states(self, batch: Batch) -> torch.Tensor:
         """The last layer's states, B x S x width."""
@@ -196,6 +268,17 @@ class Policy:
             }
             self.model.save_pretrained(folder, state_dict=weights)
         self.processor.save_pretrained(folder)
+
+
+def build(
+    folder: str, family: str, dtype: torch.dtype, attention: str, *, empty: bool = False
+) -> Any:
+    """The transformers model; `empty`, by its configuration alone."""
+    auto = AutoModelForImageTextToText if family in SEEING else AutoModelForCausalLM
+    settings = {"dtype": dtype, "attn_implementation": attention}
+    if empty:
+        return auto.from_config(AutoConfig.from_pretrained(folder), **settings)
+    return auto.from_pretrained(folder, **settings)
 
 
 def keep_masters(model: torch.nn.Module) -> None:
@@ -280,9 +363,11 @@ def adapter_base(folder: str) -> str:
     return str(base)
 
 
-def load_adapter(model: Any, folder: str) -> Any:
-    from peft import PeftModel
+def load_adapter(model: Any, folder: str, *, empty: bool = False) -> Any:
+    from peft import PeftConfig, PeftModel, get_peft_model
 
+    if empty:
+        return get_peft_model(model, PeftConfig.from_pretrained(folder))
     return PeftModel.from_pretrained(model, folder, is_trainable=True)
 
 

@@ -167,7 +167,9 @@ def _look(episode: _Episode) -> bool:
         trajectory.stop, trajectory.success = seen.ended_by, seen.success
     else:
         try:
-            if not trajectory.conversation.observe(seen.text, seen.image):
+            if not trajectory.conversation.observe(
+                seen.text, seen.images, tool=seen.tool, briefing=seen.briefing
+            ):
                 trajectory.stop = trajectory.conversation.stopped or ERROR
         except ValueError as error:  # a picture that cannot be read
             trajectory.stop = ERROR

@@ -73,7 +73,7 @@ def load_weights(policy: Policy, run: Path, wanted: str) -> str:
             f"checkpoint={wanted!r} is not in {folder}: give last, best or a step; "
             f"there: {checkpoints.names(folder)}"
         )
-    policy.model.load_state_dict(checkpoints.load(path)["model"], strict=False)
+    policy.put_trained(checkpoints.load(path, only="model")["model"])
     return f"{run.name}/{path.name}"
 
 

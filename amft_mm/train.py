@@ -22,7 +22,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from amft_mm.config.command_line import quoted
-from amft_mm.config.dry_run import as_text, describe
+from amft_mm.config.dry_run import describe, table
 from amft_mm.config.fields import checked
 from amft_mm.config.players import engine_of, load_policy, open_process_group
 from amft_mm.config.schema import SCHEMAS
@@ -43,9 +43,8 @@ def train(config: DictConfig) -> dict[str, Any]:
     """Trains to the end; returns what summary.json holds."""
     config = checked(SCHEMAS["train"], config)
     if config.train.dry_run:
-        found = describe(config)
-        print(as_text(found))
-        return found
+        print(table(config))
+        return describe(config)
     refuse_contradictions(config)
     check_splits(config)
     torch.manual_seed(config.seed)
@@ -85,11 +84,13 @@ def _train(config: DictConfig, run: RunFolder, processes: ProcessGroup) -> dict[
             )
             raise
         except Exception:
-            if trainer.whole and processes.main:
-                policy.save(run.path / "model")
+            if trainer.whole and processes.main:  # never with several processes
+                with policy.gathered():
+                    policy.save(run.path / "model")
             raise
-        if processes.main:
-            policy.save(run.path / "model")
+        with policy.gathered():
+            if processes.main:
+                policy.save(run.path / "model")
     return run.summary()
 
 

@@ -55,6 +55,8 @@ class Trainer:
         self._recorder = Recorder(run.path / "episodes", policy)
         self.training_step = TrainingStep(config, policy, engine, processes, self._recorder)
         self.evaluator = Evaluator(config, policy, engine, processes)
+        keep = int(config.checkpoint.keep)
+        self._writer = checkpoints.Writer(self.folder, keep, processes)
         self.step = 0
         self.whole = False
         """Whether weights, optimizer and the number of the step belong together."""
@@ -73,10 +75,12 @@ class Trainer:
                 for row in self.steps():
                     self._report(row)
                     if number := self._after(stopping):
+                        self._writer.wait()
                         raise Stopped(number)
             except Exception as error:
                 self._save_what_is_whole(error)
                 raise
+        self._writer.wait()
         if self.evaluator.validates:
             self._end_with_the_best()
         self.training_step.close()
@@ -152,8 +156,9 @@ class Trainer:
 
     def _tell(self, found: Row, weights: int) -> None:
         """What an evaluation found of the weights of a step."""
-        if self.processes.main:
-            self.evaluator.keep(self._recorder, self.step, self.config.record.evaluation)
+        with self.policy.gathered():
+            if self.processes.main:
+                self.evaluator.keep(self._recorder, self.step, self.config.record.evaluation)
         self._report({"step": self.step, "phase": "evaluation", **found})
         if self.processes.main:
             draw(read_rows(self.run.path), self.run.path / "curves.png", self.run.path.name)
@@ -165,8 +170,8 @@ class Trainer:
         self.processes.wait()
         best = checkpoints.best(self.folder)
         assert best is not None  # the last step is validated whatever `eval.every` is
-        state = checkpoints.load(checkpoints.path_of(self.folder, best["step"]))
-        self.policy.model.load_state_dict(state["model"], strict=False)
+        path = checkpoints.path_of(self.folder, best["step"])
+        self.policy.put_trained(self._read(path, only="model")["model"])
         self.engine.refresh()
         self._tell(self.evaluator.evaluate(last=True), best["step"])
 
@@ -178,17 +183,7 @@ class Trainer:
 
     def save(self) -> None:
         began = time.monotonic()
-        if self.processes.main:
-            trained = {
-                name: value
-                for name, value in self.policy.model.state_dict().items()
-                if not name.endswith("lm_head.weight")
-                or not self.policy.plain_model.config.tie_word_embeddings
-            }
-            checkpoints.save(
-                self.folder, self.step, self.state(), trained, self.config.checkpoint.keep
-            )
-        self.processes.wait()
+        self._writer.save(self.step, self.state())
         self._saved = time.monotonic()
         self._saving = self._saved - began
 
@@ -201,10 +196,16 @@ class Trainer:
             self.whole = False
         if self.whole and self.step:
             self.save()
+            self._writer.wait()
 
     def state(self) -> dict[str, Any]:
-        learner = self.training_step.learner.state_dict()
-        return {"step": self.step, "learner": learner, **self.training_step.state_dict()}
+        """Of the weights those that are trained: the others are the model's that was begun with."""
+        return {
+            "step": self.step,
+            "model": {name: p for p, name in self.policy.names().items()},
+            "learner": self.training_step.learner.state_dict(),
+            **self.training_step.state_dict(),
+        }
 
     def resume(self) -> bool:
         """Goes on from the newest checkpoint, if there is one; what was told of later steps is forgotten."""
@@ -234,9 +235,14 @@ class Trainer:
 
     def _load(self, path: Path) -> dict[str, Any]:
         """Weights, optimizer and step of a checkpoint; the rest of what it holds."""
-        state = checkpoints.load(path)
-        self.policy.model.load_state_dict(state["model"], strict=False)
+        state = self._read(path)
+        self.policy.put_trained(state["model"])
         self.training_step.learner.load_state_dict(state["learner"])
         self.step = int(state["step"])
         self.engine.refresh()
         return state
+
+    def _read(self, path: Path, only: str = "") -> dict[str, Any]:
+        """Laid out as the run's own weights are."""
+        own = {name: parameter for parameter, name in self.policy.names().items()}
+        return checkpoints.load(path, own, only=only)

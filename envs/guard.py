@@ -40,6 +40,7 @@ import numpy as np
 from gymnasium import spaces
 
 from envs.contract import EndedBy
+from envs.image import Pictures
 
 LONGEST_MESSAGE = 500
 LONGEST_TRACEBACK = 4_000
@@ -298,6 +299,8 @@ def empty_observation(space: spaces.Space[Any]) -> Any:
         return np.clip(np.zeros(space.shape, space.dtype), space.low, space.high)
     if isinstance(space, spaces.Text) and space.min_length == 0:
         return ""
+    if isinstance(space, Pictures):
+        return []
     return space.sample()
 
 

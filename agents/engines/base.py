@@ -9,6 +9,9 @@
 `answers` works or waits for a moment, so that whoever asks can look after its worlds in between. A sample
 depends on its conversation and its seed, not on what else is being written. An answer that could not be had
 is a Sample with `error`, not an exception: a bad episode is data.
+
+An engine whose `reads_policy` is true answers by the policy's own weights: where they are divided among
+processes, they are brought together for a whole rollout.
 """
 
 from __future__ import annotations

@@ -80,6 +80,8 @@ class _Writing:
 class HFEngine:
     """See the module's docstring."""
 
+    reads_policy = True
+
     def __init__(
         self,
         policy: Policy,

@@ -12,18 +12,21 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
 import numpy as np
-from PIL import Image as PILImage
 
 from agents.conversation import Conversation
 from agents.engines.base import Request, Sample, Written
+from agents.engines.chat_messages import answer_text, chat_messages, declared
 from agents.engines.futures import Futures
-from agents.engines.web import ServerError, data_url, post
+from agents.engines.web import ServerError, post
 from agents.pictures import Grid
 from agents.seeds import mixed_seed
+from envs.shown import NO_BRIEFING, Briefing
+from envs.tools import in_words
 
 KEY = "OPENAI_API_KEY"
 
@@ -88,22 +91,23 @@ class OpenAIEngine:
         sampling = request.sampling
         body = {
             "model": self._model,
-            "messages": self._messages(request.conversation),
+            "messages": chat_messages(request.conversation, self._system),
             "max_tokens": request.max_new_tokens,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "seed": mixed_seed(*request.turn_seed()),
+            **declared(request.conversation),
             **self._extra,
         }
         try:
             reply = post(self._client, self._url, body, retries=self._retries)
-            text = reply["choices"][0]["message"]["content"]
+            text = answer_text(reply["choices"][0]["message"])
         except ServerError as error:
             return Sample(error=str(error))
         except (KeyError, IndexError, TypeError):
             return Sample(error=f"{self._url} replied without choices[0].message.content")
         self._count(reply.get("usage"))
-        return Sample(text=text if isinstance(text, str) else "")
+        return Sample(text=text)
 
     def _count(self, usage: Any) -> None:
         if not isinstance(usage, dict):
@@ -113,23 +117,6 @@ class OpenAIEngine:
             for name, field in (("read", "prompt_tokens"), ("written", "completion_tokens")):
                 count = usage.get(field, 0)
                 self.usage[name] += count if isinstance(count, int) else 0
-
-    def _messages(self, conversation: Conversation) -> list[dict[str, Any]]:
-        messages: list[dict[str, Any]] = []
-        if self._system is not None:
-            messages.append({"role": "system", "content": self._system})
-        for text, image, answer in conversation.shown():
-            content: Any = text
-            if image is not None:
-                address = data_url(PILImage.fromarray(image))
-                content = [
-                    {"type": "image_url", "image_url": {"url": address}},
-                    {"type": "text", "text": text},
-                ]
-            messages.append({"role": "user", "content": content})
-            if answer is not None:
-                messages.append({"role": "assistant", "content": answer.text})
-        return messages
 
 
 class words:
@@ -149,10 +136,14 @@ class words:
     def pictures(self) -> Any:
         return self
 
-    def opening(self, text: str, grid: Grid | None = None) -> list[int]:
-        return [self.image_id] * (grid.tokens if grid else 0) + self._counted(text)
+    def opening(
+        self, text: str, grids: Sequence[Grid] = (), briefing: Briefing = NO_BRIEFING
+    ) -> list[int]:
+        told = briefing.system + (in_words(briefing.tools) if briefing.tools else "")
+        return self._counted(told) + self.following(text, grids)
 
-    following = opening
+    def following(self, text: str, grids: Sequence[Grid] = (), tool: str = "") -> list[int]:
+        return [self.image_id] * sum(grid.tokens for grid in grids) + self._counted(text)
 
     def answer(self, text: str) -> list[int]:
         return [*self._counted(text), self.stop_id]

@@ -9,28 +9,33 @@ import torch
 
 from agents import ranks
 from agents.policy import Policy
+from agents.sharding import local_part, whole
 
 SHARD_BYTES = 4 * 2**30
 
 
 @torch.no_grad()
 def named_weights(policy: Policy) -> Iterator[tuple[str, torch.Tensor]]:
-    """One tensor at a time. The policy itself is not touched: merging and unmerging would round."""
+    """One tensor at a time, whole also where they are sharded: all processes ask at once. The policy itself
+    is not touched: merging and unmerging would round."""
     model = policy.plain_model
     changes = {
         name: module
         for name, module in model.named_modules()
         if hasattr(module, "get_delta_weight")
     }
+    seen: set[int] = set()
     for name, tensor in model.state_dict().items():
-        if "lora_" in name:
-            continue
+        place = local_part(tensor).data_ptr()
+        if "lora_" in name or (place and place in seen):
+            continue  # tied: given once
+        seen.add(place)
         owner, _, leaf = name.partition(".base_layer.")
         if leaf == "weight" and owner in changes:
             layer = changes[owner]
             for adapter in layer.active_adapters:
                 tensor = tensor + layer.get_delta_weight(adapter).to(tensor.dtype)
-        yield name.replace(".base_layer.", "."), tensor
+        yield name.replace(".base_layer.", "."), whole(tensor)
 
 
 def save_weights(policy: Policy, folder: Path) -> None:
@@ -39,11 +44,9 @@ def save_weights(policy: Policy, folder: Path) -> None:
     writes = ranks.is_first()
     shard: dict[str, torch.Tensor] = {}
     size = number = 0
-    seen: set[int] = set()
     for name, tensor in named_weights(policy):
-        if not writes or tensor.data_ptr() in seen:
-            continue  # tied: loaded once
-        seen.add(tensor.data_ptr())
+        if not writes:
+            continue
         shard[name] = tensor.to(policy.dtype).contiguous()
         size += shard[name].numel() * shard[name].element_size()
         if size > SHARD_BYTES:

@@ -70,11 +70,14 @@ def report(
     warmups: Sequence[Result],
     command: str,
     baselines: Sequence[str],
+    planned: Sequence[Part] = (),
 ) -> Report:
-    """`baselines` are the methods that the others are compared with, where they were run."""
+    """`baselines` are the methods that the others are compared with, where they were run; `planned` is what
+    was known before."""
     before = {(w.env, w.seed): w for w in warmups}
     finished = [begun(r, before) for r in results if r.state == "finished"]
     parts: list[Part] = [("# Methods compared", None), (_introduction(results, command), None)]
+    parts += planned
     figures: dict[str, str] = {}
     for env in dict.fromkeys(r.env for r in finished):
         own = [r for r in results if r.env == env]

@@ -19,7 +19,15 @@ def open_process_group(config: DictConfig) -> ProcessGroup:
     since among several processes transformers saves on rank 0 alone."""
     torch.set_num_threads(config.threads or automatic_threads(config.model.name))
     locate_model(config.model.name)
-    return ProcessGroup(cpu=config.model.device == "cpu" or not torch.cuda.is_available())
+    processes = ProcessGroup(cpu=config.model.device == "cpu" or not torch.cuda.is_available())
+    if sharding(config):
+        processes.together()
+    return processes
+
+
+def sharding(config: DictConfig) -> bool:
+    """Whether this command trains, with weights that are divided among processes."""
+    return "train" in config and bool(config.train.shard)
 
 
 def automatic_threads(model: str) -> int:
@@ -43,6 +51,8 @@ def load_policy(config: DictConfig) -> Policy:
         gradient_checkpointing=model.gradient_checkpointing,
         min_pixels=model.min_pixels,
         max_pixels=model.max_pixels,
+        shard=sharding(config),
+        offload=sharding(config) and bool(config.train.offload),
     )
 
 

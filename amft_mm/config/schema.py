@@ -210,6 +210,10 @@ class Steps:
     weight_decay: float = setting("of AdamW", least=0, most=10)
     max_norm: float | None = setting("of the mixed gradient; null does not clip", above=0)
     micro_batch_tokens: int = setting("read in one pass, padding included", least=1, most=MOST)
+    shard: bool = setting(
+        "divide weights, gradients, moments and the derivative by mu among the processes"
+    )
+    offload: bool = setting("with train.shard: keep them in main memory while no pass needs them")
     pool: int | None = setting(
         "task instances that are played again and again; null: always new ones", least=1, most=10**7
     )
@@ -462,6 +466,19 @@ class Compare:
     baselines: list[str] = setting("methods that the report compares the others with")
     seeds: int = setting("runs of each method", least=1, most=10_000)
     more_seeds: dict[str, int] = setting("runs of some methods", least=1, most=10_000)
+    max_seeds: int | None = setting(
+        "where a method and a baseline are not told apart, both get seeds up to so many; null: no more",
+        least=1,
+        most=10_000,
+    )
+    worth: float = setting(
+        "a difference of success that is worth knowing: what is within it needs no more seeds",
+        above=0,
+        most=1,
+    )
+    pilot: str | None = setting(
+        "the folder of another comparison, whose runs say beforehand what this one can tell; null: `out`"
+    )
     tune_seed: int = setting("of the trials", **SEEDS)
     trial_length: float = setting("the steps of a trial, as a share of a run's", above=0, most=1)
     jobs: int | None = setting(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future, wait
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -93,7 +94,6 @@ class RolloutWorker:
         guided: Guided = UNGUIDED,
     ) -> Played:
         plan = self._plan(seed, step, tasks, group, sampling, guided)
-        self._policy.model.eval()
         mine = self._played_ahead(plan) or self._play(plan)
         outcomes = [light(trajectory) for trajectory in mine]
         groups = [outcomes[i : i + group] for i in range(0, len(outcomes), group)]
@@ -160,7 +160,10 @@ class RolloutWorker:
                 kind=settings.kind,
                 seconds=settings.seconds,
             )
-        return play(self._worlds, self._policy, self._engine, plan)
+        # An engine that answers by the policy's own weights needs all of them at once.
+        reads = getattr(self._engine, "reads_policy", False)
+        with self._policy.gathered() if reads else nullcontext():
+            return play(self._worlds, self._policy, self._engine, plan)
 
     def demonstrate(self, seed: int) -> Demonstration | None:
         """The expert's episode of a task instance; None where the world has no expert or it failed."""

@@ -138,8 +138,9 @@ class Sources:
         return played
 
     def _of_pool(self, picked: list[int] | None) -> Guided:
-        seeds = None if picked is None else tuple(mixed_seed(self._seed, POOL, i) for i in picked)
-        return Guided(seeds)
+        if picked is None:
+            return Guided()
+        return Guided(tuple(mixed_seed(self._seed, POOL, i) for i in picked))
 
     def play_ahead(self, step: int) -> None:
         """Begins to play a step's episodes in a thread; `rollouts` of that step takes them. Until then the

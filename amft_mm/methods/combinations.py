@@ -32,6 +32,7 @@ def refuse_contradictions(config: DictConfig) -> None:
         _guided,
         _streamed,
         _rivalled,
+        _sharded,
         _credited,
         _drawn_again,
         _updated,
@@ -77,6 +78,21 @@ def _engined(config: DictConfig) -> Iterator[str]:
             f"engine.tensor_parallel={engine.tensor_parallel} with several processes, each of which plays "
             "episodes of its own: divide the model in servers (engine.where=servers)"
         )
+
+
+def _sharded(config: DictConfig) -> Iterator[str]:
+    if config.train.shard and config.method.rival:
+        yield (
+            "train.shard with method.rival (method=bridge): the adapter that both models share is added to "
+            "whole matrices. Take train.shard=false, on GPUs that hold both models"
+        )
+    if config.train.shard and config.train.ahead and config.engine.name == "hf":
+        yield (
+            "train.shard with train.ahead and engine=hf: the whole weights would lie beside the shards all "
+            "the time. Take engine=vllm, or leave one of them out"
+        )
+    if config.train.offload and not config.train.shard:
+        yield "train.offload=true would do nothing without train.shard=true"
 
 
 def _guided(config: DictConfig) -> Iterator[str]:

@@ -179,7 +179,7 @@ function turnBox(episode, said, number) {
     said.reward === null ? null : make("span", { class: said.reward > 0 ? "good" : "bad" }, `reward ${said.reward}`),
     make("span", {}, visible(said.verdict)), said.slip ? make("span", { class: "bad" }, "a slip: shown, not learnt") : null);
   const box = make("div", { class: here ? "turn here" : "turn", id: `t-${episode.id}-${number}` }, top, words("said", said.said));
-  if (said.picture) box.append(picture(said.picture));
+  said.pictures.forEach((key) => box.append(picture(key)));
   box.append(said.tokens ? tokens(said, episode) : words(said.slip ? "answer slip" : "answer", said.answer));
   if (said.expert && said.expert !== said.answer) box.append(words("expert", said.expert));
   return box;

@@ -16,7 +16,9 @@ from typing import Any
 from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFont
 
+from agents.demonstrations import decoded
 from amft_mm.replay.reader import read_source
+from envs.image import side_by_side
 from envs.paths import asset
 
 WIDTH, HEIGHT, SIDE, MARGIN = 1200, 560, 480, 24
@@ -36,9 +38,9 @@ def frames(episode: Mapping[str, Any], pictures: Mapping[str, bytes]) -> list[PI
     shown: PILImage.Image | None = None
     found = []
     for number, turn in enumerate(episode["turns"]):
-        if turn["picture"] in pictures:
-            with PILImage.open(io.BytesIO(pictures[turn["picture"]])) as opened:
-                shown = opened.convert("RGB")
+        seen = side_by_side([decoded(pictures[key]) for key in turn["pictures"]])
+        if seen is not None:
+            shown = PILImage.fromarray(seen)
         found.append(_frame(episode, number, turn, shown))
     return found
 

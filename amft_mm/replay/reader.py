@@ -19,7 +19,7 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet as parquet
 
-from agents.demonstrations import COLUMNS, LARGEST_PICTURE
+from agents.demonstrations import COLUMNS, LARGEST_PICTURE, LATER, pictures_in
 from agents.worlds import World
 from amft_mm.runs.episodes import MORE
 from amft_mm.runs.metrics import read_rows
@@ -74,7 +74,7 @@ def _rows(file: Path) -> Iterator[dict[str, Any]]:
     try:
         opened = parquet.ParquetFile(file)
         names = set(opened.schema_arrow.names)
-        if missing := sorted(set(COLUMNS) - names):
+        if missing := sorted(set(COLUMNS) - set(LATER) - names):
             raise ValueError(f"{file} lacks the columns {', '.join(missing)}")
         wanted = [name for name in (*COLUMNS, *MORE) if name in names]
         for group in range(opened.num_row_groups):
@@ -85,15 +85,15 @@ def _rows(file: Path) -> Iterator[dict[str, Any]]:
 
 def _episode(row: dict[str, Any], pictures: dict[str, bytes]) -> dict[str, Any]:
     known = [_kept(picture, pictures) for picture in row.get("pictures") or []]
-    at = row.get("picture_of") or [-1] * len(row["messages"])
+    at = pictures_in(row.get("picture_of") or [], len(known))
     tokens = [_loaded(text) for text in row.get("tokens") or []]
     slips = set(row.get("slips") or [])
     turns = []
     for number, (message, answer) in enumerate(zip(row["messages"], row["answers"], strict=True)):
-        picture = at[number] if number < len(at) else -1
+        here = [known[place] for place in (at[number] if number < len(at) else ())]
         turn = {
             "said": message,
-            "picture": known[picture] if 0 <= picture < len(known) else None,
+            "pictures": [key for key in here if key],
             "answer": answer,
             "reward": _at(row.get("rewards"), number),
             "verdict": _at(row.get("verdicts"), number) or "",

@@ -33,7 +33,7 @@ CONFIG = "config.yaml"
 MAY_DIFFER = (
     *("resume", "out", "debug", "threads", "wandb", "tensorboard", "eval", "record", "checkpoint"),
     *("demos.folder", "play.slots", "play.workers", "play.kind", "play.seconds"),
-    *("play.failing", "play.failing_steps", "train.nonfinite"),
+    *("play.failing", "play.failing_steps", "train.nonfinite", "train.shard", "train.offload"),
 )
 """Settings that do not change what a run computes."""
 MAY_GROW = ("train.steps",)

@@ -92,7 +92,7 @@ class TrainingStep:
         joining = rewarding(config)
         self._rewarding = tuple(joining)
         self._credit = credit_of(config, policy, processes, self._rewarded)
-        joining += recording(config, processes, recorder, self.sources, self._credit)
+        joining += recording(config, policy, processes, recorder, self.sources, self._credit)
         joining += learning(
             config,
             policy,
@@ -421,7 +421,7 @@ class TrainingStep:
     def begin_exploring(self, folder: Path) -> None:
         """Exploration begins with the weights as they are; what keeps them does so below `folder`."""
         budget = self._train.micro_batch_tokens
-        self._objectives.freeze(folder / "reference.pt", write=self._processes.main)
+        self._objectives.freeze(folder / "reference")
         self._objectives.calibrate(folder / "tau.json", self._heldout, self._processes, budget)
         for companion in self._companions.values():
             companion.begin()

@@ -6,8 +6,9 @@ import torch
 
 from agents.conversation import Conversation, Limits
 from agents.engines import Request, Sampling, written
+from agents.engines.chat_messages import chat_messages
 from agents.engines.hf import HFEngine
-from agents.engines.openai import OpenAIEngine, words
+from agents.engines.openai import words
 from agents.rollout import Plan, play
 from agents.worlds import World, Worlds
 from amft_mm.learning.learner import Example, Learner, Objective, OptimizerSettings
@@ -136,13 +137,12 @@ def test_a_window_bounds_what_is_read_at_once(tiny):
 
 
 def test_an_endpoint_is_sent_the_window_alone():
-    engine = OpenAIEngine(model="m", base_url="http://127.0.0.1:9")
     conversation = Conversation(words(), Limits(history=1))
     for turn in range(5):
         conversation.observe(f"message {turn}")
         if turn < 4:
             conversation.say(f"answer {turn}")
-    told = [(m["role"], m["content"]) for m in engine._messages(conversation)]
+    told = [(m["role"], m["content"]) for m in chat_messages(conversation)]
     assert told == [
         ("user", "message 0"),
         ("assistant", "answer 0"),

@@ -36,6 +36,9 @@ def config_of(words, name="train"):
         ("method=grpo +method.credit.states=[]", r"credit\.states: episode takes credit, baseline, gamma"),
         ("method=grpo method.credit.credit=gae", r"baseline: gae takes.*~method\.credit\.baseline"),
         ("method=bridge +method.rival.size=3", r"method\.rival\.size: it takes rank, pace"),
+        # weights in shards
+        ("method=bridge train.shard=true", "train.shard with method.rival.*train.shard=false"),
+        ("train.offload=true", "train.offload=true would do nothing without train.shard=true"),
         # engines
         ("engine.name=openai +engine.model=x", "engine.name=openai.*engine=hf or engine=vllm"),
         # an oracle tries whole steps

@@ -43,7 +43,7 @@ def png(shade=90):
 def turn(answer, **changes):
     plain = {
         "said": "What now?",
-        "picture": None,
+        "pictures": [],
         "answer": answer,
         "reward": 1.0,
         "verdict": "correct",
@@ -121,7 +121,7 @@ def test_a_run_is_read_with_all_that_was_kept(run):
     assert len(source.metrics) == 2
     # The same instance at two steps: its pictures are there once.
     assert len({e["instance"] for e in source.episodes}) == 2
-    shown = [t["picture"] for e in source.episodes for t in e["turns"] if t["picture"]]
+    shown = [key for e in source.episodes for t in e["turns"] for key in t["pictures"]]
     assert len(source.pictures) == len(set(shown)) < len(shown)
 
 
@@ -173,7 +173,7 @@ def test_files_that_are_no_pictures_are_left_out(tmp_path):
         parquet.write_table(pa.Table.from_pylist(rows), path)
         source = read_source(tmp_path)
         assert source.pictures == {}
-        assert source.episodes[0]["turns"][0]["picture"] is None
+        assert source.episodes[0]["turns"][0]["pictures"] == []
 
 
 def test_no_words_leave_their_block():
