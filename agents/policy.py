@@ -37,7 +37,8 @@ from agents.conversation import Conversation
 from agents.image_features import ImageFeatures
 from agents.locate import locate_model
 from agents.pictures import PictureReader
-from agents.sharding import ShardedModel, Twins, is_first
+from agents.ranks import is_first
+from agents.sharding import ShardedModel, Twins
 
 SEEING = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
 READING = ("qwen2", "qwen3")

@@ -32,12 +32,9 @@ from torch.distributed.fsdp import (
 )
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from agents.ranks import is_first
+
 Twins = dict[torch.Tensor, torch.Tensor]
-
-
-def is_first() -> bool:
-    """Whether this is the process that reads weights, and hands them out."""
-    return distributed.get_rank() == 0
 
 
 def whole(tensor: torch.Tensor) -> torch.Tensor:

@@ -61,7 +61,7 @@ def save_adapter(policy: Policy, folder: Path) -> None:
     from peft import get_peft_model_state_dict
 
     state = get_peft_model_state_dict(policy.model)
-    weights = {name: tensor.to(policy.dtype).contiguous() for name, tensor in state.items()}
+    weights = {name: whole(tensor).to(policy.dtype).contiguous() for name, tensor in state.items()}
     if ranks.is_first():
         _write(weights, folder / "adapter_model.safetensors")
         for adapter in policy.model.peft_config.values():
