@@ -64,7 +64,7 @@ def server(policy, tmp_path_factory):
         command, env=environment, stdout=log, stderr=log, start_new_session=True
     )
     url = f"http://127.0.0.1:{port}"
-    for _ in range(300):
+    for _ in range(900):
         if process.poll() is not None:
             pytest.fail((folder / "server.log").read_text()[-3000:])
         try:
