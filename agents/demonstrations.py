@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow.parquet as parquet
 from PIL import Image as PILImage
 
+from agents.columns import COLUMNS, LARGEST_PICTURE, LATER, pictures_in
 from agents.conversation import OUT_OF_TOKENS, ChatModel, Conversation, Limits, Message
 from agents.files import whole_file, write_text
 from agents.trajectory import Trajectory
@@ -25,40 +26,13 @@ from agents.worlds import World
 from envs.shown import Briefing
 from envs.tools import Tool
 
-LARGEST_PICTURE = 50_000_000
-"""Pixels; a file that claims more is not opened."""
-
-COLUMNS = {
-    "name": "unique name of the demonstration",
-    "world": "id of the environment (empty for imported chats)",
-    "options": "JSON: the keyword arguments the environment was made with",
-    "seed": "of the environment's reset",
-    "messages": "what the environment (or user) said, turn by turn",
-    "pictures": "the pictures, as PNG",
-    "picture_of": "for each message the number of its first picture in `pictures`, -1 for none; they lie in "
-    "order, up to the next message's first",
-    "answers": "what the expert answered, one for each message",
-    "slips": "numbers of the answers that are mistakes, made to be mended: shown, not imitated",
-    "rewards": "the reward of each answer",
-    "verdicts": "the environment's verdict on each answer",
-    "success": "whether the episode succeeded",
-    "stop": "why it ended",
-    "corrupted": "how it was corrupted on purpose; empty if it was not",
-    "system": "the environment's own system prompt; empty for none",
-    "tools": "JSON: the tools that the environment declares",
-    "tool_of": "for each message the name of the tool whose result it is, empty for none",
-}
-LATER = ("system", "tools", "tool_of")
-"""Columns that folders may lack."""
-
-
 CHARACTERS = 64
 """Of a token, at the very most, in texts that are worth reading."""
 
 
 @dataclass
 class Demonstration:
-    """One row; see `COLUMNS`. Pictures are arrays in memory, PNG in the file."""
+    """One row; see agents/columns.py. Pictures are arrays in memory, PNG in the file."""
 
     name: str
     messages: list[str]
@@ -198,18 +172,6 @@ def _opened(path: Path) -> parquet.ParquetFile:
 def from_row(row: dict[str, Any]) -> Demonstration:
     pictures = [decoded(picture["bytes"]) for picture in row["pictures"]]
     return Demonstration(**{**row, "pictures": pictures})
-
-
-def pictures_in(picture_of: Sequence[int], count: int) -> list[range]:
-    """Which of `count` pictures each message has, by the numbers of their first ones."""
-    places, following = [], count
-    for first in reversed(picture_of):
-        if not -1 <= first < count:
-            raise ValueError(f"picture_of has {first}, but there are {count} pictures")
-        stop = following if following > first else first + 1
-        places.append(range(first, stop) if first >= 0 else range(0))
-        following = first if first >= 0 else following
-    return places[::-1]
 
 
 def decoded(data: bytes) -> np.ndarray:

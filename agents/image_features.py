@@ -11,8 +11,8 @@ stay true for good: they are always remembered, without a gradient, in learning 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -34,6 +34,7 @@ class ImageFeatures:
         """`model` is the transformers model, without a wrapper."""
         self._model, self._reader = model, reader
         self._form: Any = None
+        self._most_bytes = most_bytes
         self._kept: BoundedCache[Features] = BoundedCache(most_bytes)
 
     def of(self, model: Any) -> ImageFeatures:
@@ -51,6 +52,15 @@ class ImageFeatures:
         """The weights have changed."""
         if not self.frozen:
             self._kept.clear()
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """What is looked at inside is forgotten afterwards, and what was remembered before is still there."""
+        kept, self._kept = self._kept, BoundedCache(self._most_bytes)
+        try:
+            yield
+        finally:
+            self._kept = kept
 
     def look(self, images: Sequence[np.ndarray], *, keep: bool = False) -> dict[str, Any]:
         if not images:

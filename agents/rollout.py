@@ -12,6 +12,7 @@ as it is, with stop reason `error`, to be masked: a group never gets shorter.
 
 from __future__ import annotations
 
+import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -82,6 +83,9 @@ class _Episode:
     now: StepResult | None = None
     asked: Request | None = None
     """What is being written."""
+    asked_at: float = 0.0
+    seconds: float = 0.0
+    """That its last answer took."""
 
 
 def play(worlds: Worlds, model: ChatModel, engine: Engine, plan: Plan) -> list[Trajectory]:
@@ -125,6 +129,7 @@ def play(worlds: Worlds, model: ChatModel, engine: Engine, plan: Plan) -> list[T
             for episode in _stepped(playing, together=engine.together):
                 if _look(episode) and not _prompt(worlds, episode):
                     episode.asked = _request(episode, plan)
+                    episode.asked_at = time.monotonic()
                     engine.ask(episode.asked)
             asked = {id(episode.asked): episode for episode in playing if episode.asked}
             for request, sample in engine.answers() if asked else ():
@@ -157,9 +162,8 @@ def _look(episode: _Episode) -> bool:
     """Takes in what the world shows; whether the agent is to answer."""
     trajectory, before, seen = episode.trajectory, episode.now, settled(episode.seen)
     if before is not None and not seen.error:
-        trajectory.turns.append(
-            Turn(seen.reward, seen.verdict, seen.feedback, before.facts, before.expert)
-        )
+        told = seen.reward, seen.verdict, seen.feedback, before.facts, before.expert
+        trajectory.turns.append(Turn(*told, seconds=episode.seconds))
     episode.now = seen
     if seen.error:
         trajectory.stop, trajectory.error = ERROR, seen.error
@@ -183,6 +187,7 @@ def _prompt(worlds: Worlds, episode: _Episode) -> bool:
     turn = len(conversation.answers)
     if turn < len(given.answers):
         text = conversation.say(given.answers[turn], learnt=given.learnt[turn])
+        episode.seconds = 0.0
         episode.seen = worlds.step(episode.slot, text)
         return True
     if turn == len(given.answers) and given.begun:
@@ -193,6 +198,7 @@ def _prompt(worlds: Worlds, episode: _Episode) -> bool:
 def _answer(worlds: Worlds, episode: _Episode, sample: Sample) -> None:
     """Takes in an answer that has just been written and lets its environment step."""
     episode.asked = None
+    episode.seconds = time.monotonic() - episode.asked_at
     conversation = episode.trajectory.conversation
     if sample.error is not None:
         episode.trajectory.stop = ERROR

@@ -23,6 +23,8 @@ class Turn:
     """What the world knew when the answer was given."""
     expert: str | None = None
     """What an expert would have answered, where that was asked for."""
+    seconds: float = field(default=0.0, compare=False)
+    """From when the answer was asked for until it was there, waiting for a place in the batch included."""
 
 
 @dataclass

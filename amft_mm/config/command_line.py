@@ -69,6 +69,7 @@ def configuration(command: str, words: Sequence[str]) -> DictConfig:
     config = composed(command, said) if begun is None else changed(begun, said, overrides)
     if command == "evaluate":
         config = of_its_run(config, overrides)
+    refuse_a_model_beside_an_endpoint(config, overrides)
     if command == "train":
         config = without_slips_of_a_recipe(config, overrides)
     return checked(SCHEMAS[command], config)
@@ -196,6 +197,17 @@ def quoted(text: str) -> str:
         return text
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
+
+
+def refuse_a_model_beside_an_endpoint(config: DictConfig, overrides: Sequence[Override]) -> None:
+    engine = config.get("engine") or {}
+    for override in overrides:
+        name = str(override.key_or_group)
+        if engine.get("name") == "openai" and name.partition(".")[0] in ("model", "checkpoint"):
+            raise SettingError(
+                f"{override.input_line}: with engine=openai the endpoint's model plays; name it by "
+                "engine.model=NAME"
+            )
 
 
 def without_slips_of_a_recipe(config: DictConfig, overrides: Sequence[Override]) -> DictConfig:

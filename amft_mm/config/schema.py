@@ -33,7 +33,7 @@ class Corrupt:
 
 @dataclass
 class Sampling:
-    temperature: float = setting("of what is written; 0 is greedy", least=0, most=100)
+    temperature: float = setting("of what is written; 0 is greedy", least=0, most=2)
     top_p: float = setting("the most likely tokens of this share of probability", above=0, most=1)
     top_k: int = setting("the so many most likely tokens; 0 is all", least=0, most=MOST)
 
@@ -90,9 +90,14 @@ class Named:
 @dataclass
 class Wandb:
     mode: str | None = setting(
-        "null: online where WANDB_API_KEY is set", among=("disabled", "offline", "online")
+        "null: online where WANDB_API_KEY is set; online takes the key of `wandb login` too",
+        among=("disabled", "offline", "online"),
     )
     project: str = setting("that the run is filed under")
+    entity: str | None = setting("user or team; null is the one of the key")
+    group: str | None = setting("of runs that belong together")
+    tags: list[str] = setting("to find it by")
+    name: str | None = setting("of the run; null is its folder's")
 
 
 # Environments.
@@ -317,7 +322,7 @@ class Evaluation:
     episodes: int = setting("of each split", least=1, most=10**7)
     splits: list[str] | None = setting("null is the first of the environment's")
     tries: int = setting("1 is greedy; more are sampled, for pass@k", least=1, most=10**5)
-    temperature: float = setting("of several tries", least=0, most=100)
+    temperature: float = setting("of several tries", least=0, most=2)
     seed: int = setting("of the task instances", **SEEDS)
 
 
@@ -327,8 +332,16 @@ class EvaluationAlone(Evaluation):
 
 
 @dataclass
+class Quick:
+    minutes: float | None = setting("of the warm-up before the first; null: none", above=0)
+    episodes: int = setting("of each split, greedy", least=1, most=10**6)
+    share: float = setting("of the time that they may take", above=0, most=0.5)
+
+
+@dataclass
 class EvaluationWhileTraining(Evaluation):
     every: int = setting("steps; 0: at the end alone", least=0, most=MOST)
+    quick: Quick = setting("small evaluations by the clock while it warms up")
     validation: str | None = setting(
         "a split, or ood for the first such, that tells the weights a run ends with and is not reported"
     )
@@ -376,6 +389,11 @@ class Train:
     checkpoint: Checkpoint = setting("what a stopped run goes on from")
     wandb: Wandb = setting("Weights & Biases")
     tensorboard: bool = setting("write the figures for TensorBoard too")
+    trackio: str | None = setting("a project of Trackio that gets the figures too; null: none")
+    push_to_hub: str | None = setting(
+        "USER/NAME on the hub for model and card; what its expert played goes to USER/NAME-demos-ENV"
+    )
+    hub_private: bool = setting("what is pushed is for you alone")
 
 
 @dataclass
@@ -428,9 +446,23 @@ class Keep:
 
 @dataclass
 class Demos:
-    """Writes demonstrations: an expert's episodes, or chats of a file, as a folder that `datasets` opens."""
+    """Writes demonstrations: episodes of an expert or a model, or chats of a file, as a folder that
+    `datasets` opens."""
 
-    env: Any = setting("what the expert plays", schema=world, others=True)
+    env: Any = setting("what is played", schema=world, others=True)
+    engine: Any = setting(
+        "who plays: null is the world's expert; openai, hf or vllm a model, whose successes are kept",
+        schema=lambda _: Named,
+        others=True,
+    )
+    model: Model = setting("of engine hf and vllm")
+    sampling: Sampling = setting("of a model's answers")
+    limits: Limits = setting("of a model's episodes")
+    slots: int = setting("episodes at once, where a model plays", least=1, most=100_000)
+    threads: int | None = setting(
+        "of a process; null: what the machine has for it", least=1, most=4096
+    )
+    debug: bool = setting("show where an error came from")
     n: int = setting("demonstrations that are kept", least=1, most=10**7)
     seed: int = setting("of the task instances", **SEEDS)
     out: str | None = setting("the folder; null makes demos/<env>-<n>")
@@ -447,6 +479,8 @@ class Demos:
     pictures: str | None = setting(
         "the folder that its picture paths are relative to; null is the file's own"
     )
+    push_to_hub: str | None = setting("USER/NAME of a data set on the hub that gets them too")
+    hub_private: bool = setting("what is pushed is for you alone")
 
 
 @dataclass

@@ -17,11 +17,10 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from agents.conversation import Limits
+from agents.conversation import OUT_OF_TOKENS, OUT_OF_TURNS, ChatModel, Limits
 from agents.demonstrations import Demonstration
 from agents.engines.base import Engine, Sampling
 from agents.experts import BadEpisode, demonstrate
-from agents.policy import Policy
 from agents.rollout import Given, Plan, play, summary
 from agents.trajectory import Trajectory, by_task
 from agents.worlds import World, Worlds
@@ -73,7 +72,7 @@ class RolloutWorker:
     def __init__(
         self,
         world: World,
-        policy: Policy,
+        policy: ChatModel,
         engine: Engine,
         settings: PlaySettings,
         processes: ProcessGroup,
@@ -98,6 +97,7 @@ class RolloutWorker:
         outcomes = [light(trajectory) for trajectory in mine]
         groups = [outcomes[i : i + group] for i in range(0, len(outcomes), group)]
         everyone = [t for members in self._processes.gather(groups) for t in members]
+        self._refuse_limits_that_leave_nothing(everyone)
         unaided = [t for t in everyone if not t.aided]
         written = sum(int((t.conversation.chosen() & ~t.conversation.given()).sum()) for t in mine)
         (generated,) = self._processes.sum(written)
@@ -161,9 +161,21 @@ class RolloutWorker:
                 seconds=settings.seconds,
             )
         # An engine that answers by the policy's own weights needs all of them at once.
-        reads = getattr(self._engine, "reads_policy", False)
-        with self._policy.gathered() if reads else nullcontext():
+        policy, reads = self._policy, getattr(self._engine, "reads_policy", False)
+        whole = policy.gathered() if reads and isinstance(policy, Policy) else nullcontext()
+        with whole:
             return play(self._worlds, self._policy, self._engine, plan)
+
+    def _refuse_limits_that_leave_nothing(self, everyone: Sequence[Trajectory]) -> None:
+        """No success of episodes that had no room for a single answer is no success of the agent's."""
+        cut = [t.stop for t in everyone if not t.turns and t.stop in (OUT_OF_TOKENS, OUT_OF_TURNS)]
+        if cut and len(cut) == len(everyone):
+            limits = self._settings.limits
+            raise ValueError(
+                f"{self.world.id}: limits leave no room for an answer in any of {len(cut)} episodes, each "
+                f"of which ended as {cut[0]} before it (limits.max_tokens={limits.max_tokens}, "
+                f"limits.max_turns={limits.max_turns}): raise them"
+            )
 
     def demonstrate(self, seed: int) -> Demonstration | None:
         """The expert's episode of a task instance; None where the world has no expert or it failed."""

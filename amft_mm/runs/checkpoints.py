@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from agents.files import whole_file, write_text
+from agents.files import whole_file, why_not_written, write_text
 from amft_mm.runs import tensors
 from amft_mm.runs.processes import ProcessGroup
 
@@ -87,11 +87,9 @@ class Writer:
 
 
 def _unwritable(final: Path, error: Exception) -> CheckpointError:
-    """torch's own writers tell a full disk in their own ways."""
-    why = getattr(error, "strerror", None) or str(error).splitlines()[0]
     return CheckpointError(
-        f"{final} could not be written ({why:.200}; is the disk full?): free some space or choose "
-        "another folder, then go on with resume=true from the last checkpoint"
+        f"{final} could not be written: {why_not_written(error)}. The last one that could is "
+        f"{name_of(latest(final.parent))}; free some space, then go on from it by resume=true"
     )
 
 
@@ -132,6 +130,10 @@ def path_of(folder: Path, step: int) -> Path:
 def latest(folder: Path) -> Path | None:
     found = sorted(path for path in folder.glob(f"{PREFIX}*") if (path / STATE).is_file())
     return found[-1] if found else None
+
+
+def name_of(path: Path | None) -> str:
+    return "none" if path is None else path.name
 
 
 def names(folder: Path) -> str:
