@@ -21,6 +21,7 @@ from agents.conversation import OUT_OF_TOKENS, OUT_OF_TURNS, ChatModel, Limits
 from agents.demonstrations import Demonstration
 from agents.engines.base import Engine, Sampling
 from agents.experts import BadEpisode, demonstrate
+from agents.policy import Policy
 from agents.rollout import Given, Plan, play, summary
 from agents.trajectory import Trajectory, by_task
 from agents.worlds import World, Worlds
