@@ -31,7 +31,6 @@ from transformers import (
     AutoTokenizer,
 )
 
-from agents import ranks
 from agents.batches import Batch, make_batch
 from agents.chat_format import ChatFormat
 from agents.conversation import Conversation
@@ -39,6 +38,7 @@ from agents.files import weights_written
 from agents.image_features import ImageFeatures
 from agents.locate import locate_model
 from agents.pictures import PictureReader
+from agents.ranks import is_first
 from agents.sharding import ShardedModel, Twins
 
 SEEING = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
@@ -119,7 +119,7 @@ class Policy:
         dtype = dtype or (torch.float32 if device == "cpu" else torch.bfloat16)
         family = model_family(folder)
         # Sharded, the first process reads the weights and hands them out; others build the model without.
-        empty = shard and not ranks.is_first()
+        empty = shard and not is_first()
         with init_empty_weights(include_buffers=False) if empty else nullcontext():
             model = build(folder, family, dtype, attention, empty=empty)
             if freeze_vision and family in SEEING:

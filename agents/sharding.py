@@ -32,7 +32,7 @@ from torch.distributed.fsdp import (
 )
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from agents import ranks
+from agents.ranks import is_first
 
 Twins = dict[torch.Tensor, torch.Tensor]
 
@@ -136,7 +136,7 @@ class ShardedModel:
         """One weight at a time, from the first process to all."""
         weights = dict(model.named_parameters())
         for name, parameter in self.learner.named_parameters():
-            if ranks.is_first():
+            if is_first():
                 value = weights[name].detach().to(self.device)
             else:
                 value = torch.empty(parameter.shape, dtype=parameter.dtype, device=self.device)

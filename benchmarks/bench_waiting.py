@@ -45,11 +45,11 @@ SETTINGS = [
     "method=grpo",
     "model=tiny",
     "demos.n=0",
-    "train={warmup_steps:0,steps:6,tasks:4,group:4,reward_noise:0.3}",
+    "train={warmup_steps:0,steps:5,tasks:2,group:4,reward_noise:0.3}",
     "eval={every:0,episodes:1}",
     "record.rollouts=0",
     f"limits={{max_new_tokens:48,max_turns:{TURNS}}}",
-    "play.workers=16",
+    "play.workers=8",
 ]
 
 

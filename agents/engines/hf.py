@@ -125,13 +125,14 @@ class HFEngine:
         self._asked.append(request)
 
     def answers(self) -> Written:
-        """Writes on until an answer is complete."""
+        """Writes on until an answer is complete; by one token where others may join meanwhile."""
+        done: list[_Writing] = []
         with self._answering():
-            while self._asked or self._writing:
-                logits = self._advance()
-                if done := self._choose(logits):
-                    return [(w.request, w.sample) for w in done]
-        return []
+            while (self._asked or self._writing) and not done:
+                done = self._choose(self._advance())
+                if not self.together:
+                    break
+        return [(w.request, w.sample) for w in done]
 
     def release(self, conversation: Conversation) -> None:
         self._rows.pop(conversation, None)

@@ -64,7 +64,7 @@ def server(policy, tmp_path_factory):
         command, env=environment, stdout=log, stderr=log, start_new_session=True
     )
     url = f"http://127.0.0.1:{port}"
-    for _ in range(300):
+    for _ in range(900):
         if process.poll() is not None:
             pytest.fail((folder / "server.log").read_text()[-3000:])
         try:
@@ -75,14 +75,6 @@ def server(policy, tmp_path_factory):
         time.sleep(1)
     yield url, process
     kill(process)
-
-
-def reload_of(folder):
-    return {"method": "reload_weights", "kwargs": {"weights_path": folder}}
-
-
-def served_folder(process):
-    return process.args[process.args.index("--model") + 1]
 
 
 def test_a_server_answers_as_the_training_model_and_takes_new_weights(policy, server, tmp_path):
@@ -112,7 +104,11 @@ def test_a_server_answers_as_the_training_model_and_takes_new_weights(policy, se
     assert after.log_probs != pytest.approx(before.log_probs, abs=1e-3)
 
     # Started again, it would have other weights and know no version: it is handed the current ones.
-    httpx.post(f"{url}/collective_rpc", json=reload_of(served_folder(process)))
+    folder = process.args[process.args.index("--model") + 1]
+    reload = {"method": "reload_weights", "kwargs": {"weights_path": folder}}
+    httpx.post(f"{url}/collective_rpc", json=reload, timeout=300)
+    for cache in ("prefix", "mm", "encoder"):  # else a picture seen before ends it
+        httpx.post(f"{url}/reset_{cache}_cache")
     httpx.post(f"{url}/update_weight_version", json={"new_version": "default"})
     [again] = written(engine, [request])
     assert again.error is None
