@@ -93,7 +93,7 @@ def test_methods_differ_in_nothing_but_the_method():
     assert {run.seed for run in trials} == {1000}  # no reported seed
     assert all("env.splits=[train]" in run.settings for run in trials)  # no reported split
     lengths = [w for r in trials for w in r.settings if w.startswith("train.steps=")]
-    assert set(lengths) == {"train.steps=60", "train.steps=10"}  # shorter than the runs
+    assert set(lengths) == {"train.steps=80", "train.steps=30"}  # shorter than the runs
     each = [sum(r.method == m and r.env == "math" for r in trials) for m in ("sft", "best_fixed")]
     assert each == [3, 15]
 
