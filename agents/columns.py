@@ -1,10 +1,17 @@
-"""Files of episodes as they lie on disk: which columns there are, for who reads them without a model.
+"""Files of episodes as they lie on disk: which columns there are and how pictures lie in them, for who reads
+them without a model.
 
 Demonstrations (agents/demonstrations.py) have `COLUMNS`; what a run keeps to be looked at
 (amft_mm/runs/episodes.py) has those of `MORE` as well.
 """
 
+from __future__ import annotations
+
+import io
 from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image as PILImage
 
 COLUMNS = {
     "name": "unique name of the demonstration",
@@ -57,3 +64,11 @@ def pictures_in(picture_of: Sequence[int], count: int) -> list[range]:
         places.append(range(first, stop) if first >= 0 else range(0))
         following = first if first >= 0 else following
     return places[::-1]
+
+
+def decoded(data: bytes) -> np.ndarray:
+    """A picture file's pixels, RGB."""
+    with PILImage.open(io.BytesIO(data)) as picture:
+        if picture.width * picture.height > LARGEST_PICTURE:
+            raise ValueError(f"a picture of {picture.width} x {picture.height} is too large")
+        return np.asarray(picture.convert("RGB"))

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow.parquet as parquet
 from PIL import Image as PILImage
 
-from agents.columns import COLUMNS, LARGEST_PICTURE, LATER, pictures_in
+from agents.columns import COLUMNS, LATER, decoded, pictures_in
 from agents.conversation import OUT_OF_TOKENS, ChatModel, Conversation, Limits, Message
 from agents.files import whole_file, write_text
 from agents.trajectory import Trajectory
@@ -172,14 +172,6 @@ def _opened(path: Path) -> parquet.ParquetFile:
 def from_row(row: dict[str, Any]) -> Demonstration:
     pictures = [decoded(picture["bytes"]) for picture in row["pictures"]]
     return Demonstration(**{**row, "pictures": pictures})
-
-
-def decoded(data: bytes) -> np.ndarray:
-    """A picture file's pixels, RGB."""
-    with PILImage.open(io.BytesIO(data)) as picture:
-        if picture.width * picture.height > LARGEST_PICTURE:
-            raise ValueError(f"a picture of {picture.width} x {picture.height} is too large")
-        return np.asarray(picture.convert("RGB"))
 
 
 def encoded(picture: np.ndarray) -> bytes:

@@ -34,7 +34,6 @@ class ImageFeatures:
         """`model` is the transformers model, without a wrapper."""
         self._model, self._reader = model, reader
         self._form: Any = None
-        self._most_bytes = most_bytes
         self._kept: BoundedCache[Features] = BoundedCache(most_bytes)
 
     def of(self, model: Any) -> ImageFeatures:
@@ -56,11 +55,8 @@ class ImageFeatures:
     @contextmanager
     def apart(self) -> Iterator[None]:
         """What is looked at inside is forgotten afterwards, and what was remembered before is still there."""
-        kept, self._kept = self._kept, BoundedCache(self._most_bytes)
-        try:
+        with self._kept.apart():
             yield
-        finally:
-            self._kept = kept
 
     def look(self, images: Sequence[np.ndarray], *, keep: bool = False) -> dict[str, Any]:
         if not images:

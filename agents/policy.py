@@ -34,6 +34,7 @@ from transformers import (
 from agents.batches import Batch, make_batch
 from agents.chat_format import ChatFormat
 from agents.conversation import Conversation
+from agents.files import weights_written
 from agents.image_features import ImageFeatures
 from agents.locate import locate_model
 from agents.pictures import PictureReader
@@ -257,18 +258,19 @@ class Policy:
     def save(self, folder: str | Path) -> None:
         """In the Hugging Face layout and in `dtype`; with LoRA, the adapter alone, naming the model below
         it."""
-        if hasattr(self.model, "peft_config"):
-            for adapter in self.model.peft_config.values():
-                adapter.base_model_name_or_path = self.below
-            self.model.save_pretrained(folder)
-        else:
-            stored: dict[int, torch.Tensor] = {}  # once, where a head shares its weights
-            weights = {
-                name: stored.setdefault(weight.data_ptr(), weight.to(self.dtype))
-                for name, weight in self.model.state_dict().items()
-            }
-            self.model.save_pretrained(folder, state_dict=weights)
-        self.processor.save_pretrained(folder)
+        with weights_written(folder):
+            if hasattr(self.model, "peft_config"):
+                for adapter in self.model.peft_config.values():
+                    adapter.base_model_name_or_path = self.below
+                self.model.save_pretrained(folder)
+            else:
+                stored: dict[int, torch.Tensor] = {}  # once, where a head shares its weights
+                weights = {
+                    name: stored.setdefault(weight.data_ptr(), weight.to(self.dtype))
+                    for name, weight in self.model.state_dict().items()
+                }
+                self.model.save_pretrained(folder, state_dict=weights)
+            self.processor.save_pretrained(folder)
 
 
 def build(

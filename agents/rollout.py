@@ -81,11 +81,12 @@ class _Episode:
     given: Given
     seen: Future[StepResult]
     now: StepResult | None = None
-    asked: Request | None = None
-    """What is being written."""
-    asked_at: float = 0.0
     seconds: float = 0.0
     """That its last answer took."""
+    began: float = 0.0
+    """When it was asked for."""
+    asked: Request | None = None
+    """What is being written."""
 
 
 def play(worlds: Worlds, model: ChatModel, engine: Engine, plan: Plan) -> list[Trajectory]:
@@ -128,8 +129,7 @@ def play(worlds: Worlds, model: ChatModel, engine: Engine, plan: Plan) -> list[T
                 begin(free.popleft())
             for episode in _stepped(playing, together=engine.together):
                 if _look(episode) and not _prompt(worlds, episode):
-                    episode.asked = _request(episode, plan)
-                    episode.asked_at = time.monotonic()
+                    episode.asked, episode.began = _request(episode, plan), time.monotonic()
                     engine.ask(episode.asked)
             asked = {id(episode.asked): episode for episode in playing if episode.asked}
             for request, sample in engine.answers() if asked else ():
@@ -197,8 +197,7 @@ def _prompt(worlds: Worlds, episode: _Episode) -> bool:
 
 def _answer(worlds: Worlds, episode: _Episode, sample: Sample) -> None:
     """Takes in an answer that has just been written and lets its environment step."""
-    episode.asked = None
-    episode.seconds = time.monotonic() - episode.asked_at
+    episode.asked, episode.seconds = None, time.monotonic() - episode.began
     conversation = episode.trajectory.conversation
     if sample.error is not None:
         episode.trajectory.stop = ERROR

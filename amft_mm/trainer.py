@@ -20,10 +20,9 @@ from typing import Any, Self
 
 import torch
 from omegaconf import DictConfig
-from safetensors import SafetensorError
 
 from agents.engines.base import Engine
-from agents.files import why_not_written, write_text
+from agents.files import reason_of, write_text
 from agents.policy import Policy
 from amft_mm.config.difference import words_of
 from amft_mm.config.fields import checked
@@ -73,9 +72,9 @@ class Trainer:
         self._recorder = Recorder(run.path / "episodes", policy)
         self.training_step = TrainingStep(config, policy, engine, processes, self._recorder)
         self.evaluator = Evaluator(config, policy, engine, processes)
+        self._quick = QuickEvaluation(config.eval.quick, self.evaluator, policy, processes)
         keep = int(config.checkpoint.keep)
         self._writer = checkpoints.Writer(self.folder, keep, processes)
-        self._quick = QuickEvaluation(config.eval.quick, self.evaluator, policy, processes)
         self.step = 0
         self.resumed = False
         self.whole = False
@@ -165,6 +164,7 @@ class Trainer:
         return self.run.summary()
 
     def _save_model(self) -> None:
+        """With its card. All processes at once, but where one alone ends for a reason of its own."""
         with self.policy.gathered():
             if self.processes.main:
                 self._write_model(self.run.path / "model")
@@ -172,9 +172,9 @@ class Trainer:
     def _write_model(self, folder: Path) -> None:
         try:
             self.policy.save(folder)
-        except (OSError, RuntimeError, SafetensorError) as error:
+        except (OSError, RuntimeError) as error:
             raise RuntimeError(
-                f"{folder} could not be written: {why_not_written(error)}. The run is in its last "
+                f"{folder} could not be written: {reason_of(error)}. The run is in its last "
                 f"checkpoint ({checkpoints.name_of(checkpoints.latest(self.folder))}); free some space, "
                 "then write the model by resume=true"
             ) from error
@@ -236,8 +236,10 @@ class Trainer:
         due = every and self.step % every == 0 and (self.step > self._warmup or validates)
         if last or due or (self.step == self._warmup and every):
             best = self._evaluate(last and not validates)
-        elif self.step < self._warmup and (row := self._quick.row(self.step)):
-            self._report(row)
+        elif self.step < self._warmup and self._quick.is_due():
+            self.training_step.hand_over()
+            self._report(self._quick.row(self.step))
+            self.engine.rest()
         late = self.processes.main and self._is_late()
         asks = stopping.asked is not None
         wanted, asked = self.processes.sum(float(best or late), float(asks))

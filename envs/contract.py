@@ -235,9 +235,16 @@ class World(gymnasium.Env[dict[str, Any], str]):
             return {"text": scene.text, "images": [picture.copy() for picture in scene.pictures]}
         if "image" not in parts:
             return {"text": scene.text}
-        if scene.image is None:
+        if not scene.pictures:
             raise ValueError(f"{type(self).__name__} promised pictures, but its scene has none")
-        return {"text": scene.text, "image": scene.image.copy()}  # whose changing harms nobody
+        if len(scene.pictures) > 1:
+            raise ValueError(
+                f"{type(self).__name__} shows several pictures: that wants images=True"
+            )
+        return {
+            "text": scene.text,
+            "image": scene.pictures[0].copy(),
+        }  # whose changing harms nobody
 
     def _info(self, *, new_image: bool) -> dict[str, Any]:
         done, scene = self._outcome, self._scene

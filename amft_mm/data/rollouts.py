@@ -163,9 +163,8 @@ class RolloutWorker:
             )
         # An engine that answers by the policy's own weights needs all of them at once.
         policy, reads = self._policy, getattr(self._engine, "reads_policy", False)
-        whole = policy.gathered() if reads and isinstance(policy, Policy) else nullcontext()
-        with whole:
-            return play(self._worlds, self._policy, self._engine, plan)
+        with policy.gathered() if reads and isinstance(policy, Policy) else nullcontext():
+            return play(self._worlds, policy, self._engine, plan)
 
     def _refuse_limits_that_leave_nothing(self, everyone: Sequence[Trajectory]) -> None:
         """No success of episodes that had no room for a single answer is no success of the agent's."""

@@ -1,7 +1,8 @@
 """Success while a run warms up: small evaluations by the clock, which leave no trace in what is trained.
 
     quick = QuickEvaluation(config.eval.quick, evaluator, policy, processes)
-    quick.row(step)       {"step": ..., "phase": "quick", "quick/id/success": ..., ...}, or None: not now
+    if quick.is_due():
+        quick.row(step)       {"step": ..., "phase": "quick", "quick/id/success": ..., ...}
 
 The first comes after `minutes`, the next ones so much later that all of them take no more than `share` of the
 time. A clock decides when they come, so that nothing of them may reach the training: random states, what is
@@ -32,10 +33,12 @@ class QuickEvaluation:
         self._policy, self._processes = policy, processes
         self._last, self._took = time.monotonic(), 0.0
 
-    def row(self, step: int) -> dict[str, Any] | None:
-        (due,) = self._processes.sum(float(self._processes.main and self._is_due()))
-        if not due:
-            return None
+    def is_due(self) -> bool:
+        """All processes agree."""
+        (due,) = self._processes.sum(float(self._processes.main and self._is_time()))
+        return bool(due)
+
+    def row(self, step: int) -> dict[str, Any]:
         began = time.monotonic()
         with without_a_trace(self._policy):
             found = self._evaluator.quick(self._settings.episodes)
@@ -43,7 +46,7 @@ class QuickEvaluation:
         self._took = self._last - began
         return {"step": step, "phase": QUICK, **found, "time/quick": self._took}
 
-    def _is_due(self) -> bool:
+    def _is_time(self) -> bool:
         minutes = self._settings.minutes
         if minutes is None:
             return False

@@ -18,7 +18,7 @@ from typing import Any
 from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFont
 
-from agents.demonstrations import decoded
+from agents.columns import decoded
 from amft_mm.replay.reader import read_source
 from envs.image import side_by_side
 from envs.paths import asset

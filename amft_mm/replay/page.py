@@ -11,6 +11,7 @@ import base64
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from typing import Any, TypeGuard
@@ -65,14 +66,25 @@ def index(sources: Sequence[Source]) -> dict[str, Any]:
     return {
         "sources": [
             {
-                "name": source.name,
+                "name": name,
                 "overview": overview(source),
                 "curves": curves(source.metrics),
-                "episodes": _summaries(source),
+                "episodes": _summaries(name, source.episodes),
             }
-            for source in sources
+            for name, source in zip(_names(sources), sources, strict=True)
         ]
     }
+
+
+def _names(sources: Sequence[Source]) -> list[str]:
+    """Their own, with a number where several have the same."""
+    seen: Counter[str] = Counter()
+    names = []
+    for source in sources:
+        seen[source.name] += 1
+        again = seen[source.name]
+        names.append(source.name if again == 1 else f"{source.name} ({again})")
+    return names
 
 
 def curves(rows: Sequence[dict[str, Any]]) -> dict[str, list[tuple[int, float]]]:
@@ -91,11 +103,11 @@ def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def _summaries(source: Source) -> list[dict[str, Any]]:
+def _summaries(run: str, episodes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """With a key each that stays the same when episodes are added."""
     found, seen = [], set()
-    for episode in source.episodes:
-        known = [source.name, *(str(episode[name]) for name in ("phase", "label", "step", "name"))]
+    for episode in episodes:
+        known = [run, *(str(episode[name]) for name in ("phase", "label", "step", "name"))]
         text = "\0".join([*known, str(episode["member"])])
         while text in seen:
             text += "\0"
@@ -117,7 +129,7 @@ def _summary(episode: dict[str, Any]) -> dict[str, Any]:
         "verdicts": verdicts,
         "last": turns[-1]["verdict"] if turns else "",
         "corrupted": episode["corrupted"],
-        "picture": next((turn["pictures"][0] for turn in turns if turn["pictures"]), None),
+        "picture": next((key for turn in turns for key in turn["pictures"]), None),
         "words": (first[:300] + " " + " ".join(turn["answer"][:200] for turn in turns))[:2000],
     }
 

@@ -25,11 +25,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.distributed.checkpoint.api import CheckpointException
 
-from agents.files import whole_file, why_not_written, write_text
+from agents.files import reason_of, whole_file, write_text
 from amft_mm.runs import tensors
 from amft_mm.runs.processes import ProcessGroup
 
+FAILURES = (Exception, CheckpointException)
+"""The latter, which stands for any in a process, is no Exception."""
 PREFIX = "step_"
 STATE = "state.pt"
 HELD = "tensor"
@@ -78,7 +81,7 @@ class Writer:
             if self._main:
                 with whole_file(final / STATE) as unfinished:
                     _to_disk(unfinished, words)
-        except Exception as error:
+        except FAILURES as error:
             if self._main:
                 shutil.rmtree(final, ignore_errors=True)
             raise _unwritable(final, error) from error
@@ -86,9 +89,9 @@ class Writer:
             _forget_old(self._folder, self._keep)
 
 
-def _unwritable(final: Path, error: Exception) -> CheckpointError:
+def _unwritable(final: Path, error: BaseException) -> CheckpointError:
     return CheckpointError(
-        f"{final} could not be written: {why_not_written(error)}. The last one that could is "
+        f"{final} could not be written: {reason_of(error)}. The last one that could is "
         f"{name_of(latest(final.parent))}; free some space, then go on from it by resume=true"
     )
 
@@ -160,9 +163,9 @@ def load(
             raise ValueError(f"it lacks {', '.join(lacking)}")
         words = f"{only}/" if only else ""
         state: dict[str, Any] = joined(plain, tensors.load(path, like, words))
-    except Exception as error:
+    except FAILURES as error:
         raise CheckpointError(
-            f"{path} cannot be read ({error!s:.200}): delete {path} to go on from an earlier one"
+            f"{path} cannot be read ({reason_of(error)}): delete {path} to go on from an earlier one"
         ) from error
     random_states = state.pop("random")
     if not only:

@@ -20,7 +20,7 @@ import torch
 from agents.chat_format import ChatFormat
 from agents.conversation import ChatModel, Conversation
 from agents.demonstrations import columns_of, features, recorded, write_rows
-from agents.files import why_not_written
+from agents.files import reason_of
 from agents.policy import Policy
 from agents.trajectory import Trajectory
 from agents.worlds import World
@@ -61,7 +61,7 @@ class Recorder:
             write_rows(path, rows, features() | more_features())
         except OSError as error:
             raise RuntimeError(
-                f"{path} could not be written ({why_not_written(error)}): free some space, or keep no "
+                f"{path} could not be written ({reason_of(error)}): free some space, or keep no "
                 "episodes by record.rollouts=0 record.evaluation=0"
             ) from error
 

@@ -169,5 +169,6 @@ def test_the_notebook_runs_as_it_stands(tmp_path, monkeypatch):
     ).execute()
     texts = [json.dumps(output) for cell in done.cells for output in cell.get("outputs", [])]
     assert "eval/id/low" in "".join(texts)
-    assert not any('"stderr"' in text for text in texts)  # libraries are quiet
+    noise = ("it/s", "FutureWarning")  # of libraries that load, save or complain
+    assert [text for text in texts if any(word in text for word in noise)] == []
     assert (tmp_path / "runs" / "first" / "model" / "README.md").is_file()

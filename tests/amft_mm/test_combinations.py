@@ -38,6 +38,7 @@ def config_of(words, name="train"):
         ("method=bridge +method.rival.size=3", r"method\.rival\.size: it takes rank, pace"),
         # weights in shards
         ("method=bridge train.shard=true", "train.shard with method.rival.*train.shard=false"),
+        ("method=grpo train.shard=true train.ahead=1", "engine=hf: rollouts and learning would"),
         ("train.offload=true", "train.offload=true would do nothing without train.shard=true"),
         # engines
         ("engine.name=openai +engine.model=x", "engine.name=openai.*engine=hf or engine=vllm"),

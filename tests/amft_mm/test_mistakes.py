@@ -119,13 +119,13 @@ def test_a_full_disk_is_told_as_such_whoever_wrote():
     import torch
     from safetensors import SafetensorError
 
-    from agents.files import why_not_written, write_text
+    from agents.files import reason_of, weights_written, write_text
 
     with pytest.raises((OSError, RuntimeError)) as full, open("/dev/full", "wb") as file:
         torch.save({"weights": torch.zeros(1000)}, file)
-    assert why_not_written(full.value) == "No space left on device"
-    rust = SafetensorError("Error while serializing: I/O error: ... (os error 28)")
-    assert why_not_written(rust) == "No space left on device"
+    assert reason_of(full.value) == "No space left on device"
+    with pytest.raises(OSError, match="No space left on device: 'model'"), weights_written("model"):
+        raise SafetensorError("Error while serializing: I/O error: ... (os error 28)")
     with pytest.raises(FileNotFoundError, match="nowhere"):
         write_text(Path("nowhere") / "a", "")
 
@@ -133,7 +133,7 @@ def test_a_full_disk_is_told_as_such_whoever_wrote():
 @pytest.mark.slow
 def test_a_run_on_a_full_disk_ends_with_what_to_do(tmp_path):
     """Files may grow to 5 MB alone, less than a checkpoint is."""
-    words = [*TINY, "env=math", "out=here", "eval.every=0"]
+    words = [*TINY, "model.name=tiny", "env=math", "out=here", "eval.every=0"]
     code = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (5_000_000,) * 2);"
         "from amft_mm.commands import main; sys.exit(main(['train', *sys.argv[1:]]))"

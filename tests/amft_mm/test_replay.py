@@ -266,6 +266,10 @@ def test_an_episode_has_the_same_key_when_others_are_added():
     ]
     assert keys[1][1:4] == keys[0]
     assert len(set(keys[1])) == 5
+    # Two runs may have one name.
+    one, two = index([Source("run", some, {}), Source("run", some, {})])["sources"]
+    assert one["name"] != two["name"]
+    assert not {e["key"] for e in one["episodes"]} & {e["key"] for e in two["episodes"]}
 
 
 def test_files_that_are_no_pictures_are_left_out(tmp_path):
@@ -518,7 +522,10 @@ def test_tokens_are_coloured_and_explained(show):
 def test_nothing_is_offered_that_an_episode_has_not(show):
     one = Source("run", [episode()], {})
     tab = show(one, at=first(one))
-    for name in ("#colouring", "#scrub", "#beside", ".scene", ".expert", "details"):
+    for name in (
+        *("#colouring", "#scrub", "#beside", "#all-turns"),
+        *(".strip", ".scene", ".expert", "details"),
+    ):
         assert tab.locator(f"#episode {name}").count() == 0
 
 
@@ -628,7 +635,7 @@ def test_two_thousand_episodes_stay_responsive(show):
     """Rows are drawn as they are scrolled to, episodes and pictures read when they are looked at."""
     data = {f"{i:016x}": png(i % 250) for i in range(500)}
     many = [
-        episode(i, turns=[turn("x" * 300, picture=f"{(i + k) % 500:016x}") for k in range(10)])
+        episode(i, turns=[turn("x" * 300, pictures=[f"{(i + k) % 500:016x}"]) for k in range(10)])
         for i in range(2000)
     ]
     tab = show(Source("run", many, data))

@@ -6,7 +6,7 @@ const all = held.sources.flatMap((source, s) => source.episodes.map((episode, pl
 const byKey = new Map(all.map((episode) => [episode.key, episode]));
 const several = held.sources.length > 1;
 
-const looking = { at: "run", episode: null, turn: 0, other: null, all: false, colour: "probability", filters: {}, sort: "newest", notes: new Map() };
+const looking = { at: "run", episode: null, turn: 0, other: null, all: false, colour: "probability", filters: {}, sort: "newest", notes: new Map(), opened: new Set() };
 
 const details = new Map();
 function detail(episode) {
@@ -66,7 +66,7 @@ function recall() {
   looking.all = words.get("turns") === "all";
   looking.colour = words.get("colour") || STANDARD.colour;
   looking.sort = words.get("sort") || STANDARD.sort;
-  looking.filters = {}; looking.notes.clear();
+  looking.filters = {};
   for (const [name, value] of words) {
     if (name.startsWith("note-")) looking.notes.set(name.slice(5), value);
     else if (FILTERED.has(name)) looking.filters[name] = value;

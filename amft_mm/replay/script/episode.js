@@ -10,7 +10,7 @@ function top() {
   const e = looking.episode;
   return make("div", { class: "bar" }, make("h2", {}, visible(group(e))), make("span", { class: `chip ${e.success ? "good" : "bad"}` }, visible(ending(e))),
     make("span", {}, `return ${short(e.return)}`), make("span", { class: "quiet" }, visible(instance(e))), e.corrupted ? make("span", { class: "bad" }, visible(`corrupted: ${e.corrupted}`)) : null,
-    make("span", { class: "push" }, make("button", { id: "all-turns", "aria-pressed": String(looking.all), onclick: showAll }, looking.all ? "one turn" : "all turns"), make("button", { title: "k", onclick: () => move(-1) }, "\u2190 previous"), make("button", { title: "j", onclick: () => move(1) }, "next \u2192")));
+    make("span", { class: "push" }, longest() > 1 && make("button", { id: "all-turns", "aria-pressed": String(looking.all), onclick: showAll }, looking.all ? "one turn" : "all turns"), make("button", { title: "k", onclick: () => move(-1) }, "\u2190 previous"), make("button", { title: "j", onclick: () => move(1) }, "next \u2192")));
 }
 
 // The same task elsewhere, and how tokens are coloured; nothing that this episode does not have.
@@ -37,6 +37,7 @@ function differingTurns() {
 }
 
 function strips() {
+  if (longest() === 1 && !looking.other) return null;
   const count = longest(), differ = differingTurns(), pictured = count <= 40 && turnsShown().filter((said) => said.pictures.length).length > members().length, text = searched();
   const scale = Math.max(1e-9, ...members().flatMap((e) => e.rewards).map((r) => Math.abs(r || 0)));
   const grid = make("div", { class: "strip", role: "group", "aria-label": "turns and their rewards", style: `grid-template-columns:repeat(${count}, minmax(26px, ${count < 9 ? "92px" : "1fr"}))` });
@@ -69,9 +70,7 @@ function stage() {
 // The pictures of a turn, or the last before it, and the map or hand.
 function scene(e, number) {
   const found = detail(e), keys = found.turns.slice(0, number + 1).map((said) => said.pictures).filter((some) => some.length).pop() || [];
-  const pictures = keys.map(source).filter(Boolean).map((address) => make("button", { class: "picture", "aria-label": "the picture, large", onclick: () => enlarge(address) },
-    make("img", { src: address, alt: `what the agent saw at turn ${number + 1}` })));
-  return make("div", { class: "scene" }, ...pictures, sketch(found, number));
+  return make("div", { class: "scene" }, ...keys.map(source).filter(Boolean).map((address) => make("button", { class: "picture", "aria-label": "the picture, large", onclick: () => enlarge(address) }, make("img", { src: address, alt: `what the agent saw at turn ${number + 1}` }))), sketch(found, number));
 }
 
 function enlarge(address) {

@@ -92,7 +92,7 @@ function row({ episode: e, name, won, count }, place, text) {
   const told = inWords >= 0 ? marked(`${inWords > 20 ? "\u2026" : ""}${e.words.slice(Math.max(0, inWords - 20), inWords + 80)}`, text) : [sparks(e), make("small", {}, visible(e.last))];
   const heads = looking.sort === "newest" || looking.sort === "oldest";
   return make("div", { class: image ? "row" : "row plain", role: "option", id: `row-${e.key}`, style, "aria-selected": String(e === looking.episode && looking.at === "episode"), onclick: () => open(e, 0) }, image,
-    make("div", {}, ...marked(heads ? instance(e) : `${group(e)} \u00b7 ${e.seed}`, text), looking.notes.has(e.key) ? " \u270e" : null), make("div", { class: `right ${e.success ? "good" : "bad"}` }, e.success ? "\u2713 success" : `\u2717 ${visible(e.stop || "failure")}`),
+    make("div", {}, ...marked(heads ? instance(e) : `${several ? `${e.run} \u00b7 ` : ""}${kind(e)}${isDemonstration(e) ? "" : ` \u00b7 step ${e.step}`} \u00b7 ${instance(e)}`, text), looking.notes.has(e.key) ? " \u270e" : null), make("div", { class: `right ${e.success ? "good" : "bad"}` }, e.success ? "\u2713 success" : `\u2717 ${visible(e.stop || "failure")}`),
     make("div", {}, ...told), make("div", { class: "right" }, make("small", {}, `${short(e.return)} in ${e.turns} ${e.turns === 1 ? "turn" : "turns"}`)));
 }
 

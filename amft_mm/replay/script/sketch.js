@@ -56,5 +56,5 @@ function map(found, turn) {
     const [x, y] = at(facts.position);
     svg.append(draw("path", { d: "M0,-11 L7,8 L0,4 L-7,8 Z", fill: "#d55e00", stroke: "#fff", "stroke-width": 1.5, transform: `translate(${x.toFixed(1)},${y.toFixed(1)}) rotate(${Number(facts.heading) || 0})` }));
   }
-  return make("div", {}, svg, make("div", { class: "legend" }, ...[["#0072b2", "way to go"], ["#d55e00", "way gone"], ["#009e73", "goal"]].map(([colour, text]) => make("span", { class: "key", style: `--key:${colour}` }, text))));
+  return make("div", {}, svg, make("div", { class: "legend" }, ...[["#0072b2", "way to go"], ...(gone.length ? [["#d55e00", "way gone"]] : []), ["#009e73", "goal"]].map(([colour, text]) => make("span", { class: "key", style: `--key:${colour}` }, text))));
 }

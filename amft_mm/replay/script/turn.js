@@ -20,7 +20,7 @@ function turnBox(episode, number, against) {
 
 function turnHead(episode, said, number) {
   const t = said.tokens, quiet = [t ? `${t.words.length} tokens` : null, isNumber(said.seconds) && said.seconds > 0 ? `${short(said.seconds, 2)} s` : null, isNumber(said.prompt?.tokens) ? `after ${said.prompt.tokens} read` : null].filter(Boolean);
-  return make("h3", {}, make("a", { href: linkTo(episode, number) }, `turn ${number + 1} of ${episode.turns}`),
+  return make("h3", {}, make("a", { href: linkTo(episode, number), onclick: (event) => { event.preventDefault(); event.stopPropagation(); open(episode, number); } }, `turn ${number + 1} of ${episode.turns}`),
     said.verdict ? make("span", { class: `chip ${said.reward > 0 ? "good" : said.reward < 0 ? "bad" : ""}` }, visible(said.verdict)) : null,
     isNumber(said.reward) ? make("span", { class: said.reward > 0 ? "good" : said.reward < 0 ? "bad" : "quiet" }, `reward ${short(said.reward)}`) : null,
     said.slip ? make("span", { class: "bad" }, "a slip: shown, not learnt") : null, quiet.length ? make("span", { class: "quiet" }, quiet.join(" \u00b7 ")) : null);
@@ -32,7 +32,7 @@ function turnWords(episode, said, number, against) {
   const turns = detail(episode).turns, text = searched(), box = make("div", {});
   box.append(make("h4", {}, number ? "the world says" : "the task"), longText("said", (part) => marked(part, text), said.said));
   const steps = said.facts?.instructions;
-  if (Array.isArray(steps) && number) box.append(make("details", { open: true }, make("summary", {}, "instructions"), make("ol", { class: "steps" }, ...steps.slice(0, 60).map((step, i) => make("li", { class: i === said.facts.instruction_index ? "now" : null }, visible(step))))));
+  if (Array.isArray(steps) && number) box.append(make("details", { open: !looking.other }, make("summary", {}, "instructions"), make("ol", { class: "steps" }, ...steps.slice(0, 60).map((step, i) => make("li", { class: i === said.facts.instruction_index ? "now" : null }, visible(step))))));
   const rival = against ? against.answer : said.expert || null;
   const [mine, theirs] = rival === null ? [[], []] : differences(said.answer.slice(0, LONGEST), rival.slice(0, LONGEST));
   box.append(make("h4", {}, against ? `the answer${mine.length || theirs.length ? ", where it differs marked" : ", the same beside"}` : isDemonstration(episode) ? "the expert's answer" : "the agent's answer"));
@@ -45,11 +45,16 @@ function turnWords(episode, said, number, against) {
 }
 
 function behind(episode, said, number) {
-  const drawn = (name, words, work) => make("details", { name, ontoggle: (event) => { if (event.target.open && event.target.children.length === 1) event.target.append(guarded(words, work)); } }, make("summary", {}, words));
+  // Drawn when it is opened, and open at the next turn too.
+  const drawn = (words, work) => make("details", { open: looking.opened.has(words) && !looking.all, ontoggle: (event) => {
+    if (!event.target.isConnected) return;
+    looking.opened[event.target.open ? "add" : "delete"](words);
+    if (event.target.open && event.target.children.length === 1) event.target.append(guarded(words, work));
+  } }, make("summary", {}, words));
   return make("div", { class: "tools" },
-    said.tokens ? drawn(`tokens-${number}`, "tokens, ids, log-probabilities", () => tokenTable(said.tokens)) : null,
-    said.prompt ? drawn(`prompt-${number}`, "raw prompt", () => make("pre", {}, visible(said.prompt.text))) : null,
-    said.facts ? drawn(`facts-${number}`, "facts", () => make("pre", {}, visible(JSON.stringify(said.facts, null, 1)))) : null,
+    said.tokens ? drawn("tokens, ids, log-probabilities", () => tokenTable(said.tokens)) : null,
+    said.prompt ? drawn("raw prompt", () => make("pre", {}, visible(said.prompt.text))) : null,
+    said.facts ? drawn("facts", () => make("pre", {}, visible(JSON.stringify(said.facts, null, 1)))) : null,
     make("button", { onclick: (event) => copy(turnText(episode, said, number), event.target) }, "copy turn"));
 }
 
