@@ -119,7 +119,7 @@ def test_a_server_answers_as_the_training_model_and_takes_new_weights(policy, se
     assert [sample.error for sample in written(both, [request])] == [None]
     kill(process)
     [dead] = written(make_engine("vllm", policy, servers=[url], retries=1), [request])
-    assert "gave no answer after 2 tries" in dead.error
+    assert "gave no answer" in dead.error
 
 
 def test_new_weights_need_a_folder(policy):
