@@ -86,6 +86,11 @@ def _sharded(config: DictConfig) -> Iterator[str]:
             "train.shard with method.rival (method=bridge): the adapter that both models share is added to "
             "whole matrices. Take train.shard=false, on GPUs that hold both models"
         )
+    if config.train.shard and config.train.ahead and config.engine.name == "hf":
+        yield (
+            "train.shard with train.ahead and engine=hf: rollouts and learning would bring the same weights "
+            "together at once. Take train.ahead=0, or engine=vllm"
+        )
     if config.train.offload and not config.train.shard:
         yield "train.offload=true would do nothing without train.shard=true"
 
