@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from envs.general_points.cards import RANKS, SUITS
+from tests import started
 from tests.amft_mm.test_train import TINY, run
 from tests.envs.virl.published_folder import write_folder
 
@@ -154,13 +155,9 @@ def test_the_commands_of(document, workplace, tmp_path):
             if any(word.startswith("machine=") for word in words):
                 words.append("model.dtype=float32")  # what CPUs are fast in
             words[:1] = [sys.executable, "-m", "torch.distributed.run"]
-        done = subprocess.run(
-            words,
-            cwd=place / folder,
-            env=environment,
-            input="",
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        settings = {"cwd": place / folder, "env": environment, "timeout": 300}
+        if words[:2] == [sys.executable, "-m"] and "torch.distributed.run" not in words:
+            done = started.run(words, **settings)
+        else:
+            done = subprocess.run(words, input="", capture_output=True, text=True, **settings)
         assert done.returncode == 0, f"{command}\n{' '.join(words)}\n{done.stderr[-3000:]}"

@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 from agents.worlds import World
 from amft_mm.evaluation.evaluator import splits_of
 from envs.paths import data_folder
+from tests import started
 from tests.amft_mm.test_train import TINY, run
 
 CONFIGS = str(data_folder("configs"))
@@ -89,7 +90,7 @@ def test_the_commands_of_the_players_guide_run(tmp_path):
     guide = (ROOT / "docs" / "players.md").read_text(encoding="utf-8")
     [command] = re.findall(r"(?m)^    python -m (amft_mm\.demos env=.*)$", guide)
     command = command.replace("n=1000", "n=2").replace("demos/virl", str(tmp_path / "virl"))
-    done = subprocess.run([sys.executable, "-m", *command.split()], capture_output=True, text=True)
+    done = started.run([sys.executable, "-m", *command.split()])
     assert done.returncode == 0, done.stderr
     rows = re.search(r"(?ms)^    from agents.demonstrations import.*?(?=^\S)", guide)[0]
     code = re.sub(r"(?m)^    ", "", rows).replace("demos/virl", str(tmp_path / "virl"))

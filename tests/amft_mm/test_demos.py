@@ -1,7 +1,6 @@
 """`python -m amft_mm.demos`: what is written, going on after a stop, filters, spoiling on purpose."""
 
 import json
-import subprocess
 import sys
 
 import numpy as np
@@ -12,6 +11,7 @@ from agents.demonstrations import Demonstrations
 from agents.policy import Policy
 from agents.worlds import World
 from amft_mm.demos import make_demos
+from tests import started
 
 GP = {"name": "gp", "id": "amft/GeneralPoints-v0", "size": [112, 112], "split": "train"}
 VIRL = {"name": "virl", "id": "amft/VIRL-v0", "size": [112, 112]}
@@ -210,12 +210,10 @@ def test_an_empty_folder_says_how_to_fill_it(tmp_path):
 def test_the_command(tmp_path):
     command = [sys.executable, "-m", "amft_mm.demos"]
     chosen = ["env=math", "n=5", f"out={tmp_path}/d"]
-    done = subprocess.run([*command, *chosen], capture_output=True, text=True)
+    done = started.run([*command, *chosen])
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["kept"] == 5
-    refused = subprocess.run(
-        [*command, *chosen, "corrupt.kind=wrong_action"], capture_output=True, text=True
-    )
+    refused = started.run([*command, *chosen, "corrupt.kind=wrong_action"])
     assert refused.returncode == 1
     assert "corrupt.kind=wrong_action: give wrong_actions, wrong_answers" in refused.stderr
     assert "Traceback" not in refused.stderr

@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from amft_mm.runs.processes import ProcessGroup
 from amft_mm.train import train
 from envs.guard import GuardedEnv
 from envs.paths import data_folder
+from tests import started
 
 CONFIGS = str(data_folder("configs"))
 
@@ -98,13 +98,9 @@ def test_sed_finds_its_threshold_among_demonstrations_and_keeps_it(tiny, tmp_pat
 
 @pytest.mark.parametrize("more", [[], ["--check"]])
 def test_the_list_of_methods_names_each(more):
-    told = subprocess.run(
-        [sys.executable, "-m", "amft_mm.methods", *more],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    assert all(name in told for name in methods())
+    told = started.run([sys.executable, "-m", "amft_mm.methods", *more])
+    assert told.returncode == 0
+    assert all(name in told.stdout for name in methods())
 
 
 def test_every_preset_says_how_it_is_known_and_which_tests_hold_it():

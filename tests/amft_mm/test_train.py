@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from amft_mm.config.settings import dealt
 from amft_mm.runs.trackers import wandb_mode
+from tests import started
 
 ROOT = Path(__file__).parents[2]
 TINY = [
@@ -46,6 +47,8 @@ def command(*settings, module="amft_mm.train", base=TINY):
 def run(folder, *settings, launch=(), **which):
     words = [*launch, *command(*settings, **which)[1 if launch else 0 :]]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    if not launch:
+        return started.run(words, cwd=folder, env=environment)
     return subprocess.run(
         words, cwd=folder, capture_output=True, text=True, timeout=600, env=environment
     )
