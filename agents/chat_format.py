@@ -3,16 +3,19 @@
     opening(text, grid)    ids of the first message, up to where the model's answer begins
     following(text, grid)  ids that follow an answer's stop token: the next message, up to its answer
     answer(text)           ids of an answer that somebody else wrote, with the stop token
+    past(text, ...)        ids of a whole turn as the template writes it once it is an earlier one
 
 The template is read by rendering it with placeholders, so every family's own system prompt and
 separators are kept, and opening + answer + following + ... equals the template rendered at once.
+Some templates write a turn otherwise as soon as it is an earlier one: they drop its thoughts, or what they
+had begun its answer with. What then becomes of a conversation is the choice of its limits (keep or strip).
 What is said is data: a text that spells special tokens is read as the plain characters it is made of.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agents.pictures import Grid
@@ -27,10 +30,12 @@ class UnsupportedTemplate(ValueError):
 
 @dataclass(frozen=True)
 class _Frame:
-    """What a template writes before and after a user's words."""
+    """What a template writes before and after a user's words; `past` is what it writes after them once
+    they are of an earlier turn."""
 
     before: str
     after: str
+    past: str
 
 
 class ChatFormat:
@@ -45,8 +50,9 @@ class ChatFormat:
         self.image_id: int | None = None
         self._image_token = ""
         if self.sees:
-            self._image_token = processor.image_token
-            self.image_id = self.tokenizer.convert_tokens_to_ids(self._image_token)
+            self._image_token = processor.image_token  # as templates write it
+            own = (getattr(processor, "image_token_ids", None) or [None])[0]
+            self.image_id = own or self.tokenizer.convert_tokens_to_ids(self._image_token)
         self.special_ids = frozenset(
             number
             for number, token in self.tokenizer.added_tokens_decoder.items()
@@ -63,6 +69,8 @@ class ChatFormat:
         pairs = {kind: self._derive(kind) for kind in kinds}
         self._openings = {kind: pair[0] for kind, pair in pairs.items()}
         self._followings = {kind: pair[1] for kind, pair in pairs.items()}
+        self.begins_answers = any(f.after != f.past for pair in pairs.values() for f in pair)
+        """Whether the template begins the last answer in a way that it does not keep."""
         self.stop_id = self._stop_id(self._followings[False].before)
         self._stop = self.tokenizer.convert_ids_to_tokens(self.stop_id)
 
@@ -70,8 +78,35 @@ class ChatFormat:
         return self._encode(self._openings[self._kind(grid)], text, grid)
 
     def following(self, text: str, grid: Grid | None = None) -> list[int]:
+        frame = self._later(grid)
+        return self._encode(frame, text, grid)
+
+    def _later(self, grid: Grid | None) -> _Frame:
+        """Of a message that follows an answer's stop token."""
         frame = self._followings[self._kind(grid)]
-        return self._encode(_Frame(frame.before[len(self._stop) :], frame.after), text, grid)
+        return replace(frame, before=frame.before[len(self._stop) :])
+
+    def kept_of(self, answer: str) -> str:
+        """What the template keeps of an answer once it is an earlier one: as a rule all of it."""
+        first, later = self._message(_USER, False), self._message(_LATER, False)
+        said = {"role": "assistant", "content": self._content(answer, False)}
+        written = self._render([first, said, later])
+        opening, following = self._openings[False], self._followings[False]
+        head, tail = (
+            opening.before + _USER + opening.past,
+            following.before + _LATER + following.after,
+        )
+        if not written.startswith(head) or not written.endswith(tail):
+            return answer
+        return written[len(head) : len(written) - len(tail)]
+
+    def past(self, text: str, grid: Grid | None, answer: str, *, first: bool) -> list[int]:
+        """A turn, stop token included, of which `answer` was kept."""
+        frame = self._openings[self._kind(grid)] if first else self._later(grid)
+        if self._special.search(answer):
+            spoken = self._encode(replace(frame, after=frame.past), text, grid)
+            return [*spoken, *self.answer(answer)]
+        return self._encode(replace(frame, after=f"{frame.past}{answer}{self._stop}"), text, grid)
 
     def answer(self, text: str) -> list[int]:
         return [*self._plain(text), self.stop_id]
@@ -99,16 +134,17 @@ class ChatFormat:
         opening = self._render([first])
         both = self._render([first, answered, later])
         before, user, after = opening.partition(_USER)
-        if not user or not both.startswith(opening + _ANSWER):
+        past, answer, rest = both[len(before) + len(_USER) :].partition(_ANSWER)
+        if not user or not both.startswith(before + _USER) or not answer or _LATER in past:
             raise UnsupportedTemplate(
                 "the chat template writes an earlier turn otherwise than when it was the last one, "
                 f"so a conversation's beginning would change: {opening!r:.200} is not the beginning "
                 f"of {both!r:.400}"
             )
-        between, user, after_later = both[len(opening) + len(_ANSWER) :].partition(_LATER)
+        between, user, after_later = rest.partition(_LATER)
         if not user or after_later != after:
             raise UnsupportedTemplate(f"the chat template changes a later message: {both!r:.400}")
-        return _Frame(before, after), _Frame(between, after)
+        return _Frame(before, after, past), _Frame(between, after, past)
 
     def _message(self, text: str, picture: bool) -> dict[str, Any]:
         return {"role": "user", "content": self._content(text, picture)}
@@ -133,6 +169,9 @@ class ChatFormat:
         return int(self.tokenizer.convert_tokens_to_ids(match.group()))
 
     def _encode(self, frame: _Frame, text: str, grid: Grid | None) -> list[int]:
+        if grid is not None and grid.written is not None:
+            before = frame.before.replace(self._image_token, grid.written, 1)
+            return self._encode(replace(frame, before=before), text, None)
         if self._special.search(text):
             ids = [*self._raw(frame.before), *self._plain(text), *self._raw(frame.after)]
         else:  # as one, so that the ids are those of the template rendered at once

@@ -21,32 +21,23 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForImageTextToText,
-    AutoProcessor,
-    AutoTokenizer,
-)
+from transformers import AutoConfig, AutoProcessor, AutoTokenizer
 
+from agents import anatomy
+from agents.anatomy import ModelError
 from agents.batches import Batch, make_batch
 from agents.chat_format import ChatFormat
 from agents.conversation import Conversation
 from agents.image_features import ImageFeatures
 from agents.locate import locate_model
-from agents.pictures import PictureReader
+from agents.pictures import PictureReader, ProcessorReader, Reader
+from agents.self_check import check_scores
 
-SEEING = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
-READING = ("qwen2", "qwen3")
 CHUNK = 1024
 """Tokens whose scores over the whole vocabulary are in memory at once."""
 Measure = Callable[[torch.Tensor, slice], torch.Tensor]
 """From log-probabilities over the whole vocabulary, n x V, and which of the chosen tokens they are of,
 to one number for each of the n."""
-
-
-class ModelError(ValueError):
-    """A model that cannot be used, with what to do about it."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +60,7 @@ class Policy:
         self,
         model: Any,
         processor: Any,
-        pictures: PictureReader | None,
+        pictures: Reader | None,
         below: str,
         dtype: torch.dtype = torch.float32,
     ):
@@ -80,6 +71,8 @@ class Policy:
         self.image_features = (
             None if pictures is None else ImageFeatures(self.plain_model, pictures)
         )
+        self.both_ways = pictures is not None and anatomy.takes(self.plain_model, "token_type_ids")
+        self._grid = anatomy.places_pictures_in_a_grid(self.plain_model)
         self.chat_format = ChatFormat(processor)
         tokenizer = self.chat_format.tokenizer
         self.pad_id = int(
@@ -100,32 +93,41 @@ class Policy:
         gradient_checkpointing: bool = False,
         min_pixels: int | None = None,
         max_pixels: int | None = None,
-        attention: str = "sdpa",
+        attention: str | None = None,
+        check: bool = True,
     ) -> Policy:
-        """`name`: tiny, tiny-random, a folder in the Hugging Face layout, or a hub id."""
+        """`name`: tiny, tiny-random, a folder in the Hugging Face layout, or a hub id. `attention` is
+        transformers' word for its implementation; None is its own choice. `check`: agents/self_check.py."""
         folder, adapter = base_of(locate_model(name))
         if adapter is not None and lora is not None:
             raise ModelError(f"model={name!r} is a LoRA adapter already: leave out lora=")
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         dtype = dtype or (torch.float32 if device == "cpu" else torch.bfloat16)
-        family = model_family(folder)
-        auto = AutoModelForImageTextToText if family in SEEING else AutoModelForCausalLM
-        model: Any = auto.from_pretrained(folder, dtype=dtype, attn_implementation=attention)
-        if freeze_vision and family in SEEING:
-            model.model.visual.requires_grad_(False)
-        processor = load_processor(folder, family)
+        config = AutoConfig.from_pretrained(folder)
+        sees = anatomy.sees(config)
+        model: Any = anatomy.auto_class(config).from_pretrained(
+            folder, dtype=dtype, attn_implementation=attention
+        )
+        if freeze_vision:
+            for parameter in anatomy.eye_of(model):
+                parameter.requires_grad_(False)
+        processor = load_processor(folder) if sees else AutoTokenizer.from_pretrained(folder)
+        pictures: Reader | None = None
+        if sees:
+            anatomy.refuse_other_eyes(model)
+            pictures = reader_of(model, processor, min_pixels, max_pixels)
         if adapter is not None:
             model = load_adapter(model, adapter)
-        pictures = None
-        if family in SEEING:
-            pictures = PictureReader(processor.image_processor, min_pixels, max_pixels)
         if gradient_checkpointing:
             model.gradient_checkpointing_enable({"use_reentrant": False})
         if lora is not None:
             model = add_lora(model, lora)
         below = name if adapter is None else adapter_base(adapter)
         keep_masters(model)
-        return cls(model.to(device), processor, pictures, below, dtype)
+        policy = cls(model.to(device), processor, pictures, below, dtype)
+        if check:
+            check_scores(policy)
+        return policy
 
     @property
     def device(self) -> torch.device:
@@ -141,6 +143,11 @@ class Policy:
     def plain_model(self) -> Any:
         """The transformers model, also where LoRA's wrapper is around it."""
         return self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+
+    @property
+    def vocabulary(self) -> int:
+        """Rows of the head; a few beyond the tokenizer's tokens in many models."""
+        return int(self.plain_model.get_output_embeddings().weight.shape[0])
 
     def batch(self, conversations: Sequence[Conversation]) -> Batch:
         return make_batch(conversations, self.pad_id).to(self.device)
@@ -158,24 +165,40 @@ class Policy:
             hidden = self.hidden_states(batch)[:, :-1][batch.chosen[:, 1:]]
             targets = batch.input_ids[:, 1:][batch.chosen[:, 1:]]
             log_probs, entropies, *measured = chunked_scores(
-                hidden, targets, self.plain_model.lm_head, measure, temperature=temperature
+                hidden, targets, self.logits, measure, temperature=temperature
             )
         lengths = [int(c.chosen().sum()) for c in conversations]
         return Scores(log_probs, entropies, lengths, hidden, *measured)
 
     def hidden_states(self, batch: Batch) -> torch.Tensor:
         """The last layer's states, B x S x width."""
-        out = self.plain_model.model(
+        out = anatomy.body_of(self.plain_model)(
             input_ids=batch.input_ids,
             use_cache=False,
             **self.at(batch.position_ids),
+            **self.kinds(batch.input_ids),
             **self.look(batch.images),
         )
         return out.last_hidden_state
 
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Scores over the vocabulary of the tokens that follow these states, in fp32."""
+        return anatomy.logits(self.plain_model, hidden)
+
     def at(self, positions: torch.Tensor) -> dict[str, Any]:
-        """Positions as the model's family takes them."""
-        return {"position_ids": positions[0] if self.image_features is None else positions}
+        """Positions as the model takes them."""
+        return {"position_ids": positions if self._grid else positions[0]}
+
+    def kinds(self, ids: torch.Tensor) -> dict[str, Any]:
+        """Which tokens are of pictures, for models that read a picture's tokens both ways."""
+        if not self.both_ways:
+            return {}
+        return {"token_type_ids": self.of_pictures(ids).long()}
+
+    def of_pictures(self, ids: torch.Tensor) -> torch.Tensor:
+        """For every id, whether it is a picture's."""
+        image_id = self.chat_format.image_id
+        return torch.zeros_like(ids, dtype=torch.bool) if image_id is None else ids.eq(image_id)
 
     def look(self, images: Sequence[np.ndarray], *, keep: bool = False) -> dict[str, Any]:
         """Pictures as the model takes them; `keep` as in agents/image_features.py."""
@@ -209,7 +232,7 @@ def keep_masters(model: torch.nn.Module) -> None:
 def chunked_scores(
     hidden: torch.Tensor,
     targets: torch.Tensor,
-    head: Any,
+    head: Callable[[torch.Tensor], torch.Tensor],
     measure: Measure | None = None,
     chunk: int = CHUNK,
     temperature: float = 1.0,
@@ -217,7 +240,7 @@ def chunked_scores(
     """Log-probability of each target, entropy of each distribution, what is measured; in fp32."""
 
     def scores(states: torch.Tensor, where: slice) -> tuple[torch.Tensor, ...]:
-        logits = head(states).float()
+        logits = head(states)
         log_probs = F.log_softmax(logits if temperature == 1.0 else logits / temperature, dim=-1)
         entropy = -(log_probs.exp() * log_probs).sum(-1)
         chosen = log_probs.gather(-1, targets[where][:, None])[:, 0]
@@ -234,25 +257,12 @@ def chunked_scores(
     return tuple(torch.cat(same) for same in zip(*parts, strict=True))
 
 
-def model_family(folder: str) -> str:
-    """The model's type, if it is one that is supported."""
-    family = str(AutoConfig.from_pretrained(folder).model_type)
-    if family not in (*SEEING, *READING):
-        raise ModelError(
-            f"model={folder!r} is of the family {family!r}; supported are "
-            f"{', '.join(SEEING)} (text and pictures) and {', '.join(READING)} (text)."
-        )
-    return family
-
-
 def reads_alone(name: str) -> bool:
     """Whether the model that `Policy.load` takes by this name is of text alone; no weights are read."""
-    return model_family(base_of(locate_model(name))[0]) in READING
+    return not anatomy.sees(AutoConfig.from_pretrained(base_of(locate_model(name))[0]))
 
 
-def load_processor(folder: str, family: str) -> Any:
-    if family in READING:
-        return AutoTokenizer.from_pretrained(folder)
+def load_processor(folder: str) -> Any:
     try:
         processor = AutoProcessor.from_pretrained(folder)
         processor.image_processor, processor.tokenizer  # noqa: B018 - both must be there
@@ -263,6 +273,18 @@ def load_processor(folder: str, family: str) -> Any:
             f"json) beside the weights. transformers says: {error!s:.300}"
         ) from error
     return processor
+
+
+def reader_of(model: Any, processor: Any, min_pixels: int | None, max_pixels: int | None) -> Reader:
+    if anatomy.places_pictures_in_a_grid(model):
+        return PictureReader(processor.image_processor, min_pixels, max_pixels)
+    if min_pixels is not None or max_pixels is not None:
+        raise ModelError(
+            f"model.min_pixels, model.max_pixels: {type(model).__name__} scales pictures in its own way; "
+            "leave them null, and let the world show smaller pictures (env.size)"
+        )
+    mark = processor.tokenizer.convert_ids_to_tokens(model.config.image_token_id)
+    return ProcessorReader(processor, anatomy.body_of(model).get_image_features, mark)
 
 
 def base_of(folder: str) -> tuple[str, str | None]:
@@ -290,10 +312,6 @@ def add_lora(model: Any, options: dict[str, Any]) -> Any:
     """LoRA on the language model's projections, unless `target_modules` says otherwise."""
     from peft import LoraConfig, get_peft_model
 
-    chosen = {
-        "r": 16,
-        "lora_alpha": 32,
-        "target_modules": r"(?!.*visual).*\.(q|k|v|o|gate|up|down)_proj",
-        **options,
-    }
+    chosen = {"r": 16, "lora_alpha": 32, **options}
+    chosen.setdefault("target_modules", anatomy.lora_targets(model))
     return get_peft_model(model, LoraConfig(**chosen))

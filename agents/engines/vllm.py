@@ -30,7 +30,7 @@ class VLLMEngine:
     def __init__(self, policy: Policy, backend: Backend) -> None:
         self._policy, self._backend = policy, backend
         chat_format = policy.chat_format
-        beyond = range(len(chat_format.tokenizer), policy.plain_model.lm_head.out_features)
+        beyond = range(len(chat_format.tokenizer), policy.vocabulary)
         banned = {*chat_format.special_ids, *beyond} - {chat_format.stop_id}
         self._never = dict.fromkeys(sorted(banned), -100.0)
 

@@ -43,6 +43,7 @@ def load_policy(config: DictConfig) -> Policy:
         gradient_checkpointing=model.gradient_checkpointing,
         min_pixels=model.min_pixels,
         max_pixels=model.max_pixels,
+        attention=model.get("attention"),
     )
 
 

@@ -62,11 +62,11 @@ class Reference:
     def divergence(self, conversations: Sequence[Conversation]) -> Measure:
         """KL(ref || pi) of each distribution from which a token was chosen."""
         hidden = self._scores(conversations).hidden
-        head = (self._frozen or self._policy).plain_model.lm_head
+        head = (self._frozen or self._policy).logits
 
         def measure(log_probs: torch.Tensor, where: slice) -> torch.Tensor:
             with torch.no_grad():
-                reference = F.log_softmax(head(hidden[where]).float(), dim=-1)
+                reference = F.log_softmax(head(hidden[where]), dim=-1)
             return (reference.exp() * (reference - log_probs)).sum(-1)
 
         return measure
