@@ -18,6 +18,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
+from jinja2 import TemplateError
+
 from agents.pictures import Grid
 
 _USER, _ANSWER, _LATER = "\ue000first\ue000", "\ue000answer\ue000", "\ue000later\ue000"
@@ -69,8 +71,14 @@ class ChatFormat:
         pairs = {kind: self._derive(kind) for kind in kinds}
         self._openings = {kind: pair[0] for kind, pair in pairs.items()}
         self._followings = {kind: pair[1] for kind, pair in pairs.items()}
-        self.begins_answers = any(f.after != f.past for pair in pairs.values() for f in pair)
+        self.begins_answers = any(
+            not f.past.startswith(f.after) for pair in pairs.values() for f in pair
+        )
         """Whether the template begins the last answer in a way that it does not keep."""
+        opening = self._openings[False]
+        self._before_answers = opening.after
+        # What stands between, as a space, is the model's to write.
+        self._lead = "" if self.begins_answers else opening.past[len(opening.after) :]
         self.stop_id = self._stop_id(self._followings[False].before)
         self._stop = self.tokenizer.convert_ids_to_tokens(self.stop_id)
 
@@ -78,13 +86,7 @@ class ChatFormat:
         return self._encode(self._openings[self._kind(grid)], text, grid)
 
     def following(self, text: str, grid: Grid | None = None) -> list[int]:
-        frame = self._later(grid)
-        return self._encode(frame, text, grid)
-
-    def _later(self, grid: Grid | None) -> _Frame:
-        """Of a message that follows an answer's stop token."""
-        frame = self._followings[self._kind(grid)]
-        return replace(frame, before=frame.before[len(self._stop) :])
+        return self._encode(self._followings[self._kind(grid)], text, grid)[1:]
 
     def kept_of(self, answer: str) -> str:
         """What the template keeps of an answer once it is an earlier one: as a rule all of it."""
@@ -102,22 +104,24 @@ class ChatFormat:
 
     def past(self, text: str, grid: Grid | None, answer: str, *, first: bool) -> list[int]:
         """A turn, stop token included, of which `answer` was kept."""
-        frame = self._openings[self._kind(grid)] if first else self._later(grid)
+        frame = (self._openings if first else self._followings)[self._kind(grid)]
         if self._special.search(answer):
-            spoken = self._encode(replace(frame, after=frame.past), text, grid)
-            return [*spoken, *self.answer(answer)]
-        return self._encode(replace(frame, after=f"{frame.past}{answer}{self._stop}"), text, grid)
+            frame, ending = replace(frame, after=frame.past), self.answer(answer)
+        else:  # as one, as above
+            frame, ending = replace(frame, after=f"{frame.past}{answer}{self._stop}"), []
+        return [*self._encode(frame, text, grid)[0 if first else 1 :], *ending]
 
     def answer(self, text: str) -> list[int]:
-        return [*self._plain(text), self.stop_id]
+        return [*self._plain(self._lead + text), self.stop_id]
 
     def text(self, ids: list[int]) -> str:
         """What an answer's ids say, without the stop token."""
         if ids and ids[-1] == self.stop_id:
             ids = ids[:-1]
-        return self.tokenizer.decode(
+        said: str = self.tokenizer.decode(
             ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
         )
+        return said.removeprefix(self._lead)
 
     def _kind(self, grid: Grid | None) -> bool:
         if grid is not None and not self.sees:
@@ -158,9 +162,18 @@ class ChatFormat:
         if self._system is not None:
             said = self._content(self._system, False)
             messages = [{"role": "system", "content": said}, *messages]
-        return str(
-            self._template.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        )
+        try:
+            return str(
+                self._template.apply_chat_template(
+                    messages, tokenize=False, add_generation_prompt=True
+                )
+            )
+        except (ValueError, TemplateError) as error:
+            asked = "" if self._system is None else f" with model.system={self._system!r:.100}"
+            raise UnsupportedTemplate(
+                f"the model's chat template cannot be rendered{asked}: {error!s:.300}. A model that was not "
+                "trained to chat has none: take its instruct variant"
+            ) from error
 
     def _stop_id(self, between: str) -> int:
         match = self._special.match(between)
@@ -186,6 +199,10 @@ class ChatFormat:
 
     def _plain(self, text: str) -> list[int]:
         """The ids of words that are only words."""
+        if not self._special.search(text):  # as it is read where it will stand
+            head, whole = self._raw(self._before_answers), self._raw(self._before_answers + text)
+            if whole[: len(head)] == head:
+                return whole[len(head) :]
         ids: list[int] = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)[
             "input_ids"
         ]

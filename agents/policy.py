@@ -63,6 +63,7 @@ class Policy:
         pictures: Reader | None,
         below: str,
         dtype: torch.dtype = torch.float32,
+        system: str | None = None,
     ):
         """`below` names the model that was loaded, as an adapter on it has to remember it. `dtype` is what
         is computed in; what is trained is kept in float32 whatever it is."""
@@ -73,7 +74,7 @@ class Policy:
         )
         self.both_ways = pictures is not None and anatomy.takes(self.plain_model, "token_type_ids")
         self._grid = anatomy.places_pictures_in_a_grid(self.plain_model)
-        self.chat_format = ChatFormat(processor)
+        self.chat_format = ChatFormat(processor, system)
         tokenizer = self.chat_format.tokenizer
         self.pad_id = int(
             tokenizer.pad_token_id
@@ -94,10 +95,12 @@ class Policy:
         min_pixels: int | None = None,
         max_pixels: int | None = None,
         attention: str | None = None,
+        system: str | None = None,
         check: bool = True,
     ) -> Policy:
         """`name`: tiny, tiny-random, a folder in the Hugging Face layout, or a hub id. `attention` is
-        transformers' word for its implementation; None is its own choice. `check`: agents/self_check.py."""
+        transformers' word for its implementation; None is its own choice. `system` replaces the chat
+        format's own system prompt. `check`: agents/self_check.py."""
         folder, adapter = base_of(locate_model(name))
         if adapter is not None and lora is not None:
             raise ModelError(f"model={name!r} is a LoRA adapter already: leave out lora=")
@@ -124,7 +127,7 @@ class Policy:
             model = add_lora(model, lora)
         below = name if adapter is None else adapter_base(adapter)
         keep_masters(model)
-        policy = cls(model.to(device), processor, pictures, below, dtype)
+        policy = cls(model.to(device), processor, pictures, below, dtype, system)
         if check:
             check_scores(policy)
         return policy

@@ -84,6 +84,9 @@ class Model:
         "transformers' word for its implementation, as sdpa or eager; null is its own choice",
         may_miss=True,
     )
+    system: str | None = setting(
+        "system prompt; null is the chat format's own, '' an empty one", may_miss=True
+    )
     min_pixels: int | None = setting("pictures are scaled up to", least=1, most=MOST)
     max_pixels: int | None = setting("pictures are scaled down to", least=1, most=MOST)
     sizes: dict[str, Any] | None = setting(
