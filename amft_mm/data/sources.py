@@ -251,11 +251,16 @@ class Sources:
     def _examples(self, rows: Iterable[Demonstration | None]) -> list[Example]:
         """What can be imitated: conversations in which the limits leave an answer."""
         conversations = [row.conversation(self._policy, self._limits) for row in rows if row]
-        self._cut += sum(bool(conversation.stopped) for conversation in conversations)
+        longest = self._limits.max_new_tokens
+        self._cut += sum(
+            bool(c.stopped) or any(answer.stop - answer.start > longest for answer in c.answers)
+            for c in conversations
+        )
         return [Example(conversation) for conversation in conversations if conversation.answers]
 
     def cut(self) -> int:
-        """How many demonstrations the limits have cut short since this was asked last, of all processes."""
+        """How many demonstrations the limits have cut short since this was asked last, or have an answer
+        that is longer than the agent's may be; of all processes."""
         (found,) = self._processes.sum(self._cut)
         self._cut = 0
         return int(found)
