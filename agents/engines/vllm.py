@@ -17,9 +17,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from agents.anatomy import ModelError
 from agents.conversation import Conversation
 from agents.engines.base import Finished, Request, Sample, Sampling, nobody_waits
 from agents.engines.vllm_backend import Arrived, Backend, Completion, Prompt
+from agents.pictures import ProcessorReader
 from agents.policy import Policy
 from agents.seeds import mixed_seed
 
@@ -28,6 +30,11 @@ class VLLMEngine:
     """The engine over a backend."""
 
     def __init__(self, policy: Policy, backend: Backend) -> None:
+        if isinstance(policy.pictures, ProcessorReader):
+            raise ModelError(
+                f"engine=vllm: {type(policy.plain_model).__name__} writes more than one mark in a picture's "
+                "place, and vLLM is given one for each picture. Take engine=hf"
+            )
         self._policy, self._backend = policy, backend
         chat_format = policy.chat_format
         beyond = range(len(chat_format.tokenizer), policy.vocabulary)

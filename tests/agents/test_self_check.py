@@ -104,6 +104,13 @@ def test_what_writes_no_text_is_refused():
         anatomy.sees(AutoConfig.for_model("vit"))
 
 
+def test_pictures_that_vllm_would_be_told_wrongly_are_refused_there(policies):
+    from agents.engines.vllm import VLLMEngine
+
+    with pytest.raises(ModelError, match=r"engine=vllm: Idefics3.*engine=hf"):
+        VLLMEngine(policies["idefics3"], None)
+
+
 @pytest.mark.parametrize("family", OTHERS)
 def test_a_pixel_budget_is_refused_where_the_processor_has_its_own(family_folders, family):
     with pytest.raises(ModelError, match=r"max_pixels.*env\.size"):
