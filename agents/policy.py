@@ -269,7 +269,7 @@ def load_processor(folder: str) -> Any:
     try:
         processor = AutoProcessor.from_pretrained(folder)
         processor.image_processor, processor.tokenizer  # noqa: B018 - both must be there
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, ImportError) as error:
         raise ModelError(
             f"model={folder!r} has no processor that loads: the folder needs the files of tokenizer "
             f"and picture processor (tokenizer.json, preprocessor_config.json or processor_config."

@@ -28,13 +28,32 @@ from transformers import (
     Qwen2VLVideoProcessor,
     Qwen3VLProcessor,
     Qwen3VLVideoProcessor,
+    SmolVLMImageProcessor,
+    SmolVLMProcessor,
+    SmolVLMVideoProcessor,
 )
 
 from agents.tiny_vlm import tiny_config, train_tokenizer
 
+LINEAR = {
+    "layer_types": ["linear_attention", "full_attention"],
+    "linear_num_value_heads": 2,
+    "linear_num_key_heads": 2,
+    "linear_key_head_dim": 16,
+    "linear_value_head_dim": 16,
+}
+"""Layers that keep a state, and not each token's keys and values."""
+EXPERTS = {
+    "num_experts": 2,
+    "num_experts_per_tok": 1,
+    "moe_intermediate_size": 32,
+    "shared_expert_intermediate_size": 32,
+}
+UNCACHED = ("qwen3_next", "qwen3_5")
+"""Models with such layers, of text and with pictures: learnt, and not answered by engine=hf."""
 GRIDDED = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
 """Models whose pictures' tokens have places by row and column."""
-OTHERS = ("gemma3", "idefics3", "internvl", "llava_onevision")
+OTHERS = ("gemma3", "idefics3", "smolvlm", "internvl", "llava_onevision")
 """Models whose pictures are read as their own processor reads them."""
 SEEING = (*GRIDDED, *OTHERS)
 LAYERS = {"layer_types": ["sliding_attention", "full_attention"], "sliding_window": 24}
@@ -103,10 +122,20 @@ OTHER_MARKS = ("<image>", "<begin>", "<end>", "<fake_token_around_image>", "<glo
 for _family, _mark in (
     ("gemma3", "<begin>"),
     ("idefics3", "<image>"),
+    ("smolvlm", "<image>"),
     ("internvl", "<image>"),
     ("llava_onevision", "<image>"),
 ):
     TEMPLATES[_family] = CHATML.replace("<|vision_start|><|image_pad|><|vision_end|>", _mark)
+_QWEN3_EYE = {
+    "depth": 2,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_heads": 2,
+    "out_hidden_size": 64,
+    "patch_size": 16,
+    "num_position_embeddings": 64,
+}
 TOWER = {
     "hidden_size": 64,
     "intermediate_size": 96,
@@ -118,23 +147,17 @@ TOWER = {
 PINPOINTS = [[32, 32], [32, 64], [64, 32]]
 VISION = {
     "qwen2_vl": {"depth": 2, "embed_dim": 64, "hidden_size": 64, "num_heads": 2, "mlp_ratio": 2},
-    "qwen3_vl": {
-        "depth": 2,
-        "hidden_size": 64,
-        "intermediate_size": 96,
-        "num_heads": 2,
-        "out_hidden_size": 64,
-        "patch_size": 16,
-        "num_position_embeddings": 64,
-        "deepstack_visual_indexes": [0],
-    },
+    "qwen3_vl": {**_QWEN3_EYE, "deepstack_visual_indexes": [0]},
+    "qwen3_5": _QWEN3_EYE,
     "gemma3": {"model_type": "siglip_vision_model", **TOWER, "vision_use_head": False},
     "idefics3": TOWER,
+    "smolvlm": TOWER,
     "internvl": {**TOWER, "image_size": [32, 32], "patch_size": [8, 8]},
     "llava_onevision": {"model_type": "siglip_vision_model", **TOWER, "vision_use_head": False},
 }
 ELSE = {
     "idefics3": {"scale_factor": 2},
+    "smolvlm": {"scale_factor": 2},
     "internvl": {"image_seq_length": 4},
     "llava_onevision": {"image_grid_pinpoints": PINPOINTS, "video_token_index": 0},
 }
@@ -159,12 +182,13 @@ def build_family(family: str, folder: Path, seed: int = 0) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         config = config_of_family(family, tokenizer)
-        auto = AutoModelForCausalLM if family in READING else AutoModelForImageTextToText
+        reads = family in READING or family == "qwen3_next"
+        auto = AutoModelForCausalLM if reads else AutoModelForImageTextToText
         model = auto.from_config(config)
         if family == "gemma3":  # begins at zero, so that all pictures would look alike
             torch.nn.init.normal_(model.model.multi_modal_projector.mm_input_projection_weight)
     model.save_pretrained(folder)
-    if family in READING:
+    if reads:
         tokenizer.save_pretrained(folder)
     else:
         processor_of_family(family, tokenizer).save_pretrained(folder)
@@ -180,14 +204,18 @@ def config_of_family(family: str, tokenizer):
     text = {**TEXT, **ids, "vocab_size": len(tokenizer) + 16}  # padded, as real ones are
     if family in READING:
         return AutoConfig.for_model(family, **text, **READING[family])
+    if family == "qwen3_next":
+        return AutoConfig.for_model(family, **text, **LINEAR, **EXPERTS)
     if family == "qwen2_5_vl":
         config = tiny_config(tokenizer)  # but with the patches of the large models
         config.vision_config.patch_size, config.vision_config.spatial_merge_size = 14, 2
         return type(config)(**config.to_dict())
-    if family in GRIDDED:
+    if family in (*GRIDDED, "qwen3_5"):
+        rope = {**ROPE, "partial_rotary_factor": 1.0} if family == "qwen3_5" else ROPE
+        linear = LINEAR if family == "qwen3_5" else {}
         return AutoConfig.for_model(
             family,
-            text_config={**text, "rope_parameters": ROPE},
+            text_config={**text, **linear, "rope_parameters": rope},
             vision_config=VISION[family],
             image_token_id=number("<|image_pad|>"),
             video_token_id=number("<|video_pad|>"),
@@ -206,7 +234,7 @@ def config_of_family(family: str, tokenizer):
             boi_token_index=number("<begin>"),
             eoi_token_index=number("<end>"),
         )
-    language = {"llava_onevision": "qwen2", "internvl": "qwen2", "idefics3": "llama"}[family]
+    language = {"llava_onevision": "qwen2", "internvl": "qwen2"}.get(family, "llama")
     return AutoConfig.for_model(
         family,
         text_config={"model_type": language, **text},
@@ -219,15 +247,14 @@ def config_of_family(family: str, tokenizer):
 
 def processor_of_family(family: str, tokenizer):
     template = tokenizer.chat_template
-    if family in GRIDDED:
-        patch = 16 if family == "qwen3_vl" else 14
+    if family in (*GRIDDED, "qwen3_5"):
+        patch = 16 if family in ("qwen3_vl", "qwen3_5") else 14
         budget = {"min_pixels": 4 * (2 * patch) ** 2, "max_pixels": 64 * (2 * patch) ** 2}
         kind = {
             "qwen2_vl": Qwen2VLProcessor,
             "qwen2_5_vl": Qwen2_5_VLProcessor,
-            "qwen3_vl": Qwen3VLProcessor,
-        }[family]
-        video = Qwen3VLVideoProcessor if family == "qwen3_vl" else Qwen2VLVideoProcessor
+        }.get(family, Qwen3VLProcessor)
+        video = Qwen3VLVideoProcessor if patch == 16 else Qwen2VLVideoProcessor
         return kind(
             image_processor=Qwen2VLImageProcessor(patch_size=patch, **budget),
             tokenizer=tokenizer,
@@ -246,6 +273,12 @@ def processor_of_family(family: str, tokenizer):
             size={"longest_edge": 64}, max_image_size={"longest_edge": 32}
         )
         return Idefics3Processor(pixels, tokenizer, image_seq_len=4, chat_template=template)
+    if family == "smolvlm":
+        pixels = SmolVLMImageProcessor(
+            size={"longest_edge": 64}, max_image_size={"longest_edge": 32}
+        )
+        video = SmolVLMVideoProcessor(size={"longest_edge": 64})
+        return SmolVLMProcessor(pixels, tokenizer, video, image_seq_len=4, chat_template=template)
     if family == "internvl":
         marks = {
             "start_image_token": "<begin>",

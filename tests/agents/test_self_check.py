@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
+from transformers import AutoConfig, AutoModelForImageTextToText
 
 from agents import anatomy, self_check
 from agents.anatomy import ModelError
@@ -11,8 +11,7 @@ from agents.engines.hf import HFEngine
 from agents.engines.reach import SLIDING, Reach
 from agents.policy import Policy
 from agents.self_check import check_answers, check_scores
-from agents.tiny_vlm import train_tokenizer
-from tests.agents.families import CHATML, FAMILIES, OTHERS, READING, TEXT
+from tests.agents.families import FAMILIES, OTHERS, READING, UNCACHED, build_family
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -48,33 +47,10 @@ def test_what_a_model_cannot_read_is_said_with_its_name(policies, monkeypatch):
         check_scores(policies["llama"])
 
 
-def linear_attention(folder):
-    tokenizer = train_tokenizer(0)
-    tokenizer.chat_template = CHATML
-    config = AutoConfig.for_model(
-        "qwen3_next",
-        **TEXT,
-        vocab_size=len(tokenizer),
-        layer_types=["linear_attention", "full_attention"],
-        linear_num_value_heads=2,
-        linear_num_key_heads=2,
-        linear_key_head_dim=16,
-        linear_value_head_dim=16,
-        num_experts=2,
-        num_experts_per_tok=1,
-        moe_intermediate_size=32,
-        shared_expert_intermediate_size=32,
-        eos_token_id=tokenizer.eos_token_id,
-        bos_token_id=None,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-
-
-def test_linear_attention_learns_and_is_sent_to_vllm_for_answers(tmp_path):
+@pytest.mark.parametrize("family", UNCACHED)
+def test_linear_attention_learns_and_is_sent_to_vllm_for_answers(tmp_path, family):
     """Defect: the cache of engine=hf holds no state of such layers, and answered nonsense."""
-    linear_attention(tmp_path)
+    build_family(family, tmp_path)
     policy = Policy.load(str(tmp_path), device="cpu")  # scores are exact
     with pytest.raises(ModelError, match=r"linear_attention.*engine=vllm"):
         make_engine("hf", policy)
