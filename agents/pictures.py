@@ -154,7 +154,11 @@ class ProcessorReader:
     def _processed(self, image: np.ndarray) -> tuple[Grid, dict[str, Any]]:
         processor = self._processor
         options = processor._merge_kwargs(
-            tokenizer_init_kwargs=processor.tokenizer.init_kwargs, return_tensors="pt"
+            getattr(
+                processor, "valid_processor_kwargs", None
+            ),  # which transformers 5.18 has to be told
+            tokenizer_init_kwargs=processor.tokenizer.init_kwargs,
+            return_tensors="pt",
         )["images_kwargs"]
         nested, *_ = processor.prepare_inputs_layout(
             images=[PILImage.fromarray(image)], text=[processor.image_token]
