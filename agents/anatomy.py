@@ -82,8 +82,12 @@ def refuse_other_eyes(model: Any) -> None:
 
 def logits(model: Any, hidden: torch.Tensor) -> torch.Tensor:
     """Scores over the vocabulary, in fp32."""
+    return scaled(model, model.get_output_embeddings()(hidden))
+
+
+def scaled(model: Any, scores: torch.Tensor) -> torch.Tensor:
+    """What the bare head gave, as the model's own forward pass goes on with it; in fp32."""
     text = model.config.get_text_config()
-    scores = model.get_output_embeddings()(hidden)
     scale = getattr(text, "logit_scale", None)
     if scale is not None:
         scores = scores * scale

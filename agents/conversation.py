@@ -1,9 +1,9 @@
 """A conversation as the model has it: token ids that only grow, and the pictures among them.
 
-    observe(text, image)  appends a message and says whether there is room for an answer
-    act(ids)              appends the ids that were sampled: what was sampled is what is kept
-    say(text)             appends an answer that somebody else wrote (an expert's)
-    begin(ids)            appends the beginning of one, for `act` to go on with
+    observe(text, images)  appends a message and says whether there is room for an answer
+    act(ids)               appends the ids that were sampled: what was sampled is what is kept
+    say(text)              appends an answer that somebody else wrote (an expert's)
+    begin(ids)             appends the beginning of one, for `act` to go on with
 
 Nothing is ever decoded and encoded again, and no picture is ever cut: where the next message would
 not fit, it is left out whole and `stopped` names the reason.
@@ -18,13 +18,15 @@ model was shown.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from agents.chat_format import ChatFormat
 from agents.pictures import Grid, Reader
+from envs.shown import NO_BRIEFING, Briefing
 
 
 class ChatModel(Protocol):
@@ -99,6 +101,15 @@ class Answer:
         return self.given - self.unlearnt if self.learnt else 0
 
 
+class Message(NamedTuple):
+    """What the world showed in a turn: its pictures, none where they are those of before, and the name of the
+    tool whose result it is."""
+
+    text: str
+    images: tuple[np.ndarray, ...] = ()
+    tool: str = ""
+
+
 @dataclass(frozen=True)
 class Window:
     """What the model was shown at once, and the answers that were chosen there."""
@@ -132,11 +143,12 @@ class Conversation:
         self.ids: list[int] = []
         self.images: list[np.ndarray] = []
         self.grids: list[Grid] = []
-        self.messages: list[tuple[str, np.ndarray | None]] = []
+        self.messages: list[Message] = []
+        self.briefing = NO_BRIEFING
         self.answers: list[Answer] = []
         self.stopped: str | None = None
         self._closed: list[Window] = []
-        self._turns: list[tuple[int, bool]] = []  # where each begins, and whether with a picture
+        self._turns: list[tuple[int, int]] = []  # where each begins, and its number of pictures
         self._before = 0  # answers of earlier windows
         self._begun = self._begun_unlearnt = 0
         self._guard = 0
@@ -150,14 +162,25 @@ class Conversation:
     def image_id(self) -> int | None:
         return self._chat_format.image_id
 
-    def observe(self, text: str, image: np.ndarray | None = None) -> bool:
-        """Appends what the world shows. False, with nothing appended, where it has no room."""
-        grid = self._measure(image)
+    def observe(
+        self,
+        text: str,
+        images: np.ndarray | Sequence[np.ndarray] | None = None,
+        *,
+        tool: str = "",
+        briefing: Briefing = NO_BRIEFING,
+    ) -> bool:
+        """Appends what the world shows: `images` is a picture or several, `tool` whose result it is,
+        `briefing` what is told before the first message. False, with nothing appended, where it has no
+        room."""
+        message = Message(text, _as_pictures(images), tool)
+        grids = [self._measure(image) for image in message.images]
         self._forget()
         if not self.ids:
-            new = self._chat_format.opening(text, grid)
+            self.briefing = briefing
+            new = self._chat_format.opening(text, grids, briefing)
         else:
-            new = self._chat_format.following(text, grid)
+            new = self._chat_format.following(text, grids, tool)
             if self.ids[-1] != self._chat_format.stop_id:  # an answer that found no end
                 new = [self._chat_format.stop_id, *new]
         if len(self.answers) >= self.limits.max_turns:
@@ -167,11 +190,10 @@ class Conversation:
         if self.stopped:
             return False
         self._append(new)
-        self.messages.append((text, image))
-        self._turns.append((len(self.ids) - len(new), image is not None))
-        if image is not None and grid is not None:
-            self.images.append(image)
-            self.grids.append(grid)
+        self.messages.append(message)
+        self._turns.append((len(self.ids) - len(new), len(grids)))
+        self.images += message.images
+        self.grids += grids
         return True
 
     def act(
@@ -240,11 +262,10 @@ class Conversation:
         window = next(w for w in self.windows() if any(a is answer for a in w.answers))
         return window.ids[answer.start : answer.stop]
 
-    def shown(self) -> list[tuple[str, np.ndarray | None, Answer | None]]:
+    def shown(self) -> list[tuple[Message, Answer | None]]:
         """The open window's messages and their answers, the last of which is still to be had."""
         first = len(self.messages) - len(self._turns)
-        answers = [*self.answers, None]
-        turns = [(*m, a) for m, a in zip(self.messages, answers, strict=False)]
+        turns = list(zip(self.messages, [*self.answers, None], strict=False))
         return turns if not first else [turns[0], *turns[first + 1 :]]
 
     @property
@@ -273,18 +294,19 @@ class Conversation:
         kept = list(range(turns))
         if overflows and history is not None:
             kept = [0, *range(turns - history, turns)]
-        bounds, pictured = self._bounds(), [sees for _, sees in self._turns]
+        bounds, counts = self._bounds(), [count for _, count in self._turns]
         mine = self.answers[self._before :]
         self._closed.append(Window(self.ids, self.images, self.grids, mine))
         self._before = len(self.answers)
-        ids, places, self._turns = self.ids, np.cumsum(pictured) - 1, []
-        pictures = [(self.images[places[t]], self.grids[places[t]]) for t in kept if pictured[t]]
-        self.ids, self.images = [], [image for image, _ in pictures]
-        self.grids = [grid for _, grid in pictures]
+        ends = np.cumsum(counts).tolist()
+        places = [place for t in kept for place in range(ends[t] - counts[t], ends[t])]
+        self.images = [self.images[place] for place in places]
+        self.grids = [self.grids[place] for place in places]
+        ids, self.ids, self._turns = self.ids, [], []
         for turn in kept:
-            self._turns.append((len(self.ids), pictured[turn]))
-            again = retold is not None and turn == turns - 1
-            self.ids.extend(retold if again and retold else ids[bounds[turn] : bounds[turn + 1]])
+            self._turns.append((len(self.ids), counts[turn]))
+            again = retold if turn == turns - 1 else None
+            self.ids.extend(again or ids[bounds[turn] : bounds[turn + 1]])
         self._guard, self._guarded = hash(tuple(self.ids)), len(self.ids)
 
     def _retold(self) -> list[int] | None:
@@ -295,12 +317,13 @@ class Conversation:
         kept = self._chat_format.kept_of(said)
         if kept == said and not self._chat_format.begins_answers:
             return None
-        grid = self.grids[-1] if self._turns[-1][1] else None
-        return self._chat_format.past(self.messages[-1][0], grid, kept, first=len(self._turns) == 1)
+        message, briefing = self.messages[-1], self.briefing if len(self._turns) == 1 else None
+        grids = self.grids[len(self.grids) - self._turns[-1][1] :]
+        return self._chat_format.past(
+            message.text, grids, kept, tool=message.tool, briefing=briefing
+        )
 
-    def _measure(self, image: np.ndarray | None) -> Grid | None:
-        if image is None:
-            return None
+    def _measure(self, image: np.ndarray) -> Grid:
         if self._reader is None:
             raise ValueError(
                 "this model reads text alone, but the world shows pictures: use modality='text' "
@@ -313,3 +336,9 @@ class Conversation:
             raise AssertionError("a conversation's ids were changed: they only ever grow")
         self.ids.extend(new)
         self._guard, self._guarded = hash(tuple(self.ids)), len(self.ids)
+
+
+def _as_pictures(images: np.ndarray | Sequence[np.ndarray] | None) -> tuple[np.ndarray, ...]:
+    if images is None:
+        return ()
+    return (images,) if isinstance(images, np.ndarray) else tuple(images)

@@ -18,31 +18,13 @@ import numpy as np
 import pyarrow.parquet as parquet
 from PIL import Image as PILImage
 
-from agents.conversation import OUT_OF_TOKENS, ChatModel, Conversation, Limits
+from agents.columns import COLUMNS, LATER, decoded, pictures_in
+from agents.conversation import OUT_OF_TOKENS, ChatModel, Conversation, Limits, Message
 from agents.files import whole_file, write_text
 from agents.trajectory import Trajectory
 from agents.worlds import World
-
-LARGEST_PICTURE = 50_000_000
-"""Pixels; a file that claims more is not opened."""
-
-COLUMNS = {
-    "name": "unique name of the demonstration",
-    "world": "id of the environment (empty for imported chats)",
-    "options": "JSON: the keyword arguments the environment was made with",
-    "seed": "of the environment's reset",
-    "messages": "what the environment (or user) said, turn by turn",
-    "pictures": "the pictures, as PNG",
-    "picture_of": "for each message the number of its picture in `pictures`, -1 for none",
-    "answers": "what the expert answered, one for each message",
-    "slips": "numbers of the answers that are mistakes, made to be mended: shown, not imitated",
-    "rewards": "the reward of each answer",
-    "verdicts": "the environment's verdict on each answer",
-    "success": "whether the episode succeeded",
-    "stop": "why it ended",
-    "corrupted": "how it was corrupted on purpose; empty if it was not",
-}
-
+from envs.shown import Briefing
+from envs.tools import Tool
 
 CHARACTERS = 64
 """Of a token, at the very most, in texts that are worth reading."""
@@ -50,7 +32,7 @@ CHARACTERS = 64
 
 @dataclass
 class Demonstration:
-    """One row; see `COLUMNS`. Pictures are arrays in memory, PNG in the file."""
+    """One row; see agents/columns.py. Pictures are arrays in memory, PNG in the file."""
 
     name: str
     messages: list[str]
@@ -66,22 +48,45 @@ class Demonstration:
     success: bool = True
     stop: str = ""
     corrupted: str = ""
+    system: str = ""
+    tools: str = "[]"
+    tool_of: list[str] = field(default_factory=list)
 
-    def turns(self) -> Iterator[tuple[str, np.ndarray | None, str]]:
-        """Message, its picture, answer."""
-        for number, (message, answer) in enumerate(zip(self.messages, self.answers, strict=True)):
-            at = self.picture_of[number] if self.picture_of else -1
-            yield message, self.pictures[at] if at >= 0 else None, answer
+    def brief(self, briefing: Briefing) -> None:
+        """Keeps what the world told before its first message."""
+        self.system = briefing.system
+        self.tools = json.dumps([tool.declared() for tool in briefing.tools])
+
+    def briefing(self) -> Briefing:
+        return Briefing(self.system, tuple(map(Tool.of, json.loads(self.tools))))
+
+    def show(self, text: str, pictures: Sequence[np.ndarray] = (), tool: str = "") -> None:
+        """Adds a message; its answer is added to `answers`."""
+        self.messages.append(text)
+        self.picture_of.append(len(self.pictures) if pictures else -1)
+        self.pictures.extend(pictures)
+        self.tool_of.append(tool)
+
+    def turns(self) -> Iterator[tuple[Message, str]]:
+        """Message and answer."""
+        places = pictures_in(self.picture_of, len(self.pictures))
+        for number, (text, answer) in enumerate(zip(self.messages, self.answers, strict=True)):
+            here = places[number] if number < len(places) else range(0)
+            tool = self.tool_of[number] if number < len(self.tool_of) else ""
+            yield Message(text, tuple(self.pictures[place] for place in here), tool), answer
 
     def conversation(self, model: ChatModel, limits: Limits | None = None) -> Conversation:
         """As the model of `model` would have it. Cut at a turn where it is too long;
         `conversation.stopped` says so."""
         conversation = Conversation(model, limits)
-        readable = CHARACTERS * conversation.limits.max_tokens
-        for number, (message, picture, answer) in enumerate(self.turns()):
-            if max(len(message), len(answer)) > readable:  # which would take minutes to find out
+        readable, briefing = CHARACTERS * conversation.limits.max_tokens, self.briefing()
+        for number, (message, answer) in enumerate(self.turns()):
+            text, images, tool = message
+            if max(len(text), len(answer)) > readable:  # which would take minutes to find out
                 conversation.stopped = OUT_OF_TOKENS
-            if conversation.stopped or not conversation.observe(message, picture):
+            if conversation.stopped or not conversation.observe(
+                text, images, tool=tool, briefing=briefing
+            ):
                 break
             if not conversation.has_room_for(answer):
                 conversation.stopped = OUT_OF_TOKENS
@@ -122,7 +127,9 @@ class Demonstrations(Sequence[Demonstration]):
             return [self[i] for i in range(*index.indices(len(self)))]
         file, group, row = self._places[index]
         try:
-            table = self._files[file].read_row_group(group, columns=list(COLUMNS))
+            there = self._files[file].schema_arrow.names
+            columns = [name for name in COLUMNS if name in there]
+            table = self._files[file].read_row_group(group, columns=columns)
             return from_row(table.slice(row, 1).to_pylist()[0])
         except (OSError, ValueError, TypeError) as error:
             raise ValueError(
@@ -146,7 +153,7 @@ class Demonstrations(Sequence[Demonstration]):
 
     def _check(self, files: list[Path]) -> None:
         for path, opened in zip(files, self._files, strict=True):
-            missing = sorted(set(COLUMNS) - set(opened.schema_arrow.names))
+            missing = sorted(set(COLUMNS) - set(LATER) - set(opened.schema_arrow.names))
             if missing:
                 raise ValueError(
                     f"{path} lacks the columns {', '.join(missing)}; see its README.md"
@@ -165,14 +172,6 @@ def _opened(path: Path) -> parquet.ParquetFile:
 def from_row(row: dict[str, Any]) -> Demonstration:
     pictures = [decoded(picture["bytes"]) for picture in row["pictures"]]
     return Demonstration(**{**row, "pictures": pictures})
-
-
-def decoded(data: bytes) -> np.ndarray:
-    """A picture file's pixels, RGB."""
-    with PILImage.open(io.BytesIO(data)) as picture:
-        if picture.width * picture.height > LARGEST_PICTURE:
-            raise ValueError(f"a picture of {picture.width} x {picture.height} is too large")
-        return np.asarray(picture.convert("RGB"))
 
 
 def encoded(picture: np.ndarray) -> bytes:
@@ -224,6 +223,9 @@ def features() -> dict[str, Any]:
         "success": Value("bool"),
         "stop": text,
         "corrupted": text,
+        "system": text,
+        "tools": text,
+        "tool_of": List(text),
     }
 
 
@@ -246,17 +248,11 @@ def write_card(folder: Path, settings: dict[str, Any], counts: dict[str, Any]) -
 def recorded(trajectory: Trajectory, world: World) -> Demonstration:
     """An episode that an agent played, as a row: to be kept, looked at, or imitated."""
     conversation = trajectory.conversation
-    pictures = [picture for _, picture in conversation.messages if picture is not None]
-    places = iter(range(len(pictures)))
     answers = [answer.text for answer in conversation.answers]
-    return Demonstration(
+    row = Demonstration(
         name=f"{world.id}/{trajectory.seed}/{trajectory.member}",
-        messages=[text for text, _ in conversation.messages][: len(answers)],
+        messages=[],
         answers=answers,
-        pictures=pictures,
-        picture_of=[-1 if p is None else next(places) for _, p in conversation.messages][
-            : len(answers)
-        ],
         world=world.id,
         options=json.dumps(world.options, sort_keys=True),
         seed=trajectory.seed,
@@ -265,3 +261,7 @@ def recorded(trajectory: Trajectory, world: World) -> Demonstration:
         success=trajectory.success,
         stop=trajectory.stop,
     )
+    row.brief(conversation.briefing)
+    for message in conversation.messages[: len(answers)]:
+        row.show(*message)
+    return row

@@ -21,6 +21,7 @@ import numpy as np
 from agents.demonstrations import Demonstration
 from agents.worlds import World
 from envs.guard import CallFailed, GuardedEnv
+from envs.shown import shown
 
 KINDS = ("wrong_actions", "wrong_answers", "shuffled_pictures")
 LONGEST = 10_000
@@ -83,11 +84,13 @@ def _asked(env: GuardedEnv, method: str, *arguments: Any) -> str:
 
 
 def _show(demonstration: Demonstration, observation: Any, info: dict[str, Any]) -> None:
-    demonstration.messages.append(observation["text"])
-    image = observation.get("image") if info.get("new_image", True) else None
-    demonstration.picture_of.append(-1 if image is None else len(demonstration.pictures))
-    if image is not None:
-        demonstration.pictures.append(image)
+    try:
+        told = shown(observation, info)
+    except ValueError as error:
+        raise BadEpisode(str(error)) from None
+    if not demonstration.messages:
+        demonstration.brief(told.briefing)
+    demonstration.show(told.text, told.images, told.tool)
 
 
 def is_spoilt(seed: int, episode_seed: int, share: float) -> bool:

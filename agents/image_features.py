@@ -11,8 +11,8 @@ stay true for good: they are always remembered, without a gradient, in learning 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -34,8 +34,16 @@ class ImageFeatures:
     def __init__(self, model: Any, reader: Reader, most_bytes: int = MOST_BYTES) -> None:
         """`model` is the transformers model, without a wrapper."""
         self._model, self._reader = model, reader
+        self._form: Any = None
         self._kept: BoundedCache[Features] = BoundedCache(most_bytes)
         self._in_one = False
+
+    def of(self, model: Any) -> ImageFeatures:
+        """Of another model's eye. What a frozen one has seen is seen by its copies."""
+        other = ImageFeatures(model, self._reader)
+        if self.frozen and other.frozen:
+            other._kept, other._form = self._kept, self._form
+        return other
 
     @property
     def frozen(self) -> bool:
@@ -45,6 +53,12 @@ class ImageFeatures:
         """The weights have changed."""
         if not self.frozen:
             self._kept.clear()
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """What is looked at inside is forgotten afterwards, and what was remembered before is still there."""
+        with self._kept.apart():
+            yield
 
     def look(self, images: Sequence[np.ndarray], *, keep: bool = False) -> dict[str, Any]:
         if not images:

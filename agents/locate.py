@@ -8,6 +8,7 @@ import tempfile
 from functools import lru_cache
 from pathlib import Path
 
+from agents.files import weights_written
 from envs.paths import asset
 
 IN_THE_BOX = ("tiny", "tiny-random")
@@ -40,5 +41,6 @@ def _untrained() -> Path:
 
     folder = Path(tempfile.mkdtemp(prefix="amft-mm-tiny-random-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    build_tiny_vlm(folder, seed=0)
+    with weights_written(folder):
+        build_tiny_vlm(folder, seed=0)
     return folder

@@ -10,15 +10,17 @@ vocabulary, a chunk at a time, and again in the backward pass.
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from accelerate import init_empty_weights
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 from transformers import AutoConfig, AutoProcessor, AutoTokenizer
@@ -28,10 +30,13 @@ from agents.anatomy import ModelError
 from agents.batches import Batch, make_batch
 from agents.chat_format import ChatFormat
 from agents.conversation import Conversation
+from agents.files import weights_written
 from agents.image_features import ImageFeatures
 from agents.locate import locate_model
 from agents.pictures import PictureReader, ProcessorReader, Reader
+from agents.ranks import is_first
 from agents.self_check import check_scores
+from agents.sharding import ShardedModel, Twins
 
 CHUNK = 1024
 """Tokens whose scores over the whole vocabulary are in memory at once."""
@@ -68,6 +73,7 @@ class Policy:
         """`below` names the model that was loaded, as an adapter on it has to remember it. `dtype` is what
         is computed in; what is trained is kept in float32 whatever it is."""
         self.model, self.processor, self.pictures, self.below = model, processor, pictures, below
+        self.sharded: ShardedModel | None = None
         self.dtype = dtype
         self.image_features = (
             None if pictures is None else ImageFeatures(self.plain_model, pictures)
@@ -96,45 +102,60 @@ class Policy:
         max_pixels: int | None = None,
         attention: str | None = None,
         system: str | None = None,
+        shard: bool = False,
+        offload: bool = False,
         check: bool = True,
     ) -> Policy:
         """`name`: tiny, tiny-random, a folder in the Hugging Face layout, or a hub id. `attention` is
         transformers' word for its implementation; None is its own choice. `system` replaces the chat
-        format's own system prompt. `check`: agents/self_check.py."""
+        format's own system prompt. `shard` and `offload` as in agents/sharding.py, for processes that know
+        of each other already. `check`: agents/self_check.py; weights that are divided are not checked."""
         folder, adapter = base_of(locate_model(name))
         if adapter is not None and lora is not None:
             raise ModelError(f"model={name!r} is a LoRA adapter already: leave out lora=")
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         dtype = dtype or (torch.float32 if device == "cpu" else torch.bfloat16)
         config = AutoConfig.from_pretrained(folder)
-        sees = anatomy.sees(config)
-        model: Any = anatomy.auto_class(config).from_pretrained(
-            folder, dtype=dtype, attn_implementation=attention
-        )
-        if freeze_vision:
-            for parameter in anatomy.eye_of(model):
-                parameter.requires_grad_(False)
-        processor = load_processor(folder) if sees else AutoTokenizer.from_pretrained(folder)
+        # Sharded, the first process reads the weights and hands them out; others build the model without.
+        empty = shard and not is_first()
+        with init_empty_weights(include_buffers=False) if empty else nullcontext():
+            plain = model = build(folder, config, dtype, attention, empty=empty)
+            if freeze_vision:
+                for parameter in anatomy.eye_of(plain):
+                    parameter.requires_grad_(False)
+            if adapter is not None:
+                model = load_adapter(model, adapter, empty=empty)
+            if gradient_checkpointing:
+                model.gradient_checkpointing_enable({"use_reentrant": False})
+            if lora is not None:
+                model = add_lora(model, lora)
+        if empty:  # each weight came to be by itself
+            plain.tie_weights()
         pictures: Reader | None = None
-        if sees:
-            anatomy.refuse_other_eyes(model)
-            pictures = reader_of(model, processor, min_pixels, max_pixels)
-        if adapter is not None:
-            model = load_adapter(model, adapter)
-        if gradient_checkpointing:
-            model.gradient_checkpointing_enable({"use_reentrant": False})
-        if lora is not None:
-            model = add_lora(model, lora)
+        if anatomy.sees(config):
+            processor = load_processor(folder)
+            anatomy.refuse_other_eyes(plain)
+            pictures = reader_of(plain, processor, min_pixels, max_pixels)
+        else:
+            processor = AutoTokenizer.from_pretrained(folder)
         below = name if adapter is None else adapter_base(adapter)
         keep_masters(model)
-        policy = cls(model.to(device), processor, pictures, below, dtype, system)
-        if check:
+        policy = cls(
+            model if shard else model.to(device), processor, pictures, below, dtype, system
+        )
+        if shard:
+            policy._shard(torch.device(device), offload=offload)
+        elif check:
             check_scores(policy)
         return policy
 
     @property
     def device(self) -> torch.device:
-        return next(self.model.parameters()).device
+        """Of passes."""
+        if self.sharded is not None:
+            return self.sharded.device
+        found: torch.device = next(self.model.parameters()).device
+        return found
 
     def arithmetic(self) -> AbstractContextManager[Any]:
         """Around all passes: weights that are kept in float32 compute in `dtype`."""
@@ -164,14 +185,66 @@ class Policy:
         """Log-probabilities and entropies of what the agent chose, differentiable; of the distribution
         that this temperature makes of the model's."""
         batch = self.batch(conversations)
+        divided = self.sharded is not None and self.model is self.sharded.learner
+        read = self.sharded.read if self.sharded is not None and divided else self._read
         with self.arithmetic():
-            hidden = self.hidden_states(batch)[:, :-1][batch.chosen[:, 1:]]
-            targets = batch.input_ids[:, 1:][batch.chosen[:, 1:]]
-            log_probs, entropies, *measured = chunked_scores(
-                hidden, targets, self.logits, measure, temperature=temperature
-            )
+            hidden, log_probs, entropies, *measured = read(batch, measure, temperature)
         lengths = [int(c.chosen().sum()) for c in conversations]
         return Scores(log_probs, entropies, lengths, hidden, *measured)
+
+    def _read(
+        self, batch: Batch, measure: Measure | None, temperature: float
+    ) -> tuple[torch.Tensor, ...]:
+        """All that a learning pass reads of the model: states, then what is made of them."""
+        hidden = self.hidden_states(batch)[:, :-1][batch.chosen[:, 1:]]
+        targets = batch.input_ids[:, 1:][batch.chosen[:, 1:]]
+        found = chunked_scores(hidden, targets, self.logits, measure, temperature=temperature)
+        return hidden, *found
+
+    # Weights that are divided among processes.
+
+    def _shard(self, device: torch.device, *, offload: bool) -> None:
+        self.sharded = ShardedModel(self.model, self._read, device, self.dtype, offload=offload)
+        self._becomes(self.sharded.learner)
+
+    @contextmanager
+    def gathered(self) -> Iterator[Twins]:
+        """`model` is whole here and now, for any number of passes without a gradient; whose weights are
+        whose. All processes enter at once. Where nothing is sharded it is the model itself."""
+        if self.sharded is None or self.model is self.sharded.player:
+            yield {parameter: parameter for parameter in self.model.parameters()}
+            return
+        with self.sharded.filled() as twins:
+            self._becomes(self.sharded.player)
+            try:
+                yield twins
+            finally:
+                self._becomes(self.sharded.learner)
+
+    def names(self) -> dict[torch.Tensor, str]:
+        """Of the parameters that are trained."""
+        return {p: name for name, p in self.model.named_parameters() if p.requires_grad}
+
+    @torch.no_grad()
+    def put_trained(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """What was kept of them, by their names."""
+        for parameter, name in self.names().items():
+            parameter.copy_(weights[name])
+
+    def frozen(self) -> Policy:
+        """The policy as it is now, for good."""
+        other = copy.copy(self)
+        if self.sharded is None:
+            other._becomes(copy.deepcopy(self.model).requires_grad_(False).eval())
+        else:
+            other.sharded = self.sharded.frozen(other._read)
+            other._becomes(other.sharded.learner)
+        return other
+
+    def _becomes(self, model: Any) -> None:
+        self.model = model
+        if self.pictures is not None and self.image_features is not None:
+            self.image_features = self.image_features.of(self.plain_model)
 
     def hidden_states(self, batch: Batch) -> torch.Tensor:
         """The last layer's states, B x S x width."""
@@ -210,18 +283,30 @@ class Policy:
     def save(self, folder: str | Path) -> None:
         """In the Hugging Face layout and in `dtype`; with LoRA, the adapter alone, naming the model below
         it."""
-        if hasattr(self.model, "peft_config"):
-            for adapter in self.model.peft_config.values():
-                adapter.base_model_name_or_path = self.below
-            self.model.save_pretrained(folder)
-        else:
-            stored: dict[int, torch.Tensor] = {}  # once, where a head shares its weights
-            weights = {
-                name: stored.setdefault(weight.data_ptr(), weight.to(self.dtype))
-                for name, weight in self.model.state_dict().items()
-            }
-            self.model.save_pretrained(folder, state_dict=weights)
-        self.processor.save_pretrained(folder)
+        with weights_written(folder):
+            if hasattr(self.model, "peft_config"):
+                for adapter in self.model.peft_config.values():
+                    adapter.base_model_name_or_path = self.below
+                self.model.save_pretrained(folder)
+            else:
+                stored: dict[int, torch.Tensor] = {}  # once, where a head shares its weights
+                weights = {
+                    name: stored.setdefault(weight.data_ptr(), weight.to(self.dtype))
+                    for name, weight in self.model.state_dict().items()
+                }
+                self.model.save_pretrained(folder, state_dict=weights)
+            self.processor.save_pretrained(folder)
+
+
+def build(
+    folder: str, config: Any, dtype: torch.dtype, attention: str | None, *, empty: bool = False
+) -> Any:
+    """The transformers model; `empty`, by its configuration alone."""
+    auto = anatomy.auto_class(config)
+    settings = {"dtype": dtype, "attn_implementation": attention}
+    if empty:
+        return auto.from_config(config, **settings)
+    return auto.from_pretrained(folder, **settings)
 
 
 def keep_masters(model: torch.nn.Module) -> None:
@@ -305,9 +390,11 @@ def adapter_base(folder: str) -> str:
     return str(base)
 
 
-def load_adapter(model: Any, folder: str) -> Any:
-    from peft import PeftModel
+def load_adapter(model: Any, folder: str, *, empty: bool = False) -> Any:
+    from peft import PeftConfig, PeftModel, get_peft_model
 
+    if empty:
+        return get_peft_model(model, PeftConfig.from_pretrained(folder))
     return PeftModel.from_pretrained(model, folder, is_trainable=True)
 
 

@@ -1,8 +1,10 @@
 """Episodes, many at once: `play(worlds, policy, engine, plan)` gives the trajectories in order.
 
 An environment steps as soon as its answer is written, while the engine goes on with the answers of
-the others. Everything is decided by (seed, step): which task instances are played, and with what random
-numbers each member of a group; neither the number of slots nor of workers changes it.
+the others, and its next answer is asked for as soon as it has stepped. An engine that wants to be asked
+`together` is asked when it has nothing left to write, and all worlds have stepped. Everything is decided by
+(seed, step): which task instances are played, and with what random numbers each member of a group; neither
+the number of slots nor of workers changes it.
 
 A failed episode is replaced by another try with other random numbers, and after `replacements` tries it stays
 as it is, with stop reason `error`, to be masked: a group never gets shorter.
@@ -10,11 +12,11 @@ as it is, with stop reason `error`, to be masked: a group never gets shorter.
 
 from __future__ import annotations
 
+import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -79,6 +81,12 @@ class _Episode:
     given: Given
     seen: Future[StepResult]
     now: StepResult | None = None
+    seconds: float = 0.0
+    """That its last answer took."""
+    began: float = 0.0
+    """When it was asked for."""
+    asked: Request | None = None
+    """What is being written."""
 
 
 def play(worlds: Worlds, model: ChatModel, engine: Engine, plan: Plan) -> list[Trajectory]:
@@ -102,38 +110,60 @@ def play(worlds: Worlds, model: ChatModel, engine: Engine, plan: Plan) -> list[T
         sampling = plan.sampling_seed(task, member, attempt)
         playing.append(_Episode(slot, trajectory, sampling, given, worlds.reset(slot, seed)))
 
-    while waiting or playing:
-        while free and waiting:
-            begin(free.popleft())
-        asking = [episode for episode in playing if _look(episode) and not _prompt(worlds, episode)]
-        if asking:
-            requests = [
-                Request(episode.trajectory.conversation, episode.seed) for episode in asking
-            ]
-            answer = partial(_answer, worlds, asking)
-            engine.generate(requests, plan.sampling, plan.limits.max_new_tokens, answer)
-        for episode in [episode for episode in playing if episode.trajectory.stop]:
-            playing.remove(episode)
-            free.append(episode.slot)
-            trajectory = episode.trajectory
-            engine.release(trajectory.conversation)
-            key = (trajectory.task, trajectory.member)
-            trajectory.earlier = errors.get(key, [])
-            if trajectory.failed and trajectory.tries <= plan.replacements:
-                errors[key] = trajectory.errors
-                waiting.append((*key, trajectory.tries))
-            else:
-                done[key] = trajectory
+    def end(episode: _Episode) -> None:
+        playing.remove(episode)
+        free.append(episode.slot)
+        trajectory = episode.trajectory
+        engine.release(trajectory.conversation)
+        key = (trajectory.task, trajectory.member)
+        trajectory.earlier = errors.get(key, [])
+        if trajectory.failed and trajectory.tries <= plan.replacements:
+            errors[key] = trajectory.errors
+            waiting.append((*key, trajectory.tries))
+        else:
+            done[key] = trajectory
+
+    try:
+        while waiting or playing:
+            while free and waiting:
+                begin(free.popleft())
+            for episode in _stepped(playing, together=engine.together):
+                if _look(episode) and not _prompt(worlds, episode):
+                    episode.asked, episode.began = _request(episode, plan), time.monotonic()
+                    engine.ask(episode.asked)
+            asked = {id(episode.asked): episode for episode in playing if episode.asked}
+            for request, sample in engine.answers() if asked else ():
+                _answer(worlds, asked[id(request)], sample)
+            for episode in [episode for episode in playing if episode.trajectory.stop]:
+                end(episode)
+    finally:
+        for episode in playing:  # of a rollout that broke off
+            engine.release(episode.trajectory.conversation)
     return [done[key] for key in sorted(done)]
+
+
+def _stepped(playing: Sequence[_Episode], *, together: bool) -> list[_Episode]:
+    """Those whose world has something to show: all of them, where they are to be asked together; else those
+    that are ready, the first to be so where nothing is written meanwhile."""
+    stepping = [episode for episode in playing if episode.asked is None]
+    if together:
+        return stepping if len(stepping) == len(playing) else []
+    if len(stepping) == len(playing):
+        wait([episode.seen for episode in stepping], return_when=FIRST_COMPLETED)
+    return [episode for episode in stepping if episode.seen.done()]
+
+
+def _request(episode: _Episode, plan: Plan) -> Request:
+    conversation = episode.trajectory.conversation
+    return Request(conversation, episode.seed, plan.sampling, plan.limits.max_new_tokens)
 
 
 def _look(episode: _Episode) -> bool:
     """Takes in what the world shows; whether the agent is to answer."""
     trajectory, before, seen = episode.trajectory, episode.now, settled(episode.seen)
     if before is not None and not seen.error:
-        trajectory.turns.append(
-            Turn(seen.reward, seen.verdict, seen.feedback, before.facts, before.expert)
-        )
+        told = seen.reward, seen.verdict, seen.feedback, before.facts, before.expert
+        trajectory.turns.append(Turn(*told, seconds=episode.seconds))
     episode.now = seen
     if seen.error:
         trajectory.stop, trajectory.error = ERROR, seen.error
@@ -141,7 +171,9 @@ def _look(episode: _Episode) -> bool:
         trajectory.stop, trajectory.success = seen.ended_by, seen.success
     else:
         try:
-            if not trajectory.conversation.observe(seen.text, seen.image):
+            if not trajectory.conversation.observe(
+                seen.text, seen.images, tool=seen.tool, briefing=seen.briefing
+            ):
                 trajectory.stop = trajectory.conversation.stopped or ERROR
         except ValueError as error:  # a picture that cannot be read
             trajectory.stop = ERROR
@@ -155,6 +187,7 @@ def _prompt(worlds: Worlds, episode: _Episode) -> bool:
     turn = len(conversation.answers)
     if turn < len(given.answers):
         text = conversation.say(given.answers[turn], learnt=given.learnt[turn])
+        episode.seconds = 0.0
         episode.seen = worlds.step(episode.slot, text)
         return True
     if turn == len(given.answers) and given.begun:
@@ -162,9 +195,9 @@ def _prompt(worlds: Worlds, episode: _Episode) -> bool:
     return False
 
 
-def _answer(worlds: Worlds, asking: list[_Episode], number: int, sample: Sample) -> None:
+def _answer(worlds: Worlds, episode: _Episode, sample: Sample) -> None:
     """Takes in an answer that has just been written and lets its environment step."""
-    episode = asking[number]
+    episode.asked, episode.seconds = None, time.monotonic() - episode.began
     conversation = episode.trajectory.conversation
     if sample.error is not None:
         episode.trajectory.stop = ERROR

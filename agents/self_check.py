@@ -19,7 +19,7 @@ import torch
 from agents import anatomy
 from agents.anatomy import ModelError
 from agents.conversation import ChatModel, Conversation, Limits
-from agents.engines.base import GREEDY, Engine, Request
+from agents.engines.base import GREEDY, Engine, Request, written
 
 EXACT, HALF = 1e-3, 0.25
 """How far log-probabilities may differ, in float32 and in fewer digits."""
@@ -83,9 +83,9 @@ def check_answers(policy: Player, engine: Engine) -> None:
     requests = []
     for number, conversation in enumerate(conversations):
         conversation.observe("And what do you see now?")
-        requests.append(Request(conversation, number))
+        requests.append(Request(conversation, number, GREEDY, NEW_TOKENS))
     with _looking(policy):
-        samples = engine.generate(requests, GREEDY, NEW_TOKENS)
+        samples = written(engine, requests)
         differences = []
         for conversation, sample in zip(conversations, samples, strict=True):
             conversation.act(sample.ids)

@@ -23,6 +23,8 @@ class Turn:
     """What the world knew when the answer was given."""
     expert: str | None = None
     """What an expert would have answered, where that was asked for."""
+    seconds: float = field(default=0.0, compare=False)
+    """From when the answer was asked for until it was there, waiting for a place in the batch included."""
 
 
 @dataclass
@@ -77,14 +79,14 @@ class Trajectory:
 
     def states(self) -> list[str]:
         """For each answer a key of the state that the world was in: what it calls `state_key` in its
-        info, else what it showed, text and picture. Equal states have equal keys."""
-        keys, picture = [], b""
-        for number, (text, image) in enumerate(self.conversation.messages):
-            if image is not None:  # None: the picture is the one of before
-                picture = image.tobytes()
+        info, else what it showed, text and pictures. Equal states have equal keys."""
+        keys, pictures = [], b""
+        for number, message in enumerate(self.conversation.messages):
+            if message.images:  # none: they are those of before
+                pictures = b"".join(image.tobytes() for image in message.images)
             known = self.turns[number].facts if number < len(self.turns) else {}
             own = known.get("state_key")
-            shown = hashlib.sha256(text.encode() + b"\0" + picture).hexdigest()
+            shown = hashlib.sha256(message.text.encode() + b"\0" + pictures).hexdigest()
             keys.append(shown if own is None else f"key {own}")
         return keys[: len(self.conversation.answers)]
 

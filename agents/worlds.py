@@ -31,6 +31,7 @@ import numpy as np
 
 from envs.contract import one_of, whole_number
 from envs.guard import CallFailed, GuardedEnv
+from envs.shown import NO_BRIEFING, Briefing, shown
 
 KINDS = ("threads", "processes")
 
@@ -62,8 +63,12 @@ class StepResult:
     """What came of a reset or a step: plain data that travels between processes."""
 
     text: str
-    image: np.ndarray | None = None
-    """None also where the picture is the one of before."""
+    images: tuple[np.ndarray, ...] = ()
+    """None also where they are those of before."""
+    tool: str = ""
+    """Whose result it is."""
+    briefing: Briefing = NO_BRIEFING
+    """What the world tells with a reset."""
     reward: float = 0.0
     verdict: str | None = None
     feedback: str = ""
@@ -197,11 +202,16 @@ def _seen(
 ) -> StepResult:
     if info.get("error"):
         return StepResult("", error=plain(info["error"]), ended_by="error")
-    image = observation.get("image") if info.get("new_image", True) else None
+    try:
+        told = shown(observation, info)
+    except ValueError as error:
+        return StepResult("", error={"kind": "observation", "where": "info", "message": str(error)})
     verdict = info.get("verdict")
     return StepResult(
-        text=observation["text"],
-        image=image,
+        text=told.text,
+        images=told.images,
+        tool=told.tool,
+        briefing=told.briefing,
         reward=reward,
         verdict=None if verdict is None else str(verdict),
         feedback=str(info.get("feedback", "")),
@@ -212,7 +222,9 @@ def _seen(
     )
 
 
-_KNOWN = ("verdict", "success", "feedback", "ended_by", "new_image", "error")
+_KNOWN = (
+    "verdict", "success", "feedback", "ended_by", "new_image", "error", "system", "tools", "tool",
+)  # fmt: skip
 
 
 def _expert(env: GuardedEnv) -> str | None:

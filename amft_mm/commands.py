@@ -11,8 +11,9 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
+
+from amft_mm import __version__
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ COMMANDS = {
     ),
     "replay": Command("amft_mm.replay.__main__", "shows episodes as a page", ""),
     "watch": Command("amft_mm.watch", "shows a run in the terminal", ""),
+    "serve": Command("envs.serve", "serves an environment to others' trainers", ""),
     "play": Command("envs.play", "plays an environment by hand", ""),
     "methods": Command("amft_mm.methods.__main__", "lists the methods", ""),
     "pretrain": Command(
@@ -79,7 +81,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if name in ("--help", "-h", "help"):
         print(overview())
     elif name == "--version":
-        print(f"amft-mm {suite_version()}")
+        print(f"amft-mm {__version__}")
     elif name in COMMANDS:
         run(name, rest)
     else:
@@ -100,13 +102,6 @@ def overview() -> str:
             "amft-mm COMMAND --help says what each takes; amft-mm --version which suite this is.",
         ]
     )
-
-
-def suite_version() -> str:
-    try:
-        return version("amft-mm")
-    except PackageNotFoundError:
-        return "of a checkout that is not installed"
 
 
 def run(name: str, words: Sequence[str]) -> None:

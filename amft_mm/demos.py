@@ -1,5 +1,6 @@
 """`python -m amft_mm.demos env=virl n=1000` plays experts into a folder of demonstrations.
 
+With `engine=openai engine.model=NAME` (or `hf`, `vllm`) a model plays, and what succeeds is kept.
 `import_from=FILE` takes JSON chats with pictures instead. The folder opens with
 `datasets.load_dataset(FOLDER)`; an interrupted run goes on where it was.
 """
@@ -16,8 +17,10 @@ if __name__ == "__main__":  # before what is slow to import
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +34,42 @@ from agents.files import write_text
 from agents.importers import import_chats
 from agents.seeds import mixed_seed
 from agents.worlds import World
-from amft_mm.config.settings import world_of
+from amft_mm.config.settings import parts_of, world_of
+from amft_mm.runs.hub import Hub
 from envs.guard import GuardedEnv
 
+NOT_OF_WHAT_IS_MADE = ("out", "push_to_hub", "hub_private", "threads", "debug")
+"""Settings that may differ when it goes on, and are not told in what others may read."""
 MOST_FAILURES = 0.5
 """Share of a part's episodes that may fail before the run is given up: the expert does not work."""
 
+MOST_IN_VAIN = 500
+"""Episodes of which nothing is kept before the command is given up."""
+
 
 def demos(config: DictConfig) -> None:
+    if config.engine is not None:
+        refuse_what_a_model_does_not(config)
+    hub = None
+    if config.push_to_hub is not None:
+        hub = Hub(config.push_to_hub, private=config.hub_private, kind="dataset")
+        hub.open()
     counts = import_demos(config) if config.import_from else make_demos(config)
     print(json.dumps(counts, indent=2))
+    if hub is not None:
+        print(f"pushed to {hub.push(Path(counts['folder']))}")
+
+
+def refuse_what_a_model_does_not(config: DictConfig) -> None:
+    given = {
+        "slips": config.slips > 0,
+        "corrupt.share": config.corrupt.share > 0,
+        "import_from": config.import_from is not None,
+    }
+    for name in (name for name, is_given in given.items() if is_given):
+        raise ValueError(
+            f"engine={config.engine.name} and {name}: a model's episodes are taken as they are; leave one out"
+        )
 
 
 def make_demos(config: DictConfig) -> dict[str, Any]:
@@ -49,59 +78,103 @@ def make_demos(config: DictConfig) -> dict[str, Any]:
     total, rows_each = int(config.n), int(config.part)
     folder = Path(config.out or f"demos/{config.env.name}-{total}")
     settings: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    settings = {key: value for key, value in settings.items() if key not in NOT_OF_WHAT_IS_MADE}
     state = State.open(folder, settings)
-    env = GuardedEnv(world.make, seconds=config.seconds)
-    if not hasattr(env.unwrapped, "expert"):
-        raise ValueError(
-            f"{world.id} has no expert(): give demonstrations from elsewhere (import_from=FILE here, "
-            "demos.folder=FOLDER in training), or explore alone: method=grpo train.warmup_steps=0 demos.n=0"
-        )
-    play = partial(demonstrate, env, world, slips=config.slips)
-    with Progress(disable=not os.isatty(1)) as progress:
+    with (
+        closing(_rows(config, world, state.tried)) as rows,
+        Progress(disable=not os.isatty(1)) as progress,
+    ):
         bar = progress.add_task("demonstrations", total=total, completed=state.kept)
         while state.kept < total:
             wanted = min(rows_each, total - state.kept)
-            rows = list(kept_rows(config, world, play, state, wanted))
-            write_part(folder, state.parts, rows)
-            state.save(folder, rows)
+            kept = list(kept_rows(config, rows, state, wanted))
+            write_part(folder, state.parts, kept)
+            state.save(folder, kept)
             progress.update(bar, completed=state.kept)
-    env.close()
     counts = state.report()
     write_card(folder, settings, counts)
     return counts | {"folder": str(folder)}
 
 
+def record_demonstrations(config: DictConfig) -> None:
+    """The expert's episodes that a training run imitates, inside its own folder."""
+    for part in parts_of(config.env):
+        own = {
+            "env": part.env,
+            "n": config.demos.n,
+            "seed": config.demos.seed,
+            "out": f"{config.demos.folder}/{part.name}",
+            "part": 64,
+            "seconds": config.play.seconds,
+            "keep": {"success": True, "min_return": None, "max_turns": None},
+            "slips": config.demos.slips,
+            "corrupt": config.demos.corrupt,
+            "import_from": None,
+            "engine": None,
+        }
+        make_demos(OmegaConf.create(own))
+
+
+def _rows(
+    config: DictConfig, world: World, first: int
+) -> Generator[Demonstration | BadEpisode, None, None]:
+    """The episodes of the expert, or of the model that plays in its place; without end."""
+    if config.engine is None:
+        yield from experts_rows(config, world, first)
+    else:
+        from amft_mm.data.played import played
+
+        yield from played(config, world, first)
+
+
+def experts_rows(
+    config: DictConfig, world: World, first: int
+) -> Iterator[Demonstration | BadEpisode]:
+    with closing(GuardedEnv(world.make, seconds=config.seconds)) as env:
+        if not hasattr(env.unwrapped, "expert"):
+            raise ValueError(
+                f"{world.id} has no expert(): let a model play (amft-mm demos engine=openai), give "
+                "demonstrations from elsewhere (import_from=FILE here, demos.folder=FOLDER in training), or "
+                "explore alone: method=grpo train.warmup_steps=0 demos.n=0"
+            )
+        play = partial(demonstrate, env, world, slips=config.slips)
+        for number in count(first):
+            seed = mixed_seed(config.seed, number)
+            try:
+                if is_spoilt(config.seed, seed, config.corrupt.share):
+                    rng = np.random.default_rng([config.seed, seed, 8])
+                    yield spoilt(world, seed, config.corrupt.kind, rng, play)
+                else:
+                    yield play(seed)
+            except BadEpisode as error:
+                yield error
+            except NotImplementedError as error:
+                yield BadEpisode(str(error))
+
+
 def kept_rows(
     config: DictConfig,
-    world: World,
-    play: Callable[..., Demonstration],
+    rows: Iterator[Demonstration | BadEpisode],
     state: State,
     wanted: int,
 ) -> Iterator[Demonstration]:
     """The next demonstrations that pass the filter; others are counted by reason."""
     kept = failed = 0
     while kept < wanted:
-        number = state.tried
+        row = next(rows)
         state.tried += 1
-        seed = mixed_seed(config.seed, number)
-        try:
-            if is_spoilt(config.seed, seed, config.corrupt.share):
-                rng = np.random.default_rng([config.seed, seed, 8])
-                row = spoilt(world, seed, config.corrupt.kind, rng, play)
-            else:
-                row = play(seed)
-        except (BadEpisode, NotImplementedError) as error:
+        if isinstance(row, BadEpisode):
             failed += 1
-            reason = f"failed: {str(error)[:100]}"
+            reason = f"failed: {str(row)[:100]}"
             state.left_out[reason] += 1
             if failed >= 20 and failed > MOST_FAILURES * (failed + kept):
-                raise ValueError(f"{failed} of {failed + kept} episodes failed; {reason}") from None
+                raise ValueError(f"{failed} of {failed + kept} episodes failed; {reason}")
             continue
         reason = filtered(row, config.keep)
         if reason:
             state.left_out[reason] += 1
-            if state.left_out[reason] > 1000 and kept == 0:
-                raise ValueError(f"the filter keeps nothing of a thousand episodes: {reason}")
+            if state.left_out[reason] > MOST_IN_VAIN and kept == 0:
+                raise ValueError(f"the filter keeps nothing of {MOST_IN_VAIN} episodes: {reason}")
             continue
         kept += 1
         yield row
@@ -138,9 +211,7 @@ class State:
             return state
         saved = json.loads(path.read_text(encoding="utf-8"))
         changed = [
-            key
-            for key in settings
-            if key not in ("n", "out") and saved["settings"].get(key) != settings[key]
+            key for key in settings if key != "n" and saved["settings"].get(key) != settings[key]
         ]
         if changed:
             raise FileExistsError(

@@ -21,23 +21,25 @@ from rich.console import Console
 from rich.table import Table
 
 from agents.policy import Policy
-from amft_mm.config.players import engine_of, load_policy, open_process_group
+from amft_mm.config.players import is_served, open_process_group, player_name, player_of
 from amft_mm.evaluation.evaluator import Evaluator, check_splits
 from amft_mm.evaluation.table import markdown_row
 from amft_mm.runs import checkpoints
 from amft_mm.runs.episodes import Recorder
-from amft_mm.runs.folder import write_evaluation
+from amft_mm.runs.folder import has_begun, write_evaluation
 from amft_mm.runs.progress import CRASHED
 
 
 def evaluate(config: DictConfig) -> dict[str, Any]:
     """What summary.json holds."""
     check_splits(config)
+    folder = out_folder(config)
     processes = open_process_group(config)
-    policy, weights = load_policy(config), str(config.model.name)
-    if config.run is not None:
+    policy, engine = player_of(config)
+    weights = player_name(config)
+    if config.run is not None and isinstance(policy, Policy):
         weights = load_weights(policy, Path(config.run), str(config.checkpoint))
-    evaluator = Evaluator(config, policy, engine_of(config, policy), processes)
+    evaluator = Evaluator(config, policy, engine, processes)
     found = evaluator.evaluate(last=config.eval.splits is None)
     summary = evaluator.summary(weights, found)
     crashes = {k: v for k, v in found.items() if k.endswith("/crash")}
@@ -47,7 +49,6 @@ def evaluate(config: DictConfig) -> dict[str, Any]:
             f"{next(iter(crashes.values()))}"
         )
     if processes.main:
-        folder = out_folder(config)
         folder.mkdir(parents=True, exist_ok=True)
         evaluator.keep(Recorder(folder / "episodes", policy), 0, config.record)
         write_evaluation(folder, summary, evaluator.instances())
@@ -73,16 +74,22 @@ def load_weights(policy: Policy, run: Path, wanted: str) -> str:
             f"checkpoint={wanted!r} is not in {folder}: give last, best or a step; "
             f"there: {checkpoints.names(folder)}"
         )
-    policy.model.load_state_dict(checkpoints.load(path)["model"], strict=False)
+    policy.put_trained(checkpoints.load(path, only="model")["model"])
     return f"{run.name}/{path.name}"
 
 
 def out_folder(config: DictConfig) -> Path:
     if config.out is not None:
+        if has_begun(Path(config.out)):
+            raise ValueError(
+                f"out={config.out} holds a run, whose own summary and episodes would be written over: choose "
+                "another folder"
+            )
         return Path(config.out)
+    name = Path(player_name(config)).name
     if config.run is not None:
-        return Path(config.run) / "evaluation"
-    return Path(f"evaluation-{config.env.name}-{Path(config.model.name).name}")
+        return Path(config.run) / (f"evaluation-{name}" if is_served(config) else "evaluation")
+    return Path(f"evaluation-{config.env.name}-{name}")
 
 
 def show(summary: dict[str, Any], folder: Path) -> None:

@@ -1,6 +1,8 @@
 """The life of a training run: a warm-up that imitates, then steps that imitate and explore.
 
-    Trainer(config, policy, engine, run, processes, listeners).train()
+    with Trainer.of(config) as trainer:           # opens the folder, the model and the demonstrations
+        trainer.listeners.append(print)           # called with every row of metrics
+        summary = trainer.train()
 
 What a step does stands in amft_mm/training/step.py; here is when it is made, evaluated, saved, and how a
 run is stopped and gone on with.
@@ -11,23 +13,38 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
+import torch
 from omegaconf import DictConfig
 
 from agents.engines.base import Engine
+from agents.files import reason_of, write_text
 from agents.policy import Policy
-from amft_mm.evaluation.evaluator import Evaluator
+from amft_mm.config.difference import words_of
+from amft_mm.config.fields import checked
+from amft_mm.config.players import engine_of, load_policy, open_process_group
+from amft_mm.config.schema import SCHEMAS
+from amft_mm.demos import record_demonstrations
+from amft_mm.evaluation.evaluator import Evaluator, check_splits
+from amft_mm.evaluation.quick import QuickEvaluation
 from amft_mm.learning.optimization import slope
+from amft_mm.methods.combinations import refuse_contradictions
+from amft_mm.replay.film import films_of_evaluation
 from amft_mm.runs import checkpoints
+from amft_mm.runs.card import model_card
 from amft_mm.runs.curves import draw
 from amft_mm.runs.episodes import Recorder
 from amft_mm.runs.failures import WorldsFail
-from amft_mm.runs.folder import RunFolder
-from amft_mm.runs.metrics import read_rows
+from amft_mm.runs.folder import RunFolder, default_path, read_config
+from amft_mm.runs.hub import Hub
+from amft_mm.runs.metrics import EVALUATION, read_rows
 from amft_mm.runs.processes import ProcessGroup
 from amft_mm.runs.stopping import Stopping
+from amft_mm.runs.trackers import trackers
 from amft_mm.training.companions import Row
 from amft_mm.training.step import TrainingStep
 
@@ -49,23 +66,82 @@ class Trainer:
         processes: ProcessGroup,
         listeners: Sequence[Callable[[Row], None]],
     ) -> None:
-        """`listeners` are called with every row of metrics."""
+        """Of parts that are there already; `of` opens them. `listeners` get every row of metrics."""
         self.config, self.policy, self.engine = config, policy, engine
-        self.run, self.processes, self._listeners = run, processes, listeners
+        self.run, self.processes, self.listeners = run, processes, list(listeners)
         self._recorder = Recorder(run.path / "episodes", policy)
         self.training_step = TrainingStep(config, policy, engine, processes, self._recorder)
         self.evaluator = Evaluator(config, policy, engine, processes)
+        self._quick = QuickEvaluation(config.eval.quick, self.evaluator, policy, processes)
+        keep = int(config.checkpoint.keep)
+        self._writer = checkpoints.Writer(self.folder, keep, processes)
         self.step = 0
+        self.resumed = False
         self.whole = False
         """Whether weights, optimizer and the number of the step belong together."""
         self._saved, self._saving = time.monotonic(), 0.0
         """When the last checkpoint was written, and how long it took."""
+        self._hub: Hub | None = None
+        self.pushed: list[str] = []
+        """Addresses on the hub, where it was asked for."""
+        self._closing = ExitStack()
+        """What is to be closed with it."""
+
+    @classmethod
+    def of(cls, config: DictConfig) -> Self:
+        """All that a run of this configuration needs, checked and opened; where it is resumed, at its newest
+        checkpoint."""
+        config = checked(SCHEMAS["train"], config)
+        refuse_contradictions(config)
+        check_splits(config)
+        torch.manual_seed(config.seed)
+        processes = open_process_group(config)
+        path = Path(config.out or default_path(config.env.name, config.method.name, config.seed))
+        with ExitStack() as closing:
+            run = RunFolder(path, config, resume=config.resume, processes=processes)
+            closing.callback(run.close)
+            hub = None
+            if config.push_to_hub is not None and processes.main:
+                hub = Hub(config.push_to_hub, private=config.hub_private)
+                hub.open()
+            policy = load_policy(config)
+            engine = engine_of(config, policy)
+            if config.demos.folder is None and config.demos.n:
+                config.demos.folder = str(path / "demos")
+                if processes.main:
+                    record_demonstrations(config)
+                processes.wait()
+            tracked = trackers(config, path, films_of_evaluation) if processes.main else []
+            for tracker in tracked:
+                closing.callback(tracker.close)
+            trainer = cls(config, policy, engine, run, processes, tracked)
+            trainer._begin()
+            trainer._hub, trainer._closing = hub, closing.pop_all()
+        return trainer
+
+    def _begin(self) -> None:
+        if self.config.resume and self.resume():
+            self.resumed = True
+        elif self.config.train.warm_from is not None:
+            self.warm_from(Path(self.config.train.warm_from))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._closing.close()
 
     @property
     def last_step(self) -> int:
         return self._warmup + int(self.config.train.steps)
 
-    def train(self) -> None:
+    def train(self) -> dict[str, Any]:
+        """To the end, with the model beside it; returns what summary.json holds."""
         if self.step >= self._warmup:
             self.training_step.begin_exploring(self.run.path)
         with Stopping(tell=self.processes.main) as stopping:
@@ -73,14 +149,47 @@ class Trainer:
                 for row in self.steps():
                     self._report(row)
                     if number := self._after(stopping):
+                        self._writer.wait()
                         raise Stopped(number)
             except Exception as error:
                 self._save_what_is_whole(error)
                 raise
+        self._writer.wait()
         if self.evaluator.validates:
             self._end_with_the_best()
         self.training_step.close()
         self.evaluator.close()
+        self._save_model()
+        self._push()
+        return self.run.summary()
+
+    def _save_model(self) -> None:
+        """With its card. All processes at once, but where one alone ends for a reason of its own."""
+        with self.policy.gathered():
+            if self.processes.main:
+                self._write_model(self.run.path / "model")
+
+    def _write_model(self, folder: Path) -> None:
+        try:
+            self.policy.save(folder)
+        except (OSError, RuntimeError) as error:
+            raise RuntimeError(
+                f"{folder} could not be written: {reason_of(error)}. The run is in its last "
+                f"checkpoint ({checkpoints.name_of(checkpoints.latest(self.folder))}); free some space, "
+                "then write the model by resume=true"
+            ) from error
+        config, rows = read_config(self.run.path), read_rows(self.run.path)
+        card = model_card(config, words_of("train", config), self.run.summary(), rows)
+        write_text(folder / "README.md", card)
+
+    def _push(self) -> None:
+        """The model with its card, and the demonstrations that were played for it."""
+        if self._hub is None:
+            return
+        self.pushed.append(self._hub.push(self.run.path / "model"))
+        own = self.run.path / "demos"
+        for part in sorted(own.iterdir()) if own.is_dir() else ():
+            self.pushed.append(self._hub.beside(f"demos-{part.name}").push(part))
 
     def steps(self) -> Iterator[Row]:
         while self.step < self.last_step:
@@ -115,7 +224,7 @@ class Trainer:
     def _report(self, row: Row) -> None:
         if self.processes.main:
             self.run.log(row)
-        for listener in self._listeners:
+        for listener in self.listeners:
             listener(row)
 
     def _after(self, stopping: Stopping) -> int:
@@ -127,6 +236,10 @@ class Trainer:
         due = every and self.step % every == 0 and (self.step > self._warmup or validates)
         if last or due or (self.step == self._warmup and every):
             best = self._evaluate(last and not validates)
+        elif self.step < self._warmup and self._quick.is_due():
+            self.training_step.hand_over()
+            self._report(self._quick.row(self.step))
+            self.engine.rest()
         late = self.processes.main and self._is_late()
         asks = stopping.asked is not None
         wanted, asked = self.processes.sum(float(best or late), float(asks))
@@ -142,7 +255,9 @@ class Trainer:
 
     def _evaluate(self, last: bool) -> bool:
         """Whether it is the best so far."""
+        self.training_step.hand_over()
         found = self.evaluator.evaluate(last=last) | self.evaluator.validate()
+        self.engine.rest()
         self._tell(found, self.step)
         if not self.processes.main:
             return False
@@ -150,9 +265,10 @@ class Trainer:
 
     def _tell(self, found: Row, weights: int) -> None:
         """What an evaluation found of the weights of a step."""
-        if self.processes.main:
-            self.evaluator.keep(self._recorder, self.step, self.config.record.evaluation)
-        self._report({"step": self.step, "phase": "evaluation", **found})
+        with self.policy.gathered():
+            if self.processes.main:
+                self.evaluator.keep(self._recorder, self.step, self.config.record.evaluation)
+        self._report({"step": self.step, "phase": EVALUATION, **found})
         if self.processes.main:
             draw(read_rows(self.run.path), self.run.path / "curves.png", self.run.path.name)
             summary = self.evaluator.summary(f"step_{weights:06d}", found)
@@ -163,8 +279,8 @@ class Trainer:
         self.processes.wait()
         best = checkpoints.best(self.folder)
         assert best is not None  # the last step is validated whatever `eval.every` is
-        state = checkpoints.load(checkpoints.path_of(self.folder, best["step"]))
-        self.policy.model.load_state_dict(state["model"], strict=False)
+        path = checkpoints.path_of(self.folder, best["step"])
+        self.policy.put_trained(self._read(path, only="model")["model"])
         self.engine.refresh()
         self._tell(self.evaluator.evaluate(last=True), best["step"])
 
@@ -176,17 +292,7 @@ class Trainer:
 
     def save(self) -> None:
         began = time.monotonic()
-        if self.processes.main:
-            trained = {
-                name: value
-                for name, value in self.policy.model.state_dict().items()
-                if not name.endswith("lm_head.weight")
-                or not self.policy.plain_model.config.tie_word_embeddings
-            }
-            checkpoints.save(
-                self.folder, self.step, self.state(), trained, self.config.checkpoint.keep
-            )
-        self.processes.wait()
+        self._writer.save(self.step, self.state())
         self._saved = time.monotonic()
         self._saving = self._saved - began
 
@@ -197,12 +303,20 @@ class Trainer:
             self.step, self.whole = self.step - 1, True
         elif isinstance(error, checkpoints.CheckpointError) or self.processes.size > 1:
             self.whole = False
-        if self.whole and self.step:
-            self.save()
+        if self.whole:
+            if self.step:
+                self.save()
+                self._writer.wait()
+            self._save_model()
 
     def state(self) -> dict[str, Any]:
-        learner = self.training_step.learner.state_dict()
-        return {"step": self.step, "learner": learner, **self.training_step.state_dict()}
+        """Of the weights those that are trained: the others are the model's that was begun with."""
+        return {
+            "step": self.step,
+            "model": {name: p for p, name in self.policy.names().items()},
+            "learner": self.training_step.learner.state_dict(),
+            **self.training_step.state_dict(),
+        }
 
     def resume(self) -> bool:
         """Goes on from the newest checkpoint, if there is one; what was told of later steps is forgotten."""
@@ -232,9 +346,14 @@ class Trainer:
 
     def _load(self, path: Path) -> dict[str, Any]:
         """Weights, optimizer and step of a checkpoint; the rest of what it holds."""
-        state = checkpoints.load(path)
-        self.policy.model.load_state_dict(state["model"], strict=False)
+        state = self._read(path)
+        self.policy.put_trained(state["model"])
         self.training_step.learner.load_state_dict(state["learner"])
         self.step = int(state["step"])
         self.engine.refresh()
         return state
+
+    def _read(self, path: Path, only: str = "") -> dict[str, Any]:
+        """Laid out as the run's own weights are."""
+        own = {name: parameter for parameter, name in self.policy.names().items()}
+        return checkpoints.load(path, own, only=only)

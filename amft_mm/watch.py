@@ -31,7 +31,7 @@ from rich.text import Text
 from amft_mm.runs.curves import is_success
 from amft_mm.runs.failures import told
 from amft_mm.runs.folder import read_config
-from amft_mm.runs.metrics import read_rows
+from amft_mm.runs.metrics import is_step, read_rows
 from amft_mm.runs.progress import as_share
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -74,7 +74,7 @@ def picture(run: Path, width: int) -> RenderableType:
     """The run as it is now, for a terminal of that width. Names are text, never markup."""
     config, rows = read_config(run), read_rows(run)
     last = int(config.train.warmup_steps + config.train.steps)
-    steps = [row for row in rows if row.get("phase") != "evaluation"]
+    steps = [row for row in rows if is_step(row)]
     head = Text(f"{run}   {config.env.name}, {config.method.name}, seed {config.seed}", "bold")
     if not steps:
         return Group(head, Text("has not made a step yet"))
@@ -137,12 +137,12 @@ def _lines(steps: Sequence[dict[str, Any]], width: int) -> Table:
 
 
 def _evaluations(rows: Sequence[dict[str, Any]]) -> list[RenderableType]:
-    found = [row for row in rows if row.get("phase") == "evaluation"]
+    found = [row for row in rows if not is_step(row)]
     if not found:
         return []
     shares = {k: v for k, v in found[-1].items() if is_success(k)}
     words = "   ".join(
-        f"{key.removeprefix('eval/').removesuffix('/success')} {as_share(share)}"
+        f"{key.removeprefix('eval/').removeprefix('quick/').removesuffix('/success')} {as_share(share)}"
         for key, share in shares.items()
     )
     return [Text(f"evaluated after step {found[-1]['step']}:  {words}"), Text()]

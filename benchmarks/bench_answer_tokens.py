@@ -15,6 +15,7 @@ import numpy as np
 import envs  # noqa: F401
 from agents.conversation import Conversation, Limits
 from agents.policy import Policy
+from envs.shown import shown
 
 EPISODES = 30
 LIMITS = Limits(max_tokens=100_000, max_new_tokens=1000, max_turns=1000)
@@ -29,8 +30,8 @@ def tokens(policy: Policy, episodes: int, **arguments: object) -> np.ndarray:
         observation, info = env.reset(seed=seed)
         while True:
             before = len(conversation.ids)
-            image = observation.get("image") if info["new_image"] else None
-            conversation.observe(observation["text"], image)
+            told = shown(observation, info)
+            conversation.observe(told.text, told.images)
             (later if before else first).append(len(conversation.ids) - before)
             before = len(conversation.ids)
             said = conversation.say(env.expert())  # type: ignore[attr-defined]

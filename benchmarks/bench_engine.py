@@ -25,7 +25,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import torch
 
 from agents.conversation import Conversation, Limits
-from agents.engines.base import Finished, Request, Sample, Sampling, nobody_waits
+from agents.engines.base import Request, Sample, Written
 from agents.engines.hf import HFEngine
 from agents.policy import Policy
 from agents.rollout import Plan, play
@@ -44,19 +44,23 @@ def world(modality: str) -> World:
 class GenerateEngine:
     """transformers' generate on everything said so far, at every turn."""
 
+    together = True
+
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
+        self._asked: list[Request] = []
         special = policy.chat_format.special_ids - {policy.chat_format.stop_id}
         self._banned = [[i] for i in sorted(special)]
 
-    def generate(
-        self,
-        requests: list[Request],
-        sampling: Sampling,
-        max_new_tokens: int,
-        finished: Finished = nobody_waits,
-    ) -> list[Sample]:
-        policy = self._policy
+    def ask(self, request: Request) -> None:
+        self._asked.append(request)
+
+    def answers(self) -> Written:
+        requests, self._asked = self._asked, []
+        return list(zip(requests, self._samples(requests), strict=True))
+
+    def _samples(self, requests: list[Request]) -> list[Sample]:
+        policy, first = self._policy, requests[0]
         conversations = [request.conversation for request in requests]
         longest = max(len(c.ids) for c in conversations)
         ids = torch.full((len(conversations), longest), policy.pad_id)
@@ -75,9 +79,9 @@ class GenerateEngine:
         with torch.inference_mode():
             out = policy.model.generate(
                 **given,
-                max_new_tokens=max_new_tokens,
+                max_new_tokens=first.max_new_tokens,
                 do_sample=True,
-                temperature=sampling.temperature,
+                temperature=first.sampling.temperature,
                 top_p=1.0,
                 top_k=0,
                 bad_words_ids=self._banned,
@@ -85,14 +89,13 @@ class GenerateEngine:
             )[:, longest:].tolist()
         stop = policy.chat_format.stop_id
         answers = [a[: a.index(stop) + 1] if stop in a else a for a in out]
-        samples = [Sample(a, [0.0] * len(a), [0.0] * len(a)) for a in answers]
-        for number, sample in enumerate(samples):
-            finished(number, sample)
-        return samples
+        return [Sample(a, [0.0] * len(a), [0.0] * len(a)) for a in answers]
 
     def release(self, conversation: Conversation) -> None: ...
 
     def refresh(self) -> None: ...
+
+    def rest(self) -> None: ...
 
 
 def played(

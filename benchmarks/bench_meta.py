@@ -32,14 +32,13 @@ from omegaconf import DictConfig
 
 from agents.trajectory import Trajectory, Turn
 from amft_mm.config.players import engine_of, load_policy, open_process_group
-from amft_mm.config.settings import parts_of
 from amft_mm.data.rollouts import credited
+from amft_mm.demos import record_demonstrations
 from amft_mm.learning.learner import Objective
 from amft_mm.learning.mixed_step import WHOLE, MixedStep
 from amft_mm.methods.exploration import reinforce
 from amft_mm.methods.utility.next_rollout import expected_return
 from amft_mm.runs.folder import RunFolder
-from amft_mm.train import record_demonstrations
 from amft_mm.trainer import Trainer
 from envs.paths import data_folder
 
@@ -66,8 +65,7 @@ def measure(config: DictConfig, folder: Path, repeat: int) -> None:
     processes = open_process_group(config)
     run = RunFolder(folder, config, resume=False, processes=processes)
     config.demos.folder = str(folder / "demos")
-    for part in parts_of(config.env):
-        record_demonstrations(config, part)
+    record_demonstrations(config)
     policy = load_policy(config)
     trainer = Trainer(config, policy, engine_of(config, policy), run, processes, [])
     steps = trainer.steps()

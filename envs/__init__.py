@@ -9,7 +9,21 @@ from gymnasium.envs import registration
 
 from amft_mm_gymnasium import register_worlds
 from envs.contract import EndedBy, FreeText, Outcome, Scene, World
+from envs.image import Pictures
+from envs.tools import BadCall, Call, Tool, read_call, write_call
 
-__all__ = ["EndedBy", "FreeText", "Outcome", "Scene", "World"]
+__all__ = [
+    "BadCall",
+    "Call",
+    "EndedBy",
+    "FreeText",
+    "Outcome",
+    "Pictures",
+    "Scene",
+    "Tool",
+    "World",
+    "read_call",
+    "write_call",
+]
 
 register_worlds(registration)

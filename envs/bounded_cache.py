@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 Value = TypeVar("Value")
@@ -47,6 +48,17 @@ class BoundedCache(Generic[Value]):
         with self._lock:
             self._kept.clear()
             self.bytes = 0
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """What is kept inside is forgotten afterwards, and what was kept before is there again."""
+        with self._lock:
+            before, self._kept, self.bytes = (self._kept, self.bytes), OrderedDict(), 0
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._kept, self.bytes = before
 
     def __getstate__(self) -> int:
         return self._most_bytes  # copies start empty

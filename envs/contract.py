@@ -1,4 +1,4 @@
-"""The contract of every world: text and, where there is one, a picture in; free text out.
+"""The contract of every world: text and pictures in, free text out.
 
 A world is a Gymnasium environment. Its author writes three methods of `World`:
 
@@ -13,15 +13,23 @@ at every reset and step:
     success    final only when the episode has ended; False until then
     feedback   what the agent was told about its last action; "" if nothing
     ended_by   None while the episode runs, then why it ended: a member of `EndedBy`
-    new_image  whether the picture differs from the one of the observation before
+    new_image  whether the pictures differ from those of the observation before
 
-and whatever `facts()` adds. Two worlds built and reset alike are equal to the pixel.
+where there is something to tell
+
+    system     after a reset: a system prompt of the world's own
+    tools      after a reset: the tools that the agent may call, declared as chat templates want them
+    tool       the name of the tool whose result the observation is
+
+and whatever `facts()` adds. An observation is `text` and, in worlds that show pictures, either `image`, one
+of always the same size, or `images`, a list of any number and sizes. Two worlds built and reset alike are
+equal to the pixel.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar, TypeVar
@@ -32,7 +40,8 @@ from gymnasium import spaces
 from gymnasium.error import CustomSpaceError
 from gymnasium.vector.utils import create_shared_memory
 
-from envs.image import Image
+from envs.image import Image, Pictures, is_image, side_by_side
+from envs.tools import Tool
 
 T = TypeVar("T")
 
@@ -52,10 +61,17 @@ class EndedBy(StrEnum):
 
 @dataclass(frozen=True)
 class Scene:
-    """What the agent is shown: a text and, in the visual modality, a picture."""
+    """What the agent is shown: a text and, in the visual modality, a picture or several. `tool` is the name
+    of the tool whose result it is."""
 
     text: str
     image: Image | None = None
+    images: Sequence[Image] = ()
+    tool: str = ""
+
+    @property
+    def pictures(self) -> tuple[Image, ...]:
+        return tuple(self.images) if self.image is None else (self.image,)
 
 
 @dataclass(frozen=True)
@@ -104,14 +120,30 @@ class World(gymnasium.Env[dict[str, Any], str]):
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 1}  # noqa: RUF012
     verdicts: ClassVar[type[StrEnum]]
+    system: str = ""
+    """A system prompt of the world's own, told with a reset; `begin` may set it."""
+    tools: tuple[Tool, ...] = ()
+    """What the agent may call (envs/tools.py), told with a reset; `begin` may set it."""
 
     def __init__(
-        self, *, image_size: tuple[int, int] | None = None, render_mode: str | None = None
+        self,
+        *,
+        image_size: tuple[int, int] | None = None,
+        images: bool = False,
+        render_mode: str | None = None,
     ) -> None:
-        """`image_size` is (height, width) of the pictures, None for a world of text alone."""
+        """
+        image_size  (height, width) of the one picture of each observation
+        images      observations have a list of pictures, any number of any sizes
+        Neither of them: a world of text alone.
+        """
+        if images and image_size is not None:
+            raise ValueError("image_size is of a world with one picture; images=True needs none")
         self.render_mode = one_of("render_mode", render_mode, (None, "rgb_array"))
         parts: dict[str, spaces.Space[Any]] = {"text": FreeText()}
-        if image_size is not None:
+        if images:
+            parts["images"] = Pictures()
+        elif image_size is not None:
             parts["image"] = spaces.Box(0, 255, (*image_size, 3), np.uint8)
         self.observation_space = spaces.Dict(parts)
         self.action_space = FreeText()
@@ -162,11 +194,12 @@ class World(gymnasium.Env[dict[str, Any], str]):
             raise TypeError(f"an action is a string, got {type(action).__name__}: {action!r:.80}")
         if self._scene is None or (self._outcome and self._outcome.ended_by):
             raise ResetNeeded("the episode has not begun or has ended: call reset() before step()")
-        before, outcome = self._scene.image, self.respond(action)
+        before, outcome = self._scene.pictures, self.respond(action)
         self._scene, self._outcome, self._last_action = outcome.scene, outcome, action
         truncated = outcome.ended_by is EndedBy.OUT_OF_STEPS
         terminated = outcome.ended_by is not None and not truncated
-        info = self._info(new_image=outcome.scene.image is not before)
+        same = list(map(id, outcome.scene.pictures)) == list(map(id, before))
+        info = self._info(new_image=not same)
         return self._observation(outcome.scene), float(outcome.reward), terminated, truncated, info
 
     def render(self) -> Image | None:
@@ -188,27 +221,45 @@ class World(gymnasium.Env[dict[str, Any], str]):
 
     def frame_image(self) -> Image | None:
         """The picture that `render` shows; worlds may add a map or the like."""
-        return self._scene.image if self._scene else None
+        return side_by_side(self._scene.pictures) if self._scene else None
 
     def sketch(self) -> dict[str, Any]:
         """What a viewer may draw of this instance beside its pictures: plain data, nothing by default."""
         return {}
 
     def _observation(self, scene: Scene) -> dict[str, Any]:
-        if "image" not in self.observation_space.spaces:  # type: ignore[attr-defined]
+        parts = self.observation_space.spaces  # type: ignore[attr-defined]
+        if "images" in parts:
+            if not all(map(is_image, scene.pictures)):
+                raise ValueError(f"{type(self).__name__}: pictures are uint8, height x width x 3")
+            return {"text": scene.text, "images": [picture.copy() for picture in scene.pictures]}
+        if "image" not in parts:
             return {"text": scene.text}
-        if scene.image is None:
+        if not scene.pictures:
             raise ValueError(f"{type(self).__name__} promised pictures, but its scene has none")
-        return {"text": scene.text, "image": scene.image.copy()}  # whose changing harms nobody
+        if len(scene.pictures) > 1:
+            raise ValueError(
+                f"{type(self).__name__} shows several pictures: that wants images=True"
+            )
+        return {
+            "text": scene.text,
+            "image": scene.pictures[0].copy(),
+        }  # whose changing harms nobody
 
     def _info(self, *, new_image: bool) -> dict[str, Any]:
-        done = self._outcome
+        done, scene = self._outcome, self._scene
+        told: dict[str, Any] = {"tool": scene.tool} if scene is not None and scene.tool else {}
+        if done is None and self.system:
+            told["system"] = self.system
+        if done is None and self.tools:
+            told["tools"] = [tool.declared() for tool in self.tools]
         return {
             "verdict": done.verdict if done else None,
             "success": bool(done and done.ended_by is EndedBy.SUCCESS),
             "feedback": done.feedback if done else "",
             "ended_by": done.ended_by if done else None,
-            "new_image": new_image and self._scene is not None and self._scene.image is not None,
+            "new_image": new_image and scene is not None and bool(scene.pictures),
+            **told,
             **self.facts(),
         }
 

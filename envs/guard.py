@@ -19,16 +19,19 @@ what happened by kind. KeyboardInterrupt passes through.
 
 With a time limit the environment lives in a thread of its own. A call that hangs cannot be stopped,
 only abandoned: its thread ends when the call does, and never keeps the program from ending. An
-environment that holds Python's lock for ever cannot be guarded this way.
+environment that holds Python's lock for ever cannot be guarded this way. Who waits is told: a warning is
+logged where a call takes longer than `PATIENCE` seconds or is given up, one in as long at the most.
 """
 
 from __future__ import annotations
 
 import contextlib
 import copy
+import logging
 import math
 import queue
 import threading
+import time
 import traceback
 import weakref
 from collections import Counter
@@ -40,7 +43,10 @@ import numpy as np
 from gymnasium import spaces
 
 from envs.contract import EndedBy
+from envs.image import Pictures
 
+log = logging.getLogger(__name__)
+PATIENCE = 10.0
 LONGEST_MESSAGE = 500
 LONGEST_TRACEBACK = 4_000
 
@@ -75,10 +81,15 @@ class GuardedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._thread = _CallThread() if seconds is not None else None
         # What cannot even be built is a mistake in the set-up, not a bad episode: it raises.
         try:
-            env = self._thread.call(make_env, None) if self._thread else make_env()
+            env = (
+                self._thread.call(make_env, None, "a world that is made")
+                if self._thread
+                else make_env()
+            )
         except _Raised as raised:
             raise raised.error from None
         super().__init__(env)
+        self._name = getattr(self.env.spec, "id", None) or type(self.env.unwrapped).__name__
         self._fits = _membership(env.observation_space)
         self._last_observation = empty_observation(env.observation_space)
         self._must_rebuild = False
@@ -147,7 +158,7 @@ class GuardedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
         try:
             if self._thread is None:
                 return function()
-            return self._thread.call(function, self._seconds)
+            return self._thread.call(function, self._seconds, self._name)
         except _Failure:  # a hang
             self._thread = _CallThread()
             self._must_rebuild = self._abandoned = True
@@ -209,18 +220,42 @@ class _CallThread:
         thread.start()
         self.end = weakref.finalize(self, self._calls.put, None)
 
-    def call(self, function: Callable[[], Any], seconds: float | None) -> Any:
+    def call(self, function: Callable[[], Any], seconds: float | None, name: str) -> Any:
         self._calls.put(function)
         try:
-            value, error = self._results.get(timeout=seconds)
+            value, error = self._waited_for(seconds, name)
         except queue.Empty:
             self.end()
+            _notice(f"{name}: a call took longer than {seconds:g} s and is given up")
             raise _Failure("hang", f"the call took longer than {seconds} seconds") from None
         if isinstance(error, KeyboardInterrupt):
             raise error
         if error is not None:
             raise _Raised(error)
         return value
+
+    def _waited_for(self, seconds: float | None, name: str) -> tuple[Any, BaseException | None]:
+        end = "there is no limit" if seconds is None else f"it is given up after {seconds:g} s"
+        waited = 0.0
+        while seconds is None or waited + PATIENCE < seconds:
+            try:
+                return self._results.get(timeout=PATIENCE)
+            except queue.Empty:
+                waited += PATIENCE
+                _notice(f"{name}: a call takes longer than {waited:g} s; {end}")
+        return self._results.get(timeout=seconds - waited)
+
+
+_last_notice = float("-inf")
+
+
+def _notice(words: str) -> None:
+    """Many worlds may hang at once: one word in `PATIENCE` seconds is enough."""
+    global _last_notice
+    now = time.monotonic()
+    if now - _last_notice >= PATIENCE:
+        _last_notice = now
+        log.warning("%s", words)
 
 
 def _run_calls(
@@ -298,6 +333,8 @@ def empty_observation(space: spaces.Space[Any]) -> Any:
         return np.clip(np.zeros(space.shape, space.dtype), space.low, space.high)
     if isinstance(space, spaces.Text) and space.min_length == 0:
         return ""
+    if isinstance(space, Pictures):
+        return []
     return space.sample()
 
 

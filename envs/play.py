@@ -26,6 +26,8 @@ from PIL import Image as PILImage
 import envs  # noqa: F401  registers the worlds
 from envs.arguments import whole
 from envs.names import check_names
+from envs.shown import pictures_of
+from envs.tools import Tool, in_words
 
 PROMPT = "> "
 Player = Callable[[Any], str]
@@ -50,7 +52,7 @@ def play(
 ) -> int:
     """Plays episodes with seeds from `seed` on; returns how many succeeded."""
     folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("turn_[0-9][0-9][0-9].png"):
+    for old in folder.glob("turn_[0-9][0-9][0-9]*.png"):
         old.unlink()  # pictures of two games must not mix
     successes = turn = 0
     for episode in range(episodes):
@@ -79,16 +81,21 @@ def _show(
     path: Path,
     say: Callable[[str], None],
 ) -> None:
-    """Prints the text and saves the picture: what the agent sees, else what `render` shows."""
+    """Prints the text and saves the pictures: what the agent sees, else what `render` shows."""
     seen = observation if isinstance(observation, dict) else {"text": str(observation)}
     text, feedback = str(seen.get("text", "")), str(info.get("feedback", ""))
+    if info.get("system"):
+        say(f"[system] {info['system']}")
+    if info.get("tools"):
+        say(in_words([Tool.of(tool) for tool in info["tools"]]))
     say(text if feedback in text else f"{feedback}\n{text}")
-    picture = seen.get("image")
-    if picture is None:
-        picture = env.render()
-    if picture is not None:
-        PILImage.fromarray(np.asarray(picture)).save(path)
-        say(f"[picture: {path}]")
+    pictures: list[Any] = list(pictures_of(seen))
+    if not pictures and (drawn := env.render()) is not None:
+        pictures = [drawn]
+    for number, picture in enumerate(pictures, 1):
+        file = path if len(pictures) == 1 else path.with_stem(f"{path.stem}_{number}")
+        PILImage.fromarray(np.asarray(picture)).save(file)
+        say(f"[picture: {file}]")
 
 
 def ask_person(env: gymnasium.Env[Any, Any]) -> str:

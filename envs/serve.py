@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from envs.arguments import whole
 from envs.names import check_names
 from envs.play import keyword
 from envs.protocols.session import MOST_TASKS, SessionError
@@ -23,13 +24,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("world", help="such as amft/GeneralPoints-v0, or MODULE:ID")
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in")
-    parser.add_argument("--port", type=int, default=8000)
-    parser.add_argument("--sessions", type=int, default=64, help="at once (default 64)")
+    parser.add_argument("--port", type=whole(0, 65535), default=8000)
+    parser.add_argument(
+        "--sessions", type=whole(1, 100_000), default=64, help="at once (default 64)"
+    )
     parser.add_argument(
         "--idle", type=float, default=600.0, help="seconds after which a session is closed (600)"
     )
-    parser.add_argument("--tasks", type=int, default=MOST_TASKS, help="listed of each split (1000)")
-    parser.add_argument("--bytes", type=int, default=1_000_000, help="of one message, at most")
+    parser.add_argument(
+        "--tasks", type=whole(0, 10**9), default=MOST_TASKS, help="listed of each split (1000)"
+    )
+    parser.add_argument("--bytes", type=whole(1), default=1_000_000, help="of one message, at most")
     parser.add_argument(
         "-k",
         dest="keywords",

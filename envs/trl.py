@@ -5,16 +5,19 @@
 
 Each row of the data set is a prompt and, as `seed` (or `index`), which instance is played: all members of a
 group get the same one. What the world shows is appended to the prompt; the model answers by the tool
-`answer`; the reward of an episode is its return, or with `reward="success"` 1 or 0. The model has to call
-tools.
+`answer`, or by the world's own tools where it declares some; the reward of an episode is its return, or with
+`reward="success"` 1 or 0. The model has to call tools.
 """
 
 from __future__ import annotations
 
+import inspect
+import json
 from collections.abc import Callable
 from typing import Any
 
 from envs.protocols.session import Session, make_world
+from envs.tools import Tool, write_call
 
 REWARDS = ("return", "success")
 
@@ -25,13 +28,18 @@ def environment_factory(
     """A class without constructor arguments, as TRL wants it. Whatever is wrong is told here."""
     if reward not in REWARDS:
         raise ValueError(f"reward={reward!r} is not one of {', '.join(REWARDS)}")
-    make_world(world, arguments).close()
+    made = make_world(world, arguments)
+    tools = made.tools
+    made.close()
     name = world.rpartition("/")[2].partition("-")[0]
-    return type(name, (_TaskEnvironment,), {"_world": (world, arguments), "_reward": reward})
+    base = _TaskEnvironment if tools else _Answering
+    methods = {tool.name: _method(tool) for tool in tools}
+    return type(name, (base,), {"_world": (world, arguments), "_reward": reward, **methods})
 
 
 class _TaskEnvironment:
-    """What TRL plays: every public method but `reset` and `get_reward` is a tool."""
+    """What TRL plays: every public method but `reset` and `get_reward` is a tool. The factory puts in a
+    world's own."""
 
     _world: tuple[str, dict[str, Any]]
     _reward = "return"
@@ -46,6 +54,33 @@ class _TaskEnvironment:
         seed = None if chosen is None else int(chosen)
         return self._content(self._session.reset(seed=seed, split=row.get("split")))
 
+    def get_reward(self) -> float:
+        """Of the whole episode."""
+        if self._reward == "success":
+            return float(self._session.success)
+        return self._session.total_reward
+
+    def _said(self, text: str) -> Any:
+        if self._session.done:
+            return "The episode has ended: do not answer any more."
+        shown = self._session.answer(text)
+        if shown["done"]:
+            shown["text"] += " The episode has ended."
+        return self._content(shown)
+
+    def _content(self, shown: dict[str, Any]) -> Any:
+        """Text alone, or new pictures and the text. A system prompt of the world's own comes before it, since
+        the prompt has been written already."""
+        text = f"{shown['system']}\n\n{shown['text']}" if shown["system"] else shown["text"]
+        if not shown["images"]:
+            return text
+        pictures = [{"type": "image", "image": picture} for picture in self._session.pictures()]
+        return [*pictures, {"type": "text", "text": text}]
+
+
+class _Answering(_TaskEnvironment):
+    """Of a world that takes any text."""
+
     def answer(self, text: str) -> Any:
         """
         Answers what you were last shown, in the form that the task asks for.
@@ -56,24 +91,36 @@ class _TaskEnvironment:
         Returns:
             What came of it, and what you see now.
         """
-        if self._session.done:
-            return "The episode has ended: do not answer any more."
-        shown = self._session.answer(text)
-        if shown["done"]:
-            shown["text"] += " The episode has ended."
-        return self._content(shown)
+        return self._said(text)
 
-    def get_reward(self) -> float:
-        """Of the whole episode."""
-        if self._reward == "success":
-            return float(self._session.success)
-        return self._session.total_reward
 
-    def _content(self, shown: dict[str, Any]) -> Any:
-        """Text alone, or a new picture and the text."""
-        if shown["image"] is None:
-            return shown["text"]
-        return [
-            {"type": "image", "image": self._session.picture()},
-            {"type": "text", "text": shown["text"]},
-        ]
+_TYPES = {"string": str, "integer": int, "number": float, "boolean": bool, "array": list}
+
+
+def _method(tool: Tool) -> Callable[..., Any]:
+    """A world's tool as a method whose signature and docstring TRL reads."""
+    properties: dict[str, Any] = tool.parameters.get("properties", {})
+    required = set(tool.parameters.get("required", ()))
+    own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters, lines = [own], []
+    for name in sorted(properties, key=lambda name: name not in required):
+        schema = properties[name]
+        kind = _TYPES.get(schema.get("type", "string" if "enum" in schema else ""), dict)
+        default = inspect.Parameter.empty if name in required else None
+        keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        parameters.append(inspect.Parameter(name, keyword, default=default, annotation=kind))
+        choices = f" (choices: {json.dumps(schema['enum'])})" if "enum" in schema else ""
+        lines.append(f"    {name}: {schema.get('description', name)}{choices}")
+
+    def call(self: _TaskEnvironment, *given: Any, **named: Any) -> Any:
+        bound = signature.bind(self, *given, **named).arguments
+        chosen = {k: v for k, v in bound.items() if k != "self" and v is not None}
+        return self._said(write_call(tool.name, **chosen))
+
+    signature = inspect.Signature(parameters, return_annotation=str)
+    listed = "\n\nArgs:\n" + "\n".join(lines) if lines else ""
+    call.__name__ = tool.name
+    call.__doc__ = f"{tool.description}{listed}\n\nReturns:\n    What you see now."
+    call.__signature__ = signature  # type: ignore[attr-defined]
+    call.__annotations__ = {p.name: p.annotation for p in parameters[1:]} | {"return": str}
+    return call

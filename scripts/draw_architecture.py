@@ -102,13 +102,8 @@ def rounded(number: int) -> int:
 
 FLOORS = [
     {COMMANDS: (1, 4)},
-    {
-        "compare": (0, 0),
-        "training": (1, 1),
-        "evaluation": (2, 2),
-        "pretraining": (3, 3),
-        "replay": (4, 4),
-    },
+    {"compare": (0, 0), "replay": (2, 2)},
+    {"training": (1, 1), "evaluation": (2, 2), "pretraining": (3, 3)},
     {"data": (1, 2)},
     {"methods": (0, 2)},
     {"config": (0, 0), "learning": (1, 3)},
@@ -252,7 +247,7 @@ class Chart:
 EPISODE = """
 reset | a seed deals the task instance, to the pixel | World.reset | envs/contract.py
 observe | message and picture become ids, after those there | Conversation.observe | agents/conversation.py
-generate | many conversations at once: ids, log-probabilities | Engine.generate | agents/engines/base.py
+generate | many conversations at once: ids, log-probabilities | Engine.answers | agents/engines/base.py
 act | the ids that were sampled are the ids that are kept | Conversation.act | agents/conversation.py
 step | verdict, reward, feedback, the next observation | World.step | envs/contract.py
 trajectory | ids and whose they are, rewards, verdicts, why it ended | Trajectory | agents/trajectory.py

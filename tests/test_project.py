@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from amft_mm import __version__
+
 ROOT = Path(__file__).resolve().parent.parent
 FORMS = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -18,7 +20,7 @@ def read(path):
 def test_the_citation_is_of_this_version_and_names_the_papers():
     cited = read(ROOT / "CITATION.cff")
     assert {"cff-version", "title", "message", "authors", "version", "license"} <= cited.keys()
-    assert str(cited["version"]) == PROJECT["version"]
+    assert str(cited["version"]) == __version__
     assert cited["license"] == PROJECT["license"]
     assert cited["authors"] == PROJECT["authors"]
     papers = {i["value"] for paper in cited["references"] for i in paper["identifiers"]}

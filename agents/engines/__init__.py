@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
-from agents.engines.base import Engine, Request, Sample, Sampling
+from agents.engines.base import Engine, Request, Sample, Sampling, written
 from agents.plugins import make
 
 
@@ -28,7 +28,8 @@ def _hf(policy: Any, **options: Any) -> Engine:
     from agents.self_check import check_answers
 
     engine = HFEngine(policy, **options)
-    check_answers(policy, engine)
+    if policy.sharded is None:
+        check_answers(policy, engine)
     return engine
 
 
@@ -46,4 +47,4 @@ def _openai(policy: Any, **options: Any) -> Engine:
 
 ENGINES: dict[str, Callable[..., Engine]] = {"hf": _hf, "vllm": _vllm, "openai": _openai}
 
-__all__ = ["ENGINES", "Engine", "Request", "Sample", "Sampling", "make_engine"]
+__all__ = ["ENGINES", "Engine", "Request", "Sample", "Sampling", "make_engine", "written"]

@@ -1,17 +1,22 @@
-"""The contract of engines: conversations in, one sampled answer each out.
+"""The contract of engines: conversations are asked about, sampled answers come as they are written.
 
-    engine.generate(requests, sampling, max_new_tokens) -> a Sample for each request, in order;
-        finished(i, sample) is called for each as soon as it is there, while others are written
+    engine.ask(request)            a conversation waits for an answer
+    engine.answers()               [(request, sample)] of those that have been written since; [] is "not yet"
     engine.release(conversation)   the episode is over: whatever is kept for it may go
     engine.refresh()               the weights have changed: nothing computed before holds
+    engine.rest()                  nothing is asked for a while: memory may go to the learner
 
-A sample depends on its conversation and its seed, not on what else is in the batch. An answer that
-could not be had is a Sample with `error`, not an exception: a bad episode is data.
+`answers` works or waits for a moment, so that whoever asks can look after its worlds in between. A sample
+depends on its conversation and its seed, not on what else is being written. An answer that could not be had
+is a Sample with `error`, not an exception: a bad episode is data.
+
+An engine whose `reads_policy` is true answers by the policy's own weights: where they are divided among
+processes, they are brought together for a whole rollout.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -47,20 +52,22 @@ class Sampling:
 GREEDY = Sampling(temperature=0.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Request:
-    """A conversation that waits for an answer, and the seed of its random numbers."""
+    """A conversation that waits for an answer, the seed of its random numbers, how it is to be written."""
 
     conversation: Conversation
     seed: int
+    sampling: Sampling = Sampling()
+    max_new_tokens: int = 256
 
     def turn_seed(self) -> list[int]:
         """Differs from turn to turn; the same whatever the engine has done before."""
         return [self.seed, len(self.conversation.answers)]
 
-    def uniforms(self, count: int) -> np.ndarray:
+    def uniforms(self) -> np.ndarray:
         """Uniform numbers, one for each token of this answer."""
-        return np.random.default_rng(self.turn_seed()).random(count)
+        return np.random.default_rng(self.turn_seed()).random(self.max_new_tokens)
 
 
 @dataclass
@@ -77,22 +84,31 @@ class Sample:
     error: str | None = None
 
 
-Finished = Callable[[int, Sample], None]
-
-
-def nobody_waits(number: int, sample: Sample) -> None:
-    """For callers that want the samples all at once."""
+Written = list[tuple[Request, Sample]]
 
 
 class Engine(Protocol):
-    def generate(
-        self,
-        requests: Sequence[Request],
-        sampling: Sampling,
-        max_new_tokens: int,
-        finished: Finished = nobody_waits,
-    ) -> list[Sample]: ...
+    together: bool
+    """Whether it is to be asked for all conversations that go on before it writes. What is written then does
+    not hang on the clock to the last bit, and slow worlds are waited for. Else answers are written while
+    worlds step."""
+
+    def ask(self, request: Request) -> None: ...
+
+    def answers(self) -> Written: ...
 
     def release(self, conversation: Conversation) -> None: ...
 
     def refresh(self) -> None: ...
+
+    def rest(self) -> None: ...
+
+
+def written(engine: Engine, requests: Sequence[Request]) -> list[Sample]:
+    """The answers to all of them, in order, for callers without worlds."""
+    for request in requests:
+        engine.ask(request)
+    samples: dict[int, Sample] = {}
+    while len(samples) < len(requests):
+        samples |= {id(request): sample for request, sample in engine.answers()}
+    return [samples[id(request)] for request in requests]

@@ -2,24 +2,26 @@
 
 Each conversation keeps its row of the cache from turn to turn, so a turn reads its new tokens alone.
 Equal beginnings (the members of a group) are read once, equal pictures are looked at once. A row
-whose answer is complete leaves the batch at once; the others go on without it.
+whose answer is complete leaves at once; the others go on without it, and what is asked for meanwhile joins
+them between two tokens.
 """
 
 from __future__ import annotations
 
+import copy
 import inspect
 import weakref
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 
 import torch
 
 from agents import anatomy
 from agents.batches import token_positions
 from agents.conversation import Conversation
-from agents.engines.base import Finished, Request, Sample, Sampling, nobody_waits
+from agents.engines.base import Request, Sample, Written
 from agents.engines.reach import Reach, blocks_of
 from agents.engines.row_cache import RowCache
 from agents.engines.sampling import choose
@@ -63,7 +65,7 @@ class _Row:
         self.position = int(where[:, -1].max()) + 1 if keep else 0
 
 
-@dataclass
+@dataclass(eq=False)
 class _Writing:
     """An answer on its way."""
 
@@ -72,13 +74,15 @@ class _Writing:
     uniforms: torch.Tensor
     sample: Sample = field(default_factory=Sample)
 
-
-def _shifted(finished: Finished, offset: int, number: int, sample: Sample) -> None:
-    finished(offset + number, sample)
+    @property
+    def conversation(self) -> Conversation:
+        return self.request.conversation
 
 
 class HFEngine:
     """See the module's docstring."""
+
+    reads_policy = True
 
     def __init__(
         self,
@@ -86,17 +90,25 @@ class HFEngine:
         *,
         prefill_tokens: int = 8192,
         max_rows: int = 256,
+        together: bool = True,
+        own_weights: bool = False,
     ) -> None:
         """
         prefill_tokens  read in one pass at most; a longer single conversation is read whole
         max_rows        conversations answered at once; more wait for their turn
+        together        see Engine; false where worlds are slow
+        own_weights     answers by a copy of the model, as it was at the last refresh: for a thread that plays
+                        while the model learns
         """
-        self._policy = policy
-        self._prefill_tokens, self._max_rows = prefill_tokens, max_rows
+        self._learner = policy if own_weights else None
+        self._policy = policy = copy_of(policy) if own_weights else policy
+        self._prefill_tokens, self._max_rows, self.together = prefill_tokens, max_rows, together
         self._cache = RowCache()
         self._reach, self._dtype = Reach(policy.plain_model), policy.dtype
         self._cache_word = cache_word(anatomy.body_of(policy.plain_model))
         self._rows: weakref.WeakKeyDictionary[Conversation, _Row] = weakref.WeakKeyDictionary()
+        self._asked: deque[Request] = deque()
+        self._writing: list[_Writing] = []  # by row; between calls the last token of each is unread
         chat_format = policy.chat_format
         banned = sorted(chat_format.special_ids - {chat_format.stop_id})
         vocabulary = policy.vocabulary
@@ -106,31 +118,41 @@ class HFEngine:
         self.tokens_read = self.tokens_written = 0
         self.refresh()
 
-    def generate(
-        self,
-        requests: Sequence[Request],
-        sampling: Sampling,
-        max_new_tokens: int,
-        finished: Finished = nobody_waits,
-    ) -> list[Sample]:
-        for request in requests:
-            if not request.conversation.ids:
-                raise ValueError("a conversation without any message has nothing to answer")
-        samples: list[Sample] = []
+    def ask(self, request: Request) -> None:
+        conversation = request.conversation
+        if not conversation.ids:
+            raise ValueError("a conversation without any message has nothing to answer")
+        waiting = [*(r.conversation for r in self._asked), *(w.conversation for w in self._writing)]
+        if any(conversation is other for other in waiting):
+            raise ValueError("a conversation was given twice: it can have one answer at a time")
+        self._asked.append(request)
+
+    def answers(self) -> Written:
+        """Writes on until an answer is complete; by one token where others may join meanwhile."""
+        done: list[_Writing] = []
         with self._answering():
-            for start in range(0, len(requests), self._max_rows):
-                part = requests[start : start + self._max_rows]
-                shifted = partial(_shifted, finished, start)
-                samples += self._generate(part, sampling, max_new_tokens, shifted)
-        return samples
+            while (self._asked or self._writing) and not done:
+                done = self._choose(self._advance())
+                if not self.together:
+                    break
+        return [(w.request, w.sample) for w in done]
 
     def release(self, conversation: Conversation) -> None:
         self._rows.pop(conversation, None)
+        self._writing = [w for w in self._writing if w.conversation is not conversation]
+        self._asked = deque(r for r in self._asked if r.conversation is not conversation)
 
     def refresh(self) -> None:
+        if self._learner is not None:
+            self._policy.model.load_state_dict(self._learner.model.state_dict())
         self._rows.clear()
         if self._policy.image_features is not None:
             self._policy.image_features.forget()
+
+    def rest(self) -> None:
+        if self._policy.device.type != "cpu":  # where the learner would miss it
+            self._rows.clear()
+            self._cache.clear()
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
@@ -143,24 +165,41 @@ class HFEngine:
         finally:
             model.train(was_training)
 
-    def _generate(
-        self, requests: Sequence[Request], sampling: Sampling, limit: int, finished: Finished
-    ) -> list[Sample]:
-        longest = max(len(r.conversation.ids) for r in requests)
-        highest = max((row.index for row in self._rows.values()), default=-1) + 1
-        self._cache.reserve(max(highest, len(self._rows) + len(requests)), longest + limit)
-        writing = self._assign_rows(requests, limit)
-        logits = self._read(writing)
-        self._write(writing, logits, sampling, limit, finished)
-        return [w.sample for w in writing]
+    def _advance(self) -> torch.Tensor:
+        """Logits of the next token of everything that is written, those included that join now."""
+        before, logits = list(self._writing), torch.empty(0)
+        if before:
+            self._close_up()
+            before, logits = list(self._writing), self._next(self._writing)
+        joining = self._joining()
+        if not joining:
+            return logits
+        new = self._assign_rows([w.request for w in before], joining)
+        read = self._read(new)
+        everyone = list(zip([*before, *new], [*logits, *read], strict=True))
+        everyone.sort(key=lambda pair: pair[0].row.index)
+        self._writing = [w for w, _ in everyone]
+        return torch.stack([row for _, row in everyone])
+
+    def _joining(self) -> list[Request]:
+        """Those who wait join where they are at least half as many as are being written: reading a few at
+        a time costs more than it brings."""
+        if 2 * len(self._asked) < len(self._writing):
+            return []
+        count = min(len(self._asked), self._max_rows - len(self._writing))
+        return [self._asked.popleft() for _ in range(count)]
 
     # Rows.
 
-    def _assign_rows(self, requests: Sequence[Request], limit: int) -> list[_Writing]:
-        """Gives the conversations rows side by side, in order, moving as few as need be."""
+    def _assign_rows(self, before: list[Request], joining: list[Request]) -> list[_Writing]:
+        """Gives all of these conversations rows side by side, moving as few as need be."""
+        requests = [*before, *joining]
+        highest = max((row.index for row in self._rows.values()), default=-1) + 1
+        self._cache.reserve(
+            max(highest, len(self._rows) + len(requests)),
+            max(len(r.conversation.ids) + r.max_new_tokens for r in requests),
+        )
         wanted = [request.conversation for request in requests]
-        if len(set(map(id, wanted))) < len(wanted):
-            raise ValueError("a conversation was given twice: it can have one answer at a time")
         in_use = {row.index: conversation for conversation, row in self._rows.items()}
         known = [self._rows[c].index for c in wanted if c in self._rows]
         base = min(known, default=self._free_block(in_use, len(wanted)))
@@ -183,17 +222,14 @@ class HFEngine:
                 self._move(conversation, target, in_use)
             else:
                 self._exchange(conversation, other, in_use)
-        for conversation in wanted:
-            self._rows[conversation].rewind(conversation)
         device = self._policy.device
-        return [
-            _Writing(
-                request,
-                self._rows[request.conversation],
-                torch.from_numpy(request.uniforms(limit)).to(device),
-            )
-            for request in requests
-        ]
+        writing = []
+        for request in joining:
+            row = self._rows[request.conversation]
+            row.rewind(request.conversation)
+            uniforms = torch.from_numpy(request.uniforms()).to(device)
+            writing.append(_Writing(request, row, uniforms))
+        return writing
 
     def _free_block(self, in_use: dict[int, Conversation], count: int) -> int:
         """The first of `count` free rows side by side, else where the last row in use ends."""
@@ -289,53 +325,43 @@ class HFEngine:
 
     # Writing the answers.
 
-    def _write(
-        self,
-        writing: list[_Writing],
-        logits: torch.Tensor,
-        sampling: Sampling,
-        limit: int,
-        finished: Finished,
-    ) -> None:
-        stops = {self._stop, *sampling.stop_ids}
-        active = sorted(writing, key=lambda w: w.row.index)
-        order = {id(w): i for i, w in enumerate(writing)}
-        logits = logits[[order[id(w)] for w in active]]
-        owners = {row.index: row for row in self._rows.values()}
-        for count in range(limit):
-            uniforms = torch.stack([w.uniforms[count] for w in active])
-            ids, plain, sampled = choose(logits, uniforms, sampling, self._banned)
-            chosen = list(zip(ids.tolist(), plain.tolist(), sampled.tolist(), strict=True))
-            for w, (token, log_prob, sampled_log_prob) in zip(active, chosen, strict=True):
+    def _choose(self, logits: torch.Tensor) -> list[_Writing]:
+        """One token more for each that is written; those that are complete with it leave."""
+        done = []
+        for sampling in dict.fromkeys(w.request.sampling for w in self._writing):
+            places = [i for i, w in enumerate(self._writing) if w.request.sampling == sampling]
+            mine = [self._writing[i] for i in places]
+            uniforms = torch.stack([w.uniforms[len(w.sample.ids)] for w in mine])
+            theirs = logits if len(mine) == len(logits) else logits[places]
+            ids, plain, sampled = choose(theirs, uniforms, sampling, self._banned)
+            chosen = zip(mine, ids.tolist(), plain.tolist(), sampled.tolist(), strict=True)
+            stops = {self._stop, *sampling.stop_ids}
+            for w, token, log_prob, sampled_log_prob in chosen:
                 w.sample.ids.append(token)
                 w.sample.log_probs.append(log_prob)
                 w.sample.sampled_log_probs.append(sampled_log_prob)
-            self.tokens_written += len(active)
-            last = count + 1 == limit
-            on = [w for w in active if w.sample.ids[-1] not in stops and not last]
-            for w in active:
-                if last or w.sample.ids[-1] in stops:
-                    finished(order[id(w)], w.sample)
-            if not on:
-                return
-            if len(on) < len(active):
-                active = self._leave(active, on, owners)
-            logits = self._next(active)
+                if token in stops or len(w.sample.ids) == w.request.max_new_tokens:
+                    done.append(w)
+        self.tokens_written += len(self._writing)
+        self._writing = [w for w in self._writing if w not in done]
+        return done
 
-    def _leave(
-        self, active: list[_Writing], on: list[_Writing], owners: dict[int, _Row]
-    ) -> list[_Writing]:
-        """Those that go on, their rows side by side: the last ones take the places of the gone."""
-        base = active[0].row.index
-        staying = {w.row.index for w in on}
-        gaps = [i for i in range(base, base + len(on)) if i not in staying]
-        movers = [w for w in on if w.row.index >= base + len(on)]
+    def _close_up(self) -> None:
+        """The rows of what is written side by side: the last ones take the places of those that left."""
+        base, count = self._writing[0].row.index, len(self._writing)
+        staying = {w.row.index for w in self._writing}
+        gaps = [i for i in range(base, base + count) if i not in staying]
+        movers = [w for w in self._writing if w.row.index >= base + count]
+        if not movers:
+            return
+        owners = {row.index: row for row in self._rows.values()}
         for gap, w in zip(gaps, movers, strict=True):
-            mine, other = w.row, owners[gap]
-            self._cache.swap(mine.index, gap, max(mine.ids, other.ids))
-            mine.index, other.index = gap, mine.index
-            owners[mine.index], owners[other.index] = mine, other
-        return sorted(on, key=lambda w: w.row.index)
+            mine, other = w.row, owners.get(gap)
+            self._cache.swap(mine.index, gap, max(mine.ids, other.ids if other else 0))
+            if other is not None:
+                other.index = mine.index
+            mine.index = gap
+        self._writing.sort(key=lambda w: w.row.index)
 
     def _next(self, active: list[_Writing]) -> torch.Tensor:
         device = self._policy.device
@@ -374,6 +400,12 @@ class HFEngine:
 
     def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
         return self._policy.logits(hidden)
+
+
+def copy_of(policy: Policy) -> Policy:
+    """The same model with weights of its own, which nobody trains."""
+    model = copy.deepcopy(policy.model).requires_grad_(False)
+    return Policy(model, policy.processor, policy.pictures, policy.below, policy.dtype)
 
 
 def cache_word(model: torch.nn.Module) -> str:

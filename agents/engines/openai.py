@@ -13,24 +13,28 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
 import httpx
 import numpy as np
-from PIL import Image as PILImage
 
 from agents.conversation import Conversation
-from agents.engines.base import Finished, Request, Sample, Sampling, nobody_waits
-from agents.engines.web import ServerError, data_url, post
+from agents.engines.base import Request, Sample, Written
+from agents.engines.chat_messages import answer_text, chat_messages, declared
+from agents.engines.futures import Futures
+from agents.engines.web import ServerError, post
 from agents.pictures import Grid
 from agents.seeds import mixed_seed
+from envs.shown import NO_BRIEFING, Briefing
+from envs.tools import in_words
 
 KEY = "OPENAI_API_KEY"
 
 
 class OpenAIEngine:
     """See the module's docstring."""
+
+    together = False
 
     def __init__(
         self,
@@ -55,7 +59,8 @@ class OpenAIEngine:
                 "engine=openai: say which model the endpoint has, as engine.model=NAME"
             )
         self._model, self._url = model, f"{base_url.rstrip('/')}/chat/completions"
-        self._system, self._at_once, self._retries = system, at_once, retries
+        self._system, self._retries = system, retries
+        self._futures: Futures[Sample] = Futures(at_once)
         self._price, self._extra = price_per_million, dict(extra or {})
         key = os.environ.get(key_variable, "")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
@@ -63,53 +68,46 @@ class OpenAIEngine:
         self._lock = threading.Lock()
         self.usage: Counter[str] = Counter()
 
-    def generate(
-        self,
-        requests: Sequence[Request],
-        sampling: Sampling,
-        max_new_tokens: int,
-        finished: Finished = nobody_waits,
-    ) -> list[Sample]:
-        samples = [Sample()] * len(requests)
-        with ThreadPoolExecutor(self._at_once) as pool:
-            asked = {
-                pool.submit(self._ask, request, sampling, max_new_tokens): number
-                for number, request in enumerate(requests)
-            }
-            for done in as_completed(asked):
-                samples[asked[done]] = done.result()
-                finished(asked[done], done.result())
-        return samples
+    def ask(self, request: Request) -> None:
+        self._futures.submit(request, lambda: self._said(request))
+
+    def answers(self) -> Written:
+        return self._futures.arrived()
 
     def release(self, conversation: Conversation) -> None:
-        """Nothing is kept."""
+        self._futures.forget(conversation)
 
     def refresh(self) -> None:
         """The endpoint's weights are its own."""
+
+    def rest(self) -> None:
+        """And its memory."""
 
     def cost(self) -> float:
         read, written = self._price
         return (self.usage["read"] * read + self.usage["written"] * written) / 1e6
 
-    def _ask(self, request: Request, sampling: Sampling, max_new_tokens: int) -> Sample:
+    def _said(self, request: Request) -> Sample:
+        sampling = request.sampling
         body = {
             "model": self._model,
-            "messages": self._messages(request.conversation),
-            "max_tokens": max_new_tokens,
+            "messages": chat_messages(request.conversation, self._system),
+            "max_tokens": request.max_new_tokens,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "seed": mixed_seed(*request.turn_seed()),
+            **declared(request.conversation),
             **self._extra,
         }
         try:
             reply = post(self._client, self._url, body, retries=self._retries)
-            text = reply["choices"][0]["message"]["content"]
+            text = answer_text(reply["choices"][0]["message"])
         except ServerError as error:
             return Sample(error=str(error))
         except (KeyError, IndexError, TypeError):
             return Sample(error=f"{self._url} replied without choices[0].message.content")
         self._count(reply.get("usage"))
-        return Sample(text=text if isinstance(text, str) else "")
+        return Sample(text=text)
 
     def _count(self, usage: Any) -> None:
         if not isinstance(usage, dict):
@@ -119,23 +117,6 @@ class OpenAIEngine:
             for name, field in (("read", "prompt_tokens"), ("written", "completion_tokens")):
                 count = usage.get(field, 0)
                 self.usage[name] += count if isinstance(count, int) else 0
-
-    def _messages(self, conversation: Conversation) -> list[dict[str, Any]]:
-        messages: list[dict[str, Any]] = []
-        if self._system is not None:
-            messages.append({"role": "system", "content": self._system})
-        for text, image, answer in conversation.shown():
-            content: Any = text
-            if image is not None:
-                address = data_url(PILImage.fromarray(image))
-                content = [
-                    {"type": "image_url", "image_url": {"url": address}},
-                    {"type": "text", "text": text},
-                ]
-            messages.append({"role": "user", "content": content})
-            if answer is not None:
-                messages.append({"role": "assistant", "content": answer.text})
-        return messages
 
 
 class words:
@@ -155,10 +136,14 @@ class words:
     def pictures(self) -> Any:
         return self
 
-    def opening(self, text: str, grid: Grid | None = None) -> list[int]:
-        return [self.image_id] * (grid.tokens if grid else 0) + self._counted(text)
+    def opening(
+        self, text: str, grids: Sequence[Grid] = (), briefing: Briefing = NO_BRIEFING
+    ) -> list[int]:
+        told = briefing.system + (in_words(briefing.tools) if briefing.tools else "")
+        return self._counted(told) + self.following(text, grids)
 
-    following = opening
+    def following(self, text: str, grids: Sequence[Grid] = (), tool: str = "") -> list[int]:
+        return [self.image_id] * sum(grid.tokens for grid in grids) + self._counted(text)
 
     def answer(self, text: str) -> list[int]:
         return [*self._counted(text), self.stop_id]

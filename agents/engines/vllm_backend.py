@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from agents.conversation import Conversation
+from agents.engines.base import Request
 from agents.policy import Policy
 
 
@@ -17,7 +18,8 @@ class Prompt:
     """One placeholder a picture."""
     images: list[Any]
     """PIL pictures, in the size in which the model takes them."""
-    seed: int
+    settings: dict[str, Any]
+    """Of vLLM's SamplingParams, the seed among them."""
 
 
 @dataclass(frozen=True)
@@ -29,15 +31,19 @@ class Completion:
     log_probs: list[float]
 
 
-Arrived = Callable[[int, Completion | str], None]
-"""Told the number of a prompt and what came of it; in the caller's own thread."""
+Arrived = list[tuple[Request, Completion | str]]
+"""What came of a request; of one that failed, the reason in words."""
 
 
 class Backend(Protocol):
-    """vLLM, wherever it runs. A prompt that failed gives the reason in words."""
+    """vLLM, wherever it runs."""
 
-    def complete(
-        self, prompts: list[Prompt], settings: dict[str, Any], arrived: Arrived
-    ) -> None: ...
+    def ask(self, request: Request, prompt: Prompt) -> None: ...
+
+    def arrived(self) -> Arrived: ...
+
+    def forget(self, conversation: Conversation) -> None: ...
 
     def update(self, policy: Policy) -> None: ...
+
+    def rest(self) -> None: ...

@@ -1,92 +1,89 @@
 """vLLM behind running servers: token ids in, token ids out, also with pictures.
 
-Start each with `vllm serve MODEL --enable-scale-out` (its tokens-in-tokens-out route) and, for new
-weights after each step, VLLM_SERVER_DEV_MODE=1. The routes of that mode ask nobody for a password:
-loopback or a private network only. Weights travel through a folder that learner and servers share.
+Start each with `vllm serve MODEL --enable-scale-out` (its tokens-in-tokens-out route); to train, with
+VLLM_SERVER_DEV_MODE=1; to train LoRA, with VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 and `--enable-lora
+--max-lora-rank 16` too. The routes of that mode ask nobody for a password: loopback or a private network
+only. Weights travel through a folder that learner and servers share; of LoRA the adapter alone.
 """
 
 from __future__ import annotations
 
-import itertools
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from agents.conversation import Conversation
+from agents.engines.base import Request
+from agents.engines.futures import Futures
+from agents.engines.servers import Servers
 from agents.engines.vllm_backend import Arrived, Completion, Prompt
-from agents.engines.web import ServerError, data_url, post
+from agents.engines.web import ServerError, data_url
 from agents.policy import Policy
 
 
 class ServedVLLM:
-    """Prompts go to the servers in turn; one that does not answer is passed over for the next."""
+    """Prompts go to the servers in turn; see agents/engines/servers.py for those that die."""
 
     def __init__(
         self,
         servers: list[str],
         *,
         weights_folder: str | None = None,
+        adapter_alone: bool = True,
         at_once: int = 64,
         seconds: float = 600.0,
         retries: int = 4,
+        again: float = 10.0,
     ) -> None:
         """
         weights_folder  where new weights are written, seen by the servers under the same path
+        adapter_alone   of LoRA; false hands over whole models with the changes added in
         at_once         requests that are under way at the same time
         seconds         a request that takes longer is given up
+        again           seconds after which a server that was passed over is looked at again
         """
-        self._servers = [server.rstrip("/") for server in servers]
-        self._folder = Path(weights_folder) if weights_folder else None
-        self._at_once, self._retries = at_once, retries
         limits = httpx.Limits(max_connections=at_once)
-        self._client = httpx.Client(timeout=httpx.Timeout(seconds, connect=10.0), limits=limits)
-        self._next = itertools.count()
+        client = httpx.Client(timeout=httpx.Timeout(seconds, connect=10.0), limits=limits)
+        self.servers = Servers(
+            servers,
+            client,
+            Path(weights_folder) if weights_folder else None,
+            adapter_alone=adapter_alone,
+            retries=retries,
+            again=again,
+        )
+        self._futures: Futures[Completion | str] = Futures(at_once)
 
-    def complete(self, prompts: list[Prompt], settings: dict[str, Any], arrived: Arrived) -> None:
-        with ThreadPoolExecutor(self._at_once) as pool:
-            asked = {pool.submit(self._ask, p, settings): i for i, p in enumerate(prompts)}
-            for done in as_completed(asked):
-                arrived(asked[done], done.result())
+    def ask(self, request: Request, prompt: Prompt) -> None:
+        self._futures.submit(request, lambda: self._complete(prompt))
+
+    def arrived(self) -> Arrived:
+        return self._futures.arrived()
+
+    def forget(self, conversation: Conversation) -> None:
+        self._futures.forget(conversation)
 
     def update(self, policy: Policy) -> None:
-        from agents.engines.weights import save_weights
+        self.servers.hand_over(policy)
 
-        if self._folder is None:
-            raise ValueError(
-                "engine=vllm with servers needs engine.weights_folder=FOLDER, a folder that learner "
-                "and servers both see, to hand over new weights"
-            )
-        save_weights(policy, self._folder)
-        reload = {"method": "reload_weights", "kwargs": {"weights_path": str(self._folder)}}
-        for server in self._servers:
-            self._post(f"{server}/collective_rpc", reload)
-            for cache in ("prefix", "mm", "encoder"):
-                self._post(f"{server}/reset_{cache}_cache", {})
+    def rest(self) -> None:
+        """Their memory is their own."""
 
-    def _ask(self, prompt: Prompt, settings: dict[str, Any]) -> Completion | str:
+    def _complete(self, prompt: Prompt) -> Completion | str:
         body: dict[str, Any] = {
             "token_ids": prompt.ids,
-            "sampling_params": {**settings, "seed": prompt.seed},
+            "sampling_params": prompt.settings,
             "return_token_ids": True,
         }
         if prompt.images:
             body["content_parts"] = [
                 {"type": "image_url", "url": data_url(image)} for image in prompt.images
             ]
-        first = next(self._next)
-        reasons = []
-        for turn in range(len(self._servers)):
-            server = self._servers[(first + turn) % len(self._servers)]
-            try:
-                reply = self._post(f"{server}/inference/v1/generate", body)
-                return _completion(reply)
-            except (ServerError, KeyError, TypeError, IndexError) as error:
-                reasons.append(f"{type(error).__name__}: {error}")
-        return "; ".join(reasons)
-
-    def _post(self, url: str, body: dict[str, Any]) -> Any:
-        return post(self._client, url, body, retries=self._retries)
+        try:
+            return _completion(self.servers.ask("/inference/v1/generate", body))
+        except (ServerError, KeyError, TypeError, IndexError) as error:
+            return f"{type(error).__name__}: {error}"
 
 
 def _completion(reply: dict[str, Any]) -> Completion:

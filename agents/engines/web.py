@@ -49,6 +49,18 @@ def post(
     raise ServerError(f"{url} gave no answer after {attempt + 1} tries; the last: {said}")
 
 
+def get(client: httpx.Client, url: str) -> Any:
+    """The JSON that `url` replies; one try."""
+    try:
+        with client.stream("GET", url) as reply:
+            content = _bounded(reply)
+    except httpx.HTTPError as error:
+        raise ServerError(f"{url} gave no answer: {type(error).__name__}: {error}") from None
+    if reply.status_code >= 300:
+        raise ServerError(f"{url} replied HTTP {reply.status_code}")
+    return _json(content, url)
+
+
 def _bounded(reply: httpx.Response) -> bytes:
     parts, size = [], 0
     for part in reply.iter_bytes():

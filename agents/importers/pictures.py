@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.demonstrations import decoded
+from agents.columns import decoded
 from agents.importers.rows import BadRow
 
 LARGEST_FILE = 64 * 2**20

@@ -25,8 +25,7 @@ Said = tuple[str, str, list[np.ndarray]]
 
 
 def as_demonstration(name: str, said: Sequence[Said]) -> Demonstration:
-    """User and assistant by turns. A system prompt is put before the first words of the user, as
-    the model's template writes its own."""
+    """User and assistant by turns, and what the system says before them."""
     if len(said) > 2 * MOST_TURNS:
         raise BadRow("too many turns", str(len(said)))
     system = [words for who, words, _ in said if who == "system"]
@@ -42,13 +41,10 @@ def as_demonstration(name: str, said: Sequence[Said]) -> Demonstration:
     if len(turns) % 2:
         raise BadRow("no last answer", "the last turn is the user's")
     row = Demonstration(name=name, messages=[], answers=[], stop="imported")
+    row.system = "\n\n".join(system)
     for (_, words, pictures), (_, answer, _) in zip(turns[::2], turns[1::2], strict=True):
         if not answer.strip():
             raise BadRow("empty answer", f"turn {2 * len(row.answers) + 1}")
-        if len(pictures) > 1:
-            raise BadRow("several pictures in one turn", str(len(pictures)))
-        row.messages.append("\n\n".join([*system, words]) if not row.messages else words)
-        row.picture_of.append(len(row.pictures) if pictures else -1)
-        row.pictures += pictures
+        row.show(words, pictures)
         row.answers.append(answer)
     return row

@@ -19,15 +19,20 @@ if __name__ == "__main__":  # before what is slow to import
     sys.exit(commands.main(["compare", *sys.argv[1:]]))
 
 import shlex
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from omegaconf import DictConfig
 
-from amft_mm.compare.grid import Choice, Grid, Run
+from amft_mm.compare import power
+from amft_mm.compare.grid import Choice, Grid, More, Run
 from amft_mm.compare.jobs import make_all
-from amft_mm.compare.places import places
+from amft_mm.compare.page import Part
+from amft_mm.compare.places import Place, places
 from amft_mm.compare.report import Report, report
-from amft_mm.compare.result import Result, fingerprint, is_made, read_result
+from amft_mm.compare.result import Result, fingerprint, is_made, known_results, read_result
+from amft_mm.compare.sequential import Pair, decisions, level, looks, pairs_of, wanting
 from amft_mm.config.command_line import configuration
 from amft_mm.config.fields import SettingError
 
@@ -38,18 +43,61 @@ def compare(config: DictConfig) -> list[Result]:
     grid, at_once = Grid(config), places(config.jobs)
     trials = grid.trials()
     planned = [*trials, *grid.runs({})]
-    check_settings([*grid.warm(planned), *planned])
-    begin = grid.warm(run for run in planned if not is_made(run))
+    check_settings([*grid.every_condition(), *grid.warm(planned), *planned])
+    told = power.words(pilots(config), grid.planned(), config.worth)
+    print("What this can tell:", *told, sep="\n- ")
+    warm_up(grid, planned, at_once)
+    tried = make_all(trials, at_once, print, keep=False)
+    chosen, seen = best_of(trials, tried), looks(grid.seeds, grid.max_seeds)
+    more: More = {}
+    for seeds, wanted in pairwise([*seen, None]):
+        runs = grid.runs(chosen, more)
+        warm_up(grid, runs, at_once)
+        results = make_all(runs, at_once, print, keep=False)
+        pairs = pairs_of(results, grid.baselines, seen, config.worth)
+        if wanted is None or not (wanting_more := wanting(pairs)):
+            break
+        print(f"{len(wanting_more)} methods are not told apart by {seeds} seeds: {wanted}")
+        more |= dict.fromkeys(wanting_more, wanted)
+    warmups = [found for run in grid.warm(runs) if (found := read_result(run))]
+    check_beginnings([*tried, *results], warmups)
+    words = [*power_parts(told), *(sequential_parts(pairs, seen) if len(seen) > 1 else [])]
+    made = report(results, warmups, _command(), grid.baselines, words)
+    write(grid.out / config.report, made)
+    return results
+
+
+def pilots(config: DictConfig) -> list[Result]:
+    """Runs that say how much chance there is in a comparison: of another folder, or what is here already."""
+    if config.pilot is None:
+        return known_results(Path(config.out))
+    found = known_results(Path(config.pilot))
+    if not found:
+        raise FileNotFoundError(
+            f"pilot={config.pilot}: there are no runs of a comparison (runs/ENV/CONDITION/METHOD/SEED.json)"
+        )
+    return found
+
+
+def warm_up(grid: Grid, runs: list[Run], at_once: Sequence[Place]) -> None:
+    begin = grid.warm(run for run in runs if not is_made(run))
     failed = [r for r in make_all(begin, at_once, print, keep=True) if r.state != "finished"]
     if failed:
         raise RuntimeError(f"{len(failed)} warm-ups crashed; the first: {failed[0].why[-500:]}")
-    tried = make_all(trials, at_once, print, keep=False)
-    results = make_all(grid.runs(best_of(trials, tried)), at_once, print, keep=False)
-    warmups = [found for run in grid.warm(planned) if (found := read_result(run))]
-    check_beginnings([*tried, *results], warmups)
-    made = report(results, warmups, _command(), grid.baselines)
-    write(grid.out / config.report, made)
-    return results
+
+
+def power_parts(told: list[str]) -> list[Part]:
+    lines = "\n".join(f"- {line}" for line in told)
+    return [("## What this can tell", None), (f"Simulated from pilot runs:\n\n{lines}", None)]
+
+
+def sequential_parts(pairs: Sequence[Pair], seen: list[int]) -> list[Part]:
+    words = (
+        f"Looked at after {', '.join(map(str, seen))} seeds, each look at {level(tuple(seen)):.1%} so that "
+        "all together err 5 times in 100 (Pocock, 1977), and with the scatter of seeds that all pairs show "
+        "together; a pair that was told apart had no more seeds."
+    )
+    return [("## Told apart", None), (words, decisions(pairs))]
 
 
 def check_settings(runs: list[Run]) -> None:

@@ -83,7 +83,7 @@ def differences_table(results: Sequence[Result], baseline: str, scores: Scores) 
         return found.as_difference() if found else ""
 
     others = [method for method in methods_of(results) if method != baseline]
-    columns = {f"{m} less {baseline}": [cell(m, c) for c in conditions] for m in others}
+    columns = {f"{m} over {baseline}": [cell(m, c) for c in conditions] for m in others}
     known = {head: cells for head, cells in columns.items() if any(cells)}
     rows = zip(conditions, *known.values(), strict=True)
     return ["condition", *known], [list(row) for row in rows]

@@ -27,6 +27,8 @@ Settings = dict[str, Any]
 """By name, as `train.lr: 0.001`."""
 Choice = Settings
 """What was searched for and found."""
+More = dict[tuple[str, str, str], int]
+"""Numbers of seeds, by environment, condition and method."""
 VALIDATION = "train"
 """The split that trials are compared on, by instances that no run trains on."""
 AFTER_WARMUP = ("train.steps", "train.demos", "train.tasks", "train.group")
@@ -85,13 +87,19 @@ class Grid:
         self.baselines = [variant(name, plain).name for name in plain["baselines"]]
         self._budgets = {env: flat(settings) for env, settings in plain["budgets"].items()}
         self._conditions = {name: flat(settings) for name, settings in plain["conditions"].items()}
-        self._seeds, self._more = int(plain["seeds"]), plain["more_seeds"]
+        self.seeds, self._more = int(plain["seeds"]), plain["more_seeds"]
+        self.max_seeds = int(plain["max_seeds"] or self.seeds)
         self._tune_seed = int(plain["tune_seed"])
         self._trial_length = share("trial_length", plain["trial_length"])
         self._evaluation = {f"eval.{name}": value for name, value in plain["eval"].items()}
         for env in self.envs:
             one_of("envs", env, tuple(self._budgets))
         self._part, self._parts = shard(str(plain["shard"]))
+        if self._parts > 1 and self.max_seeds > self.seeds:
+            raise ValueError(
+                f"max_seeds={plain['max_seeds']} shard={plain['shard']}: who needs more seeds is told by all "
+                "runs together. Let the machines share a folder instead, or leave max_seeds out"
+            )
 
     def warm(self, runs: Iterable[Run]) -> list[Run]:
         """The warm-ups that these runs begin with."""
@@ -101,12 +109,29 @@ class Grid:
     def trials(self) -> list[Run]:
         return list(self._all_trials())
 
-    def runs(self, chosen: dict[tuple[str, str], Choice]) -> list[Run]:
-        """With what the trials found, by environment and method."""
-        return list(self._all_runs(chosen))
+    def runs(self, chosen: dict[tuple[str, str], Choice], more: More | None = None) -> list[Run]:
+        """With what the trials found, by environment and method; with more seeds for some."""
+        return list(self._all_runs(chosen, more or {}))
+
+    def every_condition(self) -> list[Run]:
+        """By a method that heeds all settings: what is misspelt is told though none compared sees it."""
+        every = product(self.envs, self._conditions.items())
+        return [
+            Run(env, name, "amft", 0, self.out, words_of(env, "amft", settings))
+            for env, (name, settings) in every
+        ]
 
     def seeds_of(self, method: str) -> range:
-        return range(max(self._seeds, int(self._more.get(method, 0))))
+        return range(max(self.seeds, int(self._more.get(method, 0))))
+
+    def planned(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """By environment and condition: how many seeds and episodes a comparison of two methods has."""
+        seeds = min(len(self.seeds_of(v.name)) for v in self.variants)
+        usual = self._evaluation["eval.episodes"]
+        return {
+            (env, condition): (seeds, int(self._budgets[env].get("eval.episodes", usual)))
+            for env, condition in product(self.envs, self._conditions)
+        }
 
     def _warm(self, env: str, seed: int) -> Run:
         asked = {n: v for n, v in self._budgets[env].items() if n not in AFTER_WARMUP}
@@ -131,7 +156,7 @@ class Grid:
                     env, "trial", method, self._tune_seed, folder, choice, settings
                 )
 
-    def _all_runs(self, chosen: dict[tuple[str, str], Choice]) -> Iterator[Run]:
+    def _all_runs(self, chosen: dict[tuple[str, str], Choice], more: More) -> Iterator[Run]:
         everything = product(self.envs, self._conditions.items(), self.variants)
         for env, (condition, settings), method in everything:
             if not self._mine(f"{env}/{method.name}"):
@@ -140,7 +165,8 @@ class Grid:
             if settings and heedless and all(name.startswith(heedless) for name in settings):
                 continue  # as clean
             choice = chosen.get((env, method.name), method.choices()[0])
-            for seed in self.seeds_of(method.name):
+            seeds = more.get((env, condition, method.name), 0)
+            for seed in range(max(seeds, len(self.seeds_of(method.name)))):
                 folder = self.out / "runs" / env / condition / method.name / str(seed)
                 yield self._after_warm(env, condition, method, seed, folder, choice, settings)
 

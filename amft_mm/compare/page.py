@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
+from importlib import resources
+
+from amft_mm.runs.look import head
 
 Table = tuple[list[str], list[list[str]]]
 """Heads and rows."""
 Part = tuple[str, str | Table | None]
 """Words, and a table or the file name of the figure that they name."""
+BASELINE = "baseline"
+"""Where a method would be compared with itself."""
+COLOURS = {"better": "good", "worse": "bad", "tie": "quiet", BASELINE: "quiet"}
+"""Classes of cells by their last word."""
 
 
 def markdown_of(parts: Sequence[Part]) -> str:
@@ -25,39 +32,35 @@ def markdown_of(parts: Sequence[Part]) -> str:
 
 def page_of(parts: Sequence[Part], figures: dict[str, str]) -> str:
     """Everything that results say is escaped: they hold the ends of logs."""
-    blocks = []
+    blocks, places = [], []
     for words, table in parts:
         if isinstance(table, str):
             blocks.append(f"<figure>{figures[table][figures[table].index('<svg') :]}</figure>")
         elif words.startswith("#"):
-            level = len(words) - len(words.lstrip("#"))
-            blocks.append(f"<h{level}>{html.escape(words.lstrip('# '))}</h{level}>")
+            level, title = len(words) - len(words.lstrip("#")), html.escape(words.lstrip("# "))
+            blocks.append(f"<h{level} id='part-{len(blocks)}'>{title}</h{level}>")
+            if level == 2:
+                places.append(f"<a href='#part-{len(blocks) - 1}'>{title}</a>")
         elif words:
-            paragraphs = html.escape(words).split("\n\n")
-            blocks += [f"<p>{paragraph}</p>" for paragraph in paragraphs]
+            blocks += [f"<p>{paragraph}</p>" for paragraph in html.escape(words).split("\n\n")]
         if isinstance(table, tuple):
-            heads, rows = table
-            top = "".join(f"<th>{html.escape(head)}</th>" for head in heads)
-            body = "".join(
-                f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>"
-                for row in rows
-            )
-            blocks.append(f"<div><table><tr>{top}</tr>{body}</table></div>")
-    return PAGE.format(body="\n".join(blocks))
+            blocks.append(_table(*table))
+    blocks.insert(1, f"<nav>{' '.join(places)}</nav>")
+    style = resources.files("amft_mm.compare").joinpath("report.css").read_text("utf-8")
+    body = "\n".join(blocks)
+    return f"{head('Methods compared', style)}<body>\n{body}\n</body></html>\n"
 
 
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Methods compared</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>
-:root {{ color-scheme: light dark; }}
-body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; }}
-div {{ overflow-x: auto; margin: .8rem 0; }}
-table {{ border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; }}
-th, td {{ border-bottom: 1px solid #8886; padding: .25rem .6rem; text-align: left; white-space: nowrap; }}
-figure {{ display: inline-block; margin: .3rem; background: white; border-radius: 6px; max-width: 100%; }}
-figure svg {{ max-width: 100%; height: auto; }}
-</style></head><body>
-{body}
-</body></html>
-"""
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    top = "".join(f"<th>{html.escape(head)}</th>" for head in heads)
+    lines = [f"<tr><th>{html.escape(first)}</th>{_cells(rest)}</tr>" for first, *rest in rows]
+    return f"<div class='table'><table><tr>{top}</tr>{''.join(lines)}</table></div>"
+
+
+def _cells(cells: Sequence[str]) -> str:
+    """What is better or worse than it is compared with is seen at a glance."""
+    found = []
+    for cell in cells:
+        kind = COLOURS.get(cell.rpartition(", ")[2], "")
+        found.append(f"<td{f' class={kind}' if kind else ''}>{html.escape(cell)}</td>")
+    return "".join(found)

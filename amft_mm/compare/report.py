@@ -19,7 +19,7 @@ from amft_mm.compare.conditions import (
     under_conditions,
 )
 from amft_mm.compare.figures import conditions_figure, curves_figure
-from amft_mm.compare.page import Part, Table, markdown_of, page_of
+from amft_mm.compare.page import BASELINE, Part, Table, markdown_of, page_of
 from amft_mm.compare.result import Result
 from amft_mm.compare.selecting import (
     Before,
@@ -32,6 +32,7 @@ from amft_mm.compare.selecting import (
     settings_of,
 )
 from amft_mm.compare.statistics import (
+    Estimate,
     area,
     difference,
     flattened,
@@ -70,11 +71,14 @@ def report(
     warmups: Sequence[Result],
     command: str,
     baselines: Sequence[str],
+    planned: Sequence[Part] = (),
 ) -> Report:
-    """`baselines` are the methods that the others are compared with, where they were run."""
+    """`baselines` are the methods that the others are compared with, where they were run; `planned` is what
+    was known before."""
     before = {(w.env, w.seed): w for w in warmups}
     finished = [begun(r, before) for r in results if r.state == "finished"]
     parts: list[Part] = [("# Methods compared", None), (_introduction(results, command), None)]
+    parts += planned
     figures: dict[str, str] = {}
     for env in dict.fromkeys(r.env for r in finished):
         own = [r for r in results if r.env == env]
@@ -154,9 +158,9 @@ def begun(result: Result, before: Before) -> Result:
 def success_table(results: Sequence[Result], before: Before, baselines: Sequence[str]) -> Table:
     splits = list(results[0].scores)
     first_scores = begun_with(results, before, splits[0])
-    heads = ["method", *(f"{split}, %" for split in splits)]
-    heads += (["gained"] if first_scores else []) + ["area under the curve"]
-    heads += [*(f"less {b}" for b in baselines), "learnt at"]
+    heads = ["method", *(f"over {b}" for b in baselines)]
+    heads += (["gained"] if first_scores else []) + [f"{split}, %" for split in splits]
+    heads += ["area under the curve", "learnt at"]
     rows, order = [], {}
     for method in methods_of(results):
         own = by_seed(results, method, splits[0])
@@ -164,14 +168,14 @@ def success_table(results: Sequence[Result], before: Before, baselines: Sequence
         # Seeds begin with more or less success, and some methods have more of them.
         order[method] = (gained or mean_of(own)).mean
         row = [method]
-        row += [mean_of(by_seed(results, method, split)).as_share() for split in splits]
+        for baseline in baselines:
+            over = difference(own, by_seed(results, baseline, splits[0]))
+            row.append(_over(over) if method != baseline else BASELINE)
         if first_scores:
-            row.append(gained.as_difference() if gained else "")
+            row.append(_over(gained))
+        row += [mean_of(by_seed(results, method, split)).as_share() for split in splits]
         areas = [area(points) for points in curves_of(results, method, "success")]
         row.append(f"{100 * np.mean(areas):.1f}" if areas else "")
-        for baseline in baselines:
-            less = difference(own, by_seed(results, baseline, splits[0]))
-            row.append(less.as_difference() if less and method != baseline else "")
         choice = next(r.choice for r in results if r.method == method)
         row.append(", ".join(f"{n.rsplit('.', 1)[-1]} {v:g}" for n, v in choice.items()))
         rows.append(row)
@@ -183,12 +187,16 @@ def sampled_table(results: Sequence[Result], baselines: Sequence[str]) -> Table:
     rows = []
     means = {m: mean_of(own).mean for m, own in scores.items()}
     for method, own in sorted(scores.items(), key=lambda item: -means[item[0]]):
-        row = [method, f"{100 * means[method]:.1f}"]
+        row = [method]
         for baseline in baselines:
-            less = difference(own, scores.get(baseline, {}))
-            row.append(less.as_difference() if less and method != baseline else "")
-        rows.append(row)
-    return ["method", "sampled, %", *(f"less {b}" for b in baselines)], rows
+            over = difference(own, scores.get(baseline, {}))
+            row.append(_over(over) if method != baseline else BASELINE)
+        rows.append([*row, f"{100 * means[method]:.1f}"])
+    return ["method", *(f"over {b}" for b in baselines), "sampled, %"], rows
+
+
+def _over(found: Estimate | None) -> str:
+    return found.as_difference() if found else ""
 
 
 def budget_table(results: Sequence[Result]) -> Table:
@@ -227,7 +235,7 @@ def together_table(results: Sequence[Result], baselines: Sequence[str]) -> Table
         row = [method, f"{np.mean(ranks[method]):.1f} (of {len(ranks)})"]
         for baseline in baselines:
             known = chances.get((method, baseline))
-            row.append(f"{np.mean(known):.0%}" if known else "")
+            row.append(f"{np.mean(known):.0%}" if known else BASELINE * (method == baseline))
         rows.append(row)
     return heads, rows
 
@@ -241,10 +249,10 @@ def _introduction(results: Sequence[Result], command: str) -> str:
         "warm-up of its seed, has the same number of optimizer steps, episodes and demonstrations a step, "
         "and its own learning rate, found by trials with another seed and split.\n\n"
         f"Seeds: {counts}. Success is greedy, over {', '.join(map(str, sorted(episodes)))} episodes of each "
-        "split; in brackets are 95 % bootstrap intervals over seeds and episodes. A difference is over the "
-        "same seeds; where its interval holds 0 it is a tie. A mean over other seeds is no comparison: "
-        "methods are ordered by what they gained, and chances to beat another are shares of the seeds that "
-        "both have."
+        "split; in brackets are 95 % bootstrap intervals over seeds and episodes. What a method has over a "
+        "baseline comes first, in points, over the same seeds; where its interval holds 0 it is a tie. A "
+        "mean over other seeds is no comparison: methods are ordered by what they gained, and chances to "
+        "beat another are shares of the seeds that both have."
     )
 
 

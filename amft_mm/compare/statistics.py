@@ -43,18 +43,18 @@ def mean_of(scores: BySeed, seed: int = 0) -> Estimate:
     return _estimate([_draws(scores, seed)], np.mean([s.success for s in scores.values()]))
 
 
-def difference(mine: BySeed, theirs: BySeed, seed: int = 0) -> Estimate | None:
+def difference(mine: BySeed, theirs: BySeed, seed: int = 0, level: float = 0.95) -> Estimate | None:
     """Over the seeds that both have; None where there are none."""
     both = sorted(mine.keys() & theirs.keys())
     if not both:
         return None
     one, other = ({s: which[s] for s in both} for which in (mine, theirs))
     mean = np.mean([one[s].success - other[s].success for s in both])
-    apart = [_apart(one[s], other[s]) for s in both]
-    if all(len(each) for each in apart):
-        return _estimate([_paired_draws(apart, seed)], mean)
+    each = [apart(one[s], other[s]) for s in both]
+    if all(len(instances) for instances in each):
+        return _estimate([_paired_draws(each, seed)], mean, level)
     # The same seeds are drawn for both, and other episodes: the latter is wide rather than narrow.
-    return _estimate([_draws(one, seed), -_draws(other, seed, episodes=seed + 1)], mean)
+    return _estimate([_draws(one, seed), -_draws(other, seed, episodes=seed + 1)], mean, level)
 
 
 def improves(mine: BySeed, theirs: BySeed) -> float | None:
@@ -100,7 +100,7 @@ def _draws(scores: BySeed, seed: int, episodes: int | None = None) -> np.ndarray
     return drawn.mean(1)
 
 
-def _apart(one: Score, other: Score) -> np.ndarray:
+def apart(one: Score, other: Score) -> np.ndarray:
     """By how much each task instance fared better; none where they are not known to be the same."""
     if len(one.each) != len(other.each):
         return np.array([])
@@ -108,16 +108,16 @@ def _apart(one: Score, other: Score) -> np.ndarray:
     return np.array([a - b for a, b in pairs if a is not None and b is not None])
 
 
-def _paired_draws(apart: Sequence[np.ndarray], seed: int) -> np.ndarray:
+def _paired_draws(differences: Sequence[np.ndarray], seed: int) -> np.ndarray:
     """Means of `DRAWS` draws of seeds, and of instances within each."""
     rng = np.random.default_rng([seed, 2])
     means = np.stack(
-        [each[rng.integers(len(each), size=(DRAWS, len(each)))].mean(1) for each in apart]
+        [each[rng.integers(len(each), size=(DRAWS, len(each)))].mean(1) for each in differences]
     )
-    which = rng.integers(len(apart), size=(DRAWS, len(apart)))
+    which = rng.integers(len(differences), size=(DRAWS, len(differences)))
     return means[which, np.arange(DRAWS)[:, None]].mean(1)
 
 
-def _estimate(parts: Sequence[np.ndarray], mean: np.floating) -> Estimate:
-    low, high = np.quantile(np.sum(parts, axis=0), [0.025, 0.975])
+def _estimate(parts: Sequence[np.ndarray], mean: np.floating, level: float = 0.95) -> Estimate:
+    low, high = np.quantile(np.sum(parts, axis=0), [(1 - level) / 2, (1 + level) / 2])
     return Estimate(float(mean), float(low), float(high))

@@ -25,6 +25,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from amft_mm.config.fields import SettingError, checked, takes_any_name, unknown
+from amft_mm.config.loaded import is_of
 from amft_mm.config.renamed import RENAMED
 from amft_mm.config.schema import SCHEMAS
 from amft_mm.runs.folder import has_begun, read_config
@@ -68,6 +69,9 @@ def configuration(command: str, words: Sequence[str]) -> DictConfig:
     config = composed(command, said) if begun is None else changed(begun, said, overrides)
     if command == "evaluate":
         config = of_its_run(config, overrides)
+    refuse_a_model_beside_an_endpoint(config, overrides)
+    if command == "train":
+        config = without_slips_of_a_recipe(config, overrides)
     return checked(SCHEMAS[command], config)
 
 
@@ -87,12 +91,26 @@ def _compose(command: str, said: Words) -> DictConfig:
     try:
         with initialize_config_dir(str(data_folder("configs")), version_base="1.3"):
             config = compose(command, words)
+            if command == "train" and _loads_another(command, words, config):
+                chosen = any(
+                    override.key_or_group == "recipe" for override in parsed(said.settings)
+                )
+                config = compose(command, words if chosen else [*words, "~recipe"])
+                config.model.sizes = None
         for override in parsed(said.settings):  # {} is nothing, and not what the files say
             if override.value() == {} and OmegaConf.select(config, override.key_or_group):
                 OmegaConf.update(config, override.key_or_group, {}, merge=False)
         return config
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise SettingError(_first_line(error)) from None
+
+
+def _loads_another(command: str, words: Sequence[str], config: DictConfig) -> bool:
+    """Whether the words name another model than the one that their preset is of."""
+    others = [word for word in words if not word.lstrip("+").startswith("model.name=")]
+    if len(others) == len(words):
+        return False
+    return not is_of(compose(command, others).model, str(config.model.name))
 
 
 def _with_plus(command: str, override: Override) -> str:
@@ -181,6 +199,26 @@ def quoted(text: str) -> str:
     return f"'{escaped}'"
 
 
+def refuse_a_model_beside_an_endpoint(config: DictConfig, overrides: Sequence[Override]) -> None:
+    engine = config.get("engine") or {}
+    for override in overrides:
+        name = str(override.key_or_group)
+        if engine.get("name") == "openai" and name.partition(".")[0] in ("model", "checkpoint"):
+            raise SettingError(
+                f"{override.input_line}: with engine=openai the endpoint's model plays; name it by "
+                "engine.model=NAME"
+            )
+
+
+def without_slips_of_a_recipe(config: DictConfig, overrides: Sequence[Override]) -> DictConfig:
+    """Demonstrations that are there already are taken as they are; only slips that the words ask for are a
+    contradiction to that."""
+    folder = OmegaConf.select(config, "demos.folder")
+    if folder and not any(override.key_or_group == "demos.slips" for override in overrides):
+        OmegaConf.update(config, "demos.slips", 0.0)
+    return config
+
+
 OF_A_RUN = ("env", "model", "limits", "sampling")
 """What an evaluation of a run takes from it."""
 
@@ -244,8 +282,11 @@ def changed(begun: DictConfig, said: Words, overrides: Sequence[Override]) -> Di
         for override in overrides:
             name = override.key_or_group
             adds = override.is_add() or override.is_force_add()
-            if name in groups:
-                config[name] = files[name]
+            if (
+                name in groups
+            ):  # those that are a part of the settings: a machine's are the run's already
+                if name in files:
+                    config[name] = files[name]
             elif override.is_delete():
                 raise SettingError(
                     f"{override.input_line}: a run that is gone on with has its settings"

@@ -1,11 +1,13 @@
 """`train.dry_run=true`: the model on the meta device, and where the memory of a step would go.
 
 Nothing is downloaded: a preset carries the sizes of its model (`model.sizes`), and any other model is
-known by its own config.json. Figures are estimates for one device, in GiB.
+known by its own config.json. Figures are estimates for one device, in GiB: where each process holds all
+weights, and where they are divided among several (`train.shard`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -15,19 +17,24 @@ from transformers import AutoConfig, PreTrainedConfig
 from agents import anatomy
 from agents.locate import locate_model
 from agents.policy import CHUNK, add_lora
+from agents.sharding import blocks_of
 
 GIB = 2**30
 ADAM_BYTES = 8
 """Two moments of 4 bytes: what is trained is kept in float32 (agents/policy.py, keep_masters)."""
 
 
-def describe(config: DictConfig) -> dict[str, float]:
-    """Parameters in billions, memory in GiB by use."""
+PROCESSES = (2, 4, 8, 16)
+"""That a dry run tells of."""
+
+
+def describe(config: DictConfig, processes: int | None = None) -> dict[str, float]:
+    """Parameters in billions, memory of a device in GiB by use: where weights are divided among so many
+    `processes`; None is each process with all of them, however many there are."""
     architecture = model_config(config.model)
     model = build(architecture, config.model)
-    parameters = list(model.parameters())
-    trained = sum(p.numel() for p in parameters if p.requires_grad)
-    everything = sum(p.numel() for p in parameters)
+    counted, share = _counted(model), processes or 1
+    trained, everything = counted["trained"], counted["everything"]
     on_cpu = config.model.device == "cpu" or not torch.cuda.is_available()
     width = 4 if config.model.dtype == "float32" or (config.model.dtype is None and on_cpu) else 2
     text = architecture.get_text_config()
@@ -36,28 +43,87 @@ def describe(config: DictConfig) -> dict[str, float]:
     kept = 1 if config.model.gradient_checkpointing else 16
     head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     episodes = min(config.play.slots, config.train.tasks * config.train.group)
+    episodes = -(-episodes // share)
     cache = 2 * layers * text.num_key_value_heads * head * config.limits.max_tokens * episodes
     learns = config.method.balance.name.startswith("amft")
     carried = 3 if config.method.tangent == "exact" and config.method.horizon > 0 else 1
-    sizes = {
-        "weights, in float32 where they are trained": trained * 4 + (everything - trained) * width,
-        "trained weights as they compute": trained * width if width < 4 else 0,
-        "gradients, two while they are mixed": 2 * trained * 4,
-        "derivative by mu, carried through Adam": carried * trained * 4 if learns else 0,
-        "optimizer": trained * ADAM_BYTES,
-        "activations": tokens * text.hidden_size * layers * kept * width,
-        "scores of a chunk of tokens": 3 * CHUNK * text.vocab_size * 4,
-        "cache of the episodes at once": cache * width,
+    # With offloading these are on the device one block at a time.
+    here = 0 if processes and config.train.offload else 1
+    held = {
+        "weights, in float32 where they are trained": (trained * 4 + (everything - trained) * width)
+        / share
+        * here,
+        "derivative by mu, carried through Adam": carried * trained * 4 / share * here * learns,
+        "optimizer": trained * ADAM_BYTES / share * here,
     }
     if config.engine.name == "vllm":
-        sizes["weights of vLLM in this process"] = everything * width
-    found = {name: size / GIB for name, size in sizes.items()}
+        held["weights of vLLM in this process"] = everything * width
+    learning = {
+        "gradients, two while they are mixed": 2 * trained * 4 / share * here,
+        "activations": tokens * text.hidden_size * layers * kept * width,
+        "scores of a chunk of tokens": 3 * CHUNK * text.vocab_size * 4,
+    }
+    if processes:
+        # What is outside the blocks is whole for a pass, two blocks are at a time, with their gradients.
+        whole, block = counted["outside blocks"], 2 * counted["block"]
+        learning["weights brought together for a pass"] = (whole + block) * width
+        learning["their gradients before they are added up"] = (
+            counted["trained outside blocks"] + counted["trained of a block"]
+        ) * 4
+    else:
+        learning["trained weights as they compute"] = trained * width if width < 4 else 0
+    playing = {"cache of the episodes at once": cache * width}
+    looking: dict[str, float] = {}
+    if processes and config.engine.name == "hf":
+        playing["whole model, to play"] = everything * width
+    if processes and learns:
+        looking["exploration's gradient meanwhile"] = trained * 4 / share * here
+        looking["whole model and its derivative, to look"] = (everything + trained) * width
+    found = {name: size / GIB for name, size in (held | learning | playing | looking).items()}
+    most = max(sum(part.values()) for part in (learning, playing, looking))
     return {
         "parameters (billions)": everything / 1e9,
         "trained (billions)": trained / 1e9,
         **found,
-        "together": sum(found.values()),
+        "together, at most": (sum(held.values()) + most) / GIB,
     }
+
+
+def _counted(model: Any) -> dict[str, int]:
+    """Parameters, by what becomes of them."""
+    blocks = [list(block.parameters()) for block in blocks_of(model)]
+    inside = {id(p) for block in blocks for p in block}
+    every = list(model.parameters())
+    outside = [p for p in every if id(p) not in inside]
+
+    def size(parameters: Iterable[torch.Tensor], *, trained: bool = False) -> int:
+        return sum(p.numel() for p in parameters if p.requires_grad or not trained)
+
+    return {
+        "everything": size(every),
+        "trained": size(every, trained=True),
+        "outside blocks": size(outside),
+        "trained outside blocks": size(outside, trained=True),
+        "block": size(blocks[0]),
+        "trained of a block": size(blocks[0], trained=True),
+    }
+
+
+def table(config: DictConfig) -> str:
+    """A column for each number of processes."""
+    columns = [describe(config), *(describe(config, n) for n in PROCESSES)]
+    heads = ["each whole", *(f"1 of {n}" for n in PROCESSES)]
+    names = list(dict.fromkeys(name for column in columns for name in column))
+    names.sort(key=lambda name: name.startswith("together"))
+    lines = [f"{'GiB of a device; shards:':<46}" + "".join(f"{head:>12}" for head in heads)]
+    for name in names:
+        cells = [f"{column[name]:>12.2f}" if name in column else f"{'':>12}" for column in columns]
+        lines.append(f"{name:<46}" + "".join(cells))
+    if config.train.offload:
+        lines.append(
+            "With train.offload the shards themselves are in main memory (beside 'each whole')."
+        )
+    return "\n".join(lines)
 
 
 def model_config(model: DictConfig) -> PreTrainedConfig:
@@ -77,7 +143,3 @@ def build(architecture: PreTrainedConfig, model: DictConfig) -> Any:
             built = add_lora(built, OmegaConf.to_container(model.lora))  # type: ignore[arg-type]
     built.tie_weights()
     return built
-
-
-def as_text(found: dict[str, float]) -> str:
-    return "\n".join(f"{name:<40}{value:>10.2f}" for name, value in found.items())

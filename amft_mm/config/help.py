@@ -13,6 +13,8 @@ from amft_mm.config.fields import allowed, rules_of, section_of, shown
 
 COLUMN = 34
 """Where sentences begin."""
+WITHOUT_SECTION = ("machine",)
+"""Groups whose files set what stands in several sections."""
 
 
 def help_of(schema: type, usage: str, config: DictConfig, groups: Mapping[str, list[str]]) -> str:
@@ -23,7 +25,7 @@ def help_of(schema: type, usage: str, config: DictConfig, groups: Mapping[str, l
     lines += [
         line
         for name, files in groups.items()
-        if name in plain
+        if name in plain or name in WITHOUT_SECTION
         for line in _row(f"{name}={_chosen(name, plain)}", ", ".join(files), width)
     ]
     lines += ["", "Settings: name=value"]
@@ -32,7 +34,7 @@ def help_of(schema: type, usage: str, config: DictConfig, groups: Mapping[str, l
 
 
 def _chosen(group: str, plain: Mapping[str, Any]) -> str:
-    part = plain[group]
+    part = plain.get(group)
     return str(part.get("name", "")) if isinstance(part, Mapping) else shown(part)
 
 

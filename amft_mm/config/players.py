@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import warnings
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from agents.conversation import ChatModel
 from agents.engines import Engine, make_engine
 from agents.locate import locate_model
 from agents.policy import Policy
@@ -17,9 +19,19 @@ from amft_mm.runs.processes import ProcessGroup
 def open_process_group(config: DictConfig) -> ProcessGroup:
     """Comes before the policy: what has to be built is built before processes know of each other,
     since among several processes transformers saves on rank 0 alone."""
+    if not config.debug:
+        quiet_libraries()
     torch.set_num_threads(config.threads or automatic_threads(config.model.name))
     locate_model(config.model.name)
-    return ProcessGroup(cpu=config.model.device == "cpu" or not torch.cuda.is_available())
+    processes = ProcessGroup(cpu=config.model.device == "cpu" or not torch.cuda.is_available())
+    if sharding(config):
+        processes.together()
+    return processes
+
+
+def sharding(config: DictConfig) -> bool:
+    """Whether this command trains, with weights that are divided among processes."""
+    return "train" in config and bool(config.train.shard)
 
 
 def automatic_threads(model: str) -> int:
@@ -45,6 +57,8 @@ def load_policy(config: DictConfig) -> Policy:
         max_pixels=model.max_pixels,
         attention=model.get("attention"),
         system=model.get("system"),
+        shard=sharding(config),
+        offload=sharding(config) and bool(config.train.offload),
     )
     refuse_more_than_it_reads(policy, int(config.limits.max_tokens))
     return policy
@@ -60,5 +74,35 @@ def refuse_more_than_it_reads(policy: Policy, max_tokens: int) -> None:
         )
 
 
+def is_served(config: DictConfig) -> bool:
+    """Whether the model that plays is an endpoint's, which says words alone."""
+    return bool(config.engine.name == "openai")
+
+
+def player_of(config: DictConfig) -> tuple[ChatModel, Engine]:
+    """Who writes the answers: a model of one's own, or words in the place of one that an endpoint has."""
+    if is_served(config):
+        from agents.engines.openai import words
+
+        return words(), make_engine("openai", None, **options_of(config.engine))
+    policy = load_policy(config)
+    return policy, engine_of(config, policy)
+
+
+def player_name(config: DictConfig) -> str:
+    return str(config.engine.model if is_served(config) else config.model.name)
+
+
 def engine_of(config: DictConfig, policy: Policy) -> Engine:
-    return make_engine(config.engine.name, policy, **options_of(config.engine))
+    options = options_of(config.engine)
+    if config.engine.name == "hf" and config.get("train", {}).get("ahead"):
+        options["own_weights"] = True  # those of the model change while it plays
+    return make_engine(config.engine.name, policy, **options)
+
+
+def quiet_libraries() -> None:
+    """What libraries say of themselves while they load and save is not said between a run's own lines."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", category=FutureWarning)

@@ -33,7 +33,7 @@ class Corrupt:
 
 @dataclass
 class Sampling:
-    temperature: float = setting("of what is written; 0 is greedy", least=0, most=100)
+    temperature: float = setting("of what is written; 0 is greedy", least=0, most=2)
     top_p: float = setting("the most likely tokens of this share of probability", above=0, most=1)
     top_k: int = setting("the so many most likely tokens; 0 is all", least=0, most=MOST)
 
@@ -102,9 +102,14 @@ class Named:
 @dataclass
 class Wandb:
     mode: str | None = setting(
-        "null: online where WANDB_API_KEY is set", among=("disabled", "offline", "online")
+        "null: online where WANDB_API_KEY is set; online takes the key of `wandb login` too",
+        among=("disabled", "offline", "online"),
     )
     project: str = setting("that the run is filed under")
+    entity: str | None = setting("user or team; null is the one of the key")
+    group: str | None = setting("of runs that belong together")
+    tags: list[str] = setting("to find it by")
+    name: str | None = setting("of the run; null is its folder's")
 
 
 # Environments.
@@ -222,6 +227,10 @@ class Steps:
     weight_decay: float = setting("of AdamW", least=0, most=10)
     max_norm: float | None = setting("of the mixed gradient; null does not clip", above=0)
     micro_batch_tokens: int = setting("read in one pass, padding included", least=1, most=MOST)
+    shard: bool = setting(
+        "divide weights, gradients, moments and the derivative by mu among the processes"
+    )
+    offload: bool = setting("with train.shard: keep them in main memory while no pass needs them")
     pool: int | None = setting(
         "task instances that are played again and again; null: always new ones", least=1, most=10**7
     )
@@ -233,6 +242,11 @@ class Steps:
     )
     nonfinite: int = setting(
         "steps in a row without a finite gradient that end the run", least=1, most=MOST
+    )
+    ahead: int = setting(
+        "1 plays the next step's episodes while this one is learnt from, by weights a step older",
+        least=0,
+        most=1,
     )
     dry_run: bool = setting("build the model without weights, tell where memory would go, and end")
 
@@ -320,7 +334,7 @@ class Evaluation:
     episodes: int = setting("of each split", least=1, most=10**7)
     splits: list[str] | None = setting("null is the first of the environment's")
     tries: int = setting("1 is greedy; more are sampled, for pass@k", least=1, most=10**5)
-    temperature: float = setting("of several tries", least=0, most=100)
+    temperature: float = setting("of several tries", least=0, most=2)
     seed: int = setting("of the task instances", **SEEDS)
 
 
@@ -330,8 +344,16 @@ class EvaluationAlone(Evaluation):
 
 
 @dataclass
+class Quick:
+    minutes: float | None = setting("of the warm-up before the first; null: none", above=0)
+    episodes: int = setting("of each split, greedy", least=1, most=10**6)
+    share: float = setting("of the time that they may take", above=0, most=0.5)
+
+
+@dataclass
 class EvaluationWhileTraining(Evaluation):
     every: int = setting("steps; 0: at the end alone", least=0, most=MOST)
+    quick: Quick = setting("small evaluations by the clock while it warms up")
     validation: str | None = setting(
         "a split, or ood for the first such, that tells the weights a run ends with and is not reported"
     )
@@ -379,6 +401,11 @@ class Train:
     checkpoint: Checkpoint = setting("what a stopped run goes on from")
     wandb: Wandb = setting("Weights & Biases")
     tensorboard: bool = setting("write the figures for TensorBoard too")
+    trackio: str | None = setting("a project of Trackio that gets the figures too; null: none")
+    push_to_hub: str | None = setting(
+        "USER/NAME on the hub for model and card; what its expert played goes to USER/NAME-demos-ENV"
+    )
+    hub_private: bool = setting("what is pushed is for you alone")
 
 
 @dataclass
@@ -431,9 +458,23 @@ class Keep:
 
 @dataclass
 class Demos:
-    """Writes demonstrations: an expert's episodes, or chats of a file, as a folder that `datasets` opens."""
+    """Writes demonstrations: episodes of an expert or a model, or chats of a file, as a folder that
+    `datasets` opens."""
 
-    env: Any = setting("what the expert plays", schema=world, others=True)
+    env: Any = setting("what is played", schema=world, others=True)
+    engine: Any = setting(
+        "who plays: null is the world's expert; openai, hf or vllm a model, whose successes are kept",
+        schema=lambda _: Named,
+        others=True,
+    )
+    model: Model = setting("of engine hf and vllm")
+    sampling: Sampling = setting("of a model's answers")
+    limits: Limits = setting("of a model's episodes")
+    slots: int = setting("episodes at once, where a model plays", least=1, most=100_000)
+    threads: int | None = setting(
+        "of a process; null: what the machine has for it", least=1, most=4096
+    )
+    debug: bool = setting("show where an error came from")
     n: int = setting("demonstrations that are kept", least=1, most=10**7)
     seed: int = setting("of the task instances", **SEEDS)
     out: str | None = setting("the folder; null makes demos/<env>-<n>")
@@ -450,6 +491,8 @@ class Demos:
     pictures: str | None = setting(
         "the folder that its picture paths are relative to; null is the file's own"
     )
+    push_to_hub: str | None = setting("USER/NAME of a data set on the hub that gets them too")
+    hub_private: bool = setting("what is pushed is for you alone")
 
 
 @dataclass
@@ -469,6 +512,19 @@ class Compare:
     baselines: list[str] = setting("methods that the report compares the others with")
     seeds: int = setting("runs of each method", least=1, most=10_000)
     more_seeds: dict[str, int] = setting("runs of some methods", least=1, most=10_000)
+    max_seeds: int | None = setting(
+        "where a method and a baseline are not told apart, both get seeds up to so many; null: no more",
+        least=1,
+        most=10_000,
+    )
+    worth: float = setting(
+        "a difference of success that is worth knowing: what is within it needs no more seeds",
+        above=0,
+        most=1,
+    )
+    pilot: str | None = setting(
+        "the folder of another comparison, whose runs say beforehand what this one can tell; null: `out`"
+    )
     tune_seed: int = setting("of the trials", **SEEDS)
     trial_length: float = setting("the steps of a trial, as a share of a run's", above=0, most=1)
     jobs: int | None = setting(

@@ -9,13 +9,15 @@ kept out of the examples, and move nobody's baseline.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, Future, wait
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from agents.conversation import Limits
+from agents.conversation import OUT_OF_TOKENS, OUT_OF_TURNS, ChatModel, Limits
 from agents.demonstrations import Demonstration
 from agents.engines.base import Engine, Sampling
 from agents.experts import BadEpisode, demonstrate
@@ -71,7 +73,7 @@ class RolloutWorker:
     def __init__(
         self,
         world: World,
-        policy: Policy,
+        policy: ChatModel,
         engine: Engine,
         settings: PlaySettings,
         processes: ProcessGroup,
@@ -79,6 +81,7 @@ class RolloutWorker:
         self.world, self._policy, self._engine = world, policy, engine
         self._settings, self._processes = settings, processes
         self._worlds: Worlds | None = None
+        self._ahead: tuple[Plan, Future[list[Trajectory]]] | None = None
         self._expert_world: GuardedEnv | None = None
 
     def play(
@@ -90,17 +93,50 @@ class RolloutWorker:
         sampling: Sampling | None = None,
         guided: Guided = UNGUIDED,
     ) -> Played:
+        plan = self._plan(seed, step, tasks, group, sampling, guided)
+        mine = self._played_ahead(plan) or self._play(plan)
+        outcomes = [light(trajectory) for trajectory in mine]
+        groups = [outcomes[i : i + group] for i in range(0, len(outcomes), group)]
+        everyone = [t for members in self._processes.gather(groups) for t in members]
+        self._refuse_limits_that_leave_nothing(everyone)
+        unaided = [t for t in everyone if not t.aided]
+        written = sum(int((t.conversation.chosen() & ~t.conversation.given()).sum()) for t in mine)
+        (generated,) = self._processes.sum(written)
+        by_instance = by_task(t for t in unaided if not t.failed)
+        fared = {task: float(np.mean([t.success for t in ts])) for task, ts in by_instance.items()}
+        errors = [error for trajectory in everyone for error in trajectory.errors]
+        return Played(mine, {**summary(unaided), "generated": generated}, fared, errors)
+
+    def play_ahead(
+        self, thread: Executor, seed: int, step: int, tasks: int, group: int, guided: Guided
+    ) -> None:
+        """Begins in a thread what `play` will be asked for by the same arguments."""
+        plan = self._plan(seed, step, tasks, group, None, guided)
+        self._ahead = (plan, thread.submit(self._play, plan))
+
+    def settle(self) -> None:
+        """Waits for what is played ahead."""
+        if self._ahead is not None:
+            wait([self._ahead[1]])
+
+    def _played_ahead(self, plan: Plan) -> list[Trajectory]:
+        if self._ahead is None or self._ahead[0] != plan:
+            return []
+        _, future = self._ahead
+        self._ahead = None
+        return future.result()
+
+    def _plan(
+        self,
+        seed: int,
+        step: int,
+        tasks: int,
+        group: int,
+        sampling: Sampling | None,
+        guided: Guided,
+    ) -> Plan:
         settings = self._settings
-        if self._worlds is None:
-            slots = max(1, min(settings.slots, -(-tasks // self._processes.size) * group))
-            self._worlds = Worlds(
-                self.world,
-                slots,
-                workers=settings.workers,
-                kind=settings.kind,
-                seconds=settings.seconds,
-            )
-        plan = Plan(
+        return Plan(
             seed=seed,
             step=step,
             tasks=tasks,
@@ -113,18 +149,33 @@ class RolloutWorker:
             given=guided.given,
             first_member=guided.first_member,
         )
-        self._policy.model.eval()
-        mine = play(self._worlds, self._policy, self._engine, plan)
-        outcomes = [light(trajectory) for trajectory in mine]
-        groups = [outcomes[i : i + group] for i in range(0, len(outcomes), group)]
-        everyone = [t for members in self._processes.gather(groups) for t in members]
-        unaided = [t for t in everyone if not t.aided]
-        written = sum(int((t.conversation.chosen() & ~t.conversation.given()).sum()) for t in mine)
-        (generated,) = self._processes.sum(written)
-        by_instance = by_task(t for t in unaided if not t.failed)
-        fared = {task: float(np.mean([t.success for t in ts])) for task, ts in by_instance.items()}
-        errors = [error for trajectory in everyone for error in trajectory.errors]
-        return Played(mine, {**summary(unaided), "generated": generated}, fared, errors)
+
+    def _play(self, plan: Plan) -> list[Trajectory]:
+        settings = self._settings
+        if self._worlds is None:
+            slots = max(1, min(settings.slots, -(-plan.tasks // self._processes.size) * plan.group))
+            self._worlds = Worlds(
+                self.world,
+                slots,
+                workers=settings.workers,
+                kind=settings.kind,
+                seconds=settings.seconds,
+            )
+        # An engine that answers by the policy's own weights needs all of them at once.
+        policy, reads = self._policy, getattr(self._engine, "reads_policy", False)
+        with policy.gathered() if reads and isinstance(policy, Policy) else nullcontext():
+            return play(self._worlds, policy, self._engine, plan)
+
+    def _refuse_limits_that_leave_nothing(self, everyone: Sequence[Trajectory]) -> None:
+        """No success of episodes that had no room for a single answer is no success of the agent's."""
+        cut = [t.stop for t in everyone if not t.turns and t.stop in (OUT_OF_TOKENS, OUT_OF_TURNS)]
+        if cut and len(cut) == len(everyone):
+            limits = self._settings.limits
+            raise ValueError(
+                f"{self.world.id}: limits leave no room for an answer in any of {len(cut)} episodes, each "
+                f"of which ended as {cut[0]} before it (limits.max_tokens={limits.max_tokens}, "
+                f"limits.max_turns={limits.max_turns}): raise them"
+            )
 
     def demonstrate(self, seed: int) -> Demonstration | None:
         """The expert's episode of a task instance; None where the world has no expert or it failed."""

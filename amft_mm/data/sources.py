@@ -7,6 +7,7 @@ asks for; figures are all processes'.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -57,6 +58,7 @@ class Sources:
         shares, chosen = self._shares, config.train.curriculum
         pool = None if config.train.pool is None else int(config.train.pool)
         self.curriculum = curriculum(chosen.name, shares, pool, self._seed, options_of(chosen))
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ahead")
         self._workers = [
             RolloutWorker(world_of(part.env), policy, engine, settings, processes)
             for part in self.parts
@@ -128,14 +130,30 @@ class Sources:
         """New task instances, or what the curriculum picks of the pool."""
         seed = mixed_seed(self._seed, number, again, 17) if again else self._seed
         picked = self.curriculum.pick(number, step, tasks, again)
-        seeds = None if picked is None else tuple(mixed_seed(self._seed, POOL, i) for i in picked)
-        played = self._workers[number].play(
-            seed, step, tasks, self._group, guided=Guided(seeds=seeds)
-        )
+        guided = self._of_pool(picked)
+        played = self._workers[number].play(seed, step, tasks, self._group, guided=guided)
         if picked is not None:
             fared = {picked[task]: rate for task, rate in played.fared.items()}
             self.curriculum.fared(number, fared)
         return played
+
+    def _of_pool(self, picked: list[int] | None) -> Guided:
+        if picked is None:
+            return Guided()
+        return Guided(tuple(mixed_seed(self._seed, POOL, i) for i in picked))
+
+    def play_ahead(self, step: int) -> None:
+        """Begins to play a step's episodes in a thread; `rollouts` of that step takes them. Until then the
+        engine is that thread's; `settle` waits for it."""
+        for number, tasks in enumerate(self.curriculum.deal(step, self._tasks)):
+            if tasks:
+                guided = self._of_pool(self.curriculum.pick(number, step, tasks))
+                worker = self._workers[number]
+                worker.play_ahead(self._thread, self._seed, step, tasks, self._group, guided)
+
+    def settle(self) -> None:
+        for worker in self._workers:
+            worker.settle()
 
     def _play(
         self,
@@ -266,6 +284,7 @@ class Sources:
         return int(found)
 
     def close(self) -> None:
+        self._thread.shutdown()
         for worker in self._workers:
             worker.close()
 

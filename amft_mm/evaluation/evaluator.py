@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig
 
+from agents.conversation import ChatModel
 from agents.engines.base import GREEDY, Engine, Sampling
-from agents.policy import Policy
 from agents.trajectory import Trajectory, by_task
 from agents.worlds import World
 from amft_mm.config.settings import EnvPart, parts_of, world_of
@@ -112,7 +112,7 @@ def _split(part: EnvPart, name: str | None, several: bool) -> Split:
 
 class Evaluator:
     def __init__(
-        self, config: DictConfig, policy: Policy, engine: Engine, processes: ProcessGroup
+        self, config: DictConfig, policy: ChatModel, engine: Engine, processes: ProcessGroup
     ) -> None:
         self._config, self._policy, self._engine, self._processes = (
             config,
@@ -123,7 +123,7 @@ class Evaluator:
         self._all = splits_of(config.env)
         self._between = chosen_splits(config.env, config.eval.splits)
         self._validating = validation_splits(config.env, config.eval.get("validation"))
-        self._workers: dict[str, RolloutWorker] = {}
+        self._workers: dict[tuple[str, int], RolloutWorker] = {}
         self._last: list[tuple[Split, Played]] = []
 
     def evaluate(self, *, last: bool = True) -> dict[str, Any]:
@@ -149,6 +149,14 @@ class Evaluator:
             for s in self._validating
         }
 
+    def quick(self, episodes: int) -> dict[str, Any]:
+        """Greedy success on the first task instances of what is evaluated while training."""
+        row: dict[str, Any] = {}
+        for split in self._between:
+            metrics = self._play(split, SEED, episodes, tries=1).metrics
+            row |= {f"quick/{split.label}/{k}": v for k, v in _shares(metrics).items()}
+        return row
+
     def keep(self, recorder: Recorder, step: int, count: int) -> None:
         """The first episodes of each split of the last evaluation."""
         for split, played in self._last:
@@ -163,28 +171,25 @@ class Evaluator:
         known = [share for share in shares if share is not None]
         return float(np.mean(known)) if known else 0.0
 
-    def _play(self, split: Split, seed: int) -> Played:
+    def _play(
+        self, split: Split, seed: int, episodes: int | None = None, tries: int | None = None
+    ) -> Played:
         config, settings = self._config.eval, play_settings(self._config)
-        if split.label not in self._workers:
-            self._workers[split.label] = RolloutWorker(
+        episodes, tries = episodes or config.episodes, tries or config.tries
+        key = split.label, episodes  # a worker has as many slots as its first call has episodes
+        if key not in self._workers:
+            self._workers[key] = RolloutWorker(
                 split.world(), self._policy, self._engine, settings, self._processes
             )
-        sampling = GREEDY if config.tries == 1 else Sampling(config.temperature)
+        sampling = GREEDY if tries == 1 else Sampling(config.temperature)
         # Training has no such choice; its evaluations are by seeds that are drawn.
-        listed = Guided(seeds=tuple(range(config.episodes))) if config.get("in_order") else UNGUIDED
-        return self._workers[split.label].play(
-            seed + config.seed, 0, config.episodes, config.tries, sampling, listed
-        )
+        listed = Guided(seeds=tuple(range(episodes))) if config.get("in_order") else UNGUIDED
+        return self._workers[key].play(seed + config.seed, 0, episodes, tries, sampling, listed)
 
     def _figures(self, split: str, played: Played) -> dict[str, Any]:
         metrics, tries = played.metrics, int(self._config.eval.tries)
-        count = int(metrics["episodes"] - metrics["failed"])
-        share = metrics.get("success")  # None: nothing was played to its end
-        low, high = (None, None) if share is None else wilson(round(share * count), count)
         row: dict[str, Any] = {
-            "success": share,
-            "low": low,
-            "high": high,
+            **_shares(metrics),
             "return": metrics.get("return", 0.0),
             "turns": metrics.get("turns", 0.0),
             "failed": metrics["failed"],
@@ -216,6 +221,14 @@ class Evaluator:
     def close(self) -> None:
         for worker in self._workers.values():
             worker.close()
+
+
+def _shares(metrics: dict[str, float]) -> dict[str, float | None]:
+    """Success with its interval; None where nothing was played to its end."""
+    count = int(metrics["episodes"] - metrics["failed"])
+    share = metrics.get("success")
+    low, high = (None, None) if share is None else wilson(round(share * count), count)
+    return {"success": share, "low": low, "high": high}
 
 
 def _tries(trajectories: list[Trajectory]) -> list[tuple[int, int]]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,12 +21,13 @@ import torch
 
 from agents.conversation import Conversation
 from agents.policy import Measure, Policy
+from agents.sharding import whole
 from amft_mm.learning.batching import by_length
 from amft_mm.learning.correction import Correction
 from amft_mm.learning.directional import JustScored, log_probs_along
-from amft_mm.learning.gradients import norm_of
+from amft_mm.learning.gradients import Tensors, norm_of
 from amft_mm.learning.mixed_step import MixedStep
-from amft_mm.learning.optimization import decay_groups, set_lr
+from amft_mm.learning.optimization import decay_groups, moments, put_moments, set_lr
 from amft_mm.learning.tokens import LARGEST_LOG_RATIO, Loss, Tokens, Totals
 from amft_mm.runs.processes import ProcessGroup
 
@@ -215,8 +216,13 @@ class Learner:
         half = Half(self.parameters, len(examples) // 2) if measure_noise else None
         for part, moves in self._micro_batches(examples, not still, half):
             with torch.set_grad_enabled(moves):
+                if not part:
+                    self._idle_pass(objective)
+                    continue
                 terms, hidden = self._tokens(part, objective, compare=not silent)
                 value = objective.loss(terms, totals)
+                if moves and self.policy.sharded is not None and not value.requires_grad:
+                    value = value + terms.log_probs.sum() * 0.0  # all go backward, or none
             if critic is not None:
                 critic.learn(hidden, part)
             if value.requires_grad:
@@ -228,8 +234,11 @@ class Learner:
                 moved = max(moved, float(terms.log_ratios.detach().abs().max()))
             notes.append(terms.notes)
         noise = 0.0 if half is None else half.noise()
+        if self.policy.sharded is not None:
+            noise /= self.processes.size  # of gradients that are all processes' already
         self.processes.share_gradients(self.parameters)
         total, entropy, noise = self.processes.sum(total, entropy, noise)
+        error, moved = self.processes.most(error, moved)
         figures = means_of(self.processes.gather(notes))
         entropy *= totals.per_token
         return LossReport(
@@ -249,13 +258,14 @@ class Learner:
         """The examples with their log-probabilities under the present weights: what several updates on them
         compare with, where the engine's are corrected for."""
         places, found = {id(e): i for i, e in enumerate(examples)}, list(examples)
-        for part in by_length(examples, self._micro_batch_tokens, lambda e: e.conversation):
-            conversations = [e.conversation for e in part]
-            scores = self.policy.score(conversations, temperature=objective.temperature)
-            own = scores.log_probs.split(scores.lengths)
-            self._just_scored.note(conversations, scores, objective.temperature)
-            for example, log_probs in zip(part, own, strict=True):
-                found[places[id(example)]] = replace(example, scored=tuple(log_probs.tolist()))
+        with self.policy.gathered():
+            for part in by_length(examples, self._micro_batch_tokens, lambda e: e.conversation):
+                conversations = [e.conversation for e in part]
+                scores = self.policy.score(conversations, temperature=objective.temperature)
+                own = scores.log_probs.split(scores.lengths)
+                self._just_scored.note(conversations, scores, objective.temperature)
+                for example, log_probs in zip(part, own, strict=True):
+                    found[places[id(example)]] = replace(example, scored=tuple(log_probs.tolist()))
         return found
 
     def _micro_batches(
@@ -273,20 +283,41 @@ class Learner:
         self, examples: Sequence[Example], all_move: bool
     ) -> Iterator[tuple[list[Example], bool]]:
         """And whether each moves the weights: groups whose members all fare alike do not. If none does,
-        one is taken as if it did: a step of zeros is a step."""
+        one is taken as if it did: a step of zeros is a step. Where weights are sharded, empty ones make
+        them as many as other processes have."""
         moving = [all_move or bool(np.any(e.advantages)) for e in examples]
         if examples and not any(moving):
             moving[0] = True
         for moves in (True, False):
             part = [e for e, own in zip(examples, moving, strict=True) if own is moves]
-            for batch in by_length(part, self._micro_batch_tokens, lambda e: e.conversation):
+            batches = list(by_length(part, self._micro_batch_tokens, lambda e: e.conversation))
+            if self.policy.sharded is not None:
+                (most,) = self.processes.most(len(batches))
+                batches += [[]] * (int(most) - len(batches))
+            for batch in batches:
                 yield batch, moves
+
+    def _idle_pass(self, objective: Objective) -> None:
+        """Takes part in what other processes read, with nothing of its own to learn from."""
+        terms, _ = self._tokens([self._nothing], objective, compare=False)
+        if terms.log_probs.requires_grad:
+            (terms.log_probs.sum() * 0.0).backward()
+
+    @cached_property
+    def _nothing(self) -> Example:
+        """The shortest conversation that there is."""
+        conversation = Conversation(self.policy)
+        conversation.observe("")
+        conversation.act([conversation.stop_id])
+        return Example(conversation, told=conversation)
 
     def _tokens(
         self, examples: Sequence[Example], objective: Objective, *, compare: bool
     ) -> tuple[Tokens, torch.Tensor]:
         conversations = [example.conversation for example in examples]
         measure = None if objective.measure is None else objective.measure(examples)
+        # Others' passes come before the one that is gone back through.
+        reference = None if objective.reference is None else objective.reference(conversations)
         scores = self.policy.score(conversations, measure, objective.temperature)
         tokens = Tokens(
             scores.log_probs, scores.entropies, scores.lengths, measured=scores.measured
@@ -305,8 +336,7 @@ class Learner:
         if examples[0].outcome is not None:
             tokens.outcomes = tokens.spread(floats([e.outcome for e in examples]))
             tokens.success_rates = tokens.spread(floats([e.success_rate for e in examples]))
-        if objective.reference is not None:
-            tokens.reference_log_probs = objective.reference(conversations)
+        tokens.reference_log_probs = reference
         return tokens, scores.hidden.detach()
 
     def products(
@@ -314,9 +344,15 @@ class Learner:
     ) -> list[float]:
         """For each example the derivative by the part's mu of its tokens' log-probabilities, each times its
         answer's advantage (1 where there are none). What an expert wrote in a rollout does not count."""
-        z, found = self.mixed.z.get(part, {}), [0.0] * len(examples)
+        z = self.mixed.z.get(part, {})
         if not z:
-            return found
+            return [0.0] * len(examples)
+        with self.policy.gathered() as twins, torch.no_grad():
+            here = {twins[p]: whole(d).to(twins[p].dtype) for p, d in z.items()}
+            return self._products(here, examples, temperature)
+
+    def _products(self, z: Tensors, examples: Sequence[Example], temperature: float) -> list[float]:
+        found = [0.0] * len(examples)
         scored = [self._just_scored.of(e.conversation, temperature) for e in examples]
         known = [n for n, log_probs in enumerate(scored) if log_probs is not None]
         unknown = [n for n, log_probs in enumerate(scored) if log_probs is None]
@@ -342,11 +378,16 @@ class Learner:
             parameter.grad = None
 
     def state_dict(self) -> dict[str, Any]:
-        return {"optimizer": self.optimizer.state_dict(), "mixed": self.mixed.state_dict()}
+        names = self.policy.names()
+        return {
+            "optimizer": moments(self.optimizer, names),
+            "mixed": self.mixed.state_dict(names),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.mixed.load_state_dict(state["mixed"])
+        names = self.policy.names()
+        put_moments(self.optimizer, names, state["optimizer"])
+        self.mixed.load_state_dict(state["mixed"], names)
 
 
 def compare_with_engine(

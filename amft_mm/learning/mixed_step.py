@@ -29,6 +29,7 @@ from typing import Any
 import torch
 
 from amft_mm.learning.gradients import Gradients, Tensors, between, norm_of, total
+from amft_mm.learning.optimization import Names
 from amft_mm.learning.tangent import Tangent
 
 WHOLE = "whole"
@@ -162,11 +163,11 @@ class MixedStep:
             parameter.grad = None
         return StepReport(norm, finite=True)
 
-    def state_dict(self) -> dict[str, Any]:
-        return self.tangent.state_dict()
+    def state_dict(self, names: Names) -> dict[str, Any]:
+        return self.tangent.state_dict(names)
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.tangent.load_state_dict(state)
+    def load_state_dict(self, state: dict[str, Any], names: Names) -> None:
+        self.tangent.load_state_dict(state, names)
 
     def _parameters(self) -> Iterator[torch.Tensor]:
         for group in self.optimizer.param_groups:

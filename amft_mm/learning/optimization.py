@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+
+Names = Mapping[torch.Tensor, str]
+"""Of parameters."""
 
 
 def slope(step: int, steps: int, ramp: int, final: float) -> float:
@@ -28,3 +31,20 @@ def decay_groups(parameters: Sequence[torch.Tensor], weight_decay: float) -> lis
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
+
+
+def moments(optimizer: torch.optim.Optimizer, names: Names) -> dict[str, dict[str, Any]]:
+    """What an optimizer remembers of each parameter, by its name. Settings are the run's own."""
+    return {names[parameter]: dict(own) for parameter, own in optimizer.state.items()}
+
+
+def put_moments(
+    optimizer: torch.optim.Optimizer, names: Names, state: Mapping[str, Mapping[str, Any]]
+) -> None:
+    optimizer.state.clear()
+    for parameter, name in names.items():
+        if name in state:
+            optimizer.state[parameter] = {
+                key: value.to(parameter.device) if value.ndim else value
+                for key, value in state[name].items()
+            }

@@ -8,17 +8,19 @@ copy of the model; with LoRA, of its adapter alone, which takes the trained one'
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.nn import functional as F
 
+from agents import anatomy
 from agents.conversation import Conversation
-from agents.files import whole_file
 from agents.policy import Measure, Policy, Scores
+from agents.sharding import local_part, whole
 from amft_mm.learning.tokens import Loss, Tokens, Totals
+from amft_mm.runs import tensors
 
 
 def with_kl(loss: Loss, coefficient: float) -> Loss:
@@ -42,16 +44,16 @@ class Reference:
         self._frozen: Policy | None = None
         self._adapter: dict[str, torch.Tensor] = {}
 
-    def freeze(self, path: Path, *, write: bool) -> None:
-        """From now on the present weights are the reference. They are kept at `path`, where a run that
-        goes on finds them."""
+    def freeze(self, folder: Path) -> None:
+        """From now on the present weights are the reference. They are kept in `folder`, where a run that
+        goes on finds them. All processes at once."""
         if hasattr(self._policy.model, "peft_config"):
             now = {name: p.detach().clone() for name, p in self._trained()}
-            self._adapter = _kept(now, path, write)
+            self._adapter = _kept(now, folder)
             return
-        frozen = copy.copy(self._policy)
-        frozen.model = copy.deepcopy(self._policy.model).requires_grad_(False).eval()
-        frozen.model.load_state_dict(_kept(frozen.model.state_dict(), path, write), strict=False)
+        frozen = self._policy.frozen()
+        now = {name: p.detach() for name, p in frozen.model.named_parameters()}
+        frozen.model.load_state_dict(_kept(now, folder), strict=False)
         self._frozen = frozen
 
     def __call__(
@@ -62,7 +64,7 @@ class Reference:
     def divergence(self, conversations: Sequence[Conversation]) -> Measure:
         """KL(ref || pi) of each distribution from which a token was chosen."""
         hidden = self._scores(conversations).hidden
-        head = (self._frozen or self._policy).logits
+        head = self._head()
 
         def measure(log_probs: torch.Tensor, where: slice) -> torch.Tensor:
             with torch.no_grad():
@@ -83,22 +85,39 @@ class Reference:
         finally:
             self._swap()
 
+    def _head(self) -> Any:
+        """Sharded, the policy's own is whole in its own pass, and a frozen one's is not."""
+        if self._frozen is None or self._frozen.sharded is None:
+            return (self._frozen or self._policy).logits
+        model = self._frozen.plain_model
+        weights = {
+            name: whole(p.detach()) for name, p in model.get_output_embeddings().named_parameters()
+        }
+
+        def logits(hidden: torch.Tensor) -> torch.Tensor:
+            return anatomy.scaled(model, F.linear(hidden, **weights))
+
+        return logits
+
     def _trained(self) -> list[tuple[str, torch.nn.Parameter]]:
         return [(n, p) for n, p in self._policy.model.named_parameters() if p.requires_grad]
 
     def _swap(self) -> None:
         for name, parameter in self._trained():
-            parameter.data, self._adapter[name] = self._adapter[name], parameter.data
+            if self._policy.sharded is None:
+                parameter.data, self._adapter[name] = self._adapter[name], parameter.data
+            else:  # FSDP remembers where its parts are
+                mine, other = local_part(parameter), local_part(self._adapter[name])
+                kept = mine.clone()
+                mine.copy_(other)
+                other.copy_(kept)
 
 
-def _kept(weights: dict[str, torch.Tensor], path: Path, write: bool) -> dict[str, torch.Tensor]:
-    """Those at `path` where there are some, on the devices of `weights`; else `weights`, written there."""
-    if path.exists():
-        stored: dict[str, torch.Tensor] = torch.load(path, weights_only=True, map_location="cpu")
-        return {name: value.to(weights[name].device) for name, value in stored.items()}
-    if write:
-        with whole_file(path) as unfinished:
-            torch.save(weights, unfinished)
+def _kept(weights: dict[str, torch.Tensor], folder: Path) -> dict[str, torch.Tensor]:
+    """Those in `folder` where there are some, laid out as `weights`; else `weights`, written there."""
+    if folder.exists():
+        return tensors.load(folder, lambda name, _: weights[name])
+    tensors.keep(folder, weights)
     return weights
 
 

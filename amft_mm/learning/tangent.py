@@ -38,6 +38,7 @@ from typing import Any
 import torch
 
 from amft_mm.learning.gradients import Tensors
+from amft_mm.learning.optimization import Names
 from envs.contract import one_of
 
 KINDS = ("exact", "last_step", "plain_descent")
@@ -74,34 +75,30 @@ class Tangent:
                     self._follow(part, made, slopes.get(part, {}))
             self._age([p for p in group["params"] if p not in gradients])
 
-    def state_dict(self) -> dict[str, Any]:
-        places = {p: i for i, p in enumerate(self._parameters())}
+    def state_dict(self, names: Names) -> dict[str, Any]:
+        """By the parameters' names."""
 
-        def placed(tensors: Tensors) -> dict[int, torch.Tensor]:
-            return {places[p]: tensor for p, tensor in tensors.items()}
+        def named(tensors: Tensors) -> dict[str, torch.Tensor]:
+            return {names[p]: tensor for p, tensor in tensors.items()}
 
         return {
-            "z": {part: placed(z) for part, z in self.z.items()},
+            "z": {part: named(z) for part, z in self.z.items()},
             "moments": {
-                part: tuple(placed(of) for of in both) for part, both in self._moments.items()
+                part: tuple(named(of) for of in both) for part, both in self._moments.items()
             },
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        order = list(self._parameters())
+    def load_state_dict(self, state: dict[str, Any], names: Names) -> None:
+        own = {name: parameter for parameter, name in names.items()}
 
-        def found(tensors: dict[int, torch.Tensor]) -> Tensors:
-            return {order[i]: tensor.to(order[i].device) for i, tensor in tensors.items()}
+        def found(tensors: dict[str, torch.Tensor]) -> Tensors:
+            return {own[name]: tensor.to(own[name].device) for name, tensor in tensors.items()}
 
         self.z = {part: found(z) for part, z in state["z"].items()}
         self._moments = {
             part: (found(first), found(second))
             for part, (first, second) in state["moments"].items()
         }
-
-    def _parameters(self) -> Iterator[torch.Tensor]:
-        for group in self._optimizer.param_groups:
-            yield from group["params"]
 
     def _make_room(self, part: str, parameters: Tensors) -> None:
         z = self.z.setdefault(part, {})

@@ -57,12 +57,13 @@ class ValueHead:
         episodes would have gone on."""
         values: dict[int, np.ndarray] = {}
         places = {id(example): i for i, example in enumerate(examples)}
-        for part in by_length(examples, self._budget, lambda e: e.conversation):
-            hidden = self._policy.score([e.conversation for e in part]).hidden
-            said = self.head(hidden[first_tokens(part)].float())[:, 0].cpu().numpy()
-            ends = np.cumsum([len(e.conversation.answers) for e in part])
-            for example, mine in zip(part, np.split(said, ends[:-1]), strict=True):
-                values[places[id(example)]] = mine
+        with self._policy.gathered():
+            for part in by_length(examples, self._budget, lambda e: e.conversation):
+                hidden = self._policy.score([e.conversation for e in part]).hidden
+                said = self.head(hidden[first_tokens(part)].float())[:, 0].cpu().numpy()
+                ends = np.cumsum([len(e.conversation.answers) for e in part])
+                for example, mine in zip(part, np.split(said, ends[:-1]), strict=True):
+                    values[places[id(example)]] = mine
         advantages = [
             gae(rewards[i], values[i], self._gamma, self._lam, cut=bool(cut and cut[i]))
             for i in range(len(examples))

@@ -32,11 +32,13 @@ def refuse_contradictions(config: DictConfig) -> None:
         _guided,
         _streamed,
         _rivalled,
+        _sharded,
         _credited,
         _drawn_again,
         _updated,
         _scheduled,
         _tried,
+        _ahead,
         _without_exploration,
         _without_learning,
         _validated,
@@ -64,11 +66,38 @@ def _engined(config: DictConfig) -> Iterator[str]:
             "engine.name=openai writes what another model says, without its log-probabilities: this one can "
             "not learn from it. Train by engine=hf or engine=vllm; amft_mm.evaluate takes openai"
         )
-    if several and engine.name == "vllm" and engine.get("servers"):
+    if engine.name != "vllm":
+        return
+    if engine.get("servers") and not engine.get("weights_folder"):
         yield (
-            "engine.servers with several processes: each of them would write the weights into the same "
-            "folder while servers read it. Take one process, or engine=hf"
+            "engine.servers need engine.weights_folder=FOLDER, a folder that learner and servers both see: "
+            "new weights go through it"
         )
+    if several and not engine.get("servers") and engine.get("tensor_parallel", 1) > 1:
+        yield (
+            f"engine.tensor_parallel={engine.tensor_parallel} with several processes, each of which plays "
+            "episodes of its own: divide the model in servers (engine.where=servers)"
+        )
+
+
+def _sharded(config: DictConfig) -> Iterator[str]:
+    if config.train.shard and config.method.rival:
+        yield (
+            "train.shard with method.rival (method=bridge): the adapter that both models share is added to "
+            "whole matrices. Take train.shard=false, on GPUs that hold both models"
+        )
+    if config.train.shard and config.train.ahead and config.engine.name == "hf":
+        yield (
+            "train.shard with train.ahead and engine=hf: the whole weights would lie beside the shards all "
+            "the time. Take engine=vllm, or leave one of them out"
+        )
+    if config.train.shard and config.train.ahead and config.engine.name == "hf":
+        yield (
+            "train.shard with train.ahead and engine=hf: rollouts and learning would bring the same weights "
+            "together at once. Take train.ahead=0, or engine=vllm"
+        )
+    if config.train.offload and not config.train.shard:
+        yield "train.offload=true would do nothing without train.shard=true"
 
 
 def _guided(config: DictConfig) -> Iterator[str]:
@@ -196,6 +225,28 @@ def _tried(config: DictConfig) -> Iterator[str]:
             yield (
                 f"{setting}={value}: method.balance.name={method.balance.name} tries whole steps, one update "
                 "of one part by one process. Leave it out, or take method=amft"
+            )
+
+
+def _ahead(config: DictConfig) -> Iterator[str]:
+    """What wants to know how a step ended before the next one is played."""
+    train, method = config.train, config.method
+    if not train.ahead:
+        return
+    asked = {
+        f"method.balance.name={method.balance.name}": any(
+            part.balance.learns or part.balance.tries for part in mixed_parts(config)
+        ),
+        f"method.guidance.name={method.guidance.name}": _guides(config),
+        f"train.curriculum.name={train.curriculum.name}": train.curriculum.name != "uniform",
+        "method.rival": bool(method.rival),
+        f"method.resample={method.resample}": bool(method.resample),
+    }
+    for setting, there in asked.items():
+        if there:
+            yield (
+                f"train.ahead=1 plays a step before the one before it has ended, and {setting} goes by what "
+                "came of that one, on rollouts of the present weights. Leave one of them out"
             )
 
 

@@ -71,10 +71,10 @@ class Objectives:
             found = replace(found, loss=loss, by_advantage=False)
         return found
 
-    def freeze(self, path: Path, *, write: bool) -> None:
-        """They are kept at `path`, where a run that goes on finds them."""
+    def freeze(self, folder: Path) -> None:
+        """They are kept in `folder`, where a run that goes on finds them."""
         if self._reference is not None:
-            self._reference.freeze(path, write=write)
+            self._reference.freeze(folder)
 
     def calibrate(
         self,
@@ -89,7 +89,8 @@ class Objectives:
         if path.exists():
             tau = float(json.loads(path.read_text(encoding="utf-8"))["tau"])
         else:
-            masses = self._measured(demonstrations(), micro_batch_tokens)
+            with self._policy.gathered():
+                masses = self._measured(demonstrations(), micro_batch_tokens)
             tau = float(np.quantile(processes.gather(masses) or [0.0], self._lowest))
             if processes.main:
                 write_text(path, json.dumps({"tau": tau, "lowest": self._lowest}))

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from agents.conversation import Conversation, Limits
-from agents.engines.base import GREEDY, Request, Sampling
+from agents.engines.base import GREEDY, Request, Sampling, written
 from agents.engines.hf import HFEngine
 from agents.experts import demonstrate
 from agents.policy import Policy
@@ -93,8 +93,8 @@ def ask(policy: Policy, questions: list[Question], most_tokens: int = 60) -> lis
     samples = [
         sample
         for start in range(0, len(answers), 64)
-        for sample in engine.generate(
-            [Request(c, 0) for c in answers[start : start + 64]], GREEDY, most_tokens
+        for sample in written(
+            engine, [Request(c, 0, GREEDY, most_tokens) for c in answers[start : start + 64]]
         )
     ]
     return [policy.chat_format.text(sample.ids) for sample in samples]

@@ -57,7 +57,10 @@ def _replay(given: argparse.Namespace) -> None:
         print(film)
         return
     out = Path(given.out or (paths[0] / "replay.html" if len(paths) == 1 else "replay.html"))
-    with whole_file(out) as unfinished, unfinished.open("w", encoding="utf-8") as file:
+    with (
+        whole_file(out) as unfinished,
+        unfinished.open("w", encoding="utf-8", errors="replace") as file,
+    ):
         file.writelines(parts(sources))
     count = sum(len(source.episodes) for source in sources)
     print(f"{out}: {count} episodes, {out.stat().st_size / 1e6:.1f} MB")

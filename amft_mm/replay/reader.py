@@ -1,31 +1,33 @@
 """Episodes from wherever they are, as plain data: `read_source(path, limit)` gives a Source.
 
 A path is a run's folder (its rollouts and evaluations, and the metrics beside them), a folder of episodes,
-or a folder of demonstrations. Files are data of others: what is missing or broken is an error in words, and
-nothing in them is executed. Pictures stay as the bytes of their files, by the hash of what they hold.
+or a folder of demonstrations. Files are data of others, and nothing in them is executed. A file or an episode
+that cannot be read is left out and told of in `problems`; a folder without any episode is an error in words.
+Pictures stay as the bytes of their files, by the hash of what they hold.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow
 import pyarrow.parquet as parquet
 
-from agents.demonstrations import COLUMNS, LARGEST_PICTURE
+from agents.columns import COLUMNS, LARGEST_PICTURE, LATER, MORE, pictures_in
 from agents.worlds import World
-from amft_mm.runs.episodes import MORE
 from amft_mm.runs.metrics import read_rows
 
 LARGEST_FILE = 20_000_000
 """Bytes of a picture's file; one that is larger is left out."""
+MOST_PROBLEMS = 50
+"""That are told one by one."""
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -37,6 +39,9 @@ class Source:
     episodes: list[dict[str, Any]]
     pictures: dict[str, bytes]
     metrics: list[dict[str, Any]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    path: Path | None = None
+    """Where it was read; None where it was not."""
 
 
 def read_source(path: Path, limit: int = 2000) -> Source:
@@ -49,10 +54,14 @@ def read_source(path: Path, limit: int = 2000) -> Source:
         )
     pictures: dict[str, bytes] = {}
     episodes: list[dict[str, Any]] = []
+    problems: list[str] = []
     for file in reversed(files):
-        rows = list(islice(_rows(file), limit - len(episodes)))
-        episodes = [_episode(row, pictures) for row in rows] + episodes
-    return Source(path.resolve().name, episodes, pictures, read_rows(path))
+        episodes = _episodes(file, limit - len(episodes), pictures, problems) + episodes
+    if not episodes:
+        raise ValueError(problems[0] if problems else f"{path}: its files hold no episode")
+    if len(problems) > MOST_PROBLEMS:
+        problems[MOST_PROBLEMS:] = [f"and {len(problems) - MOST_PROBLEMS} more"]
+    return Source(path.resolve().name, episodes, pictures, read_rows(path), problems, path)
 
 
 def _files(path: Path) -> Iterator[Path]:
@@ -70,37 +79,52 @@ def _files(path: Path) -> Iterator[Path]:
         yield from path.glob("*.parquet")
 
 
-def _rows(file: Path) -> Iterator[dict[str, Any]]:
+def _episodes(
+    file: Path, most: int, pictures: dict[str, bytes], problems: list[str]
+) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
     try:
-        opened = parquet.ParquetFile(file)
-        names = set(opened.schema_arrow.names)
-        if missing := sorted(set(COLUMNS) - names):
-            raise ValueError(f"{file} lacks the columns {', '.join(missing)}")
-        wanted = [name for name in (*COLUMNS, *MORE) if name in names]
-        for group in range(opened.num_row_groups):
-            yield from opened.read_row_group(group, columns=wanted).to_pylist()
-    except (pyarrow.ArrowException, OSError) as error:
-        raise ValueError(f"{file} cannot be read as parquet: {error!s:.200}") from None
+        for number, row in enumerate(_rows(file)):
+            if len(found) >= most:
+                break
+            try:
+                found.append(_episode(row, pictures))
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                problems.append(f"{file}, row {number} is no episode: {error!s:.200}")
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        problems.append(f"{file} cannot be read: {error!s:.200}")
+    return found
+
+
+def _rows(file: Path) -> Iterator[dict[str, Any]]:
+    opened = parquet.ParquetFile(file)
+    names = set(opened.schema_arrow.names)
+    if missing := sorted(set(COLUMNS) - set(LATER) - names):
+        raise ValueError(f"{file} lacks the columns {', '.join(missing)}")
+    wanted = [name for name in (*COLUMNS, *MORE) if name in names]
+    for group in range(opened.num_row_groups):
+        yield from opened.read_row_group(group, columns=wanted).to_pylist()
 
 
 def _episode(row: dict[str, Any], pictures: dict[str, bytes]) -> dict[str, Any]:
     known = [_kept(picture, pictures) for picture in row.get("pictures") or []]
-    at = row.get("picture_of") or [-1] * len(row["messages"])
-    tokens = [_loaded(text) for text in row.get("tokens") or []]
+    at = pictures_in(row.get("picture_of") or [], len(known))
     slips = set(row.get("slips") or [])
     turns = []
     for number, (message, answer) in enumerate(zip(row["messages"], row["answers"], strict=True)):
-        picture = at[number] if number < len(at) else -1
+        here = [known[place] for place in (at[number] if number < len(at) else ())]
         turn = {
-            "said": message,
-            "picture": known[picture] if 0 <= picture < len(known) else None,
-            "answer": answer,
-            "reward": _at(row.get("rewards"), number),
-            "verdict": _at(row.get("verdicts"), number) or "",
-            "feedback": _at(row.get("feedback"), number) or "",
-            "expert": _at(row.get("experts"), number) or "",
-            "facts": _loaded(_at(row.get("facts"), number)),
-            "tokens": tokens[number] if number < len(tokens) and tokens[number] else None,
+            "said": str(message or ""),
+            "pictures": [key for key in here if key],
+            "answer": str(answer or ""),
+            "reward": _number(_at(row.get("rewards"), number)),
+            "verdict": str(_at(row.get("verdicts"), number) or ""),
+            "feedback": str(_at(row.get("feedback"), number) or ""),
+            "expert": str(_at(row.get("experts"), number) or ""),
+            "facts": _object(_at(row.get("facts"), number)),
+            "tokens": _tokens(_object(_at(row.get("tokens"), number))),
+            "prompt": _object(_at(row.get("prompts"), number)),
+            "seconds": _number(_at(row.get("seconds"), number)),
             "slip": number in slips,
         }
         turns.append(turn)
@@ -138,14 +162,31 @@ def _pixels(data: bytes) -> int:
     return int.from_bytes(data[16:20], "big") * int.from_bytes(data[20:24], "big")
 
 
-def _loaded(text: Any) -> Any:
+def _object(text: Any) -> dict[str, Any] | None:
+    """What a column of JSON says; None where that is nothing, or broken."""
     try:
-        return json.loads(text) if isinstance(text, str) and text else None
-    except ValueError:
+        found = json.loads(text) if isinstance(text, str) and text else None
+    except (ValueError, RecursionError):
         return None
+    return found if isinstance(found, dict) and found else None
 
 
-def _at(values: Any, number: int) -> Any:
+def _tokens(found: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Those that say a figure of every word."""
+    if found is None:
+        return None
+    words = found.get("words")
+    columns = [words, found.get("log_probs"), found.get("entropies"), found.get("others")]
+    whole = all(isinstance(c, list) and len(c) == len(words or ()) for c in columns)
+    return found if whole and words else None
+
+
+def _number(value: Any) -> float | None:
+    known = isinstance(value, int | float) and math.isfinite(value)
+    return value if known else None
+
+
+def _at(values: Sequence[Any] | None, number: int) -> Any:
     return values[number] if values is not None and number < len(values) else None
 
 

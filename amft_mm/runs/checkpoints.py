@@ -1,53 +1,129 @@
 """Checkpoints that are whole or not there: `step_000050/` with weights, optimizer, controller, position.
 
-A checkpoint is written beside its place and moved there last. `latest(folder)` is the newest whole one.
-The newest `keep` stay, and the best one, whose name is in `best.json`.
+    writer = Writer(folder, keep, processes)
+    writer.save(step, state)       in the background; raises what came of the one before
+    writer.wait()                  until the last one is whole
+    load(path, parameters)         what was saved
+
+`state` is nested, of plain data and tensors. Tensors are kept by all processes together
+(amft_mm/runs/tensors.py); plain data, of the first process, goes to `state.pt`, which is written last: a
+checkpoint without it is none. `latest(folder)` is the newest whole one. The newest `keep` stay, and the best
+one, whose name is in `best.json`.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
 import shutil
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch.distributed.checkpoint.api import CheckpointException
 
-from agents.files import write_text
+from agents.files import reason_of, whole_file, write_text
+from amft_mm.runs import tensors
+from amft_mm.runs.processes import ProcessGroup
 
+FAILURES = (Exception, CheckpointException)
+"""The latter, which stands for any in a process, is no Exception."""
 PREFIX = "step_"
 STATE = "state.pt"
+HELD = "tensor"
+"""Stands in plain data, with its name, where there was a tensor."""
 
 
 class CheckpointError(RuntimeError):
     """A checkpoint that could not be written or read; the last good one is as it was."""
 
 
-def save(
-    folder: Path, step: int, state: dict[str, Any], model: dict[str, torch.Tensor], keep: int
-) -> Path:
-    """`state` is plain data and tensors, `model` the weights that train."""
-    final = path_of(folder, step)
-    unfinished = folder / f".unfinished-{final.name}"
-    try:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        torch.save({"model": model, "random": random_states(), **state}, unfinished / STATE)
-        _to_disk(unfinished / STATE)
-        shutil.rmtree(final, ignore_errors=True)
-        os.replace(unfinished, final)
-    except (OSError, RuntimeError) as error:  # torch's own writer tells a full disk in its own way
-        shutil.rmtree(unfinished, ignore_errors=True)
-        why = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise CheckpointError(
-            f"{final} could not be written ({why:.200}; is the disk full?): free some space or choose "
-            "another folder, then go on with resume=true from the last checkpoint"
-        ) from error
-    _forget_old(folder, keep)
-    return final
+class Writer:
+    def __init__(self, folder: Path, keep: int, processes: ProcessGroup | None = None) -> None:
+        self._folder, self._keep = folder, keep
+        self._group = None if processes is None else processes.for_background()
+        self._main = processes is None or processes.main
+        self._thread = ThreadPoolExecutor(1, "checkpoints")
+        self._writing: Future[None] | None = None
+        self._last = -1
+
+    def save(self, step: int, state: dict[str, Any]) -> None:
+        """All processes at once. What the state holds may change when this returns."""
+        self.wait()
+        if step == self._last:
+            return
+        final = path_of(self._folder, step)
+        plain, held = parted({**state, "random": random_states()})
+        words = io.BytesIO()
+        torch.save(plain, words)
+        try:
+            if self._main:
+                (final / STATE).unlink(missing_ok=True)
+            writing = tensors.save(final, held, self._group)
+        except (OSError, RuntimeError) as error:
+            raise _unwritable(final, error) from error
+        self._last = step
+        self._writing = self._thread.submit(self._finish, final, writing, words.getvalue())
+
+    def wait(self) -> None:
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def _finish(self, final: Path, writing: Future[Any], words: bytes) -> None:
+        try:
+            writing.result()
+            if self._main:
+                with whole_file(final / STATE) as unfinished:
+                    _to_disk(unfinished, words)
+        except FAILURES as error:
+            if self._main:
+                shutil.rmtree(final, ignore_errors=True)
+            raise _unwritable(final, error) from error
+        if self._main:
+            _forget_old(self._folder, self._keep)
+
+
+def _unwritable(final: Path, error: BaseException) -> CheckpointError:
+    return CheckpointError(
+        f"{final} could not be written: {reason_of(error)}. The last one that could is "
+        f"{name_of(latest(final.parent))}; free some space, then go on from it by resume=true"
+    )
+
+
+def parted(state: Any, name: str = "") -> tuple[Any, dict[str, torch.Tensor]]:
+    """The plain data of a nested state, and its tensors by the names of the places where they were."""
+    held: dict[str, torch.Tensor] = {}
+
+    def part(value: Any, name: str) -> Any:
+        if isinstance(value, torch.Tensor):
+            held[name] = value.detach()
+            return (HELD, name)
+        if isinstance(value, dict):
+            return {
+                key: part(one, f"{name}/{key}" if name else str(key)) for key, one in value.items()
+            }
+        if isinstance(value, list | tuple):
+            return type(value)(part(one, f"{name}/{i}") for i, one in enumerate(value))
+        return value
+
+    return part(state, name), held
+
+
+def joined(plain: Any, held: Mapping[str, torch.Tensor]) -> Any:
+    """The state again; without the tensors that are not among `held`."""
+    if isinstance(plain, tuple) and len(plain) == 2 and plain[0] == HELD:
+        return held.get(plain[1])
+    if isinstance(plain, dict):
+        return {key: joined(one, held) for key, one in plain.items()}
+    if isinstance(plain, list | tuple):
+        return type(plain)(joined(one, held) for one in plain)
+    return plain
 
 
 def path_of(folder: Path, step: int) -> Path:
@@ -59,23 +135,41 @@ def latest(folder: Path) -> Path | None:
     return found[-1] if found else None
 
 
+def name_of(path: Path | None) -> str:
+    return "none" if path is None else path.name
+
+
 def names(folder: Path) -> str:
     """Which ones there are, for messages."""
     return ", ".join(path.name for path in sorted(folder.glob(f"{PREFIX}*"))) or "none"
 
 
-def load(path: Path) -> dict[str, Any]:
-    """The state; random states are put back. Plain data and tensors alone are read."""
+def load(
+    path: Path, parameters: Mapping[str, torch.Tensor] | None = None, *, only: str = ""
+) -> dict[str, Any]:
+    """The state; random states are put back. What has the name of one of the `parameters` among those of its
+    place, and its shape, comes sharded as that is. `only` the tensors of one part, where others need not be
+    read. Plain data and tensors alone are read."""
+    own = parameters or {}
+
+    def like(name: str, shape: torch.Size) -> torch.Tensor | None:
+        known = next((own[word] for word in name.split("/") if word in own), None)
+        return known if known is not None and known.shape == shape else None
+
     try:
-        state: dict[str, Any] = torch.load(path / STATE, weights_only=True, map_location="cpu")
-        lacking = [key for key in ("model", "step", "random") if key not in state]
+        plain: dict[str, Any] = torch.load(path / STATE, weights_only=True, map_location="cpu")
+        lacking = [key for key in ("model", "step", "random") if key not in plain]
         if lacking:
             raise ValueError(f"it lacks {', '.join(lacking)}")
-    except Exception as error:
+        words = f"{only}/" if only else ""
+        state: dict[str, Any] = joined(plain, tensors.load(path, like, words))
+    except FAILURES as error:
         raise CheckpointError(
-            f"{path / STATE} cannot be read ({error!s:.200}): delete {path} to go on from an earlier one"
+            f"{path} cannot be read ({reason_of(error)}): delete {path} to go on from an earlier one"
         ) from error
-    put_random_states(state.pop("random"))
+    random_states = state.pop("random")
+    if not only:
+        put_random_states(random_states)
     return state
 
 
@@ -108,7 +202,7 @@ def random_states() -> dict[str, Any]:
     return {
         "python": [version, list(words), gauss],
         "numpy": [kind, keys.tolist(), position, has_gauss, cached],
-        "torch": torch.get_rng_state(),
+        "torch": torch.get_rng_state().tolist(),
     }
 
 
@@ -117,11 +211,13 @@ def put_random_states(states: dict[str, Any]) -> None:
     random.setstate((version, tuple(words), gauss))
     kind, keys, position, has_gauss, cached = states["numpy"]
     np.random.set_state((kind, np.array(keys, np.uint32), position, has_gauss, cached))
-    torch.set_rng_state(states["torch"])
+    torch.set_rng_state(torch.tensor(states["torch"], dtype=torch.uint8))
 
 
-def _to_disk(path: Path) -> None:
-    with open(path, "rb") as file:
+def _to_disk(path: Path, words: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(words)
+        file.flush()
         os.fsync(file.fileno())
 
 

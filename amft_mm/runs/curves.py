@@ -27,6 +27,12 @@ def is_success(key: str) -> bool:
     return key.endswith("/success") and not key.endswith("/stop/success")
 
 
+def _evaluated(key: str) -> str | None:
+    """The label of what an evaluation found, and those of a few episodes while it warmed up."""
+    kind, _, rest = key.partition("/")
+    return {"eval": rest, "quick": f"{rest}, few episodes"}.get(kind)
+
+
 def draw(rows: Sequence[dict[str, Any]], path: Path, title: str) -> None:
     from matplotlib.figure import Figure  # without pyplot: no window, no state
 
@@ -36,11 +42,11 @@ def draw(rows: Sequence[dict[str, Any]], path: Path, title: str) -> None:
         named = dict(lines)
         if name == "success":
             keys = {key for row in rows for key in row if is_success(key)}
-            named |= {key: key.split("/", 1)[1] for key in sorted(keys) if key.startswith("eval/")}
+            named |= {key: label for key in sorted(keys) if (label := _evaluated(key))}
         for key, label in named.items():
             points = [(row["step"], row[key]) for row in rows if row.get(key) is not None]
             if points:
-                marker = "o" if key.startswith("eval/") else None
+                marker = "o" if _evaluated(key) else None
                 axes.plot(*zip(*points, strict=True), label=label, marker=marker, markersize=4)
         axes.set_title(name, fontsize=10)
         axes.set_xlabel("step", fontsize=9)

@@ -3,45 +3,37 @@
     recorder = Recorder(folder, policy)
     recorder.keep("rollout", step, "virl", trajectories, world)
 
-A file holds the columns of demonstrations (agents/demonstrations.py, so that it opens and trains as they do)
-and those of `MORE`. An expert's answers are had by playing the episode once more, beside the agent.
+A file holds the columns of demonstrations, so that it opens and trains as they do, and more
+(agents/columns.py). An expert's answers are had by playing the episode once more, beside the agent.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from agents.chat_format import ChatFormat
-from agents.conversation import Conversation
+from agents.conversation import ChatModel, Conversation
 from agents.demonstrations import columns_of, features, recorded, write_rows
+from agents.files import reason_of
 from agents.policy import Policy
 from agents.trajectory import Trajectory
 from agents.worlds import World
 from envs.guard import CallFailed, GuardedEnv
 
-MORE = {
-    "step": "of the run",
-    "phase": "rollout or evaluation",
-    "label": "the environment of rollouts, the split of evaluations",
-    "task": "number of the task instance among those played together",
-    "member": "of its group",
-    "feedback": "what the environment said to each answer",
-    "facts": "JSON: what the environment knew before each answer",
-    "experts": "what an expert would have answered; empty where nobody knows",
-    "tokens": "JSON: each answer's tokens, see `answer_tokens`",
-}
 ALTERNATIVES = 3
 SECONDS = 10.0
 """A call of the environment that takes longer costs the experts' answers."""
 
 
 class Recorder:
-    def __init__(self, folder: Path, policy: Policy) -> None:
+    def __init__(self, folder: Path, policy: ChatModel) -> None:
+        """Of an endpoint's model, which is not at hand, nothing is told of tokens."""
         self.folder, self._policy = folder, policy
 
     def keep(
@@ -69,18 +61,24 @@ class Recorder:
             write_rows(path, rows, features() | more_features())
         except OSError as error:
             raise RuntimeError(
-                f"{path} could not be written ({error.strerror or error}): free some space, or keep no "
+                f"{path} could not be written ({reason_of(error)}): free some space, or keep no "
                 "episodes by record.rollouts=0 record.evaluation=0"
             ) from error
 
     def _row(self, trajectory: Trajectory, world: World, advantages: Any) -> dict[str, Any]:
         row = recorded(trajectory, world)
         turns = trajectory.turns[: len(row.answers)]
+        tokens = prompts = ["{}"] * len(row.answers)
+        if isinstance(self._policy, Policy):
+            prompts = prompts_of(self._policy.chat_format, trajectory.conversation)
+            tokens = answer_tokens(self._policy, trajectory.conversation, advantages)
         return columns_of(row) | {
             "feedback": [turn.feedback for turn in turns],
             "facts": [json.dumps(turn.facts) for turn in turns],
             "experts": experts_of(world, row.seed, row.answers),
-            "tokens": answer_tokens(self._policy, trajectory.conversation, advantages),
+            "tokens": tokens,
+            "prompts": prompts,
+            "seconds": [round(turn.seconds, 3) for turn in turns],
         }
 
 
@@ -98,6 +96,8 @@ def more_features() -> dict[str, Any]:
         "facts": List(text),
         "experts": List(text),
         "tokens": List(text),
+        "prompts": List(text),
+        "seconds": List(Value("float64")),
     }
 
 
@@ -122,8 +122,8 @@ def experts_of(world: World, seed: int, answers: Sequence[str]) -> list[str]:
 
 @torch.no_grad()
 def answer_tokens(policy: Policy, conversation: Conversation, advantages: Any) -> list[str]:
-    """For each answer: its tokens' words, log-probabilities, entropies and likeliest alternatives with their
-    probabilities, how many were given, and its advantage. Nothing is told of what is not learnt."""
+    """For each answer: its tokens' ids, words, log-probabilities, entropies and likeliest alternatives with
+    their probabilities, how many were given, and its advantage. Nothing is told of what is not learnt."""
     alternatives: list[torch.return_types.topk] = []
 
     def measure(log_probs: torch.Tensor, where: slice) -> torch.Tensor:
@@ -142,8 +142,10 @@ def answer_tokens(policy: Policy, conversation: Conversation, advantages: Any) -
             continue
         here = slice(place, place + answer.stop - answer.first_learnt)
         place = here.stop
+        ids = conversation.said(number)[answer.unlearnt :]
         found = {
-            "words": words_of(policy.chat_format, conversation.said(number)[answer.unlearnt :]),
+            "ids": list(map(int, ids)),
+            "words": words_of(policy.chat_format, ids),
             "log_probs": _short(log_probs[here]),
             "entropies": _short(entropies[here]),
             "others": [
@@ -155,6 +157,33 @@ def answer_tokens(policy: Policy, conversation: Conversation, advantages: Any) -
         }
         turns.append(json.dumps(found))
     return turns
+
+
+def prompts_of(chat_format: ChatFormat, conversation: Conversation) -> list[str]:
+    """For each answer: `text`, what stands in the model's own format between it and the answer before,
+    special tokens included, the places of a picture counted; and `tokens`, how many it had read by then.
+    Where a new window was opened, the text is all of it."""
+    found = []
+    for window in conversation.windows():
+        before = 0
+        for answer in window.answers:
+            ids = window.ids[before : answer.start]
+            found.append(json.dumps({"text": _raw(chat_format, ids), "tokens": answer.start}))
+            before = answer.stop
+    return found
+
+
+def _raw(chat_format: ChatFormat, ids: Sequence[int]) -> str:
+    parts = []
+    for pictured, group in groupby(ids, key=lambda i: i == chat_format.image_id):
+        same = list(group)
+        text = chat_format.tokenizer.decode(
+            same[:1] if pictured else same,
+            skip_special_tokens=False,
+            clean_up_tokenization_spaces=False,
+        )
+        parts.append(f"{text} x {len(same)}" if pictured else text)
+    return "".join(parts)
 
 
 def words_of(chat_format: ChatFormat, ids: Sequence[int]) -> list[str]:

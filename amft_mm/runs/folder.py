@@ -31,9 +31,10 @@ if TYPE_CHECKING:  # what it needs is slow to import, and help does not
 
 CONFIG = "config.yaml"
 MAY_DIFFER = (
-    *("resume", "out", "debug", "threads", "wandb", "tensorboard", "eval", "record", "checkpoint"),
+    *("resume", "out", "debug", "threads", "wandb", "tensorboard", "trackio"),
+    *("eval", "record", "checkpoint", "push_to_hub", "hub_private"),
     *("demos.folder", "play.slots", "play.workers", "play.kind", "play.seconds"),
-    *("play.failing", "play.failing_steps", "train.nonfinite"),
+    *("play.failing", "play.failing_steps", "train.nonfinite", "train.shard", "train.offload"),
 )
 """Settings that do not change what a run computes."""
 MAY_GROW = ("train.steps",)
@@ -90,8 +91,11 @@ class RunFolder:
             key: None if isinstance(value, float) and not math.isfinite(value) else value
             for key, value in metrics.items()
         }
-        with (self.path / METRICS).open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(row, allow_nan=False) + "\n")
+        try:
+            with (self.path / METRICS).open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps(row, allow_nan=False) + "\n")
+        except OSError as error:
+            raise _unwritable(self.path / METRICS, error) from error
 
     def forget_after(self, step: int) -> None:
         """Rows of steps after the checkpoint will be made again."""
@@ -148,7 +152,8 @@ def _locked(path: Path) -> FileLock:
 
 def _unwritable(path: Path, error: OSError) -> RuntimeError:
     return RuntimeError(
-        f"{path} cannot be written ({error.strerror}): choose another folder by out=FOLDER"
+        f"{path} cannot be written ({error.strerror}): free some space there, or choose another folder by "
+        "out=FOLDER"
     )
 
 

@@ -9,10 +9,17 @@ evaluations in amft_mm/evaluation/evaluator.py.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 METRICS = "metrics.jsonl"
+EVALUATION, QUICK = "evaluation", "quick"
+"""Phases of rows that are of no step: all that was asked for, and a few episodes while it warms up."""
+
+
+def is_step(row: Mapping[str, Any]) -> bool:
+    return row.get("phase") not in (EVALUATION, QUICK)
 
 
 def read_rows(folder: Path) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from amft_mm.runs.curves import is_success
 from amft_mm.runs.failures import told
+from amft_mm.runs.metrics import QUICK, is_step
 
 SHOWN = {
     "mu": "mu",
@@ -69,10 +70,11 @@ class Progress:
     def tell(self, row: dict[str, Any]) -> None:
         if self._quiet:
             return
-        if row["phase"] == "evaluation":
+        if not is_step(row):
             shares = {k: v for k, v in row.items() if is_success(k)}
             words = (f"{k.removesuffix('/success')} {as_share(v)}" for k, v in shares.items())
-            self.say("  ".join(words))
+            still = f"step {row['step']}, still warming up: " if row["phase"] == QUICK else ""
+            self.say(still + "  ".join(words))
             return
         if self._first is None:
             self._first = row["step"]

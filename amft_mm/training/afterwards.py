@@ -11,7 +11,7 @@ from typing import Any
 from amft_mm.data.sources import Sources
 from amft_mm.learning.learner import Learner, Objective, OptimizerSettings
 from amft_mm.learning.mixed_step import MixedStep
-from amft_mm.learning.optimization import set_lr
+from amft_mm.learning.optimization import moments, put_moments, set_lr
 from amft_mm.methods.guidance import Choice
 from amft_mm.training.companions import Companion, Row
 
@@ -45,8 +45,8 @@ class ImitatedAfterwards(Companion):
         }
 
     def state_dict(self) -> dict[str, Any]:
-        return {"optimizer": self._own.optimizer.state_dict()}
+        return {"optimizer": moments(self._own.optimizer, self._learner.policy.names())}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if state:
-            self._own.optimizer.load_state_dict(state["optimizer"])
+            put_moments(self._own.optimizer, self._learner.policy.names(), state["optimizer"])

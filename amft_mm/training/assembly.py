@@ -78,14 +78,14 @@ def learning(
 
 def recording(
     config: DictConfig,
+    policy: Policy,
     processes: ProcessGroup,
     recorder: Recorder,
     sources: Sources,
     credit: Credit,
 ) -> list[Companion]:
-    if not config.record.rollouts or not processes.main:
-        return []
-    return [Recording(int(config.record.rollouts), recorder, sources, credit)]
+    count = int(config.record.rollouts)
+    return [Recording(count, policy, recorder, sources, credit, processes.main)] if count else []
 
 
 def optimizer_settings(config: DictConfig) -> OptimizerSettings:

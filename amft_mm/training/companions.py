@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from agents.policy import Policy
 from agents.trajectory import Trajectory
 from amft_mm.config.settings import world_of
 from amft_mm.data.overlong import with_length_penalty
@@ -111,11 +112,26 @@ class Recording(Companion):
 
     name = "recording"
 
-    def __init__(self, count: int, recorder: Recorder, sources: Sources, credit: Credit) -> None:
-        self._count, self._recorder = count, recorder
-        self._sources, self._credit = sources, credit
+    def __init__(
+        self,
+        count: int,
+        policy: Policy,
+        recorder: Recorder,
+        sources: Sources,
+        credit: Credit,
+        writes: bool,
+    ) -> None:
+        """`writes`: whether this process's are kept. All take part, since they hold the policy together."""
+        self._count, self._policy, self._recorder = count, policy, recorder
+        self._sources, self._credit, self._writes = sources, credit, writes
 
     def played(self, step: int, groups: Sequence[Group], row: Row) -> Row:
+        with self._policy.gathered():
+            if self._writes:
+                self._keep(step, groups)
+        return {}
+
+    def _keep(self, step: int, groups: Sequence[Group]) -> None:
         seen = set()
         for (number, _), members in groups:
             if number not in seen:
@@ -125,4 +141,3 @@ class Recording(Companion):
                 advantages = None if credit is None else credit[: self._count]
                 world = world_of(env.env)
                 self._recorder.keep("rollout", step, env.name, shown, world, advantages)
-        return {}

@@ -10,6 +10,9 @@
         step      the optimizer's, on the clipped mix
     tell      figures, all processes' together
 
+With `train.ahead` the episodes of the next step are played while this one is learnt from, by the weights that
+this one began with; they are a step old when their turn comes (`rollout/staleness`).
+
 All of a step's rollouts are looked at before its first update: after it the weights are no more those that
 played. A step that has several parts, each with a mu of its own, does the middle for each of them. What a
 step draws is a function of (seed, step). What only some methods have joins by a `Companion`.
@@ -89,7 +92,7 @@ class TrainingStep:
         joining = rewarding(config)
         self._rewarding = tuple(joining)
         self._credit = credit_of(config, policy, processes, self._rewarded)
-        joining += recording(config, processes, recorder, self.sources, self._credit)
+        joining += recording(config, policy, processes, recorder, self.sources, self._credit)
         joining += learning(
             config,
             policy,
@@ -108,6 +111,10 @@ class TrainingStep:
             writes=processes.main,
         )
         self._bad_steps = 0
+        self._updates = self._handed_over = 0
+        """Steps that were made here, and how many the engine knows of."""
+        self._playing: dict[int, int] = {}
+        """The step that is played ahead, and of how many the weights knew that play it."""
 
     def imitate(self, step: int) -> Row:
         examples = self.sources.demonstrations(step, self._train.warmup_demos)
@@ -117,7 +124,8 @@ class TrainingStep:
         mix = self.learner.mixed.mix(1.0, learn=False)
         update = self.learner.mixed.step()
         self._check(step, update.finite, report.loss)
-        self._engine.refresh()
+        self._updates += 1
+        self.hand_over()
         return {
             "mu": 1.0,
             "loss/imitation": report.loss,
@@ -160,7 +168,9 @@ class TrainingStep:
         for companion in self._companions.values():
             row |= companion.finished([one.choice for one in minibatches], row)
         self._check(step, finite, row.get("loss/exploration", 0.0))
-        self._engine.refresh()
+        self._updates += 1
+        if not self._train.ahead:
+            self.hand_over()
         clock("time/update")
         return row
 
@@ -169,12 +179,18 @@ class TrainingStep:
         groups: list[Group] = []
         if self._explores(number):
             done = number / self._train.steps
+            if step not in self._playing:
+                self.hand_over()
+            known = self._playing.pop(step, self._updates)
             groups, played = self.sources.rollouts(step, self._guidance, done)
             row |= played
+            if self._train.ahead:
+                row["rollout/staleness"] = self._updates - known
             self._failures.tell(step, row, self.sources.errors)
             for companion in self._companions.values():
                 row |= companion.played(step, groups, row)
                 clock(companion.time)
+            self._play_ahead(step + 1, number + 1)
         parts = divided(groups, self._train.minibatches, self._processes)
         chosen = [self._guidance.choose(part, self._processes) for part in parts]
         minibatches = [
@@ -186,6 +202,23 @@ class TrainingStep:
                 self._credit_part(part, minibatches)
         clock("time/update")
         return minibatches
+
+    def _play_ahead(self, step: int, number: int) -> None:
+        """Begins to play the next step's episodes, or lets the engine rest."""
+        if not self._train.ahead:
+            self._engine.rest()
+            return
+        self.hand_over()
+        if number < self._train.steps and self._explores(number):
+            self._playing[step] = self._updates
+            self.sources.play_ahead(step)
+
+    def hand_over(self) -> None:
+        """Has the engine answer by the present weights, when it has ended what it is asked for."""
+        self.sources.settle()
+        if self._handed_over != self._updates:
+            self._engine.refresh()
+            self._handed_over = self._updates
 
     def _credit_part(self, part: MixedPart, minibatches: list[Minibatch]) -> None:
         """All of them at once, while the weights are those that played."""
@@ -388,7 +421,7 @@ class TrainingStep:
     def begin_exploring(self, folder: Path) -> None:
         """Exploration begins with the weights as they are; what keeps them does so below `folder`."""
         budget = self._train.micro_batch_tokens
-        self._objectives.freeze(folder / "reference.pt", write=self._processes.main)
+        self._objectives.freeze(folder / "reference")
         self._objectives.calibrate(folder / "tau.json", self._heldout, self._processes, budget)
         for companion in self._companions.values():
             companion.begin()

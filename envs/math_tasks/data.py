@@ -7,13 +7,15 @@ the question, the answer, the expert's solution is said by `Columns`; a dot reac
 
 Splits: where files or the hub name them (train, test, validation ...), `train` is theirs and `id`
 all others; else a question's words decide, nine in ten for training. A question that also occurs
-in training is left out of `id`. `all` is everything.
+in training is left out of `id`. `all` is everything. A row whose question or answer is null, empty or
+no text is left out, and a warning says how many were.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,6 +28,7 @@ import numpy as np
 from envs.contract import one_of
 from envs.math_tasks.problems import DATA_SPLITS, Problem
 
+log = logging.getLogger(__name__)
 HUB = "hf:"
 SUFFIXES = (".json", ".jsonl", ".csv", ".parquet")
 TRAINING_SHARE = 0.9
@@ -34,6 +37,10 @@ _PART = re.compile(r"(train|test|validation|valid|val|dev|eval)", re.IGNORECASE)
 
 class DataError(ValueError):
     """A data set that cannot be used as asked; says where and why."""
+
+
+class RowError(DataError):
+    """A row that cannot be used, where the others may be: it is left out."""
 
 
 @dataclass(frozen=True)
@@ -105,15 +112,25 @@ def _read_problems(path: str, columns: Columns) -> tuple[list[Problem], list[Pro
     rows = _hub_rows(path) if path.startswith(HUB) else _local_rows(Path(path))
     training: list[Problem] = []
     evaluation: list[Problem] = []
+    left_out: list[str] = []
     for row in rows:
-        problem = _to_problem(row, columns)
+        try:
+            problem = _to_problem(row, columns)
+        except RowError as error:
+            left_out.append(str(error))
+            continue
         if row.part is None:
             trains = problem.zone < TRAINING_SHARE
         else:
             trains = row.part == "train"
         (training if trains else evaluation).append(problem)
     if not training and not evaluation:
+        if left_out:
+            raise DataError(f"{path}: none of its {len(left_out)} rows can be used. {left_out[0]}")
         raise DataError(f"{path} is empty: expected at least one row.")
+    if left_out:
+        count = len(training) + len(evaluation) + len(left_out)
+        log.warning("%s: %d of %d rows are left out. %s", path, len(left_out), count, left_out[0])
     return training, evaluation
 
 
@@ -130,7 +147,7 @@ def _to_problem(row: Row, columns: Columns) -> Problem:
     if not question.strip() or not answer.strip():
         empty = "answer" if question.strip() else "question"
         name = columns.answer if empty == "answer" else columns.question
-        raise DataError(f"{row.where}: the {empty} (column {name!r}) is empty.")
+        raise RowError(f"{row.where}: the {empty} (column {name!r}) is empty.")
     return Problem(question.strip(), answer.strip(), solution.strip())
 
 
@@ -150,12 +167,12 @@ def _text(row: Row, role: str, column: str, *, required: bool = True) -> str:
     value = _last_message(value)
     if value is None:
         if required:
-            raise DataError(f"{row.where}: the {role} (column {column!r}) is null.")
+            raise RowError(f"{row.where}: the {role} (column {column!r}) is null.")
         return ""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise DataError(
+        raise RowError(
             f"{row.where}: the {role} (column {column!r}) is a {type(value).__name__}, "
             f"expected a text or a number: {value!r:.80}"
         )

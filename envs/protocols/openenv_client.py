@@ -8,8 +8,9 @@
 | `not_an_action` | 0            | the action wants a number, and the answer ends with none |
 
 The agent's text becomes the one required field of the server's action, or `action_field`. It is shown
-`text_field` of the observation, or all fields as JSON, and `image_field`, base64 of a picture. A server that
-dies costs its episode: a step raises, and the next reset connects anew.
+`text_field` of the observation, or all fields as JSON, and `image_field`, base64 of a picture or a list of
+several. Where the server is of this suite, its `system`, `tools` and `tool` are those of this world. A server
+that dies costs its episode: a step raises, and the next reset connects anew.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import io
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
@@ -39,8 +41,10 @@ from envs.contract import (
     whole_number,
 )
 from envs.protocols import need_openenv
+from envs.tools import Tool
 
 LARGEST_PICTURE = 4096
+MOST_PICTURES = 64
 _NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{1,15})?(?!.*\d)", re.DOTALL)
 _OWN_FIELDS = ("metadata", "done", "reward")
 
@@ -68,7 +72,7 @@ class OpenEnvWorld(World):
         action_field: str | None = None,
         text_field: str | None = None,
         image_field: str = "image",
-        size: Sequence[int] = (224, 224),
+        size: Sequence[int] | None = (224, 224),
         success: str = "field",
         goal: str = "",
         max_steps: int = 50,
@@ -79,6 +83,7 @@ class OpenEnvWorld(World):
         url           of the server, such as http://localhost:8000
         split         given to its resets; None gives none
         modality      "visual" shows the field `image_field`, in `size` (height, width)
+        size          None leaves pictures as they are, and shows any number of them, as `images`
         action_field  of the action; None: the only required one, as the server's schema says
         text_field    of the observation; None: "text" where there is one, else all fields as JSON
         success       "field": the observation's `success`, or where there is none as by "reward":
@@ -88,9 +93,13 @@ class OpenEnvWorld(World):
         seconds       how long a reply may take
         """
         need_openenv()
-        visual = one_of("modality", modality, ("text", "visual")) == "visual"
-        self._size = picture_size("size", size) if visual else None
-        super().__init__(image_size=self._size, render_mode=render_mode)
+        self._visual = one_of("modality", modality, ("text", "visual")) == "visual"
+        self._size = picture_size("size", size) if self._visual and size is not None else None
+        super().__init__(
+            image_size=self._size,
+            images=self._visual and self._size is None,
+            render_mode=render_mode,
+        )
         self._url, self._split, self._goal = url.rstrip("/"), split, goal
         self._text_field, self._image_field = text_field, image_field
         self._by_field = one_of("success", success, ("field", "reward")) == "field"
@@ -99,17 +108,18 @@ class OpenEnvWorld(World):
         self._action_field, self._kind = self._action(action_field)
         self._client: Any = None
         self._steps = 0
-        self._picture: Image | None = None
+        self._pictures: tuple[Image, ...] = ()
         self._fields: dict[str, Any] = {}
 
     def begin(self, rng: np.random.Generator, options: dict[str, Any]) -> Scene:
         asked: dict[str, Any] = {"seed": int(rng.integers(2**31))} | options
         if self._split is not None:
             asked["split"] = self._split
-        self._steps, self._picture = 0, None
+        self._steps, self._pictures = 0, ()
         found = self._ask("reset", **asked)
         scene = self._scene_of(found)
-        return Scene(f"{self._goal}\n{scene.text}".strip(), scene.image)
+        self._brief()
+        return replace(scene, text=f"{self._goal}\n{scene.text}".strip())
 
     def respond(self, text: str) -> Outcome:
         self._steps += 1
@@ -117,7 +127,7 @@ class OpenEnvWorld(World):
         value = _as_kind(text, self._kind)
         if value is None:
             feedback = f"That is not an action: end with a number ({self._kind})."
-            scene = Scene(feedback, self._picture)
+            scene = Scene(feedback, images=self._pictures)
             return Outcome(RemoteVerdict.NOT_AN_ACTION, 0.0, scene, feedback, ended_by)
         found = self._ask("step", {self._action_field: value})
         scene, reward = self._scene_of(found), float(found.reward or 0.0)
@@ -129,7 +139,8 @@ class OpenEnvWorld(World):
 
     def facts(self) -> dict[str, Any]:
         """What the server shows, without its pictures."""
-        return {"server": {k: v for k, v in self._fields.items() if k != self._image_field}}
+        left_out = (self._image_field, "image", "images", "system", "tools", "tool")
+        return {"server": {k: v for k, v in self._fields.items() if k not in left_out}}
 
     def close(self) -> None:
         client, self._client = self._client, None
@@ -149,9 +160,20 @@ class OpenEnvWorld(World):
         if not isinstance(found.observation, dict):
             raise RemoteError(f"{self._url}: an observation is not an object")
         self._fields = {k: v for k, v in found.observation.items() if k not in _OWN_FIELDS}
-        if self._size is not None:
-            self._picture = self._picture_of(self._fields.get(self._image_field))
-        return Scene(self._text_of(), self._picture)
+        if self._visual:
+            self._pictures = self._pictures_of(self._fields.get(self._image_field))
+        tool = self._fields.get("tool")
+        named = tool if isinstance(tool, str) else ""
+        return Scene(self._text_of(), images=self._pictures, tool=named)
+
+    def _brief(self) -> None:
+        """What a server of this suite tells with a reset."""
+        system, tools = self._fields.get("system"), self._fields.get("tools")
+        self.system = system if isinstance(system, str) else ""
+        try:
+            self.tools = tuple(map(Tool.of, tools)) if isinstance(tools, list) else ()
+        except ValueError as error:
+            raise RemoteError(f"{self._url}: {error}") from None
 
     def _text_of(self) -> str:
         name = self._text_field or ("text" if "text" in self._fields else None)
@@ -166,11 +188,19 @@ class OpenEnvWorld(World):
         value = self._fields[name]
         return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
+    def _pictures_of(self, said: Any) -> tuple[Image, ...]:
+        """The pictures; none are those of before."""
+        several = said if isinstance(said, list) else [] if said is None else [said]
+        if len(several) > MOST_PICTURES:
+            raise RemoteError(f"{self._url}: {len(several)} pictures in one observation")
+        if not several:
+            blank = () if self._size is None else (np.zeros((*self._size, 3), np.uint8),)
+            return self._pictures or blank
+        if self._size is not None and len(several) > 1:
+            raise RemoteError(f"{self._url} shows several pictures: play it with size=None")
+        return tuple(map(self._picture_of, several))
+
     def _picture_of(self, said: Any) -> Image:
-        """The picture in the world's size; null is the one of before."""
-        assert self._size is not None
-        if said is None:
-            return np.zeros((*self._size, 3), np.uint8) if self._picture is None else self._picture
         try:
             data = base64.b64decode(str(said).rpartition(",")[2], validate=True)
             with PILImage.open(io.BytesIO(data)) as opened:
@@ -181,6 +211,8 @@ class OpenEnvWorld(World):
             raise RemoteError(
                 f"{self._url}: image_field={self._image_field!r} is no picture: {error}"
             ) from None
+        if self._size is None:
+            return np.asarray(picture).copy()
         height, width = self._size
         if picture.size != (width, height):
             picture = picture.resize((width, height), PILImage.Resampling.LANCZOS)

@@ -72,8 +72,13 @@ class Shown(Observation):
 
     text: str = Field(description="What the agent is told.")
     image: str | None = Field(
-        None, description="A picture: base64 of a PNG; null if it is the last one."
+        None,
+        description="The picture: base64 of a PNG; null if it is the last one, or there are several.",
     )
+    images: list[str] = Field([], description="All new pictures, each base64 of a PNG.")
+    tool: str = Field("", description="The name of the tool whose result this is.")
+    system: str = Field("", description="With a reset: the world's own system prompt.")
+    tools: list[dict[str, Any]] = Field([], description="With a reset: the tools to call.")
     verdict: str | None = Field(None, description="What the last answer came to.")
     feedback: str = Field("", description="What the agent is told about its last answer.")
     success: bool = Field(False, description="Whether the task is solved; final when done.")

@@ -1,8 +1,11 @@
 """A world as plain data: one player's episodes, by texts, base64 pictures and task numbers.
 
     session = Session("amft/GeneralPoints-v0", {"modality": "text"})
-    shown = session.reset(split="id", index=3)      # {"text": ..., "image": None, "done": False, ...}
+    shown = session.reset(split="id", index=3)      # {"text": ..., "images": [], "done": False, ...}
     shown = session.answer('{"formula": "1+2"}')
+
+`images` are the pictures that are new, `image` the one of them where there is one. `system` and `tools`, with
+a reset, are the world's own, `tool` says whose result is shown.
 
 Task `index` of a split is the instance of the reset's seed `index`: the same for everybody, always.
 """
@@ -18,6 +21,8 @@ import gymnasium
 from PIL import Image as PILImage
 
 from envs.contract import Image, World
+from envs.shown import pictures_of, shown
+from envs.tools import Tool
 
 MOST_TASKS = 1000
 """So many instances of a split are listed; there are more."""
@@ -35,7 +40,7 @@ class Session:
         self._arguments = dict(arguments or {})
         self._world: World | None = None
         self._split: str | None = None
-        self._shown: PILImage.Image | None = None
+        self._shown: list[PILImage.Image] = []
         self.steps = 0
         self.total_reward = 0.0
         self.done = True
@@ -66,9 +71,13 @@ class Session:
         self.done, self.success = terminated or truncated, bool(info["success"])
         return self._told(observation, reward, info)
 
-    def picture(self) -> PILImage.Image | None:
-        """What was shown last."""
-        return self._shown
+    def pictures(self) -> list[PILImage.Image]:
+        """Those that were shown last."""
+        return list(self._shown)
+
+    def tools(self) -> tuple[Tool, ...]:
+        """What the world declares; () where it has none."""
+        return tuple(self._world_of(None).tools)
 
     def splits(self) -> tuple[str, ...]:
         """Those that these arguments allow; () where the world has none."""
@@ -102,15 +111,18 @@ class Session:
         return True
 
     def _told(self, observation: Any, reward: float, info: dict[str, Any]) -> dict[str, Any]:
-        """The picture comes where it is new, and is None where it is the one of before."""
-        image = observation.get("image") if info["new_image"] else None
-        if image is not None:
-            self._shown = PILImage.fromarray(image)
-        elif "image" not in observation:
-            self._shown = None
+        """Pictures come where they are new."""
+        told = shown(observation, info)
+        if told.images or not pictures_of(observation):
+            self._shown = [PILImage.fromarray(image) for image in told.images]
+        images = [png(image) for image in told.images]
         return {
-            "text": observation["text"],
-            "image": None if image is None else png(image),
+            "text": told.text,
+            "image": images[0] if len(images) == 1 else None,
+            "images": images,
+            "tool": told.tool,
+            "system": told.briefing.system,
+            "tools": [tool.declared() for tool in told.briefing.tools],
             "verdict": None if info["verdict"] is None else str(info["verdict"]),
             "feedback": info["feedback"],
             "success": bool(info["success"]),

@@ -71,9 +71,11 @@ class WorldEnv(vf.Env[WorldEnvConfig]):
 
 
 def message(shown: dict[str, Any]) -> str | list[Any]:
-    """A user's turn: text alone, or a new picture and the text."""
-    if shown["image"] is None:
+    """A user's turn: text alone, or new pictures and the text."""
+    if not shown["images"]:
         return shown["text"]
-    url = f"data:image/png;base64,{shown['image']}"
-    picture = vf.ImageUrlContentPart(image_url=vf.ImageUrlSource(url=url))
-    return [vf.UserMessage(content=[picture, vf.TextContentPart(text=shown["text"])])]
+    pictures = [
+        vf.ImageUrlContentPart(image_url=vf.ImageUrlSource(url=f"data:image/png;base64,{data}"))
+        for data in shown["images"]
+    ]
+    return [vf.UserMessage(content=[*pictures, vf.TextContentPart(text=shown["text"])])]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from agents.conversation import Conversation, Limits
-from agents.engines import Request, Sampling, make_engine
+from agents.engines import Request, Sampling, make_engine, written
 from agents.engines.base import GREEDY
 from agents.engines.hf import HFEngine, cache_word
 from agents.self_check import own_inputs
@@ -27,9 +27,9 @@ def played(policy, engine, sampling=SAMPLED, turns=3, seeds=range(4), rooms=None
         for conversation, room in zip(conversations, rooms, strict=True):
             image = picture(100 * room + turn) if policy.pictures else None
             conversation.observe(f"Room {room}. " * (1 + turn * (room % 3)), image)
-        requests = [Request(c, s) for c, s in zip(conversations, seeds, strict=True)]
+        requests = [Request(c, s, sampling, 12) for c, s in zip(conversations, seeds, strict=True)]
         batches = [requests] if together else [[request] for request in requests]
-        samples = [s for batch in batches for s in engine.generate(batch, sampling, 12)]
+        samples = [s for batch in batches for s in written(engine, batch)]
         for conversation, sample in zip(conversations, samples, strict=True):
             conversation.act(sample.ids, sample.log_probs, sample.sampled_log_probs)
     return conversations
@@ -72,7 +72,7 @@ def test_greedy_equals_transformers_generate(tiny):
     engine = HFEngine(tiny)
     conversation = Conversation(tiny, LIMITS)
     conversation.observe("Which cards are these?", picture(3))
-    [sample] = engine.generate([Request(conversation, 0)], GREEDY, 12)
+    [sample] = written(engine, [Request(conversation, 0, GREEDY, 12)])
     pixels, grids = tiny.pictures.pixels(conversation.images)
     ids = torch.tensor([conversation.ids])
     banned = [[i] for i in engine._banned.tolist()]
@@ -121,9 +121,9 @@ def test_turns_of_one_conversation_have_luck_of_their_own(tiny):
     conversation = Conversation(tiny, LIMITS)
     conversation.observe("Hi.")
     request = Request(conversation, 3)
-    first = request.uniforms(5)
+    first = request.uniforms()
     conversation.say("Hi.")
-    assert not np.array_equal(first, request.uniforms(5))
+    assert not np.array_equal(first, request.uniforms())
 
 
 def test_a_group_shares_its_beginning_and_a_turn_reads_only_what_is_new(tiny):
@@ -136,7 +136,7 @@ def test_a_group_shares_its_beginning_and_a_turn_reads_only_what_is_new(tiny):
     before = engine.tokens_read
     for conversation in conversations:
         conversation.observe("And now?")
-    engine.generate([Request(c, 0) for c in conversations], Sampling(), 12)
+    written(engine, [Request(c, 0, SAMPLED, 12) for c in conversations])
     answers = [c.ids[c.answers[0].stop - 1 :] for c in conversations]
     assert engine.tokens_read - before == sum(map(len, answers))
 
@@ -156,13 +156,13 @@ def test_new_weights_are_used_at_once_after_refresh(family_folders, family):
     engine = HFEngine(policy)
     conversation = Conversation(policy, LIMITS)
     conversation.observe("Look.", picture(1))
-    [before] = engine.generate([Request(conversation, 0)], GREEDY, 12)
+    [before] = written(engine, [Request(conversation, 0, GREEDY, 12)])
     with torch.no_grad():
         for parameter in policy.model.parameters():
             parameter.mul_(1.5).add_(0.02)
     engine.refresh()
-    [after] = engine.generate([Request(conversation, 0)], GREEDY, 12)
-    [fresh] = HFEngine(policy).generate([Request(conversation, 0)], GREEDY, 12)
+    [after] = written(engine, [Request(conversation, 0, GREEDY, 12)])
+    [fresh] = written(HFEngine(policy), [Request(conversation, 0, GREEDY, 12)])
     assert after.log_probs == pytest.approx(fresh.log_probs, abs=1e-5)
     assert after.ids == fresh.ids
     assert after.log_probs != pytest.approx(before.log_probs, abs=1e-3)
@@ -193,9 +193,7 @@ def test_rows_move_and_swap_without_mixing_up(tiny):
         chosen = [name for name in live if rng.random() < 0.7]
         for name in chosen:
             live[name].observe(f"Turn {turn} for {name}.", picture(name))
-        samples = (
-            engine.generate([Request(live[n], n) for n in chosen], Sampling(), 6) if chosen else []
-        )
+        samples = written(engine, [Request(live[n], n, SAMPLED, 6) for n in chosen])
         for name, sample in zip(chosen, samples, strict=True):
             live[name].act(sample.ids, sample.log_probs, sample.sampled_log_probs)
         for name in [n for n in live if rng.random() < 0.2]:
@@ -234,12 +232,12 @@ def test_an_answer_that_was_dropped_or_cut_is_forgotten(tiny, kept):
     engine = HFEngine(tiny)
     conversation = Conversation(tiny, LIMITS)
     conversation.observe("Look.", picture(2))
-    [first] = engine.generate([Request(conversation, 1)], SAMPLED, 12)
+    [first] = written(engine, [Request(conversation, 1, SAMPLED, 12)])
     if kept:
         conversation.act(first.ids[:kept])
         conversation.observe("And here?", picture(3))
-    [again] = engine.generate([Request(conversation, 1)], SAMPLED, 12)
-    [fresh] = HFEngine(tiny).generate([Request(conversation, 1)], SAMPLED, 12)
+    [again] = written(engine, [Request(conversation, 1, SAMPLED, 12)])
+    [fresh] = written(HFEngine(tiny), [Request(conversation, 1, SAMPLED, 12)])
     assert again.ids == fresh.ids
     assert again.log_probs == pytest.approx(fresh.log_probs, abs=1e-5)
 
@@ -248,9 +246,9 @@ def test_other_stop_tokens_end_an_answer_too(tiny):
     engine = HFEngine(tiny)
     conversation = Conversation(tiny, LIMITS)
     conversation.observe("Hi.")
-    [long] = engine.generate([Request(conversation, 1)], SAMPLED, 12)
+    [long] = written(engine, [Request(conversation, 1, SAMPLED, 12)])
     stop = long.ids[4]
-    [short] = engine.generate([Request(conversation, 1)], Sampling(stop_ids=(stop,)), 12)
+    [short] = written(engine, [Request(conversation, 1, Sampling(stop_ids=(stop,)), 12)])
     assert short.ids == long.ids[: long.ids.index(stop) + 1]
     conversation.act(short.ids)
     conversation.observe("And now?")
@@ -260,11 +258,11 @@ def test_other_stop_tokens_end_an_answer_too(tiny):
 def test_an_empty_conversation_or_one_twice_is_a_mistake(tiny):
     engine = HFEngine(tiny)
     with pytest.raises(ValueError, match="without any message"):
-        engine.generate([Request(Conversation(tiny), 0)], Sampling(), 4)
+        engine.ask(Request(Conversation(tiny), 0))
     conversation = Conversation(tiny)
     conversation.observe("Hi.")
     with pytest.raises(ValueError, match="twice"):
-        engine.generate([Request(conversation, 0), Request(conversation, 1)], Sampling(), 4)
+        written(engine, [Request(conversation, 0), Request(conversation, 1)])
 
 
 def test_a_wrong_engine_is_answered_with_the_nearest():
@@ -292,5 +290,5 @@ def test_the_cache_is_called_as_the_installed_transformers_calls_it(tiny, recwar
     assert cache_word(Since()) == "cache"
     conversation = Conversation(tiny)
     conversation.observe("Hello")
-    make_engine("hf", tiny).generate([Request(conversation, 0)], Sampling(), 3)
+    written(make_engine("hf", tiny), [Request(conversation, 0, SAMPLED, 3)])
     assert not [w for w in recwarn if "deprecated" in str(w.message)]

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from agents.conversation import Conversation
-from agents.engines.base import Request, Sampling
+from agents.engines.base import Request, Sampling, written
 from agents.engines.hf import HFEngine
 from agents.policy import Policy
 from tests.agents.families import GRIDDED, towers_work
@@ -53,7 +53,7 @@ def test_a_frozen_tower_looks_once_for_playing_and_learning(monkeypatch):
     engine = HFEngine(policy)
     conversation = Conversation(policy)
     conversation.observe("Look.", picture(5))
-    engine.generate([Request(conversation, 0)], Sampling(), 4)
+    written(engine, [Request(conversation, 0, Sampling(), 4)])
     engine.refresh()
     both = gradients(policy, [looking(policy, (5, 6))] * 2)
     assert seen == [1, 2]

@@ -58,7 +58,7 @@ MESSAGES = {
 def test_llava_chats(folder, lines):
     [row], report = taken(folder, [LLAVA], lines)
     assert row.name == "one"
-    assert row.messages == ["Be brief.\n\nWhat now?", "Right."]
+    assert (row.system, row.messages) == ("Be brief.", ["What now?", "Right."])
     assert row.answers == ["forward()", "stop()"]
     assert row.picture_of == [0, 1]
     assert np.array_equal(row.pictures[1], picture(2))
@@ -89,6 +89,16 @@ def test_unmarked_pictures_belong_to_the_first_question(folder):
     assert row.picture_of == [0]
 
 
+def test_several_pictures_in_one_turn(folder):
+    chat = said("<image><image> Which is right?", "The first.", "<image> And this?", "No.")
+    [row], report = taken(folder, [{"image": ["a.png", "b.png", "a.png"], **chat}])
+    assert not report.left_out
+    shown = [message.images for message, _ in row.turns()]
+    assert [len(images) for images in shown] == [2, 1]
+    assert np.array_equal(shown[0][1], picture(2))
+    assert np.array_equal(shown[1][0], picture(1))
+
+
 def said(*turns):
     names = ("human", "gpt")
     return {"conversations": [{"from": names[i % 2], "value": t} for i, t in enumerate(turns)]}
@@ -112,7 +122,6 @@ BROKEN = [
     ({"image": "broken.png", **said("a", "b")}, "picture can not be read"),
     ({"image": "https://example.org/a.png", **said("a", "b")}, "picture on the network"),
     ({"image": "data:image/png;base64,%%%", **said("a", "b")}, "picture can not be read"),
-    ({"image": ["a.png", "b.png"], **said("a", "b")}, "several pictures in one turn"),
     ({"image": 5, **said("a", "b")}, "picture not understood"),
     ({"messages": [{"role": "tool", "content": "x"}]}, "entry not understood"),
     ({"messages": [{"role": "user", "content": 5}]}, "content not understood"),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from agents.conversation import Conversation, Limits
-from agents.engines import Request, Sampling, make_engine
+from agents.engines import Request, Sampling, make_engine, written
 from agents.engines.openai import words
 from agents.engines.web import ServerError, post
 from agents.rollout import Plan, play
@@ -70,7 +70,7 @@ def said(text):
 
 
 def ask(engine, conversation):
-    [sample] = engine.generate([Request(conversation, 5)], Sampling(0.5, 0.9), 32)
+    [sample] = written(engine, [Request(conversation, 5, Sampling(0.5, 0.9), 32)])
     return sample
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from agents.conversation import Conversation
-from agents.engines import Request, Sampling, make_engine
+from agents.engines import Request, Sampling, make_engine, written
 from agents.policy import ModelError, Policy, chunked_scores
 from agents.self_check import own_inputs
 from tests.agents.families import FAMILIES, SEEING
@@ -259,7 +259,7 @@ def test_engine_and_learner_agree_where_both_compute_in_bfloat16():
     conversation = Conversation(policy)
     conversation.observe("What is 1 + 1?")
     engine = make_engine("hf", policy)
-    (sample,) = engine.generate([Request(conversation, 0)], Sampling(), 12)
+    (sample,) = written(engine, [Request(conversation, 0, Sampling(), 12)])
     conversation.act(sample.ids, sample.log_probs)
     scored = policy.score([conversation]).log_probs.detach()
     assert (scored - torch.tensor(sample.log_probs)).abs().max() < 0.1

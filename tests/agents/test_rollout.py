@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from typing import Any, ClassVar
 
@@ -24,17 +25,23 @@ VIRL = World("amft/VIRL-v0", {"size": (112, 112), "attempts": 3})
 class Scripted:
     """An engine that says what it is told by a function of the conversation."""
 
+    together = False
+
     def __init__(self, policy, answer):
         self._policy, self._answer = policy, answer
-        self.released = 0
+        self.released, self._asked = 0, []
 
-    def generate(self, requests, sampling, max_new_tokens, finished):
-        for number, request in enumerate(requests):
-            answer = self._answer(request)
-            if not isinstance(answer, Sample):
-                ids = self._policy.chat_format.answer(answer)
-                answer = Sample(ids, [-1.0] * len(ids), [-1.0] * len(ids))
-            finished(number, answer)
+    def ask(self, request):
+        self._asked.append(request)
+
+    def answers(self):
+        """The first that was asked for, alone."""
+        request = self._asked.pop(0)
+        answer = self._answer(request)
+        if not isinstance(answer, Sample):
+            ids = self._policy.chat_format.answer(answer)
+            answer = Sample(ids, [-1.0] * len(ids), [-1.0] * len(ids))
+        return [(request, answer)]
 
     def release(self, conversation):
         self.released += 1
@@ -116,6 +123,91 @@ def test_seed_and_step_decide_the_tasks_and_the_luck(tiny):
     prompts = [t.conversation.ids[: t.conversation.answers[0].start] for t in first]
     assert prompts[0] == prompts[1] != prompts[2]
     assert first[0].conversation.ids != first[1].conversation.ids
+
+
+def test_when_answers_are_asked_for_changes_nothing_in_them(tiny):
+    """One conversation after the other, all of them together, each as soon as its world has stepped: the
+    same token ids, and log-probabilities within rounding."""
+    plan = Plan(seed=3, step=5, tasks=3, group=4, limits=LIMITS)
+
+    def told(slots, together):
+        worlds = Worlds(VIRL, slots, workers=min(slots, 4))
+        engine = HFEngine(tiny, max_rows=5, together=together)
+        trajectories = play(worlds, tiny, engine, plan)
+        worlds.close()
+        answers = [a for t in trajectories for a in t.conversation.answers]
+        return ids_of(trajectories), [p for a in answers for p in a.log_probs]
+
+    ids, log_probs = told(1, together=True)
+    for slots, together in ((12, True), (12, False), (7, False)):
+        others = told(slots, together)
+        assert others[0] == ids
+        assert others[1] == pytest.approx(log_probs, abs=1e-4)
+
+
+class Patient(Counting):
+    """The world of seed 0 answers only when another episode has come to its end."""
+
+    goes_on: ClassVar[threading.Event] = threading.Event()
+
+    def respond(self, text):
+        if "slow" in text:
+            assert self.goes_on.wait(50)
+        return super().respond(text)
+
+
+gymnasium.register("tests/Patient-v0", entry_point=Patient)
+
+
+def test_a_slow_world_holds_nobody_up(tiny):
+    """Defect: nobody was asked again before the slowest world had stepped."""
+    slow = Plan(tasks=3).sampling_seed(0, 0, 0)
+    asked = []
+
+    def answer(request):
+        asked.append(request.seed)
+        if len(asked) >= 7:  # of the others, three each, and the slow one's first
+            Patient.goes_on.set()
+        return "slow" if request.seed == slow else "fine"
+
+    worlds = Worlds(World("tests.agents.test_rollout:tests/Patient-v0"), 3, workers=3)
+    trajectories = play(worlds, tiny, Scripted(tiny, answer), Plan(tasks=3, limits=LIMITS))
+    worlds.close()
+    assert all(t.success and t.tries == 1 for t in trajectories)
+    assert asked[-2:] == [slow, slow]
+
+
+def test_an_engine_that_wants_all_together_is_asked_when_all_have_stepped(tiny):
+    """What a batch holds must not hang on the clock, else a run that goes on differs in the last bit."""
+    sizes = []
+
+    class Together(Scripted):
+        together = True
+
+        def answers(self):
+            sizes.append(len(self._asked))
+            return super().answers()
+
+    worlds = Worlds(COUNTING, 4, workers=4)
+    play(worlds, tiny, Together(tiny, lambda _: "fine"), Plan(tasks=4, limits=LIMITS))
+    worlds.close()
+    assert sizes == [4, 3, 2, 1] * 3
+
+
+def test_a_rollout_that_breaks_off_leaves_nothing_to_be_written(tiny):
+    worlds = Worlds(COUNTING, 2)
+    broken = Plan(tasks=2, limits=LIMITS)
+
+    class Breaking(HFEngine):
+        def answers(self):
+            super().answers()
+            raise KeyboardInterrupt
+
+    engine = Breaking(tiny)
+    with pytest.raises(KeyboardInterrupt):
+        play(worlds, tiny, engine, broken)
+    worlds.close()
+    assert HFEngine.answers(engine) == []
 
 
 def test_an_episode_is_recorded_turn_by_turn(tiny):

@@ -7,7 +7,7 @@ import torch
 
 from agents.chat_format import ChatFormat
 from agents.conversation import Conversation, Limits
-from agents.engines import Request
+from agents.engines import Request, written
 from agents.engines.base import GREEDY
 from agents.engines.hf import HFEngine
 from agents.self_check import own_inputs
@@ -103,11 +103,11 @@ def test_the_engine_goes_on_in_the_stripped_conversation(policies):
     engine = HFEngine(policy)
     conversation = Conversation(policy, STRIP)
     conversation.observe(ASKED[0])
-    engine.generate([Request(conversation, 0)], GREEDY, 4)  # the cache holds what is then dropped
+    written(engine, [Request(conversation, 0, GREEDY, 4)])  # the cache holds what is then dropped
     conversation.say(SAID[0])
     conversation.observe(ASKED[1])
-    [sample] = engine.generate([Request(conversation, 0)], GREEDY, 12)
-    [fresh] = HFEngine(policy).generate([Request(conversation, 0)], GREEDY, 12)
+    request = Request(conversation, 0, GREEDY, 12)
+    [sample], [fresh] = (written(e, [request]) for e in (engine, HFEngine(policy)))
     assert sample.ids == fresh.ids
 
 

@@ -12,7 +12,7 @@ os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
 pytest.importorskip("vllm", reason="vLLM is not installed here")
 
 from agents.conversation import Conversation, Limits
-from agents.engines import Request, Sampling, make_engine
+from agents.engines import Request, Sampling, make_engine, written
 from agents.engines.base import GREEDY
 from agents.engines.hf import HFEngine
 from agents.policy import Policy
@@ -74,9 +74,9 @@ def test_new_weights_answer_at_once_also_for_pictures_seen_before(engine, policy
     """The trap: a prompt with a picture that vLLM has cached goes on answering as the old model."""
     conversation = Conversation(policy, Limits(max_new_tokens=12))
     conversation.observe("Look.", picture(1))
-    request = Request(conversation, 0)
+    request = Request(conversation, 0, GREEDY, 12)
     kept = {name: tensor.clone() for name, tensor in policy.model.state_dict().items()}
-    [before] = engine.generate([request], GREEDY, 12)
+    [before] = written(engine, [request])
     found = []
     try:
         with torch.no_grad():
@@ -84,15 +84,15 @@ def test_new_weights_answer_at_once_also_for_pictures_seen_before(engine, policy
                 if "visual" in name:  # only what the caches of pictures would hide
                     parameter.mul_(1.3).add_(0.01)
         engine.refresh()
-        [after] = engine.generate([request], GREEDY, 12)
-        [expected] = HFEngine(policy).generate([request], GREEDY, 12)
+        [after] = written(engine, [request])
+        [expected] = written(HFEngine(policy), [request])
         found = [after, expected]
     finally:
         policy.model.load_state_dict(kept)
         engine.refresh()
     assert found[0].log_probs == pytest.approx(found[1].log_probs, abs=1e-4)
     assert found[0].log_probs != pytest.approx(before.log_probs, abs=1e-3)
-    [again] = engine.generate([request], GREEDY, 12)
+    [again] = written(engine, [request])
     assert again.log_probs == pytest.approx(before.log_probs, abs=1e-5)
 
 
@@ -105,11 +105,11 @@ def test_lora_is_merged_into_what_is_sent(policy, engine):
                 parameter.normal_(0, 0.05, generator=torch.Generator().manual_seed(0))
     conversation = Conversation(lora, Limits(max_new_tokens=12))
     conversation.observe("Look.", picture(1))
-    request = Request(conversation, 0)
-    [expected] = HFEngine(lora).generate([request], GREEDY, 12)
-    [plain] = HFEngine(policy).generate([request], GREEDY, 12)
+    request = Request(conversation, 0, GREEDY, 12)
+    [expected] = written(HFEngine(lora), [request])
+    [plain] = written(HFEngine(policy), [request])
     engine._backend.update(lora)
-    [sent] = engine.generate([request], GREEDY, 12)
+    [sent] = written(engine, [request])
     engine.refresh()
     assert sent.log_probs == pytest.approx(expected.log_probs, abs=1e-4)
     assert sent.log_probs != pytest.approx(plain.log_probs, abs=1e-3)

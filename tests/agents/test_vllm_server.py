@@ -15,10 +15,10 @@ import torch
 pytest.importorskip("vllm", reason="vLLM is not installed here")
 
 from agents.conversation import Conversation, Limits
-from agents.engines import Request, make_engine
+from agents.engines import Request, make_engine, written
 from agents.engines.base import GREEDY
 from agents.engines.hf import HFEngine
-from agents.engines.vllm import merged_copy
+from agents.engines.vllm_local import merged_copy
 from agents.policy import Policy
 from tests.agents.test_conversation import picture
 from tests.agents.test_hf_engine import played
@@ -64,7 +64,7 @@ def server(policy, tmp_path_factory):
         command, env=environment, stdout=log, stderr=log, start_new_session=True
     )
     url = f"http://127.0.0.1:{port}"
-    for _ in range(300):
+    for _ in range(900):
         if process.poll() is not None:
             pytest.fail((folder / "server.log").read_text()[-3000:])
         try:
@@ -90,25 +90,36 @@ def test_a_server_answers_as_the_training_model_and_takes_new_weights(policy, se
 
     conversation = Conversation(policy, Limits(max_new_tokens=12))
     conversation.observe("Look.", picture(1))
-    request = Request(conversation, 0)
-    [before] = engine.generate([request], GREEDY, 12)
+    request = Request(conversation, 0, GREEDY, 12)
+    [before] = written(engine, [request])
     changed = Policy.load("tiny-random", device="cpu")
     with torch.no_grad():
         for name, parameter in changed.model.named_parameters():
             if "visual" in name:
                 parameter.mul_(1.3).add_(0.01)
     engine._backend.update(changed)
-    [after] = engine.generate([request], GREEDY, 12)
-    [expected] = HFEngine(changed).generate([request], GREEDY, 12)
+    [after] = written(engine, [request])
+    [expected] = written(HFEngine(changed), [request])
     assert after.log_probs == pytest.approx(expected.log_probs, abs=1e-4)
     assert after.log_probs != pytest.approx(before.log_probs, abs=1e-3)
 
+    # Started again, it would have other weights and know no version: it is handed the current ones.
+    folder = process.args[process.args.index("--model") + 1]
+    reload = {"method": "reload_weights", "kwargs": {"weights_path": folder}}
+    httpx.post(f"{url}/collective_rpc", json=reload, timeout=300)
+    for cache in ("prefix", "mm", "encoder"):  # else a picture seen before ends it
+        httpx.post(f"{url}/reset_{cache}_cache")
+    httpx.post(f"{url}/update_weight_version", json={"new_version": "default"})
+    [again] = written(engine, [request])
+    assert again.error is None
+    assert again.log_probs == pytest.approx(after.log_probs, abs=1e-4)
+
     # A second server that is down is passed over; one that died is an error in words.
     both = make_engine("vllm", policy, servers=["http://127.0.0.1:9", url], retries=0)
-    assert [sample.error for sample in both.generate([request], GREEDY, 4)] == [None]
+    assert [sample.error for sample in written(both, [request])] == [None]
     kill(process)
-    [dead] = make_engine("vllm", policy, servers=[url], retries=1).generate([request], GREEDY, 4)
-    assert "gave no answer after 2 tries" in dead.error
+    [dead] = written(make_engine("vllm", policy, servers=[url], retries=1), [request])
+    assert "gave no answer" in dead.error
 
 
 def test_new_weights_need_a_folder(policy):

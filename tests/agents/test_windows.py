@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from agents.conversation import Conversation, Limits
-from agents.engines import Request, Sampling
+from agents.engines import Request, Sampling, written
+from agents.engines.chat_messages import chat_messages
 from agents.engines.hf import HFEngine
-from agents.engines.openai import OpenAIEngine, words
+from agents.engines.openai import words
 from agents.rollout import Plan, play
 from agents.worlds import World, Worlds
 from amft_mm.learning.learner import Example, Learner, Objective, OptimizerSettings
@@ -86,8 +87,8 @@ def test_what_the_engine_sampled_is_what_the_learner_scores(policies, family, hi
             for room, conversation in enumerate(conversations):
                 image = picture(10 * room + turn, 56, 56) if policy.pictures else None
                 conversation.observe(message(turn), image)
-            requests = [Request(c, s) for s, c in enumerate(conversations)]
-            answers = (engine or HFEngine(policy)).generate(requests, Sampling(), 8)
+            requests = [Request(c, s, Sampling(), 8) for s, c in enumerate(conversations)]
+            answers = written(engine or HFEngine(policy), requests)
             for conversation, sample in zip(conversations, answers, strict=True):
                 conversation.act(sample.ids, sample.log_probs, sample.sampled_log_probs)
         told.append(conversations)
@@ -136,13 +137,12 @@ def test_a_window_bounds_what_is_read_at_once(tiny):
 
 
 def test_an_endpoint_is_sent_the_window_alone():
-    engine = OpenAIEngine(model="m", base_url="http://127.0.0.1:9")
     conversation = Conversation(words(), Limits(history=1))
     for turn in range(5):
         conversation.observe(f"message {turn}")
         if turn < 4:
             conversation.say(f"answer {turn}")
-    told = [(m["role"], m["content"]) for m in engine._messages(conversation)]
+    told = [(m["role"], m["content"]) for m in chat_messages(conversation)]
     assert told == [
         ("user", "message 0"),
         ("assistant", "answer 0"),

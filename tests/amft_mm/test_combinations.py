@@ -36,6 +36,10 @@ def config_of(words, name="train"):
         ("method=grpo +method.credit.states=[]", r"credit\.states: episode takes credit, baseline, gamma"),
         ("method=grpo method.credit.credit=gae", r"baseline: gae takes.*~method\.credit\.baseline"),
         ("method=bridge +method.rival.size=3", r"method\.rival\.size: it takes rank, pace"),
+        # weights in shards
+        ("method=bridge train.shard=true", "train.shard with method.rival.*train.shard=false"),
+        ("method=grpo train.shard=true train.ahead=1", "engine=hf: rollouts and learning would"),
+        ("train.offload=true", "train.offload=true would do nothing without train.shard=true"),
         # engines
         ("engine.name=openai +engine.model=x", "engine.name=openai.*engine=hf or engine=vllm"),
         # an oracle tries whole steps
@@ -139,13 +143,15 @@ def test_what_is_compared_passes(study):
     assert len(seen) > len(grid.variants)
 
 
-def test_servers_and_several_processes(monkeypatch):
-    """Each would write the weights into the folder that the servers read."""
-    words = ["env=math", "engine=vllm", "+engine.servers=[http://localhost:8000]"]
-    refuse_contradictions(config_of(words))
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ValueError, match=r"engine\.servers with several processes"):
+def test_engines_of_several_processes(monkeypatch):
+    """Servers may be several processes'; a model that is divided among GPUs may not, in their own."""
+    words = ["env=math", "engine=vllm", "engine.servers=[http://localhost:8000]"]
+    with pytest.raises(ValueError, match=r"engine\.weights_folder"):
         refuse_contradictions(config_of(words))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    refuse_contradictions(config_of([*words, "engine.weights_folder=/dev/shm/weights"]))
+    with pytest.raises(ValueError, match=r"engine\.tensor_parallel=2 with several processes"):
+        refuse_contradictions(config_of(["env=math", "engine=vllm", "engine.tensor_parallel=2"]))
 
 
 def test_a_model_of_text_is_not_shown_pictures(tmp_path):

@@ -93,7 +93,7 @@ def test_methods_differ_in_nothing_but_the_method():
     assert {run.seed for run in trials} == {1000}  # no reported seed
     assert all("env.splits=[train]" in run.settings for run in trials)  # no reported split
     lengths = [w for r in trials for w in r.settings if w.startswith("train.steps=")]
-    assert set(lengths) == {"train.steps=60", "train.steps=10"}  # shorter than the runs
+    assert set(lengths) == {"train.steps=80", "train.steps=30"}  # shorter than the runs
     each = [sum(r.method == m and r.env == "math" for r in trials) for m in ("sft", "best_fixed")]
     assert each == [3, 15]
 
@@ -222,13 +222,14 @@ def test_more_seeds_do_not_change_the_order():
     rows = [result("amft", s, begun + 0.1, **end) for s, begun in enumerate(starts)]
     rows += [result("grpo", s, begun + 0.05, **end) for s, begun in enumerate(starts[:3])]
     told = report(rows, warmups, "here", USUAL).markdown
-    assert told.index("| amft | 42.5 (") < told.index("| grpo | 45.0 (")
+    assert told.index("| amft | +10.0 (") < told.index("| grpo | +5.0 (")
+    assert told.index("| 42.5 (") < told.index("| 45.0 (")
 
 
 def test_what_is_compared_with_can_be_chosen():
     rows = [result(m, s, 0.5 + 0.1 * (m == "amft")) for m in ("amft", "hpt") for s in range(3)]
     told = report(rows, [], "here", ["amft", "best_fixed"]).markdown
-    assert "| less amft |" in told
+    assert "| method | over amft |" in told
     assert "-10.0 (" in told
     assert "| chance to beat amft |" in told
     assert "best_fixed" not in told  # which was not run
@@ -248,11 +249,11 @@ def test_what_training_plays_is_compared_step_by_step():
     rows = [played(m, s, 0.05 * (m == "amft")) for m in ("amft", "best_fixed") for s in range(3)]
     rows += [result("sft", 0, 0.5), played("trapo", 0, 0.2)]
     told = report(rows, [], "here", USUAL).markdown
-    words = told[told.index("| method | sampled, %") :].split("What it took")[0]
+    words = told[told.index("| sampled, %") :].split("What it took")[0]
     assert (
-        f"| amft | {100 * (0.5 * luck[30:].mean() + 0.05):.1f} | +5.0 (+5 to +5), better |" in words
+        f"| amft | +5.0 (+5 to +5), better | {100 * (0.5 * luck[30:].mean() + 0.05):.1f} |" in words
     )
-    assert f"| best_fixed | {100 * 0.5 * luck[30:].mean():.1f} |  |" in words
+    assert f"| best_fixed | baseline | {100 * 0.5 * luck[30:].mean():.1f} |" in words
     assert "| sft |" not in words  # which plays none
     assert "| trapo |" not in words  # which is shown the beginning of a solution
 
@@ -325,7 +326,7 @@ def test_under_a_condition_one_sees_who_does_better_and_who_crashed():
     success, less = (line.split(" | ") for line in lines if line.startswith("| wrong |"))
     assert success[1:3] == ["as clean", "crashed"]
     assert (
-        "| condition | grpo less best_fixed | sft less best_fixed | amft less best_fixed |" in lines
+        "| condition | grpo over best_fixed | sft over best_fixed | amft over best_fixed |" in lines
     )
     assert less[1].startswith("+40.0 (")  # grpo as clean
     assert less[2] == ""

@@ -30,6 +30,7 @@ def settings(env, out, **changes):
         "slips": 0.0,
         "corrupt": {"share": 0.0, "kind": "wrong_actions"},
         "import_from": None,
+        "engine": None,
         "pictures": None,
     }
     return OmegaConf.merge(base, changes)
@@ -53,12 +54,12 @@ def test_what_is_written_replays_in_the_world_to_the_pixel(tmp_path):
     row = rows[3]
     env = World(row.world, json.loads(row.options)).make()
     observation, info = env.reset(seed=row.seed)
-    for (message, picture, answer), reward, verdict in zip(
+    for (message, answer), reward, verdict in zip(
         row.turns(), row.rewards, row.verdicts, strict=True
     ):
-        assert observation["text"] == message
-        assert (picture is not None) == info["new_image"]
-        if picture is not None:
+        assert observation["text"] == message.text
+        assert bool(message.images) == info["new_image"]
+        for picture in message.images:
             assert np.array_equal(observation["image"], picture)
         observation, given, *_, info = env.step(answer)
         assert given == reward

@@ -37,7 +37,12 @@ class Scripted:
         for task in range(tasks):
             differs = self.differing(seed, step, task)
             mine += [episode(task, k, float(differs and k == 0), seed) for k in range(group)]
-        figures = {"episodes": len(mine), "failed": 0, "generated": 10.0 * len(mine)}
+        figures = {
+            "episodes": len(mine),
+            "failed": 0,
+            "tries": len(mine),
+            "generated": 10.0 * len(mine),
+        }
         return Played(mine, {**figures, "success": 0.25}, {})
 
 
@@ -102,7 +107,7 @@ def test_where_nothing_differs_the_first_draw_is_kept(tiny):
         (["method=hpt", "method.resample=2"], "method.resample=2 goes neither with guidance"),
         (["method.resample=-1"], "method.resample"),
         (["method.cut=bootstrap"], "asks a critic"),
-        (["method.cut=maks"], "Did you mean 'mask'"),
+        (["method.cut=maks"], "give learn, mask or bootstrap"),
         (["method=sft", "method.cut=mask"], "never explores"),
         (["+method.credit.gamma=0.9"], "credit=turn or gigpo"),
         (["+method.credit.base=std"], "method.credit.base"),

@@ -2,8 +2,10 @@
 
 import pytest
 from hydra import compose, initialize_config_dir
+from transformers import Qwen2Config
 
-from amft_mm.config.command_line import config_groups
+from agents.locate import locate_model
+from amft_mm.config.command_line import config_groups, configuration
 from amft_mm.config.dry_run import describe
 from envs.paths import data_folder
 
@@ -35,7 +37,54 @@ def test_the_model_has_its_published_size_and_fits(model):
     if model != "tiny":
         base -= found["trained (billions)"]  # LoRA's
     assert base == pytest.approx(BILLIONS[model], rel=0.02)
-    assert found["together"] < 80
+    assert found["together, at most"] < 80
+
+
+@pytest.mark.parametrize(
+    ("machine", "model", "processes", "gib"),
+    [
+        ("one_80gb", "qwen2_5_vl_7b", None, 80),
+        ("eight_80gb", "qwen2_5_vl_7b", 8, 80),
+        ("two_24gb", "qwen2_5_vl_3b", 2, 24),
+    ],
+)
+def test_what_is_set_up_for_a_machine_fits_it(machine, model, processes, gib):
+    """With all that takes memory: the exact derivative over a horizon, rollouts by the model itself."""
+    words = [f"model={model}", f"machine={machine}", "method=amft", "method.horizon=0.9"]
+    assert describe(composed(*words), processes)["together, at most"] < 0.92 * gib
+
+
+def test_shards_take_their_part_of_what_is_held():
+    """All weights of 7B: too much for any GPU by itself."""
+    config = composed("model=qwen2_5_vl_7b", "machine=eight_80gb", "method.horizon=0.9")
+    whole, part = describe(config), describe(config, 8)
+    assert whole["together, at most"] > 140
+    for name in ("optimizer", "derivative by mu, carried through Adam"):
+        assert part[name] == pytest.approx(whole[name] / 8)
+    without = describe(composed("model=qwen2_5_vl_7b", "machine=eight_80gb", "method=grpo"), 8)
+    assert without["derivative by mu, carried through Adam"] == 0
+
+
+def test_sizes_and_recipes_belong_to_the_model_that_is_loaded(tmp_path):
+    """Defects guarded against: the preset's sizes told for another model; thousands of steps at a rate that
+    was tried with the tiny model alone."""
+    sizes = {
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "vocab_size": 1000,
+    }
+    Qwen2Config(**sizes, num_key_value_heads=2, intermediate_size=128).save_pretrained(tmp_path)
+    mine = [f"model.name={tmp_path}"]
+    tiny = configuration("train", ["env=math"])
+    files = configuration("train", ["env=math", "~recipe"])
+    assert tiny.train.steps != files.train.steps
+    assert configuration("train", ["env=math", *mine]).train == files.train
+    assert configuration("train", ["env=math", "model.name=tiny-random"]).train == tiny.train
+    found = configuration("train", ["env=math", "model=qwen2_5_vl_7b", "model.lora=null", *mine])
+    assert describe(found)["parameters (billions)"] < 0.001
+    kept = configuration("train", ["env=math", f"model.name={locate_model('tiny')}"])
+    assert kept.train == tiny.train
 
 
 def test_every_method_is_a_configuration_that_loads():

@@ -6,12 +6,13 @@ import numpy as np
 import pyarrow.parquet as parquet
 import pytest
 
+from agents.columns import MORE
 from agents.conversation import Limits
 from agents.demonstrations import Demonstrations
 from agents.engines.hf import HFEngine
 from agents.rollout import Given, Plan, play
 from agents.worlds import World, Worlds
-from amft_mm.runs.episodes import MORE, Recorder, words_of
+from amft_mm.runs.episodes import Recorder, words_of
 
 VIRL = World("amft/VIRL-v0", {"size": (112, 112), "attempts": 2})
 LIMITS = Limits(max_new_tokens=12, max_turns=4)

@@ -145,3 +145,22 @@ def test_checkpoints_are_written_by_time_too(here):
     words = ["checkpoint.every=1000", "checkpoint.minutes=0.000001", "checkpoint.keep=100"]
     train(*words, "train.steps=60")
     assert len(checkpoints(here)) > 2
+
+
+@pytest.mark.slow
+def test_success_while_it_warms_up_leaves_no_trace_in_the_run(here, tmp_path):
+    """Nothing was told of success before the warm-up was over. Without, the run is bit-equal."""
+    words = ["env=virl", "train.warmup_steps=4", "train.steps=1"]
+    train(*words, "eval.quick={minutes:0.00001,episodes:2,share:0.5}")
+    with_them = rows(here)
+    quick = [row for row in with_them if row["phase"] == "quick"]
+    assert [0 <= row["quick/id/low"] <= row["quick/id/success"] for row in quick] == [True] * len(
+        quick
+    )
+    assert quick
+    assert quick[-1]["step"] < 4
+    here.rename(tmp_path / "other")
+    train(*words, "eval.quick.minutes=null")
+    assert rows(here) == [row for row in with_them if row["phase"] != "quick"]
+    weights = [p / "model" / "model.safetensors" for p in (here, tmp_path / "other")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()

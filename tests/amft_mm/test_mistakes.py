@@ -1,8 +1,10 @@
 """A mistake of the user's is told in a sentence, by the command that was typed, and never by a traceback."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,7 @@ from agents.demonstrations import Demonstration, Demonstrations, write_part
 from amft_mm.commands import main
 from amft_mm.config.command_line import configuration
 from amft_mm.runs.metrics import read_rows
+from tests.amft_mm.test_train import ROOT, TINY
 
 RUN = ["env=math", "limits.max_tokens=777", "model.name=tiny-random"]
 
@@ -43,6 +46,7 @@ def test_an_evaluation_takes_what_its_run_says(here):
     assert "takes its model" in refused("evaluate run=run model=tiny")
     assert "Did you mean env.attempts" in refused("evaluate run=run env.atempts=2")
     assert "holds no run" in refused("evaluate run=nowhere")
+    assert "choose another folder" in refused("evaluate run=run out=run")
 
 
 @pytest.mark.parametrize("text", ["a: [", "- 1\n- 2\n", "seed: 1\n", "\x00"])
@@ -108,3 +112,42 @@ def test_a_reader_that_has_seen_enough_is_no_error(here):
     done = subprocess.run(shown, shell=True, capture_output=True, text=True)
     assert done.stderr == ""
     assert len(done.stdout.splitlines()) == 1
+
+
+def test_a_full_disk_is_told_as_such_whoever_wrote():
+    """It was told as "enforce fail at inline_container", or as a traceback of the safetensors library."""
+    import torch
+    from safetensors import SafetensorError
+
+    from agents.files import reason_of, weights_written, write_text
+
+    with pytest.raises((OSError, RuntimeError)) as full, open("/dev/full", "wb") as file:
+        torch.save({"weights": torch.zeros(1000)}, file)
+    assert reason_of(full.value) == "No space left on device"
+    with pytest.raises(OSError, match="No space left on device: 'model'"), weights_written("model"):
+        raise SafetensorError("Error while serializing: I/O error: ... (os error 28)")
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        write_text(Path("nowhere") / "a", "")
+
+
+@pytest.mark.slow
+def test_a_run_on_a_full_disk_ends_with_what_to_do(tmp_path):
+    """Files may grow to 5 MB alone, less than a checkpoint is."""
+    words = [*TINY, "model.name=tiny", "env=math", "out=here", "eval.every=0"]
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (5_000_000,) * 2);"
+        "from amft_mm.commands import main; sys.exit(main(['train', *sys.argv[1:]]))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "could not be written: File too large" in done.stderr
+    assert "resume=true" in done.stderr
+    assert not list(tmp_path.glob("here/checkpoints/.*"))

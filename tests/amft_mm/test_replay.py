@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
+from omegaconf import OmegaConf
 from PIL import Image
 
 from agents.conversation import Limits
@@ -19,9 +20,11 @@ from agents.engines.hf import HFEngine
 from agents.experts import demonstrate
 from agents.rollout import Plan, play
 from agents.worlds import World, Worlds
+from amft_mm.config.command_line import configuration
 from amft_mm.replay.__main__ import main
 from amft_mm.replay.film import frames, save
-from amft_mm.replay.page import page
+from amft_mm.replay.overview import overview
+from amft_mm.replay.page import index, page
 from amft_mm.replay.reader import Source, read_source
 from amft_mm.replay.server import serve
 from amft_mm.runs.episodes import Recorder
@@ -43,7 +46,7 @@ def png(shade=90):
 def turn(answer, **changes):
     plain = {
         "said": "What now?",
-        "picture": None,
+        "pictures": [],
         "answer": answer,
         "reward": 1.0,
         "verdict": "correct",
@@ -51,6 +54,8 @@ def turn(answer, **changes):
         "expert": "",
         "facts": None,
         "tokens": None,
+        "prompt": None,
+        "seconds": None,
         "slip": False,
     }
     return plain | changes
@@ -77,6 +82,7 @@ def episode(number=0, answers=("24",), **changes):
 
 def told(answer="ab", **changes):
     tokens = {
+        "ids": [7, 8],
         "words": list(answer),
         "log_probs": [-0.1, -2.0],
         "entropies": [0.3, 1.2],
@@ -116,12 +122,15 @@ def test_a_run_is_read_with_all_that_was_kept(run):
     assert walk["turns"][0]["facts"]["heading"] is not None
     assert walk["turns"][0]["tokens"]["advantage"] == 0.5
     assert walk["turns"][0]["expert"]
+    assert len(walk["turns"][0]["tokens"]["ids"]) == len(walk["turns"][0]["tokens"]["words"])
+    assert "<|image_pad|> x 16" in walk["turns"][0]["prompt"]["text"]
+    assert walk["turns"][0]["seconds"] > 0
     hand = next(e for e in source.episodes if e["env"] == "amft/GeneralPoints-v0")
     assert hand["sketch"]["solutions"]
     assert len(source.metrics) == 2
     # The same instance at two steps: its pictures are there once.
     assert len({e["instance"] for e in source.episodes}) == 2
-    shown = [t["picture"] for e in source.episodes for t in e["turns"] if t["picture"]]
+    shown = [key for e in source.episodes for t in e["turns"] for key in t["pictures"]]
     assert len(source.pictures) == len(set(shown)) < len(shown)
 
 
@@ -159,6 +168,110 @@ def test_folders_that_hold_no_episodes_are_told(tmp_path, kind):
         read_source(folder)
 
 
+def test_one_bad_file_or_row_costs_itself_alone(tmp_path):
+    """And the page says what is missing."""
+    good = Demonstration("a", ["?"], ["!"], seed=1)
+    write_part(tmp_path, 0, [good, good])
+    (path,) = tmp_path.glob("data/*.parquet")
+    rows = parquet.read_table(path).to_pylist()
+    rows[0]["answers"] = []
+    rows[1]["rewards"] = [float("nan")]
+    parquet.write_table(pa.Table.from_pylist(rows), path)
+    path.with_name("part-00001.parquet").write_bytes(b"PAR1 cut short")
+    source = read_source(tmp_path)
+    (found,) = source.episodes
+    assert found["turns"][0]["reward"] is None
+    told = overview(source)["problems"]
+    assert len(told) == 2
+    assert any("part-00001.parquet" in line for line in told)
+
+
+def test_no_number_that_is_none_reaches_the_page():
+    """JSON knows no NaN: one would blank the page."""
+    bad = float("nan"), float("inf")
+    one = episode(turns=[turn("x", reward=bad[0]), told(log_probs=[bad[0], bad[1]])])
+    one["sketch"] = {"kind": "map", "way": [[bad[0], 1.0]]}
+    rows = [{"step": 1, "phase": "mix", "mu": bad[0], "rollout/success": bad[1]}]
+    text = page([Source("run", [one], {}, rows)])
+    for block in text.split("<script type='application/json'")[1:]:
+        json.loads(
+            block.split(">", 1)[1].split("</script>")[0],
+            parse_constant=lambda name: pytest.fail(f"{name} in the page"),
+        )
+
+
+def settings(folder, *words):
+    folder.mkdir(exist_ok=True)
+    OmegaConf.save(configuration("train", words), folder / "config.yaml", resolve=True)
+    return folder
+
+
+def evaluated(step, share):
+    own = {"success": share, "low": share - 0.1, "high": share + 0.1, "verdict/correct": 1.0}
+    return {"step": step, "phase": "evaluation"} | {f"eval/id/{k}": v for k, v in own.items()}
+
+
+def test_a_run_is_told_before_its_episodes(tmp_path):
+    folder = settings(tmp_path, "env=math", "method=grpo", "train.steps=7", "demos.n=0")
+    (folder / "failures.jsonl").write_text('{"step": 2, "kind": "hang", "message": "x"}\nno\n')
+    rows = [evaluated(2, 0.2), {"step": 3, "phase": "mix", "time/step": 90.0}, evaluated(4, 0.5)]
+    found = overview(Source("run", [episode()], {}, rows, path=folder))
+    assert found["problems"] == []
+    assert ("method", "grpo") in found["facts"]
+    assert {name: value for name, value, _ in found["changed"]} == {
+        "train.steps": "7",
+        "demos.n": "0",
+    }
+    (split,) = found["splits"]
+    assert (split["success"], split["low"], split["first"]) == (0.5, 0.4, [2, 0.2])
+    assert [crash["kind"] for crash in found["crashes"]] == ["hang"]
+
+
+def test_a_broken_configuration_costs_the_settings_alone(tmp_path):
+    (tmp_path / "config.yaml").write_text("a: [")
+    found = overview(Source("run", [episode()], {}, path=tmp_path))
+    assert found["splits"][0]["success"] == 1.0
+    assert "cannot be read" in found["problems"][0]
+
+
+def test_failures_are_chosen_that_are_worth_a_look():
+    """What was solved before comes first, then each way of failing once, the most frequent first."""
+
+    def lost(number, step=20, verdict="wrong", **more):
+        return episode(
+            number,
+            step=step,
+            success=False,
+            stop="lost",
+            turns=[turn("x", reward=-1.0, verdict=verdict)],
+            **more,
+        )
+
+    before = episode(0, step=10)
+    now = [lost(1), lost(2), lost(3, verdict="other"), lost(0), episode(4, step=20)]
+    worth = overview(Source("run", [before, *now], {}))["worth"]
+    assert worth == [
+        (4, "solved at step 10, not any more"),
+        (1, "3 of 5 end so: wrong, lost"),
+        (3, "1 of 5 end so: other, lost"),
+    ]
+
+
+def test_an_episode_has_the_same_key_when_others_are_added():
+    """So that a link to it, and a note on it, stay good while a run goes on."""
+    some = [episode(i) for i in range(3)]
+    keys = [
+        [e["key"] for e in index([Source("run", found, {})])["sources"][0]["episodes"]]
+        for found in (some, [episode(9), *some, some[0]])
+    ]
+    assert keys[1][1:4] == keys[0]
+    assert len(set(keys[1])) == 5
+    # Two runs may have one name.
+    one, two = index([Source("run", some, {}), Source("run", some, {})])["sources"]
+    assert one["name"] != two["name"]
+    assert not {e["key"] for e in one["episodes"]} & {e["key"] for e in two["episodes"]}
+
+
 def test_files_that_are_no_pictures_are_left_out(tmp_path):
     """A picture's bytes are data of others: what claims to be huge, or is no PNG, is not shown."""
     write_part(
@@ -173,7 +286,7 @@ def test_files_that_are_no_pictures_are_left_out(tmp_path):
         parquet.write_table(pa.Table.from_pylist(rows), path)
         source = read_source(tmp_path)
         assert source.pictures == {}
-        assert source.episodes[0]["turns"][0]["picture"] is None
+        assert source.episodes[0]["turns"][0]["pictures"] == []
 
 
 def test_no_words_leave_their_block():
@@ -186,7 +299,8 @@ def test_no_words_leave_their_block():
 def test_slides_are_made_of_an_episode(run, tmp_path):
     main([str(run), "--gif", str(tmp_path / "walk.gif"), "--episode", "2"])
     with Image.open(tmp_path / "walk.gif") as film:
-        assert film.n_frames == len(read_source(run).episodes[2]["turns"])
+        # The task comes first.
+        assert film.n_frames == len(read_source(run).episodes[2]["turns"]) + 1
     main([str(run), "--frames", str(tmp_path / "frames")])
     assert len(list((tmp_path / "frames").glob("turn-*.png"))) >= 1
     with pytest.raises(SystemExit, match="counted from 0"):
@@ -267,11 +381,67 @@ def show(browser, tmp_path):
     assert not wrong
 
 
+def first(*sources):
+    """The address of the first episode."""
+    return f"#e={index(list(sources))['sources'][0]['episodes'][0]['key']}"
+
+
+def address(tab):
+    return tab.evaluate("location.hash")
+
+
+MAP = {
+    "kind": "map",
+    "way": [[52.0, 4.0], [52.001, 4.0], [52.001, 4.001]],
+    "streets": [[[52.0, 4.0], [52.001, 4.0]]],
+    "landmarks": [{"name": "Red Star Cafe", "at": [52.0005, 4.0002]}],
+}
+
+
+def walk(turns=8, **changes):
+    """As long as one of street views, with all that an episode may have."""
+    steps = ["Forward until the next intersection.", "Turn right.", "Stop."]
+    said = [
+        told()
+        | {
+            "pictures": ["a" * 16],
+            "said": "Follow the instructions. " * 9 if i == 0 else "Right.",
+            "expert": "ab" if i % 2 else "cd",
+            "reward": 1.0 if i % 3 else -1.5,
+            "prompt": {"text": "<|im_start|>user", "tokens": 12},
+            "facts": {
+                "position": [52.0 + i / 8000, 4.0],
+                "heading": 45,
+                "instructions": steps,
+                "instruction_index": 0,
+            },
+        }
+        for i in range(turns)
+    ]
+    return episode(**({"turns": said, "sketch": MAP} | changes))
+
+
 @pytest.mark.slow
-def test_episodes_are_listed_filtered_and_sorted(show):
+def test_the_page_opens_with_the_run(show, tmp_path):
+    folder = settings(tmp_path / "r", "env=math", "train.steps=7")
+    rows = [evaluated(2, 0.2), evaluated(4, 0.5)]
+    lost = episode(3, ["a", "b"], success=False, stop="lost")
+    tab = show(Source("run", [episode(), lost], {}, rows, path=folder))
+    told = tab.inner_text("#run")
+    for words in ("amft", "train.steps=7", "50.0 %", "40 % to 60 %", "+30.0 points since step 2"):
+        assert words in told
+    tab.click("button.card")
+    assert tab.inner_text(".turn.here .answer") == "b"
+    tab.keyboard.press("r")
+    assert tab.locator("#run h2").is_visible()
+
+
+@pytest.mark.slow
+def test_episodes_are_filtered_and_searched_and_the_address_says_how(show):
     many = [
         episode(
             i,
+            [f"the answer {i}"],
             success=i % 3 == 0,
             label="id" if i % 2 else "ood",
             stop="lost" if i % 3 else "success",
@@ -279,67 +449,143 @@ def test_episodes_are_listed_filtered_and_sorted(show):
         for i in range(60)
     ]
     tab = show(Source("run", many, {}))
-    assert "60 of 60 episodes, 33 %" in tab.inner_text("#count")
-    tab.select_option("select[name=success]", "success")
+    tab.click("#to-list")
+    assert "60 episodes, 20 succeed" in tab.inner_text("#count")
+    assert "10 of 30" in tab.inner_text(".group >> nth=0")
+    tab.select_option("select[name=outcome]", "success")
     tab.select_option("select[name=label]", "ood")
-    assert "10 of 60 episodes, 100 %" in tab.inner_text("#count")
-    tab.select_option("select[name=success]", "")
-    tab.select_option("select[name=label]", "")
-    tab.fill("input[type=search]", "world/7")
-    tab.locator("#count", has_text="1 of").wait_for()
-    tab.fill("input[type=search]", "")
-    tab.click("#head button >> nth=2")
-    tab.click("#head button >> nth=2")
-    assert "yes" in tab.inner_text(".row >> nth=0")
+    assert "10 of 60 episodes, 10 succeed" in tab.inner_text("#count")
+    again = show(Source("run", many, {}), at=address(tab))
+    assert "10 of 60" in again.inner_text("#count")
+    again.click("#clear")
+    again.fill("input[type=search]", "answer 17")
+    again.locator("#count", has_text="1 of 60").wait_for()
+    assert again.inner_text(".row mark") == "answer 17"
+    again.keyboard.press("Enter")
+    assert again.inner_text(".turn mark") == "answer 17"
+    again.fill("input[type=search]", "nowhere")
+    again.locator("#none", has_text="Nothing matches").wait_for()
+    again.click("#none button")
+    assert "60 episodes" in again.inner_text("#count")
+    again.select_option("select[name=sort]", "least return")
+    assert again.locator(".group").count() == 0
 
 
 @pytest.mark.slow
 def test_an_episode_is_walked_through_by_keys_and_has_a_link(show):
-    walk = episode(0, ["one", "two", "three"])
-    tab = show(Source("run", [walk, episode(1, ["four"])], {}))
+    one = Source("run", [episode(0, ["one", "two", "three"]), episode(1, ["four"])], {})
+    tab = show(one)
     tab.keyboard.press("j")
     assert tab.inner_text(".turn.here .answer") == "one"
     tab.keyboard.press("ArrowRight")
     assert tab.inner_text(".turn.here .answer") == "two"
-    assert tab.url.endswith("#e=0-0&t=1")
+    assert address(tab) == first(one) + "&t=2"
+    tab.keyboard.press("a")
+    assert tab.locator(".turn").count() == 3
     tab.keyboard.press("j")
     assert tab.inner_text(".turn.here .answer") == "four"
-    again = show(Source("run", [walk], {}), at="#e=0-0&t=2")
+    tab.focus("#rows")
+    tab.keyboard.press("ArrowUp")
+    assert tab.inner_text(".turn.here .answer") == "one"
+    tab.keyboard.press("Escape")
+    tab.keyboard.press("Escape")
+    assert tab.locator("#run h2").is_visible()
+    again = show(one, at=f"{first(one)}&t=3")
     assert again.inner_text(".turn.here .answer") == "three"
 
 
 @pytest.mark.slow
 def test_tokens_are_coloured_and_explained(show):
-    tab = show(
-        Source("run", [episode(turns=[told(), told(given=1, advantage=-1.0)])], {}), at="#e=0-0"
-    )
-    tab.hover(".turn >> nth=0 >> .answer span >> nth=1")
+    turns = [told() | {"expert": "ab"}, told(given=1, advantage=-1.0) | {"expert": "ax"}]
+    one = Source("run", [episode(turns=turns)], {})
+    tab = show(one, at=first(one))
+    tab.hover(".answer span >> nth=1")
     words = tab.inner_text("#tip")
     assert "probability 13.5 %" in words
     assert "entropy 1.200" in words
     assert '"<b>" 10.0 %' in words
-    second = "document.querySelectorAll('.turn')[1].querySelectorAll('.answer span')[1]"
-    colour = f"getComputedStyle({second}).backgroundColor"
+    tab.keyboard.press("ArrowRight")
+    assert tab.locator("#tip").is_hidden()
+    colour = "getComputedStyle(document.querySelectorAll('.answer span')[1]).backgroundColor"
     seen = set()
     for name in ("probability", "entropy", "advantage", "pull", "nothing"):
         tab.select_option("#colouring", name)
+        assert tab.locator("#colour-legend").count() == (name != "nothing")
         seen.add(tab.evaluate(colour))
     assert len(seen) >= 4
     assert tab.locator(".given").count() == 1
+    assert "".join(tab.locator(".answer .differs").all_inner_texts()) == "ab"
+    assert tab.inner_text(".expert .differs") == "ax"
 
 
 @pytest.mark.slow
-def test_the_same_instance_is_compared_and_followed_through_training(show):
-    one = [episode(0, [f"at {step}"], step=step) for step in (10, 20, 30)]
-    two = [episode(0, ["the other"], step=30, success=False, stop="lost")]
-    tab = show(Source("mine", one, {}), Source("theirs", two, {}), at="#e=0-0")
-    assert "1 of 4" in tab.inner_text("#episode .bar")
+def test_nothing_is_offered_that_an_episode_has_not(show):
+    one = Source("run", [episode()], {})
+    tab = show(one, at=first(one))
+    for name in (
+        *("#colouring", "#scrub", "#beside", "#all-turns"),
+        *(".strip", ".scene", ".expert", "details"),
+    ):
+        assert tab.locator(f"#episode {name}").count() == 0
+
+
+@pytest.mark.slow
+def test_what_lies_behind_a_turn_is_there(show):
+    one = Source("run", [walk()], {"a" * 16: png()})
+    tab = show(one, at=first(one))
+    tab.click("text=raw prompt")
+    assert "<|im_start|>user" in tab.inner_text(".turn pre")
+    tab.click("text=tokens, ids, log-probabilities")
+    assert "-2.0000" in tab.inner_text(".figures")
+    tab.click(".picture")
+    assert tab.locator("#large img").is_visible()
+    tab.keyboard.press("ArrowRight")
+    tab.keyboard.press("Escape")
+    assert tab.locator("#large").is_hidden()
+    assert "turn 2 of 8" in tab.inner_text(".turn h3")
+    tab.click(".cell >> nth=6")
+    assert "turn 7 of 8" in tab.inner_text(".turn h3")
+    with tab.expect_download() as waiting:
+        tab.click("text=download episode")
+    found = json.loads(waiting.value.path().read_text())
+    assert len(found["turns"]) == 8
+
+
+@pytest.mark.slow
+def test_notes_are_kept_in_the_address(show):
+    one = Source("run", [episode(), episode(1)], {})
+    tab = show(one, at=first(one))
+    tab.fill("#note", "look & see <b>")
+    again = show(one, at=address(tab))
+    assert again.input_value("#note") == "look & see <b>"
+    with again.expect_download() as waiting:
+        again.click("#notes")
+    assert "look & see <b>" in waiting.value.path().read_text()
+
+
+@pytest.mark.slow
+def test_the_same_instance_is_compared_turn_by_turn(show):
+    one = [episode(0, ["same", f"at {step}"], step=step) for step in (10, 20, 30)]
+    two = [episode(0, ["same"], step=30, success=False, stop="lost", member=2)]
+    both = Source("mine", one, {}), Source("theirs", two, {})
+    tab = show(*both, at=first(*both))
+    assert "1 of 4" in tab.inner_text("#episode .choices")
     tab.keyboard.press("]")
-    assert tab.inner_text(".turn.here .answer") == "at 20"
-    tab.select_option("#beside", "1-0")
-    assert tab.locator(".columns > div").count() == 2
-    assert "the other" in tab.inner_text(".columns")
-    assert "with=1-0" in tab.url
+    assert "step 20" in tab.inner_text("#episode h2")
+    tab.select_option(
+        "#beside", label="theirs \u00b7 step 30 \u00b7 evaluation id \u00b7 #2, failure: lost"
+    )
+    names = tab.inner_text(".beside")
+    assert "mine" in names
+    assert "theirs" in names
+    tab.keyboard.press("d")
+    assert "first difference: turn 2" in tab.inner_text("#first-difference")
+    assert tab.locator(".cell.differs").count() == 1
+    assert "had ended" in tab.inner_text(".beside")
+    tab.keyboard.press("a")
+    boxes = [tab.locator(".beside .turn").nth(i).bounding_box() for i in range(4)]
+    assert [round(b["y"]) for b in boxes[::2]] == [round(b["y"]) for b in boxes[1::2]]
+    assert "with=" in address(tab)
 
 
 @pytest.mark.slow
@@ -347,7 +593,10 @@ def test_nothing_a_model_writes_acts(show):
     bad = episode(0, HOSTILE, label=HOSTILE[0], stop=HOSTILE[1], name=HOSTILE[2], success=False)
     bad["turns"][0] |= {"said": HOSTILE[1], "verdict": HOSTILE[0], "expert": HOSTILE[1]}
     bad["turns"][1] |= told(HOSTILE[1][:2]) | {"facts": {"position": HOSTILE[0]}}
-    tab = show(Source(HOSTILE[0], [bad], {}), at="#e=0-0")
+    one = Source(HOSTILE[0], [bad], {})
+    tab = show(one)
+    tab.keyboard.press("j")
+    tab.keyboard.press("a")
     assert tab.title() != "taken"
     assert tab.locator("#episode img").count() == 0
     assert HOSTILE[0] in tab.inner_text("#episode")
@@ -358,58 +607,116 @@ def test_nothing_a_model_writes_acts(show):
 
 
 @pytest.mark.slow
+def test_a_spoilt_part_leaves_the_rest(show):
+    """Figures of another form than they should have, and a block that cannot be read."""
+    nan = float("nan")
+    bad = walk(2, sketch={"kind": "map", "way": "no", "streets": 3})
+    bad["turns"][0]["tokens"] |= {
+        "log_probs": [nan, None],
+        "entropies": [nan, "x"],
+        "others": [3, 4],
+    }
+    bad["turns"][1]["facts"] = {"position": [nan, 1], "instructions": 5}
+    rows = [{"step": i, "mu": nan if i % 2 else 0.5, "loss/imitation": 1e300} for i in range(9)]
+    one = Source("run", [bad, episode(1, ["fine"])], {}, rows)
+    tab = show(one, at=first(one))
+    assert tab.locator(".turn .answer").is_visible()
+    tab.keyboard.press("ArrowRight")
+    assert "turn 2 of 2" in tab.inner_text(".turn h3")
+    tab.evaluate("document.getElementById('e-0-1').textContent = '{'")
+    tab.keyboard.press("j")
+    assert "cannot be drawn" in tab.inner_text("#episode")
+    tab.keyboard.press("k")
+    assert "turn 1 of 2" in tab.inner_text(".turn h3")
+
+
+@pytest.mark.slow
 def test_two_thousand_episodes_stay_responsive(show):
     """Rows are drawn as they are scrolled to, episodes and pictures read when they are looked at."""
     data = {f"{i:016x}": png(i % 250) for i in range(500)}
     many = [
-        episode(i, turns=[turn("x" * 300, picture=f"{(i + k) % 500:016x}") for k in range(10)])
+        episode(i, turns=[turn("x" * 300, pictures=[f"{(i + k) % 500:016x}"]) for k in range(10)])
         for i in range(2000)
     ]
     tab = show(Source("run", many, data))
-    assert "2000 of 2000" in tab.inner_text("#count")
+    tab.click("#to-list")
+    assert "2000 episodes" in tab.inner_text("#count")
     assert tab.locator(".row").count() < 60
-    tab.evaluate("document.getElementById('rows').scrollTop = 1000 * 42")
-    tab.locator("#row-0-1000").wait_for()
-    tab.click("#row-0-1000")
-    assert tab.locator("#episode img").count() == 10
-    assert tab.evaluate("document.querySelector('#episode img').naturalWidth") == 56
+    tab.evaluate("document.getElementById('rows').scrollTop = 1001 * 48")
+    tab.locator(".row", has_text="task 1000").wait_for()
+    tab.click("text=task 1000")
+    assert tab.locator(".cell img").count() == 10
+    assert tab.evaluate("document.querySelector('.picture img').naturalWidth") == 56
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_run_is_drawn_on_a_phone_too(run, show, scheme):
-    tab = show(read_source(run), viewport={"width": 390, "height": 800}, color_scheme=scheme)
-    assert tab.locator("#episode").is_hidden()
-    tab.click(".row >> nth=0")
-    assert tab.locator("#list").is_hidden()
-    assert tab.locator("#episode img").count() >= 1
-    assert tab.evaluate("document.documentElement.scrollWidth") <= 390
-    tab.click("#back")
-    assert tab.locator("#list").is_visible()
-    picture = Image.open(io.BytesIO(tab.screenshot()))
-    light = np.asarray(picture.convert("L")).mean()
+@pytest.mark.parametrize(("width", "height"), [(1400, 900), (820, 1100), (390, 844)])
+def test_an_episode_fits_a_screen(show, width, height, scheme):
+    """Picture, map, answer and the strip of turns at once, on a phone all but the answer;
+    nothing is wider than the screen."""
+    sees = {"viewport": {"width": width, "height": height}, "color_scheme": scheme}
+    one = Source("run", [walk(), walk(3, name="b", step=9)], {"a" * 16: png()})
+    tab = show(one, **sees)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    light = np.asarray(Image.open(io.BytesIO(tab.screenshot())).convert("L")).mean()
     assert (light > 128) == (scheme == "light")
+    assert tab.locator("#list").is_visible() == (width > 1000)
+    tab.evaluate(f"location.hash = '{first(one)}'")
+    tab.locator(".map").wait_for()
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    wanted = (
+        (".strip", ".picture", ".map", ".answer") if width > 400 else (".strip", ".picture", ".map")
+    )
+    for part in wanted:
+        box = tab.locator(part).first.bounding_box()
+        assert box["y"] + box["height"] <= height, part
+    if width == 390:
+        tab.click("#thumb-right")
+        assert "turn 2 of 8" in tab.inner_text(".turn h3")
+        tab.click("#thumb-j")
+        assert "turn 1 of 3" in tab.inner_text(".turn h3")
+    tab.select_option("#beside", index=1)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
 
 
 @pytest.mark.slow
-def test_curves_lead_to_the_episodes_of_a_step(run, show):
-    tab = show(read_source(run))
-    tab.click("summary")
-    box = tab.locator("#curves svg").first.bounding_box()
-    tab.mouse.click(box["x"] + box["width"] - 8, box["y"] + box["height"] / 2)
-    assert tab.input_value("select[name=step]") == "2"
-    assert "4 of 8" in tab.inner_text("#count")
+def test_curves_are_zoomed_smoothed_and_lead_to_episodes(show):
+    rows = [
+        {"step": i, "phase": "mix", "mu": i % 2, "rollout/success": i / 50} for i in range(1, 51)
+    ]
+    rows[20]["loss/imitation"], rows[30]["loss/imitation"] = 1e9, None
+    tab = show(Source("run", [episode(i, step=10 * i) for i in (1, 3, 5)], {}, rows))
+    figure = tab.locator("#curves svg").first
+    drawn = tab.locator("#curves").inner_html()
+    tab.locator("#smooth").fill("0.9")
+    assert tab.locator("#curves").inner_html() != drawn
+    box = figure.bounding_box()
+    middle = box["y"] + box["height"] / 2
+    tab.mouse.move(box["x"] + 0.5 * box["width"], middle)
+    tab.mouse.down()
+    tab.mouse.move(box["x"] + 0.7 * box["width"], middle, steps=4)
+    tab.mouse.up()
+    words = tab.locator("#curves svg >> nth=0 >> text").all_text_contents()
+    assert "step 1" not in words
+    assert "50" not in words
+    tab.click("#unzoom")
+    tab.mouse.click(box["x"] + box["width"] - 10, middle)
+    assert tab.input_value("select[name=step]") == "50"
+    assert "1 of 3" in tab.inner_text("#count")
 
 
 @pytest.mark.slow
-def test_maps_and_hands_are_drawn(run, show):
+def test_a_real_run_is_drawn(run, show):
     tab = show(read_source(run))
+    assert "cannot be drawn" not in tab.inner_text("#run")
     tab.fill("input[type=search]", "VIRL")
     tab.locator("#count", has_text="4 of").wait_for()
-    tab.keyboard.press("Escape")
-    tab.keyboard.press("j")
-    assert tab.locator("#episode svg path").count() == 1
+    tab.keyboard.press("Enter")
+    assert tab.locator("#episode .map path").count() == 1
+    assert "goal" in tab.text_content("#episode .map")
     tab.fill("input[type=search]", "GeneralPoints")
-    tab.locator(".row >> nth=0", has_text="GeneralPoints").wait_for()
-    tab.click(".row >> nth=0")
-    assert "solutions" in tab.inner_text(".sketch")
+    tab.locator("#count", has_text="4 of").wait_for()
+    tab.keyboard.press("Enter")
+    assert "solution" in tab.inner_text(".scene")
+    assert "cannot be drawn" not in tab.inner_text("#episode")

@@ -8,6 +8,7 @@ import torch
 from agents.policy import Policy
 from amft_mm.learning.learner import Learner, OptimizerSettings
 from amft_mm.methods.rival import Rival
+from amft_mm.runs import checkpoints
 from amft_mm.runs.processes import ProcessGroup
 from tests.amft_mm.test_train import rows, run
 
@@ -96,7 +97,7 @@ def mixed(place, *settings):
 
 
 def last_state(folder):
-    return torch.load(max(folder.glob("checkpoints/step_*/state.pt")), weights_only=True)
+    return checkpoints.load(max(folder.glob("checkpoints/step_*")))
 
 
 def is_among(tensor, others):

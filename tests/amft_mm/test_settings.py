@@ -83,6 +83,7 @@ def refused(words):
         ("train --fast", "--fast: there is no such option"),
         ("train --config-dir=nowhere", "--config-dir=nowhere: there is no such folder"),
         # other commands
+        ("evaluate eval.temperature=3", "eval.temperature=3: give a number from 0 to 2"),
         ("evaluate eval.episodes=-5", "eval.episodes=-5: give a whole number from 1"),
         ("evaluate record=-1", "record=-1: give a whole number from 0"),
         ("demos n=0", "n=0: give a whole number from 1"),
@@ -93,6 +94,8 @@ def refused(words):
         ("compare jobs=0", "jobs=0: give a whole number from 1"),
         ("pretrain seeing.batch.scenes=-1", "seeing.batch.scenes=-1: give a whole number from 0"),
         ("pretrain seeing.steps=-1", "seeing.steps=-1: give a whole number from 0"),
+        ("demos slots=0", "slots=0: give a whole number from 1"),
+        ("train eval.quick.share=0", "eval.quick.share=0: give a number above 0, up to 0.5"),
         ("trian", "there is no such command. There are: train, evaluate"),
     ],
 )
@@ -108,6 +111,8 @@ def test_what_is_not_allowed_is_told_with_what_is(words, told):
         ("replay somewhere --episode -1", "give a whole number from 0 up"),
         ("play amft/Math-v0 --episodes -5", "give a whole number from 1 up"),
         ("play amft/Math-v0 --seed -1", "give a whole number from 0 up"),
+        ("serve amft/Math-v0 --port 99999", "give a whole number from 0 to 65535"),
+        ("serve amft/Math-v0 --sessions 0", "give a whole number from 1"),
         ("methods grpo", "unrecognized arguments: grpo"),
     ],
 )

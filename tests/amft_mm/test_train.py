@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -170,15 +171,18 @@ def test_two_processes_train_as_one(tmp_path):
 def test_the_last_good_checkpoint_survives_a_full_disk(tmp_path, monkeypatch):
     from amft_mm.runs import checkpoints
 
+    writer = checkpoints.Writer(tmp_path, keep=2)
     weights = {"w": torch.ones(3)}
-    checkpoints.save(tmp_path, 1, {"step": 1}, weights, keep=2)
+    writer.save(1, {"step": 1, "model": weights})
+    writer.wait()
 
     def full(*arguments, **settings):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(torch, "save", full)
+    monkeypatch.setattr(safetensors.torch, "save", full)
+    writer.save(2, {"step": 2, "model": weights})
     with pytest.raises(checkpoints.CheckpointError, match="No space left"):
-        checkpoints.save(tmp_path, 2, {"step": 2}, weights, keep=2)
+        writer.wait()
     monkeypatch.undo()
     newest = checkpoints.latest(tmp_path)
     assert newest is not None
@@ -189,9 +193,11 @@ def test_the_last_good_checkpoint_survives_a_full_disk(tmp_path, monkeypatch):
 def test_the_newest_and_the_best_checkpoints_are_kept(tmp_path):
     from amft_mm.runs import checkpoints
 
+    writer = checkpoints.Writer(tmp_path, keep=2)
     for step, score in ((1, 0.2), (2, 0.9), (3, 0.5), (4, 0.1), (5, 0.3)):
         checkpoints.mark_best(tmp_path, step, score)
-        checkpoints.save(tmp_path, step, {"step": step}, {}, keep=2)
+        writer.save(step, {"step": step, "model": {"w": torch.ones(2)}})
+        writer.wait()
     kept = sorted(path.name for path in tmp_path.glob("step_*"))
     assert kept == ["step_000002", "step_000004", "step_000005"]
     assert checkpoints.best(tmp_path) == {"step": 2, "score": 0.9}
@@ -200,7 +206,10 @@ def test_the_newest_and_the_best_checkpoints_are_kept(tmp_path):
 def test_a_broken_checkpoint_is_told_by_name(tmp_path):
     from amft_mm.runs import checkpoints
 
-    path = checkpoints.save(tmp_path, 1, {"step": 1}, {}, keep=1)
+    writer = checkpoints.Writer(tmp_path, keep=1)
+    writer.save(1, {"step": 1, "model": {"w": torch.ones(2)}})
+    writer.wait()
+    path = checkpoints.path_of(tmp_path, 1)
     (path / "state.pt").write_bytes(b"nonsense")
     with pytest.raises(checkpoints.CheckpointError, match="cannot be read"):
         checkpoints.load(path)

@@ -75,7 +75,7 @@ def test_a_value_belongs_to_the_state_before_its_answer(tiny):
 def test_the_penalty_is_0_at_the_reference_and_grows_with_the_distance(tiny, tmp_path):
     conversations = chats(tiny, [2])
     reference = Reference(tiny)
-    reference.freeze(tmp_path / "reference.pt", write=True)
+    reference.freeze(tmp_path / "reference")
     same = reference(conversations)
     scores = tiny.score(conversations)
     assert torch.allclose(same, scores.log_probs, atol=1e-6)
@@ -90,7 +90,7 @@ def test_the_penalty_is_0_at_the_reference_and_grows_with_the_distance(tiny, tmp
     assert 0 < penalties[1] < penalties[2]
     assert penalties[1] == pytest.approx(np.exp(-0.1) + 0.1 - 1, rel=1e-3)
     other = Reference(tiny)
-    other.freeze(tmp_path / "reference.pt", write=False)  # as a run that goes on finds it
+    other.freeze(tmp_path / "reference")  # as a run that goes on finds it
     assert torch.equal(other(conversations), same)
 
 
@@ -105,7 +105,7 @@ def test_the_reference_of_an_adapter_is_the_adapter_as_it_was(tmp_path):
             parameter.add_(0.1)
         frozen_at = policy.score(conversations).log_probs
         reference = Reference(policy)
-        reference.freeze(tmp_path / "reference.pt", write=True)
+        reference.freeze(tmp_path / "reference")
         for parameter in trained:
             parameter.add_(0.1)
     scores = policy.score(conversations)
@@ -114,5 +114,5 @@ def test_the_reference_of_an_adapter_is_the_adapter_as_it_was(tmp_path):
     scores.log_probs.sum().backward()  # what was scored before is not disturbed
     assert torch.equal(policy.score(conversations).log_probs, scores.log_probs)
     other = Reference(policy)
-    other.freeze(tmp_path / "reference.pt", write=False)  # as a run that goes on finds it
+    other.freeze(tmp_path / "reference")  # as a run that goes on finds it
     assert torch.equal(other(conversations), frozen_at)

@@ -311,3 +311,15 @@ def test_an_expert_that_hangs_costs_its_episode():
     observation, _ = env.reset(seed=1)  # built anew
     assert observation["text"] == "start"
     env.close()
+
+
+def test_who_waits_for_a_world_that_hangs_is_told(monkeypatch, caplog):
+    """Two and a half minutes went by without a word."""
+    monkeypatch.setattr("envs.guard.PATIENCE", 0.02)
+    monkeypatch.setattr("envs.guard._last_notice", float("-inf"))
+    env = guarded(seconds=0.1, step=lambda: time.sleep(0.5))
+    env.reset(seed=0)
+    env.step(0)
+    told = [record.getMessage() for record in caplog.records]
+    assert "Moody: a call takes longer than 0.02 s; it is given up after 0.1 s" in told
+    assert len(told) <= 6

@@ -16,6 +16,7 @@ from openenv.validation import Level, run_validation
 from envs.protocols.openenv_client import RemoteError
 from envs.protocols.openenv_server import Answer, Served, WorldServer, make_app
 from envs.serve import main as serve
+from envs.tools import write_call
 from tests.envs.openenv_servers import guessing_app, serving
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -243,3 +244,26 @@ def test_a_model_plays_many_episodes_over_the_wire(guessing):
         assert lucky or "unlucky" in str(trajectory.error)
     assert any(trajectory.stop == "success" for trajectory in played)
     assert any(trajectory.failed for trajectory in played)
+
+
+def test_several_pictures_a_system_prompt_and_tools_go_over_the_wire(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "examples" / "two_drawers"))
+    world = "two_drawers:examples/TwoDrawers-v0"
+    here = gymnasium.make(world)
+    with serving(make_app(Served(world))) as url:
+        settings = {"modality": "visual", "size": None, "image_field": "images"}
+        there = gymnasium.make("amft/OpenEnv-v0", url=url, **settings)
+        shown, info = there.reset(seed=0)
+        assert [picture.shape for picture in shown["images"]] == [(56, 56, 3), (56, 112, 3)]
+        assert info["system"] == here.unwrapped.system
+        assert info["tools"] == [tool.declared() for tool in here.unwrapped.tools]
+        shown, *_, info = there.step(write_call("open_drawer", drawer="left"))
+        assert (len(shown["images"]), info["tool"], info["new_image"]) == (1, "open_drawer", True)
+        shown, *_, info = there.step("nonsense")
+        assert (len(shown["images"]), info["new_image"]) == (1, False)
+        assert info["server"]["verdict"] == "no_call"
+        there.close()
+        one = gymnasium.make("amft/OpenEnv-v0", url=url, modality="visual", image_field="images")
+        with pytest.raises(RemoteError, match="size=None"):
+            one.reset(seed=0)
+        one.close()

@@ -35,7 +35,7 @@ def test_pictures_come_when_they_are_new():
     env = gymnasium.make(GP, size=(84, 84))
     assert np.array_equal(np.asarray(picture), env.reset(seed=1)[0]["image"])
     assert session.answer("1+1")["image"] is None
-    assert session.picture().size == (84, 84)
+    assert session.pictures()[0].size == (84, 84)
 
 
 def test_splits_are_those_that_can_be_made():

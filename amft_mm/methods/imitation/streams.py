@@ -43,8 +43,9 @@ def retold(conversation: Conversation, policy: Policy, told: str) -> Conversatio
     room = replace(limits, max_tokens=limits.max_tokens + len(told.encode()) + 64)
     out = Conversation(policy, room)
     for number, answer in enumerate(conversation.answers):
-        text, picture = conversation.messages[number]
-        if not out.observe(text if number else f"{text}\n\n{told}", picture):
+        text, images, tool = conversation.messages[number]
+        text = text if number else f"{text}\n\n{told}"
+        if not out.observe(text, images, tool=tool, briefing=conversation.briefing):
             return None
         out.act(conversation.said(number))
         out.answers[-1] = replace(out.answers[-1], learnt=answer.learnt)

@@ -164,7 +164,11 @@ def test_a_solution_that_ends_wrong_is_put_right(tmp_path):
         ([{"x": 1, "y": 2}], {}, ["row 1", "'question'", "'x', 'y'", "preset"]),
         ([{"problem": "?", "answer": "1"}], {}, ["'question'", "preset='math_500' would fit"]),
         ([*sums(2), {"question": "?"}], {}, ["row 3", "'answer'"]),
-        ([*sums(1), {"question": "?", "answer": None}], {}, ["row 2", "answer", "null"]),
+        (
+            [{"question": "?", "answer": None}],
+            {},
+            ["none of its 1 rows", "row 1", "answer", "null"],
+        ),
         ([{"question": " ", "answer": "1"}], {}, ["row 1", "question", "empty"]),
         ([{"question": "?", "answer": {"a": 1}}], {}, ["row 1", "answer", "dict"]),
         ([[1, 2]], {}, ["row 1", "expected an object", "list"]),
@@ -180,6 +184,15 @@ def test_what_is_wrong_is_named(tmp_path, rows, arguments, words):
         make(path, **({"split": "all"} | arguments))
     for word in words:
         assert word in str(caught.value)
+
+
+def test_a_row_that_cannot_be_used_costs_itself_alone(tmp_path, caplog):
+    """One null question among thousands cost the whole data set."""
+    spoilt = [{"question": None, "answer": 1}, {"question": "?", "answer": [1]}]
+    path = write_lines(tmp_path / "a.jsonl", [*spoilt, *sums(4), {"question": "?", "answer": " "}])
+    assert len(all_questions(make(path, split="all"))) == 4
+    assert "3 of 7 rows are left out" in caplog.text
+    assert "row 1: the question (column 'question') is null" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,66 @@
+"""The words of a command line that make a configuration: what it is besides what the files say.
+
+    words_of("train", config)      ["env=math", "method=grpo", "train.steps=20"]
+
+`configuration("train", words)` then gives `config` again. A group is chosen by the name that its file has.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from amft_mm.config.command_line import Words, composed, config_groups, quoted
+from amft_mm.config.fields import shown
+from envs.paths import data_folder
+
+LEFT_OUT = (
+    *("out", "resume", "threads", "debug", "wandb", "tensorboard", "trackio"),
+    *("push_to_hub", "hub_private", "checkpoint", "record"),
+)
+"""What says where it ran and was looked at, and not what it made."""
+
+
+def words_of(command: str, config: DictConfig) -> list[str]:
+    groups = [word for name in config_groups() if (word := _chosen(name, config))]
+    files = _flat(composed(command, Words(tuple(groups))))
+    own = {k: v for k, v in _flat(config).items() if k.partition(".")[0] not in LEFT_OUT}
+    return groups + [
+        _word(key, value, key in files) for key, value in own.items() if files.get(key) != value
+    ]
+
+
+def _chosen(group: str, config: DictConfig) -> str | None:
+    """`env=math`, where a file of the group has the name that the configuration has."""
+    part = config.get(group)
+    name = part.get("name") if OmegaConf.is_dict(part) else None
+    if name is None:
+        return None
+    for place in sorted((data_folder("configs") / group).iterdir(), key=lambda file: file.name):
+        if place.name.endswith(".yaml"):
+            found = yaml.safe_load(place.read_text(encoding="utf-8"))
+            if found.get("name", place.name[:-5]) == name:
+                return f"{group}={place.name[:-5]}"
+    return None
+
+
+def _word(key: str, value: Any, known: bool) -> str:
+    text = quoted(value) if isinstance(value, str) else shown(value)
+    return f"{'' if known else '+'}{key}={text}"
+
+
+def _flat(config: DictConfig) -> dict[str, Any]:
+    """Settings by their dotted names."""
+    flat: dict[str, Any] = {}
+
+    def flatten(part: Any, name: str) -> None:
+        if isinstance(part, dict) and part:
+            for key, value in part.items():
+                flatten(value, f"{name}.{key}" if name else str(key))
+        else:
+            flat[name] = part
+
+    flatten(OmegaConf.to_container(config, resolve=True), "")
+    return flat

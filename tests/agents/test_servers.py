@@ -1,0 +1,299 @@
+"""Servers that die, come back with old weights, or are asked by several processes: nothing is learnt from
+what other weights than the current ones wrote."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import httpx
+import pytest
+import torch
+
+from agents.conversation import Conversation, Limits
+from agents.engines import Request, make_engine, written
+from agents.engines.base import GREEDY
+from agents.engines.hf import HFEngine
+from agents.engines.servers import check_versions
+from agents.engines.web import ServerError
+from agents.policy import Policy
+from agents.rollout import Plan, play
+from agents.worlds import World, Worlds
+from tests.agents.token_server import TokenServer
+
+MODEL = "tiny-random"
+LIMITS = Limits(max_new_tokens=8)
+
+
+@pytest.fixture
+def policy():
+    return Policy.load(MODEL, device="cpu")
+
+
+@pytest.fixture
+def servers():
+    begun = [TokenServer(MODEL).begin() for _ in range(2)]
+    yield begun
+    for server in begun:
+        server.http.shutdown()
+
+
+def engine_of(policy, servers, folder, **options):
+    urls = [server if isinstance(server, str) else server.url for server in servers]
+    options = {"retries": 0, "again": 0.0, "weights_folder": str(folder), **options}
+    return make_engine("vllm", policy, servers=urls, **options)
+
+
+def changed(policy, seed):
+    """Other weights, in place."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in policy.model.named_parameters():
+            if "lora_A" not in name and parameter.requires_grad:
+                parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
+
+
+def requests(policy, count=4):
+    found = []
+    for number in range(count):
+        conversation = Conversation(policy, LIMITS)
+        conversation.observe(f"Say something of {number}.")
+        found.append(Request(conversation, number, GREEDY, 8))
+    return found
+
+
+def ids(samples):
+    assert [s.error for s in samples] == [None] * len(samples)
+    return [s.ids for s in samples]
+
+
+def test_servers_answer_by_the_weights_that_were_handed_over_last(policy, servers, tmp_path):
+    engine = engine_of(policy, servers, tmp_path)
+    before = ids(written(engine, requests(policy)))
+    for seed in (1, 2):
+        changed(policy, seed)
+        engine.refresh()
+        now = ids(written(engine, requests(policy)))
+        assert now == ids(written(HFEngine(policy), requests(policy))) != before
+        before = now
+        assert len(list(tmp_path.iterdir())) == 1  # older ones are forgotten
+    assert all(server.asked for server in servers)
+
+
+def test_a_server_that_is_gone_is_passed_over_and_rejoins_with_current_weights(
+    policy, servers, tmp_path
+):
+    engine = engine_of(policy, servers, tmp_path)
+    engine.refresh()
+    servers[0].broken = True
+    changed(policy, 1)
+    engine.refresh()
+    expected = ids(written(HFEngine(policy), requests(policy)))
+    assert engine._backend.servers.up == [servers[1].url]
+    assert ids(written(engine, requests(policy))) == expected
+    loaded, asked = len(servers[0].loaded), servers[0].asked
+    servers[0].broken = False
+    assert ids(written(engine, requests(policy))) == expected
+    assert len(servers[0].loaded) == loaded + 1
+    assert servers[0].asked > asked
+
+
+def test_what_a_server_says_by_other_weights_is_not_taken(policy, servers, tmp_path):
+    """It was started again, or another run took it, and nobody noticed."""
+    engine = engine_of(policy, servers, tmp_path)
+    changed(policy, 1)
+    engine.refresh()
+    expected = ids(written(HFEngine(policy), requests(policy)))
+    for version in ("default", "another-7"):
+        servers[0].version = version
+        before = len(servers[0].loaded)
+        for _ in range(2):  # passed over at first
+            assert ids(written(engine, requests(policy))) == expected
+        assert len(servers[0].loaded) == before + 1
+
+
+def test_an_answer_is_refused_where_weights_changed_while_it_was_written(policy, servers, tmp_path):
+    engine = engine_of(policy, servers[:1], tmp_path, again=60.0)
+    engine.refresh()
+    server = servers[0]
+    generate = server._generate
+
+    def meanwhile(body):
+        server._generate = generate
+        sample = generate(body | {})
+        sample["choices"][0]["weight_versions"].append({"version": "other"})
+        server.version = "other"
+        return sample
+
+    server._generate = meanwhile
+    before = len(server.loaded)
+    [sample] = written(engine, requests(policy, 1))
+    assert sample.error is None  # asked again, with the weights handed over anew
+    assert len(server.loaded) == before + 1
+
+
+def test_a_server_that_does_not_tell_its_weights_is_not_trained_with(
+    policy, servers, tmp_path, monkeypatch
+):
+    def answer(self, path, body, own=TokenServer._answer):
+        return None if path == "/weight_info" else own(self, path, body)
+
+    monkeypatch.setattr(TokenServer, "_answer", answer)
+    engine = engine_of(policy, servers, tmp_path)
+    with pytest.raises(ServerError, match=r"vLLM from 0\.32 on, with VLLM_SERVER_DEV_MODE=1"):
+        engine.refresh()
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        None,
+        {},
+        {"choices": []},
+        {"choices": [{}]},
+        {"choices": [{"weight_versions": None}]},
+        {"choices": [{"weight_versions": [{"version": "a"}, {"version": "b"}]}]},
+    ],
+)
+def test_what_no_weights_are_told_of_is_not_taken(reply):
+    with pytest.raises(ServerError, match="a reply"):
+        check_versions(reply, "a")
+    check_versions({"choices": [{"weight_versions": [{"version": "a"}]}]}, "a")
+
+
+def test_of_lora_the_adapter_alone_is_handed_over(servers, tmp_path):
+    lora = Policy.load(MODEL, device="cpu", lora={"r": 4})
+    engine = engine_of(lora, servers, tmp_path)
+    for seed in (1, 2):
+        changed(lora, seed)
+        engine.refresh()
+        expected = ids(written(HFEngine(lora), requests(lora, 2)))
+        assert ids(written(engine, requests(lora, 2))) == expected
+    assert servers[0].loaded == [["adapter_config.json", "adapter_model.safetensors"]] * 2
+    assert len(servers[0]._adapters) == 1
+    whole = engine_of(lora, servers, tmp_path / "whole", adapter_alone=False)
+    whole.refresh()
+    assert servers[0].loaded[-1] == ["model-00000.safetensors"]
+    assert ids(written(whole, requests(lora, 2))) == expected
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def process_on(port):
+    command = [sys.executable, "-m", "tests.agents.token_server", MODEL, str(port)]
+    process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    for _ in range(600):
+        assert process.poll() is None
+        with contextlib.suppress(httpx.HTTPError):
+            if httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200:
+                return process
+        time.sleep(0.5)
+    raise AssertionError("the server did not come up")
+
+
+@pytest.mark.slow
+def test_a_server_that_is_killed_costs_no_episode_and_comes_back(policy, tmp_path):
+    """Two processes; one is killed in the midst of a rollout, and started again with its old weights."""
+    ports = [free_port(), free_port()]
+    processes = [process_on(port) for port in ports]
+    urls = [f"http://127.0.0.1:{port}" for port in ports]
+    plan = Plan(tasks=4, group=2, sampling=GREEDY, limits=LIMITS)
+    try:
+        engine = engine_of(policy, urls, tmp_path)
+        changed(policy, 1)
+        engine.refresh()
+
+        def played(by):
+            worlds = Worlds(World("amft/VIRL-v0", {"modality": "text", "attempts": 3}), 8)
+            trajectories = play(worlds, policy, by, plan)
+            worlds.close()
+            assert not any(t.failed or t.tries > 1 for t in trajectories)
+            return [t.conversation.ids for t in trajectories]
+
+        class Killing:
+            """The engine, which loses a server after five answers."""
+
+            def __getattr__(self, name):
+                return getattr(engine, name)
+
+            def answers(self):
+                came = engine.answers()
+                self.told = getattr(self, "told", 0) + len(came)
+                if self.told >= 5 and processes[0].poll() is None:
+                    os.kill(processes[0].pid, signal.SIGKILL)
+                    processes[0].wait()
+                return came
+
+        expected = played(HFEngine(policy))
+        assert played(Killing()) == expected
+        assert engine._backend.servers.up == urls[1:]
+        processes[0] = process_on(ports[0])
+        assert played(engine) == expected
+        assert engine._backend.servers.up == urls
+    finally:
+        for process in processes:
+            process.kill()
+
+
+RANKS = """
+import sys, json, torch, torch.distributed as distributed
+from types import SimpleNamespace as Plain
+from pathlib import Path
+import httpx
+from agents.engines.servers import Servers
+distributed.init_process_group("gloo")
+model = torch.nn.Linear(2, 2)
+torch.nn.init.constant_(model.weight, 3.0)
+policy = Plain(model=model, plain_model=model, dtype=torch.float32)
+servers = Servers([sys.argv[1]], httpx.Client(), Path(sys.argv[2]))
+for _ in range(3):
+    servers.hand_over(policy)
+    reply = servers.ask("/inference/v1/generate", {})
+    assert reply["weights"] == 3.0, reply
+print(json.dumps(servers._version))
+"""
+
+
+@pytest.mark.slow
+def test_several_processes_hand_over_weights_once(tmp_path):
+    """Defect: each wrote the same folder and had every server load it, while others read."""
+    from safetensors.torch import load_file
+
+    class Plain(TokenServer):
+        def _answer(self, path, body):
+            if path == "/collective_rpc":
+                [file] = list(__import__("pathlib").Path(body["kwargs"]["weights_path"]).iterdir())
+                self.weights = float(load_file(file)["weight"][0, 0])
+                self.loaded.append(file.parent.name)
+                return {}
+            if path == "/inference/v1/generate":
+                told = {"version": self.version}
+                return {"weights": self.weights, "choices": [{"weight_versions": [told]}]}
+            return super()._answer(path, body)
+
+    server = Plain(MODEL).begin()
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
+    script = tmp_path / "ranks.py"
+    script.write_text(RANKS)
+    command += [
+        "--master_port",
+        str(free_port()),
+        str(script),
+        server.url,
+        str(tmp_path / "weights"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=550)
+    assert done.returncode == 0, done.stderr[-3000:]
+    server.http.shutdown()
+    assert len(server.loaded) == 3
+    assert len(set(server.loaded)) == 3
+    versions = {json.loads(line) for line in done.stdout.splitlines() if line.startswith('"')}
+    assert versions == {server.loaded[-1]}

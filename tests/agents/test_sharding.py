@@ -1,0 +1,102 @@
+"""A model in shards: its scores and gradients are the whole model's, and it can be made whole again."""
+
+import numpy as np
+import pytest
+import torch
+from accelerate import PartialState
+from torch.distributed.tensor import DTensor
+
+from agents.conversation import Conversation, Limits
+from agents.engines.weights import named_weights
+from agents.policy import Policy
+from agents.sharding import whole
+from tests.amft_mm.processes import finish, started
+
+LORA = {"r": 4, "lora_alpha": 8}
+
+
+def conversations(policy):
+    """The last of three shows a picture, which one process alone reads."""
+    found = []
+    picture = (np.arange(56 * 56 * 3) % 255).astype(np.uint8).reshape(56, 56, 3)
+    for number in range(3):
+        conversation = Conversation(policy, Limits(max_tokens=400))
+        conversation.observe("hello " * (number + 1), picture if number == 2 else None)
+        conversation.say("abc " * (number + 2))
+        found.append(conversation)
+    return found
+
+
+def both(**settings):
+    """The same model whole and in shards."""
+    torch.manual_seed(0)
+    plain = Policy.load("tiny-random", device="cpu", **settings)
+    torch.manual_seed(0)
+    return plain, Policy.load("tiny-random", device="cpu", shard=True, **settings)
+
+
+def gradients_are_the_whole_models(settings):
+    rank = PartialState(cpu=True).process_index
+    plain, divided = both(**settings)
+    every = conversations(plain)
+    mine = every[:2] if rank == 0 else every[2:]
+    expected = plain.score(every).log_probs
+    expected.sum().backward()
+    for _ in range(2):
+        divided.score(mine).log_probs.sum().backward()
+        with torch.no_grad():  # gradients are not lost by it
+            divided.score(every[:1])
+    names = dict(plain.model.named_parameters())
+    for name, parameter in divided.model.named_parameters():
+        assert isinstance(parameter, DTensor)
+        if names[name].grad is None:
+            assert parameter.grad is None, name
+        else:
+            own = whole(parameter.grad) / 2
+            assert torch.allclose(own, names[name].grad, rtol=1e-4, atol=1e-5), name
+    with divided.gathered() as twins, torch.no_grad():
+        assert torch.equal(divided.score(every).log_probs, expected)
+        assert not any(isinstance(twin, DTensor) for twin in twins.values())
+    frozen = divided.frozen()
+    with torch.no_grad():
+        assert torch.equal(frozen.score(every).log_probs, expected)
+        for parameter in divided.names():
+            parameter.add_(0.1)
+        assert torch.equal(frozen.score(every).log_probs, expected)
+        assert not torch.equal(divided.score(every).log_probs, expected)
+
+
+def weights_go_to_other_engines_and_models(folder):
+    rank = PartialState(cpu=True).process_index
+    plain, divided = both(lora=LORA)
+    for policy in (plain, divided):
+        with torch.no_grad():
+            for parameter in policy.names():
+                parameter.fill_(0.01)
+    pairs = zip(named_weights(divided), named_weights(plain), strict=True)
+    for (name, mine), (other, theirs) in pairs:
+        assert name == other
+        assert torch.allclose(mine, theirs, atol=1e-6), name
+    with divided.gathered():
+        if rank == 0:
+            divided.save(folder)
+    torch.distributed.barrier()
+    again = Policy.load(str(folder), device="cpu", shard=True)
+    every = conversations(plain)
+    with torch.no_grad():
+        assert torch.equal(again.score(every).log_probs, plain.score(every).log_probs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "settings", [{}, {"lora": LORA}, {"gradient_checkpointing": True}, {"freeze_vision": True}]
+)
+def test_two_processes_have_the_gradient_of_one(settings):
+    """Defects guarded against: means instead of sums; gradients lost by a pass without one; pictures that one
+    process alone has; a frozen copy whose eye goes on learning."""
+    finish(started(gradients_are_the_whole_models, 2, (settings,)))
+
+
+@pytest.mark.slow
+def test_an_adapter_in_shards_is_merged_saved_and_loaded(tmp_path):
+    finish(started(weights_go_to_other_engines_and_models, 2, (tmp_path / "adapter",)))

@@ -1,0 +1,163 @@
+"""What a vLLM is called with that shares a GPU with the learner; when it sleeps, wakes and takes weights.
+
+vLLM itself is not needed here: a stand-in writes down what it is told. That it answers as it should is tested
+where it is installed, in test_vllm_engine.py.
+"""
+
+import sys
+from types import ModuleType, SimpleNamespace
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from agents.conversation import Conversation, Limits
+from agents.engines import Request, make_engine, written
+from agents.engines.base import GREEDY
+from agents.engines.vllm_local import llm_options
+from envs.paths import data_folder
+
+ON_GPU = SimpleNamespace(device=torch.device("cuda", 0), pictures=None)
+
+
+def test_one_gpu_has_room_for_the_learner():
+    """Defect: vLLM wanted 92 % of the card free, of which the policy held 16 GiB already."""
+    engine = OmegaConf.load(data_folder("configs") / "engine" / "vllm.yaml")
+    chosen = llm_options(ON_GPU, memory=engine.memory, sleep=engine.sleep)
+    assert chosen["gpu_memory_utilization"] == 0.4
+    assert chosen["enable_sleep_mode"] is True
+    assert chosen["tensor_parallel_size"] == 1
+    assert "distributed_executor_backend" not in chosen
+    assert llm_options(ON_GPU)["gpu_memory_utilization"] == 0.4
+    assert llm_options(ON_GPU, memory=0.7, sleep=False)["enable_sleep_mode"] is False
+
+
+def test_each_of_several_processes_has_vllm_on_its_own_gpu():
+    """Defect: by itself vLLM takes the first GPU, in every process."""
+    assert llm_options(ON_GPU, several=True)["distributed_executor_backend"] == "external_launcher"
+    with pytest.raises(ValueError, match=r"engine\.tensor_parallel=2 with several processes"):
+        llm_options(ON_GPU, several=True, tensor_parallel=2)
+    assert llm_options(ON_GPU, tensor_parallel=2)["tensor_parallel_size"] == 2
+
+
+def test_vllms_own_options_come_last():
+    assert llm_options(ON_GPU, max_model_len=77, quantization="fp8")["max_model_len"] == 77
+    on_cpu = llm_options(SimpleNamespace(device=torch.device("cpu"), pictures=None))
+    assert "gpu_memory_utilization" not in on_cpu
+    assert on_cpu["enable_sleep_mode"] is False
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"where": "servers"}, r"engine\.servers=\[http"),
+        ({"where": "colocated", "servers": ["http://a"]}, "leave one of them out"),
+        ({"where": "colocate"}, "Did you mean 'colocated'"),
+    ],
+)
+def test_where_it_runs_and_what_servers_there_are_go_together(options, said):
+    with pytest.raises(ValueError, match=said):
+        make_engine("vllm", ON_GPU, **options)
+
+
+class StandIn:
+    """vllm.LLM: says `hi` after two steps, and writes down what it is told."""
+
+    def __init__(self, model, **options):
+        self.options, self.told, self.asked = options, [], {}
+        self.llm_engine = self
+
+    def add_request(self, name, prompt, params):
+        if len(prompt["prompt_token_ids"]) > 200:
+            raise ValueError("longer than the maximum model length")
+        self.told.append("ask")
+        self.asked[name] = [prompt["prompt_token_ids"], params, 0]
+
+    def step(self):
+        outputs = []
+        for name, asked in list(self.asked.items()):
+            asked[2] += 1
+            if asked[2] == 2:
+                del self.asked[name]
+                answer = SimpleNamespace(token_ids=[5], logprobs=[{5: SimpleNamespace(logprob=-1)}])
+                outputs.append(
+                    SimpleNamespace(
+                        request_id=name, finished=True, prompt_token_ids=asked[0], outputs=[answer]
+                    )
+                )
+        return outputs
+
+    def abort_request(self, names):
+        for name in names:
+            del self.asked[name]
+
+    def collective_rpc(self, method, **_):
+        self.told.append(method)
+
+    def __getattr__(self, name):
+        def note(**arguments):
+            self.told.append((name, *arguments.values()) if arguments else name)
+
+        return note
+
+
+@pytest.fixture
+def engine(tiny, monkeypatch):
+    vllm, params = ModuleType("vllm"), ModuleType("vllm.sampling_params")
+    vllm.LLM, vllm.SamplingParams = StandIn, SimpleNamespace
+    params.RequestOutputKind = SimpleNamespace(FINAL_ONLY=2)
+    monkeypatch.setitem(sys.modules, "vllm", vllm)
+    monkeypatch.setitem(sys.modules, "vllm.sampling_params", params)
+    monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+    return make_engine("vllm", tiny, enable_sleep_mode=True, max_images=2)
+
+
+def request(policy, text="Hi."):
+    conversation = Conversation(policy, Limits(max_tokens=2000))
+    conversation.observe(text)
+    return Request(conversation, 0, GREEDY, 4)
+
+
+CACHES = ["reset_prefix_cache", "reset_mm_cache", "reset_encoder_cache"]
+
+
+def test_it_sleeps_while_the_learner_learns_and_wakes_when_it_is_wanted(tiny, engine):
+    """Weights wake to be replaced, the cache when something is asked; and after new weights nothing that was
+    computed before is left in any of the three caches."""
+    llm = engine._backend._llm
+    assert llm.options["limit_mm_per_prompt"] == {"image": 2, "video": 0}
+    assert written(engine, [request(tiny)])[0].ids == [5]
+    engine.rest()
+    engine.rest()
+    assert llm.told == ["ask", ("sleep", 1)]
+    llm.told.clear()
+    engine.refresh()
+    assert llm.told == [("wake_up", ["weights"]), "take_weights", *CACHES]
+    llm.told.clear()
+    written(engine, [request(tiny), request(tiny)])
+    assert llm.told == [("wake_up", ["kv_cache"]), "ask", "ask"]
+    llm.told.clear()
+    engine.rest()
+    written(engine, [request(tiny)])
+    asleep = ("sleep", 1)
+    assert llm.told == [asleep, ("wake_up", ["weights"]), ("wake_up", ["kv_cache"]), "ask"]
+
+
+def test_answers_come_as_they_are_written_and_what_is_too_long_is_an_error_of_its_own(tiny, engine):
+    first, long = request(tiny), request(tiny, "word " * 300)
+    engine.ask(first)
+    engine.ask(long)
+    came = [*engine.answers(), *engine.answers()]
+    assert [asked for asked, _ in came] == [long, first]
+    assert "longer than the maximum" in came[0][1].error
+    assert came[1][1].ids == [5]
+
+
+def test_an_episode_that_is_over_is_written_on_no_more(tiny, engine):
+    dropped, kept = request(tiny), request(tiny)
+    engine.ask(dropped)
+    engine.ask(kept)
+    engine.release(dropped.conversation)
+    came = [*engine.answers(), *engine.answers()]
+    assert [asked for asked, _ in came] == [kept]
+    assert engine.answers() == []

@@ -1,0 +1,124 @@
+"""A server of tokens as vLLM's, around engine=hf: for tests of what is asked of servers, where vLLM is not.
+
+`python -m tests.agents.token_server MODEL PORT`, or TokenServer(MODEL) in this process. It reads text alone,
+keeps the routes that agents/engines/servers.py asks for, as vLLM 0.32 has them.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from agents.conversation import Conversation
+from agents.engines import Request, Sampling, written
+from agents.engines.hf import HFEngine
+from agents.policy import Policy, load_adapter
+
+ONE = threading.Lock()
+"""transformers does not load two models at the same time."""
+
+
+class TokenServer:
+    def __init__(self, model, port=0):
+        torch.set_num_threads(1)
+        self._policy = Policy.load(model, device="cpu")
+        self._adapters = {}
+        self._engine = HFEngine(self._policy)
+        self.asked, self.loaded, self.broken = 0, [], False
+        self.version, server = "default", self
+
+        class Handler(BaseHTTPRequestHandler):
+            def respond(self):
+                size = int(self.headers.get("content-length", 0))
+                body = json.loads(self.rfile.read(size) or b"{}")
+                with ONE:
+                    answer = server._answer(self.path, body)
+                data = json.dumps(answer or {}).encode()
+                self.send_response(404 if answer is None else 200)
+                self.send_header("content-length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            do_GET = do_POST = respond
+
+            def log_message(self, *_):
+                pass
+
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+
+            def process_request(self, request, address):
+                if server.broken:  # as if nobody were there
+                    return self.shutdown_request(request)
+                return super().process_request(request, address)
+
+        self.http = Server(("127.0.0.1", port), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}"
+
+    def begin(self):
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        return self
+
+    def _answer(self, path, body):
+        if path == "/inference/v1/generate":
+            return self._generate(body)
+        if path == "/collective_rpc":
+            assert body["method"] == "reload_weights"
+            folder = Path(body["kwargs"]["weights_path"])
+            weights = {
+                k: v for part in folder.glob("*.safetensors") for k, v in load_file(part).items()
+            }
+            missing, unknown = self._policy.plain_model.load_state_dict(weights, strict=False)
+            assert not unknown
+            assert all("lm_head" in name for name in missing)
+            self._engine.refresh()
+            self.loaded.append(sorted(path.name for path in folder.iterdir()))
+        elif path == "/v1/load_lora_adapter":
+            folder, base = Path(body["lora_path"]), Policy.load(self._policy.below, device="cpu")
+            base.model = load_adapter(base.model, str(folder))
+            self._adapters[body["lora_name"]] = HFEngine(base)
+            self.loaded.append(sorted(path.name for path in folder.iterdir()))
+        elif path == "/v1/unload_lora_adapter":
+            return {} if self._adapters.pop(body["lora_name"], None) else None
+        elif path == "/update_weight_version":
+            self.version = body["new_version"]
+        elif path == "/weight_info":
+            return {"weight_version": self.version}
+        elif path != "/health" and not path.endswith("_cache"):
+            return None
+        return {}
+
+    def _generate(self, body):
+        self.asked += 1
+        versions, engine = [self.version], self._engine
+        if "model" in body:
+            if body["model"] not in self._adapters:
+                return None
+            engine = self._adapters[body["model"]]
+        settings = body["sampling_params"]
+        conversation = Conversation(self._policy)
+        conversation.ids = list(body["token_ids"])
+        sampling = Sampling(settings["temperature"], settings["top_p"], settings["top_k"])
+        [sample] = written(
+            engine, [Request(conversation, settings["seed"], sampling, settings["max_tokens"])]
+        )
+        engine.release(conversation)
+        content = [{"logprob": p} for p in sample.log_probs]
+        if self.version not in versions:  # it changed meanwhile
+            versions.append(self.version)
+        choice = {
+            "token_ids": sample.ids,
+            "logprobs": {"content": content},
+            "weight_versions": [{"version": version} for version in versions],
+        }
+        return {"prompt_token_ids": conversation.ids, "choices": [choice]}
+
+
+if __name__ == "__main__":
+    TokenServer(sys.argv[1], int(sys.argv[2])).http.serve_forever()

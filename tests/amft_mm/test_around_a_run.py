@@ -1,0 +1,174 @@
+"""What people expect around a run: a card, the hub, trackers, a program of ten lines, quiet libraries."""
+
+import json
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import huggingface_hub
+import pytest
+import yaml
+
+import amft_mm
+from amft_mm import configuration
+from amft_mm.config.difference import LEFT_OUT, words_of
+from amft_mm.runs.card import model_card
+from amft_mm.runs.hub import Hub, HubError
+from amft_mm.runs.trackers import has_logged_in, wandb_mode
+from tests.amft_mm.test_train import ROOT
+
+SUMMARY = {
+    "weights": "step_000003",
+    "splits": ["id", "ood_hard"],
+    "episodes": 50,
+    "tries": 1,
+    "seed": 0,
+    "eval/id/success": 0.5,
+    "eval/id/low": 0.366,
+    "eval/id/high": 0.634,
+    "eval/ood_hard/success": None,
+}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["env=math", "method=grpo", "train.steps=7"],
+        ["env=own", "env.id=a:b/C-v0", "env.splits=[x,y]", "model.name=tiny-random"],
+        ["env=virl", "model=qwen2_5_vl_3b", "method=luffy", "model.lora={r: 8}"],
+        ["env=math", "method.overlong={band:0.2,penalty:1.0}", "out=runs/a", "seed=3"],
+    ],
+)
+def test_the_command_of_a_card_makes_the_same_run(words):
+    config = configuration("train", words)
+    again = configuration("train", words_of("train", config))
+    assert {k: v for k, v in again.items() if k not in LEFT_OUT} == {
+        k: v for k, v in config.items() if k not in LEFT_OUT
+    }
+
+
+def test_a_card_tells_method_data_figures_with_intervals_and_the_command():
+    config = configuration("train", ["env=math", "method=grpo", "env.name=a|b", "train.steps=7"])
+    rows = [{"step": 9, "phase": "mix", "tokens/demo": 1000, "tokens/generated": 2000}]
+    card = model_card(config, words_of("train", config), SUMMARY, rows)
+    head = yaml.safe_load(card.split("---")[1])
+    assert head["library_name"] == "transformers"
+    assert head["tags"][0] == "amft_mm"
+    for told in ("50.0% | 36.6% to 63.4%", "every episode crashed", "`a\\|b`", "train.steps=7"):
+        assert told in card
+    assert "256 episodes of the world's expert" in card
+    assert "1,000 of demonstrations, 2,000 of rollouts" in card
+    assert "ended early, after 9 of 67 steps" in card
+
+
+class Endpoint(BaseHTTPRequestHandler):
+    """As much of the hub as takes a folder."""
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.asked.append((self.path, body))
+        if self.headers.get("Authorization") != "Bearer hf_right":
+            return self.answer(401, {"error": "Invalid username or password."})
+        if self.path.endswith("/repos/create"):
+            return self.answer(200, {"url": "https://huggingface.co/me/agent"})
+        if "/preupload/" in self.path:
+            files = [
+                {"path": f["path"], "uploadMode": "regular", "shouldIgnore": False}
+                for f in json.loads(body)["files"]
+            ]
+            return self.answer(200, {"files": files})
+        if "/commit/" in self.path:
+            made = "https://huggingface.co/me/agent/commit/1"
+            return self.answer(200, {"commitUrl": made, "commitOid": "1"})
+        return self.answer(200, {"errors": [], "warnings": []})
+
+    def do_GET(self):
+        self.answer(200, {"sha": "0", "id": "me/agent", "siblings": [], "tags": []})
+
+    def answer(self, status, found):
+        data = json.dumps(found).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *words):
+        pass
+
+
+@pytest.fixture
+def endpoint(monkeypatch):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
+    server.asked = []
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("HF_TOKEN", "hf_right")
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_folder_goes_to_the_hub_without_what_is_of_this_machine(endpoint, tmp_path):
+    (tmp_path / "README.md").write_text("# A card")
+    (tmp_path / "progress.json").write_text("{}")
+    hub = Hub("me/agent", private=True, endpoint=f"http://127.0.0.1:{endpoint.server_port}")
+    hub.open()
+    created = json.loads(endpoint.asked[0][1])
+    assert created.get("private") is True or created["visibility"] == "private"
+    assert "me/agent" in hub.push(tmp_path)
+    (commit,) = [body for path, body in endpoint.asked if "/commit/" in path]
+    assert b"README.md" in commit
+    assert b"progress.json" not in commit
+    hub.beside("demos-math").push(tmp_path)
+    assert endpoint.asked[-1][0] == "/api/datasets/me/agent-demos-math/commit/main"
+
+
+def test_what_the_hub_refuses_is_told_in_a_sentence(endpoint, monkeypatch):
+    address = f"http://127.0.0.1:{endpoint.server_port}"
+    monkeypatch.setenv("HF_TOKEN", "hf_wrong")
+    with pytest.raises(HubError, match="the hub did not take it"):
+        Hub("me/agent", private=True, endpoint=address).open()
+    with pytest.raises(HubError, match="give USER/NAME"):
+        Hub("agent", private=True, endpoint=address).open()
+    monkeypatch.setattr("amft_mm.runs.hub.get_token", lambda: None)
+    with pytest.raises(HubError, match="hf auth login"):
+        Hub("me/agent", private=True, endpoint=address).open()
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(HubError, match="HF_HUB_OFFLINE"):
+        Hub("me/agent", private=True, endpoint=address).open()
+
+
+def test_the_key_of_a_login_is_taken_where_it_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    assert not has_logged_in()
+    (tmp_path / "netrc").write_text("machine api.wandb.ai login user password key\n")
+    (tmp_path / "netrc").chmod(0o600)
+    assert wandb_mode("online") == "online"
+    assert wandb_mode(None) == "disabled"  # a key alone asks for nothing
+
+
+def test_the_suite_says_its_version_and_is_imported_in_a_moment():
+    code = "import sys, amft_mm; print(amft_mm.__version__, 'torch' in sys.modules); amft_mm.configuration"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.split() == [amft_mm.__version__, "False"], done.stderr
+    with pytest.raises(AttributeError, match="no attribute"):
+        amft_mm.nothing  # noqa: B018
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_as_it_stands(tmp_path, monkeypatch):
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    notebook = nbformat.read(ROOT / "examples" / "first_run.ipynb", as_version=4)
+    assert all(not cell.get("outputs") for cell in notebook.cells)  # nobody's machine is in it
+    done = nbclient.NotebookClient(
+        notebook, timeout=1800, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
+    ).execute()
+    texts = [json.dumps(output) for cell in done.cells for output in cell.get("outputs", [])]
+    assert "eval/id/low" in "".join(texts)
+    noise = ("it/s", "FutureWarning")  # of libraries that load, save or complain
+    assert [text for text in texts if any(word in text for word in noise)] == []
+    assert (tmp_path / "runs" / "first" / "model" / "README.md").is_file()

@@ -1,0 +1,128 @@
+"""What a comparison can tell, and when it has seen enough."""
+
+import numpy as np
+import pytest
+
+from amft_mm.compare import power
+from amft_mm.compare.__main__ import compare
+from amft_mm.compare.grid import Grid
+from amft_mm.compare.result import Result, Score
+from amft_mm.compare.sequential import level, looks, pairs_of, wanting
+from amft_mm.compare.statistics import difference
+from amft_mm.config.command_line import configuration
+
+
+def run(method, seed, each, condition="clean"):
+    score = Score(float(np.mean(each)), len(each), [float(x) for x in each])
+    return Result("math", condition, method, seed, [], {}, "finished", scores={"id": score})
+
+
+def simulated(rng, seeds, methods, *, scatter=0.0, episodes=100, gains=()):
+    """Methods solve the same instances but for a tenth; each seed of each is better or worse by chance."""
+    easy = rng.random(episodes) < 0.5
+    found = []
+    for number, method in enumerate(methods):
+        for seed in range(seeds):
+            lift = (gains[number] if gains else 0.0) + rng.normal(0, scatter)
+            other = rng.random(episodes) < 0.1
+            each = np.where(other, ~easy, easy)
+            flip = rng.random(episodes) < abs(lift) * 2
+            found.append(run(method, seed, np.where(flip, lift > 0, each)))
+    return found
+
+
+def test_noise_of_pilot_runs_is_told_apart_from_the_luck_of_episodes():
+    rng = np.random.default_rng(0)
+    seen = [power.noise(simulated(rng, 6, "abcd", episodes=400)) for _ in range(8)]
+    assert (
+        np.mean([s.between_seeds for s in seen]) < 0.012
+    )  # instances alone scatter means by 0.021
+    assert np.mean([s.disagreement for s in seen]) == pytest.approx(0.18, abs=0.02)
+    scattered = [
+        power.noise(simulated(rng, 6, "abcd", scatter=0.05, episodes=400)) for _ in range(8)
+    ]
+    assert np.mean([s.between_seeds for s in scattered]) == pytest.approx(0.07, abs=0.02)
+    assert power.noise(simulated(rng, 1, "abcd")) is None  # one seed says nothing of seeds
+    assert power.noise([]) is None
+
+
+def test_a_difference_that_is_said_to_be_resolved_is_found_four_times_in_five():
+    """By the report's own interval, on runs that are drawn without it."""
+    seen = power.Noise(between_seeds=0.0, disagreement=0.18, pairs=1)
+    told = power.resolution(seen, seeds=3, episodes=100)
+    rng, found = np.random.default_rng(1), 0
+    chances = [(0.18 - told.smallest) / 2, 0.82, (0.18 + told.smallest) / 2]
+    for _ in range(100):
+        apart = rng.choice([-1.0, 0.0, 1.0], size=(3, 100), p=chances)
+        mine = {seed: run("a", seed, each).first for seed, each in enumerate(apart)}
+        theirs = {seed: run("b", seed, np.zeros(100)).first for seed in mine}
+        found += difference(mine, theirs).verdict == "better"
+    assert 68 <= found <= 92
+
+
+def test_more_seeds_and_more_episodes_resolve_smaller_differences():
+    seen = power.Noise(between_seeds=0.03, disagreement=0.1, pairs=1)
+    few, many = (power.resolution(seen, seeds, 300) for seeds in (3, 8))
+    assert many.smallest < few.smallest
+    assert power.resolution(seen, 8, 1000).smallest < many.smallest
+    assert few.false > many.false  # three seeds do not show how much seeds scatter
+
+
+def test_what_cannot_be_resolved_is_said_and_what_is_not_known_is_not_invented():
+    runs = simulated(np.random.default_rng(0), 3, "ab", scatter=0.1)
+    planned = {("math", "clean"): (3, 100), ("virl", "clean"): (3, 100)}
+    told, unknown = power.words(runs, planned, worth=0.05)
+    assert "CANNOT RESOLVE 5 points" in told
+    assert "not known, for want of pilot runs" in unknown
+    assert "CANNOT" not in power.words(runs, planned, worth=0.5)[0]
+
+
+def test_looks_ask_for_as_much_as_pocock_does():
+    """Nominal levels of his table for two, three and five looks with equal numbers between."""
+    for count, nominal in ((1, 0.05), (2, 0.0294), (3, 0.0221), (5, 0.0158)):
+        seen = tuple(range(4, 4 * count + 1, 4))
+        assert 1 - level(seen) == pytest.approx(nominal, abs=0.0008)
+    assert looks(3, 8) == [3, 5, 8]
+    assert looks(4, 4) == [4]
+    assert looks(1, 2) == [1, 2]
+
+
+def test_equals_are_seldom_told_apart_however_often_one_looks():
+    """Whoever stopped at the first plain interval without 0 would err in more than a quarter."""
+    rng, wrong, plain = np.random.default_rng(3), 0, 0
+    seen = looks(3, 6)
+    for _ in range(60):
+        runs = simulated(rng, 6, "abcd", scatter=0.05)
+        until = [[r for r in runs if r.seed < n] for n in seen]
+        verdicts = [
+            next(p for p in pairs_of(own, ["a"], seen, 0.02) if p.method == "b").state
+            for own in until
+        ]
+        wrong += any(v in ("better", "worse") for v in verdicts)
+        by = [[{r.seed: r.first for r in own if r.method == m} for m in "ba"] for own in until]
+        plain += any(difference(*both).verdict != "tie" for both in by)
+    assert wrong <= 8
+    assert plain > wrong
+
+
+def test_only_who_is_not_told_apart_is_to_have_more_seeds():
+    rng = np.random.default_rng(5)
+    runs = simulated(rng, 3, ["base", "far", "near"], gains=(0.0, 0.3, 0.0), scatter=0.03)
+    pairs = pairs_of(runs, ["base"], [3, 5], worth=0.01)
+    assert {p.method: p.state for p in pairs} == {"far": "better", "near": "open"}
+    assert wanting(pairs) == {("math", "clean", "near"), ("math", "clean", "base")}
+    assert (
+        wanting(pairs_of(runs, ["base"], [3, 5], worth=0.5)) == set()
+    )  # within what is worth knowing
+
+
+def test_a_part_of_a_grid_cannot_say_who_needs_more_seeds():
+    with pytest.raises(ValueError, match="max_seeds=5"):
+        Grid(configuration("compare", ["max_seeds=5", "shard=1/2"]))
+
+
+def test_a_folder_without_pilots_is_told_before_anything_is_made(tmp_path):
+    words = ["envs=[math]", "methods=[sft]", f"out={tmp_path}/out", f"pilot={tmp_path}"]
+    with pytest.raises(FileNotFoundError, match="there are no runs of a comparison"):
+        compare(configuration("compare", words))
+    assert not (tmp_path / "out").exists()

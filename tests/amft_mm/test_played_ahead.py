@@ -1,0 +1,111 @@
+"""train.ahead: the next step's episodes are played while this one is learnt from."""
+
+import json
+import threading
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from amft_mm.data.rollouts import RolloutWorker
+from amft_mm.learning.mixed_step import MixedStep
+from amft_mm.methods.combinations import refuse_contradictions
+from amft_mm.train import train
+from envs.paths import data_folder
+
+SHORT = [
+    "env=math",
+    "method=grpo",
+    "model.name=tiny-random",
+    "threads=1",
+    "demos.n=0",
+    "train={warmup_steps:0,steps:4,tasks:3,group:2,reward_noise:0.5,lr:0.01,ramp:0}",
+    "eval={every:0,episodes:1}",
+    "record.rollouts=0",
+    "limits.max_new_tokens=6",
+]
+
+
+def config_of(*settings):
+    with initialize_config_dir(str(data_folder("configs")), version_base="1.3"):
+        return compose("train", [*SHORT, *settings])
+
+
+@pytest.fixture
+def played(monkeypatch):
+    """What was played, (step, thread) -> token ids."""
+    found, original = {}, RolloutWorker._play
+
+    def play(self, plan):
+        trajectories = original(self, plan)
+        if plan.tasks == 3:  # no evaluation's
+            thread = threading.current_thread().name.partition("_")[0]
+            found[plan.step, thread] = [t.conversation.ids for t in trajectories]
+        return trajectories
+
+    monkeypatch.setattr(RolloutWorker, "_play", play)
+    return found
+
+
+def rows_of(folder):
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    timeless = [{k: v for k, v in row.items() if not k.startswith("time")} for row in rows]
+    return [row for row in timeless if row["phase"] == "mix"]
+
+
+def test_a_step_is_played_by_the_weights_that_the_one_before_began_with(tmp_path, played):
+    train(config_of("train.ahead=1", f"out={tmp_path}/ahead"))
+    ahead, rows = dict(played), rows_of(tmp_path / "ahead")
+    assert [row["rollout/staleness"] for row in rows] == [0, 1, 1, 1]
+    assert sorted(ahead) == [(1, "MainThread"), (2, "ahead"), (3, "ahead"), (4, "ahead")]
+    # Ratios are to the weights that played, so that a step's age can be seen and is corrected for.
+    assert rows[0]["rollout/ratio_error"] < 1e-4 < rows[1]["rollout/ratio_error"]
+
+    played.clear()
+    train(config_of("train.lr=0", f"out={tmp_path}/still"))
+    assert ahead[2, "ahead"] == played[2, "MainThread"]  # as the first weights would have it
+    assert ahead[4, "ahead"] != played[4, "MainThread"]
+
+
+def test_the_same_run_is_the_same_to_the_last_bit(tmp_path, played):
+    """Also with evaluations between steps, which want the engine and the present weights."""
+    for name in ("one", "two"):
+        train(config_of("train.ahead=1", "eval.every=2", f"out={tmp_path}/{name}"))
+    one, two = rows_of(tmp_path / "one"), rows_of(tmp_path / "two")
+    assert one == two
+    assert [row["rollout/staleness"] for row in one] == [0, 1, 1, 1]
+
+
+def test_playing_and_learning_go_on_at_the_same_time(tmp_path, monkeypatch):
+    begun, play, step = threading.Event(), RolloutWorker._play, MixedStep.step
+
+    def noted(self, plan):
+        if plan.step == 2:
+            begun.set()
+        return play(self, plan)
+
+    def waits(self):
+        assert begun.wait(120), "the second step is not played before the first is learnt"
+        return step(self)
+
+    monkeypatch.setattr(RolloutWorker, "_play", noted)
+    monkeypatch.setattr(MixedStep, "step", waits)
+    train(config_of("train.ahead=1", "train.steps=2", f"out={tmp_path}/run"))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "method=amft demos.n=8",
+        "method=mu_oracle demos.n=8",
+        "method=bridge demos.n=8",
+        "method=hpt demos.n=8",
+        "method.resample=2 train.reward_noise=0",
+        "train.pool=5 train.curriculum.name=difficulty",
+    ],
+)
+def test_what_goes_by_the_step_before_is_refused(words):
+    config = config_of(*words.split(), "train.ahead=1")
+    with pytest.raises(ValueError, match=r"train\.ahead=1 plays a step before"):
+        refuse_contradictions(config)
+    config.train.ahead = 0
+    refuse_contradictions(config)
