@@ -119,14 +119,16 @@ CHATML = PARTS + WITH_SYSTEM + MESSAGES
 TEMPLATES = {"qwen3_vl": PARTS + MESSAGES, "qwen3": PARTS + THOUGHTS}
 """Of those that are not written as CHATML."""
 OTHER_MARKS = ("<image>", "<begin>", "<end>", "<fake_token_around_image>", "<global-img>")
-for _family, _mark in (
-    ("gemma3", "<begin>"),
-    ("idefics3", "<image>"),
-    ("smolvlm", "<image>"),
-    ("internvl", "<image>"),
-    ("llava_onevision", "<image>"),
-):
-    TEMPLATES[_family] = CHATML.replace("<|vision_start|><|image_pad|><|vision_end|>", _mark)
+
+
+def marked(template: str, family: str) -> str:
+    """The same, with a picture's mark as the family's processor has it."""
+    if family not in OTHERS:
+        return template
+    mark = "<begin>" if family == "gemma3" else "<image>"
+    return template.replace("<|vision_start|><|image_pad|><|vision_end|>", mark)
+
+
 _QWEN3_EYE = {
     "depth": 2,
     "hidden_size": 64,
@@ -178,7 +180,7 @@ def build_family(family: str, folder: Path, seed: int = 0) -> None:
     tokenizer = train_tokenizer(seed)
     if family in OTHERS:
         tokenizer.add_special_tokens({"additional_special_tokens": list(OTHER_MARKS)})
-    tokenizer.chat_template = TEMPLATES.get(family, CHATML)
+    tokenizer.chat_template = marked(TEMPLATES.get(family, CHATML), family)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         config = config_of_family(family, tokenizer)
