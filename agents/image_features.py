@@ -11,8 +11,8 @@ stay true for good: they are always remembered, without a gradient, in learning 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from typing import Any
 
@@ -54,11 +54,9 @@ class ImageFeatures:
         if not self.frozen:
             self._kept.clear()
 
-    @contextmanager
-    def apart(self) -> Iterator[None]:
+    def apart(self) -> AbstractContextManager[None]:
         """What is looked at inside is forgotten afterwards, and what was remembered before is still there."""
-        with self._kept.apart():
-            yield
+        return self._kept.apart()
 
     def look(self, images: Sequence[np.ndarray], *, keep: bool = False) -> dict[str, Any]:
         if not images:

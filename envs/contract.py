@@ -241,10 +241,8 @@ class World(gymnasium.Env[dict[str, Any], str]):
             raise ValueError(
                 f"{type(self).__name__} shows several pictures: that wants images=True"
             )
-        return {
-            "text": scene.text,
-            "image": scene.pictures[0].copy(),
-        }  # whose changing harms nobody
+        # A copy, whose changing harms nobody.
+        return {"text": scene.text, "image": scene.pictures[0].copy()}
 
     def _info(self, *, new_image: bool) -> dict[str, Any]:
         done, scene = self._outcome, self._scene

@@ -19,7 +19,15 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("*.md", "docs/*", "examples/*.md", "results/**/*.md", "results/**/*.svg", "assets/**/*.md")
+PAGES = (
+    "*.md",
+    "docs/*",
+    "examples/*.md",
+    "examples/*.ipynb",
+    "results/**/*.md",
+    "results/**/*.svg",
+    "assets/**/*.md",
+)
 
 REFERENCE = {
     "Worlds": (

@@ -94,9 +94,8 @@ class Servers:
                 "engine=vllm with servers needs engine.weights_folder=FOLDER, a folder that learner "
                 "and servers both see, to hand over new weights"
             )
-        with (
-            self._rejoining
-        ):  # a thread that nobody waits for may be bringing one up by older weights
+        # A thread that nobody waits for may be bringing one up by older weights.
+        with self._rejoining:
             self._adapter = self._adapter_alone and hasattr(policy.model, "peft_config")
             self._version = f"{self._run}-{next(self._updates)}"
             save = save_adapter if self._adapter else save_weights

@@ -87,7 +87,7 @@ def warm_up(grid: Grid, runs: list[Run], at_once: Sequence[Place]) -> None:
 
 
 def power_parts(told: list[str]) -> list[Part]:
-    lines = "\n".join(f"- {line}" for line in told)
+    lines = "\n\n".join(told)
     return [("## What this can tell", None), (f"Simulated from pilot runs:\n\n{lines}", None)]
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -75,9 +76,8 @@ def noise(results: Iterable[Result]) -> Noise | None:
                 continue
             means = np.array([each.mean() for each in both])
             within = np.mean([each.var() / len(each) for each in both])
-            spreads.append(
-                means.var(ddof=1) - within
-            )  # may be below 0: the mean over pairs is unbiased
+            # May be below 0: the mean over pairs is unbiased.
+            spreads.append(means.var(ddof=1) - within)
             shares.append(np.mean([np.abs(each).mean() for each in both]))
             pairs += len(both)
     if not pairs:
@@ -85,6 +85,7 @@ def noise(results: Iterable[Result]) -> Noise | None:
     return Noise(float(np.sqrt(max(0.0, np.mean(spreads)))), float(np.mean(shares)), pairs)
 
 
+@cache
 def resolution(seen: Noise, seeds: int, episodes: int, seed: int = 0) -> Resolution:
     rng = np.random.default_rng(seed)
     found = [_told(seen, difference, seeds, episodes, rng) for difference in TRIED]

@@ -73,7 +73,7 @@ def pairs_of(
 ) -> list[Pair]:
     """Of every method and every baseline that share seeds, as their last look has them."""
     finished = [r for r in results if r.state == "finished"]
-    found = []
+    found, share = [], level(tuple(seen))
     for env, condition in settings_of(finished):
         own = [r for r in finished if (r.env, r.condition) == (env, condition)]
         scatter = noise(own)
@@ -81,19 +81,19 @@ def pairs_of(
             theirs = by_seed(own, baseline)
             for method in (m for m in methods_of(own) if m != baseline):
                 mine = by_seed(own, method)
-                apart = difference(mine, theirs, level=level(tuple(seen)))
+                apart = difference(mine, theirs, level=share)
                 if apart is not None:
                     both = sorted(mine.keys() & theirs.keys())
                     if scatter is not None:
                         episodes = sum(mine[seed].episodes for seed in both)
-                        apart = _widened(apart, scatter, len(both), episodes, level(tuple(seen)))
+                        apart = _widened(apart, scatter, len(both), episodes, share)
                     found.append(Pair(env, condition, method, baseline, len(both), apart, worth))
     return found
 
 
-def _widened(apart: Estimate, scatter: Noise, seeds: int, episodes: int, level: float) -> Estimate:
+def _widened(apart: Estimate, scatter: Noise, seeds: int, episodes: int, share: float) -> Estimate:
     variance = scatter.between_seeds**2 / seeds + scatter.disagreement / episodes
-    half = norm.ppf((1 + level) / 2) * math.sqrt(variance)
+    half = norm.ppf((1 + share) / 2) * math.sqrt(variance)
     low, high = min(apart.low, apart.mean - half), max(apart.high, apart.mean + half)
     return Estimate(apart.mean, float(low), float(high))
 
@@ -114,9 +114,9 @@ def decisions(pairs: Sequence[Pair]) -> Table:
         [
             pair.env,
             pair.condition,
-            f"{pair.method} less {pair.baseline}",
+            f"{pair.method} over {pair.baseline}",
             str(pair.seeds),
-            f"{100 * pair.apart.mean:+.1f} ({100 * pair.apart.low:+.0f} to {100 * pair.apart.high:+.0f})",
+            pair.apart.as_points(),
             pair.state,
         ]
         for pair in pairs

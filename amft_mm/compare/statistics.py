@@ -34,9 +34,11 @@ class Estimate:
     def as_share(self) -> str:
         return f"{100 * self.mean:.1f} ({100 * self.low:.0f} to {100 * self.high:.0f})"
 
+    def as_points(self) -> str:
+        return f"{100 * self.mean:+.1f} ({100 * self.low:+.0f} to {100 * self.high:+.0f})"
+
     def as_difference(self) -> str:
-        interval = f"{100 * self.low:+.0f} to {100 * self.high:+.0f}"
-        return f"{100 * self.mean:+.1f} ({interval}), {self.verdict}"
+        return f"{self.as_points()}, {self.verdict}"
 
 
 def mean_of(scores: BySeed, seed: int = 0) -> Estimate:

@@ -282,10 +282,8 @@ def changed(begun: DictConfig, said: Words, overrides: Sequence[Override]) -> Di
         for override in overrides:
             name = override.key_or_group
             adds = override.is_add() or override.is_force_add()
-            if (
-                name in groups
-            ):  # those that are a part of the settings: a machine's are the run's already
-                if name in files:
+            if name in groups:
+                if name in files:  # a machine's settings stand elsewhere, and are the run's already
                     config[name] = files[name]
             elif override.is_delete():
                 raise SettingError(

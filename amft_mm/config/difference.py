@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from amft_mm.config.command_line import Words, composed, config_groups, quoted
 from amft_mm.config.fields import shown
+from amft_mm.runs.folder import flat
 from envs.paths import data_folder
 
 LEFT_OUT = (
@@ -25,8 +26,8 @@ LEFT_OUT = (
 
 def words_of(command: str, config: DictConfig) -> list[str]:
     groups = [word for name in config_groups() if (word := _chosen(name, config))]
-    files = _flat(composed(command, Words(tuple(groups))))
-    own = {k: v for k, v in _flat(config).items() if k.partition(".")[0] not in LEFT_OUT}
+    files = flat(composed(command, Words(tuple(groups))))
+    own = {k: v for k, v in flat(config).items() if k.partition(".")[0] not in LEFT_OUT}
     return groups + [
         _word(key, value, key in files) for key, value in own.items() if files.get(key) != value
     ]
@@ -49,18 +50,3 @@ def _chosen(group: str, config: DictConfig) -> str | None:
 def _word(key: str, value: Any, known: bool) -> str:
     text = quoted(value) if isinstance(value, str) else shown(value)
     return f"{'' if known else '+'}{key}={text}"
-
-
-def _flat(config: DictConfig) -> dict[str, Any]:
-    """Settings by their dotted names."""
-    flat: dict[str, Any] = {}
-
-    def flatten(part: Any, name: str) -> None:
-        if isinstance(part, dict) and part:
-            for key, value in part.items():
-                flatten(value, f"{name}.{key}" if name else str(key))
-        else:
-            flat[name] = part
-
-    flatten(OmegaConf.to_container(config, resolve=True), "")
-    return flat

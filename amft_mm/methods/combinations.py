@@ -88,11 +88,6 @@ def _sharded(config: DictConfig) -> Iterator[str]:
         )
     if config.train.shard and config.train.ahead and config.engine.name == "hf":
         yield (
-            "train.shard with train.ahead and engine=hf: the whole weights would lie beside the shards all "
-            "the time. Take engine=vllm, or leave one of them out"
-        )
-    if config.train.shard and config.train.ahead and config.engine.name == "hf":
-        yield (
             "train.shard with train.ahead and engine=hf: rollouts and learning would bring the same weights "
             "together at once. Take train.ahead=0, or engine=vllm"
         )

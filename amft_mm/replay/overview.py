@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ from amft_mm.evaluation.intervals import wilson
 from amft_mm.replay.reader import Source
 from amft_mm.runs.curves import is_success
 from amft_mm.runs.failures import FAILURES, PREFIX, told
-from amft_mm.runs.folder import CONFIG, read_config
+from amft_mm.runs.folder import CONFIG, flat, read_config
+from amft_mm.runs.metrics import EVALUATION, is_step
 
 PLACES = ("out", "resume", "debug", "threads")
 """Settings that say where and how, not what."""
@@ -67,7 +68,7 @@ def _config(path: Path | None) -> Row:
 
 
 def _facts(config: Row, rows: Sequence[Row], episodes: Sequence[Row]) -> list[tuple[str, str]]:
-    steps = [row for row in rows if row.get("phase") != "evaluation"]
+    steps = [row for row in rows if is_step(row)]
     found = []
     for name, group in (("method", "method"), ("environment", "env"), ("model", "model")):
         if known := config.get(group, {}).get("name"):
@@ -109,8 +110,7 @@ def _changed(config: Row) -> list[tuple[str, str, str]]:
     chosen = {g: str(config.get(g, {}).get("name")) for g in GROUPS}
     words = [f"{g}={name}" for g, name in chosen.items() if name in known.get(g, ())]
     own = {g for g, name in chosen.items() if name not in known.get(g, ())}
-    files = OmegaConf.to_container(configuration("train", words), resolve=True)
-    before, now = dict(_flat(files)), dict(_flat(config))
+    before, now = flat(configuration("train", words)), flat(config)
     return [
         (name, _plain(value), _plain(before[name]) if name in before else "none")
         for name, value in now.items()
@@ -118,14 +118,6 @@ def _changed(config: Row) -> list[tuple[str, str, str]]:
         and name not in PLACES
         and (name.partition(".")[0] not in own or name.endswith(".name"))
     ]
-
-
-def _flat(part: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(part, dict) and part:
-        for key, value in part.items():
-            yield from _flat(value, f"{name}.{key}" if name else str(key))
-    else:
-        yield name, part
 
 
 def _plain(value: Any) -> str:
@@ -137,7 +129,7 @@ def _plain(value: Any) -> str:
 
 
 def _splits(source: Source) -> list[Row]:
-    rows = [row for row in source.metrics if row.get("phase") == "evaluation"] or _summary(source)
+    rows = [row for row in source.metrics if row.get("phase") == EVALUATION] or _summary(source)
     found: dict[str, Row] = {}
     for row in rows:  # later ones take the place of earlier ones
         for key, share in row.items():

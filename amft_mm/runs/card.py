@@ -34,7 +34,7 @@ def model_card(
 # {_line(config.env.name)}, {_line(config.method.name)}
 
 `{_line(config.model.name)}`, trained on `{_line(config.env.name)}` by
-[amft_mm](https://pypi.org/project/amft-mm/) {amft_mm.__version__}.{ended}
+amft_mm {amft_mm.__version__}.{ended}
 
 ## How well it does
 

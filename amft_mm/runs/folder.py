@@ -190,20 +190,27 @@ def write_evaluation(folder: Path, summary: dict[str, Any], instances: dict[str,
     write_text(folder / "summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
 
 
-def _compared(config: Any) -> dict[str, Any]:
-    """Settings by their dotted names, without those that may differ."""
-    flat: dict[str, Any] = {}
+def flat(config: Any) -> dict[str, Any]:
+    """Settings by their dotted names."""
+    found: dict[str, Any] = {}
 
     def flatten(part: Any, name: str) -> None:
         if isinstance(part, dict) and part:
             for key, value in part.items():
                 flatten(value, f"{name}.{key}" if name else str(key))
         else:
-            flat[name] = part
+            found[name] = part
 
-    flatten(OmegaConf.to_container(config, resolve=True), "")
+    flatten(_plain(config), "")
+    return found
+
+
+def _compared(config: Any) -> dict[str, Any]:
+    """Without those that may differ."""
     return {
-        k: v for k, v in flat.items() if not f"{k}.".startswith(tuple(f"{m}." for m in MAY_DIFFER))
+        k: v
+        for k, v in flat(config).items()
+        if not f"{k}.".startswith(tuple(f"{m}." for m in MAY_DIFFER))
     }
 
 

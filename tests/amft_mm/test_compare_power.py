@@ -91,8 +91,8 @@ def test_equals_are_seldom_told_apart_however_often_one_looks():
     """Whoever stopped at the first plain interval without 0 would err in more than a quarter."""
     rng, wrong, plain = np.random.default_rng(3), 0, 0
     seen = looks(3, 6)
-    for _ in range(60):
-        runs = simulated(rng, 6, "abcd", scatter=0.05)
+    for _ in range(40):
+        runs = simulated(rng, 6, "abc", scatter=0.07, episodes=50)
         until = [[r for r in runs if r.seed < n] for n in seen]
         verdicts = [
             next(p for p in pairs_of(own, ["a"], seen, 0.02) if p.method == "b").state
@@ -101,7 +101,7 @@ def test_equals_are_seldom_told_apart_however_often_one_looks():
         wrong += any(v in ("better", "worse") for v in verdicts)
         by = [[{r.seed: r.first for r in own if r.method == m} for m in "ba"] for own in until]
         plain += any(difference(*both).verdict != "tie" for both in by)
-    assert wrong <= 8
+    assert wrong <= 6
     assert plain > wrong
 
 
