@@ -168,5 +168,5 @@ def test_answers_that_the_agent_could_never_write_are_counted(tiny):
         Demonstration("", ["1 + 1 = ?"], ["one and one are two, " * 4]),
     ]
     assert len(drawn._examples(rows)) == 2
-    assert drawn.cut() == 1
-    assert drawn.cut() == 0
+    assert drawn.cut() == (1, 0)
+    assert drawn.cut() == (0, 0)
