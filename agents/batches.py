@@ -66,7 +66,7 @@ def token_positions(
 ) -> np.ndarray:
     """The (time, row, column) positions of ids that begin at position `start`: 3 x len(ids)."""
     array = np.asarray(ids, np.int64)
-    if not grids:
+    if not grids or grids[0].written is not None:
         return np.broadcast_to(np.arange(start, start + len(array)), (3, len(array)))
     positions = np.empty((3, len(array)), np.int64)
     at, position = 0, start

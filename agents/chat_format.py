@@ -3,9 +3,12 @@
     opening(text, grids, briefing)  ids of the first message, up to where the model's answer begins
     following(text, grids, tool)    ids that follow an answer's stop token: the next message, up to its answer
     answer(text)                    ids of an answer that somebody else wrote, with the stop token
+    past(text, grids, answer, ...)  ids of a whole turn as the template writes it once it is an earlier one
 
 The template is read by rendering it with placeholders, so every family's own system prompt and
 separators are kept, and opening + answer + following + ... equals the template rendered at once.
+Some templates write a turn otherwise as soon as it is an earlier one: they drop its thoughts, or what they
+had begun its answer with. What then becomes of a conversation is the choice of its limits (keep or strip).
 What is said is data: a text that spells special tokens is read as the plain characters it is made of.
 
 A world's own system prompt takes the place of the family's, or stands before the first message where the
@@ -18,10 +21,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
+
+from jinja2 import TemplateError
 
 from agents.pictures import Grid
 from envs.shown import NO_BRIEFING, Briefing
@@ -40,9 +45,14 @@ class UnsupportedTemplate(ValueError):
 
 @dataclass(frozen=True)
 class _Frame:
-    """What a template writes around words: one piece before, between and after them."""
+    """What a template writes around words: one piece before, between and after them; `past` is what it
+    writes in the place of the last one once these are of an earlier turn."""
 
     pieces: tuple[str, ...]
+    past: str
+
+    def as_past(self, answer: str = "") -> _Frame:
+        return _Frame((*self.pieces[:-1], self.past + answer), self.past)
 
 
 class ChatFormat:
@@ -57,8 +67,9 @@ class ChatFormat:
         self.image_id: int | None = None
         self._image_token = ""
         if self.sees:
-            self._image_token = processor.image_token
-            self.image_id = self.tokenizer.convert_tokens_to_ids(self._image_token)
+            self._image_token = processor.image_token  # as templates write it
+            own = (getattr(processor, "image_token_ids", None) or [None])[0]
+            self.image_id = own or self.tokenizer.convert_tokens_to_ids(self._image_token)
         self.special_ids = frozenset(
             number
             for number, token in self.tokenizer.added_tokens_decoder.items()
@@ -73,17 +84,32 @@ class ChatFormat:
         )
         self._opening = lru_cache(maxsize=256)(self._derive_opening)
         self._following = lru_cache(maxsize=256)(self._derive_following)
-        between = self._after_answer(())
+        *_, between = self._around(self._message("user", _LATER))
         self.stop_id = self._stop_id(between)
         self._stop = self.tokenizer.convert_ids_to_tokens(self.stop_id)
+        begins_answers = False
         for count in (0, 1) if self.sees else (0,):  # a template that does not fit is told at once
-            self._opening(count, False, "")
-            self._following(count, False)
+            opening, following = self._opening(count, False, ""), self._following(count, False)
+            for frame in (opening, following):
+                begins_answers |= not frame.past.startswith(frame.pieces[-1])
+        self.begins_answers = begins_answers
+        """Whether the template begins the last answer in a way that it does not keep."""
+        plain = self._opening(0, False, "")
+        self._before_answers = plain.pieces[-1]
+        # What stands between, as a space, is the model's to write.
+        self._lead = "" if begins_answers else plain.past[len(plain.pieces[-1]) :]
 
     def opening(
         self, text: str, grids: Sequence[Grid] = (), briefing: Briefing = NO_BRIEFING
     ) -> list[int]:
         self._check_pictures(grids)
+        frame, words = self._first_frame(text, grids, briefing)
+        return self._encode(frame, words, grids)
+
+    def _first_frame(
+        self, text: str, grids: Sequence[Grid], briefing: Briefing
+    ) -> tuple[_Frame, list[str]]:
+        """What stands around a first message, and the words in it."""
         system, tools = briefing.system or self._system or "", ""
         if briefing.tools and self.takes_tools:
             tools = json.dumps([tool.declared() for tool in briefing.tools])
@@ -94,23 +120,54 @@ class ChatFormat:
         if system and not self.takes_system:
             system, text = "", f"{system}\n\n{text}"
         frame = self._opening(len(grids), bool(system), tools)
-        return self._encode(frame, [system, text] if system else [text], grids)
+        return frame, [system, text] if system else [text]
 
     def following(self, text: str, grids: Sequence[Grid] = (), tool: str = "") -> list[int]:
         self._check_pictures(grids)
-        frame = self._following(len(grids), bool(tool) and self.takes_tools)
-        return self._encode(frame, [text], grids)
+        return self._encode(self._later_frame(grids, tool), [text], grids)[1:]
+
+    def kept_of(self, answer: str) -> str:
+        """What the template keeps of an answer once it is an earlier one: as a rule all of it."""
+        first, later = self._message("user", _USER), self._message("user", _LATER)
+        written = self._render([first, self._message("assistant", answer), later])
+        opening, following = self._opening(0, False, ""), self._following(0, False)
+        head = opening.pieces[0] + _USER + opening.past
+        tail = following.pieces[0] + _LATER + following.pieces[-1]
+        if not written.startswith(head) or not written.endswith(tail):
+            return answer
+        return written[len(head) : len(written) - len(tail)]
+
+    def past(
+        self,
+        text: str,
+        grids: Sequence[Grid],
+        answer: str,
+        *,
+        tool: str = "",
+        briefing: Briefing | None = None,
+    ) -> list[int]:
+        """A turn, stop token included, of which `answer` was kept; `briefing` is given of the first one."""
+        if briefing is None:
+            frame, words, before = self._later_frame(grids, tool), [text], 1
+        else:
+            (frame, words), before = self._first_frame(text, grids, briefing), 0
+        if self._special.search(answer):
+            frame, ending = frame.as_past(), [*self._plain(answer), self.stop_id]
+        else:  # as one, as below
+            frame, ending = frame.as_past(f"{answer}{self._stop}"), []
+        return [*self._encode(frame, words, grids)[before:], *ending]
 
     def answer(self, text: str) -> list[int]:
-        return [*self._plain(text), self.stop_id]
+        return [*self._plain(self._lead + text), self.stop_id]
 
     def text(self, ids: list[int]) -> str:
         """What an answer's ids say, without the stop token."""
         if ids and ids[-1] == self.stop_id:
             ids = ids[:-1]
-        return self.tokenizer.decode(
+        said: str = self.tokenizer.decode(
             ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
         )
+        return said.removeprefix(self._lead)
 
     @cached_property
     def takes_system(self) -> bool:
@@ -133,7 +190,7 @@ class ChatFormat:
         try:
             opening = self._render([user], declared)
             called = self._render([user, call, result], declared)
-            self._after_answer(declared, result)
+            self._around(result, declared)
         except Exception:  # as above
             return False
         known = _PROBE.description in opening and opening.count(_USER) == 1
@@ -146,16 +203,24 @@ class ChatFormat:
                 "or a model that sees"
             )
 
+    def _later_frame(self, grids: Sequence[Grid], tool: str) -> _Frame:
+        return self._following(len(grids), bool(tool) and self.takes_tools)
+
     def _derive_opening(self, pictures: int, system: bool, tools: str) -> _Frame:
         """Of a first message with so many pictures; `tools` as JSON, "" for none."""
-        declared = json.loads(tools) if tools else ()
-        first = self._message("user", _USER, pictures)
-        said = self._render([first], declared, _SYSTEM if system else None)
-        pieces = re.split(f"({_SYSTEM}|{_USER})", said)
-        if pieces[1::2] != ([_SYSTEM, _USER] if system else [_USER]):
-            raise UnsupportedTemplate(f"the chat template changes a first message: {said!r:.400}")
-        self._check_count(said, pictures)
-        return _Frame(tuple(pieces[::2]))
+        before, after, past, _ = self._around(
+            self._message("user", _LATER),
+            json.loads(tools) if tools else (),
+            pictures=pictures,
+            system=_SYSTEM if system else None,
+        )
+        pieces = (*before.split(_SYSTEM), after)
+        if len(pieces) != 2 + system or _SYSTEM in after or _USER in after:
+            raise UnsupportedTemplate(
+                f"the chat template changes a first message: {before!r:.300} and {after!r:.100}"
+            )
+        self._check_count(before + after, pictures)
+        return _Frame(pieces, past)
 
     def _derive_following(self, pictures: int, result: bool) -> _Frame:
         """Of a later message with so many pictures, or of a tool's result."""
@@ -172,25 +237,35 @@ class ChatFormat:
         return frame
 
     def _between(self, tools: Sequence[Any], later: dict[str, Any]) -> _Frame:
-        """What stands around a later message, after the stop token."""
-        before, said, after = self._after_answer(tools, later).partition(_LATER)
-        end = self._render([self._message("user", _USER)], tools).partition(_USER)[2]
-        if not said or not after.endswith(end):
-            raise UnsupportedTemplate(f"the chat template changes a later message: {before!r:.400}")
-        return _Frame((before[len(self._stop) :], after))
+        """What stands around a later message, from the stop token on."""
+        _, end, past, rest = self._around(later, tools)
+        before, said, after = rest.partition(_LATER)
+        if not said or not before.startswith(self._stop) or not after.endswith(end):
+            raise UnsupportedTemplate(f"the chat template changes a later message: {rest!r:.400}")
+        return _Frame((before, after), after.removesuffix(end) + past)
 
-    def _after_answer(self, tools: Sequence[Any], later: dict[str, Any] | None = None) -> str:
-        """What a template writes after an answer, where it leaves all before as it was."""
-        first, later = self._message("user", _USER), later or self._message("user", _LATER)
-        opening = self._render([first], tools)
-        both = self._render([first, self._message("assistant", _ANSWER), later], tools)
-        if _USER not in opening or not both.startswith(opening + _ANSWER):
+    def _around(
+        self,
+        later: dict[str, Any],
+        tools: Sequence[Any] = (),
+        *,
+        pictures: int = 0,
+        system: str | None = None,
+    ) -> tuple[str, str, str, str]:
+        """What a template writes before a first message's words, after them while they are the last and once
+        they are earlier ones, and after the answer to them, where `later` follows."""
+        first = self._message("user", _USER, pictures)
+        opening = self._render([first], tools, system)
+        both = self._render([first, self._message("assistant", _ANSWER), later], tools, system)
+        before, user, after = opening.partition(_USER)
+        past, answer, rest = both[len(before) + len(_USER) :].partition(_ANSWER)
+        if not user or not both.startswith(before + _USER) or not answer or _LATER in past:
             raise UnsupportedTemplate(
                 "the chat template writes an earlier turn otherwise than when it was the last one, "
                 f"so a conversation's beginning would change: {opening!r:.200} is not the beginning "
                 f"of {both!r:.400}"
             )
-        return both[len(opening) + len(_ANSWER) :]
+        return before, after, past, rest
 
     def _check_count(self, said: str, pictures: int) -> None:
         if pictures and said.count(self._image_token) != pictures:
@@ -212,14 +287,21 @@ class ChatFormat:
         system = self._system if system is None else system
         if system is not None:
             messages = [self._message("system", system), *messages]
-        return str(
-            self._template.apply_chat_template(
-                messages,
-                tools=list(tools) or None,
-                tokenize=False,
-                add_generation_prompt=True,
+        try:
+            return str(
+                self._template.apply_chat_template(
+                    messages,
+                    tools=list(tools) or None,
+                    tokenize=False,
+                    add_generation_prompt=True,
+                )
             )
-        )
+        except (ValueError, TemplateError) as error:
+            asked = "" if system is None else f" with model.system={system!r:.100}"
+            raise UnsupportedTemplate(
+                f"the model's chat template cannot be rendered{asked}: {error!s:.300}. A model that was not "
+                "trained to chat has none: take its instruct variant"
+            ) from error
 
     def _stop_id(self, between: str) -> int:
         match = self._special.match(between)
@@ -232,7 +314,7 @@ class ChatFormat:
         return not self.special_ids.isdisjoint(numbers)
 
     def _encode(self, frame: _Frame, words: Sequence[str], grids: Sequence[Grid]) -> list[int]:
-        first, *others = frame.pieces
+        first, *others = self._with_pictures(frame.pieces, grids)
         if any(map(self._special.search, words)):
             ids = self._raw(first)
             for word, piece in zip(words, others, strict=True):
@@ -240,10 +322,19 @@ class ChatFormat:
         else:  # as one, so that the ids are those of the template rendered at once
             pairs = zip(words, others, strict=True)
             ids = self._raw(first + "".join(word + piece for word, piece in pairs))
-        return self._spread(ids, iter(grids)) if grids else ids
+        return ids if _written(grids) else self._spread(ids, grids)
 
-    def _spread(self, ids: list[int], grids: Iterable[Grid]) -> list[int]:
+    def _with_pictures(self, pieces: Sequence[str], grids: Sequence[Grid]) -> list[str]:
+        """Pictures that are written as more than their tokens, each in the place of its mark."""
+        if not (told := _written(grids)):
+            return list(pieces)
+        written = iter(told)
+        return [re.sub(re.escape(self._image_token), lambda _: next(written), p) for p in pieces]
+
+    def _spread(self, ids: list[int], grids: Sequence[Grid]) -> list[int]:
         """Each picture's placeholder as often as it has tokens."""
+        if not grids:
+            return ids
         sizes = iter(grids)
         out: list[int] = []
         for number in ids:
@@ -255,6 +346,10 @@ class ChatFormat:
 
     def _plain(self, text: str) -> list[int]:
         """The ids of words that are only words."""
+        if not self._special.search(text):  # as it is read where it will stand
+            head, whole = self._raw(self._before_answers), self._raw(self._before_answers + text)
+            if whole[: len(head)] == head:
+                return whole[len(head) :]
         ids: list[int] = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)[
             "input_ids"
         ]
@@ -263,3 +358,7 @@ class ChatFormat:
         # A tokenizer that cannot be told: each special token's spelling is broken after one sign.
         pieces = self._special.sub(lambda m: f"{m.group()[0]}\0{m.group()[1:]}", text).split("\0")
         return [number for piece in pieces for number in self._raw(piece)]
+
+
+def _written(grids: Sequence[Grid]) -> list[str]:
+    return [grid.written for grid in grids if grid.written is not None]

@@ -9,9 +9,11 @@ Nothing is ever decoded and encoded again, and no picture is ever cut: where the
 not fit, it is left out whole and `stopped` names the reason.
 
 With `limits.history` a long conversation goes on in a new window: its first turn, which holds the
-instructions, and the last turns, with the very ids that they had. `ids`, `images` and `grids` are those of
-the window that is open; `windows()` are all of them, each with the answers that were chosen in it, so that
-every answer is learnt from as what it was: a continuation of what the model was shown.
+instructions, and the last turns, with the very ids that they had. With `limits.thoughts=strip` one is opened
+wherever the chat template writes the turn that has ended otherwise from now on, as without its thoughts.
+`ids`, `images` and `grids` are those of the window that is open; `windows()` are all of them, each with the
+answers that were chosen in it, so that every answer is learnt from as what it was: a continuation of what the
+model was shown.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from agents.chat_format import ChatFormat
-from agents.pictures import Grid, PictureReader
+from agents.pictures import Grid, Reader
 from envs.shown import NO_BRIEFING, Briefing
 
 
@@ -34,7 +36,7 @@ class ChatModel(Protocol):
     def chat_format(self) -> ChatFormat: ...
 
     @property
-    def pictures(self) -> PictureReader | None: ...
+    def pictures(self) -> Reader | None: ...
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,15 @@ class Limits:
     history: int | None = None
     """Turns that are kept beside the first when a new window is opened, which is when there are twice as
     many. So the last `history` turns are always shown. None: everything is."""
+    thoughts: str = "keep"
+    """Of earlier turns, where the chat template drops them: keep the ids as they were, or strip."""
 
     def __post_init__(self) -> None:
         for name in ("max_tokens", "max_new_tokens", "max_turns"):
             if getattr(self, name) < 1:
                 raise ValueError(f"limits: {name}={getattr(self, name)} must be at least 1")
+        if self.thoughts not in ("keep", "strip"):
+            raise ValueError(f"limits: thoughts={self.thoughts!r} must be keep or strip")
         if self.history is not None and self.history < 0:
             raise ValueError(
                 f"limits: history={self.history} must be a number of turns, or null for everything"
@@ -278,11 +284,16 @@ class Conversation:
         return [*starts, len(self.ids)]
 
     def _forget(self) -> None:
-        """Opens a new window where there are twice as many turns as are to be kept."""
+        """Opens a new window where there are twice as many turns as are to be kept, and where the last turn
+        reads otherwise now that it has ended."""
         history, turns = self.limits.history, len(self._turns)
-        if history is None or turns < 2 or turns - 1 < 2 * history:
+        overflows = history is not None and turns >= 2 and turns - 1 >= 2 * history
+        retold = self._retold()
+        if not overflows and retold is None:
             return
-        kept = [0, *range(turns - history, turns)]
+        kept = list(range(turns))
+        if overflows and history is not None:
+            kept = [0, *range(turns - history, turns)]
         bounds, counts = self._bounds(), [count for _, count in self._turns]
         mine = self.answers[self._before :]
         self._closed.append(Window(self.ids, self.images, self.grids, mine))
@@ -294,8 +305,23 @@ class Conversation:
         ids, self.ids, self._turns = self.ids, [], []
         for turn in kept:
             self._turns.append((len(self.ids), counts[turn]))
-            self.ids.extend(ids[bounds[turn] : bounds[turn + 1]])
+            again = retold if turn == turns - 1 else None
+            self.ids.extend(again or ids[bounds[turn] : bounds[turn + 1]])
         self._guard, self._guarded = hash(tuple(self.ids)), len(self.ids)
+
+    def _retold(self) -> list[int] | None:
+        """The last turn as the template writes it from now on; None where that is as it was."""
+        if self.limits.thoughts == "keep" or not self._turns or not self.answers:
+            return None
+        said = self.answers[-1].text
+        kept = self._chat_format.kept_of(said)
+        if kept == said and not self._chat_format.begins_answers:
+            return None
+        message, briefing = self.messages[-1], self.briefing if len(self._turns) == 1 else None
+        grids = self.grids[len(self.grids) - self._turns[-1][1] :]
+        return self._chat_format.past(
+            message.text, grids, kept, tool=message.tool, briefing=briefing
+        )
 
     def _measure(self, image: np.ndarray) -> Grid:
         if self._reader is None:

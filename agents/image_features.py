@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from agents.pictures import PictureReader
+from agents import anatomy
+from agents.pictures import Reader
 from envs.bounded_cache import BoundedCache
 
 Features = tuple[torch.Tensor, tuple[torch.Tensor, ...]]
@@ -30,11 +31,12 @@ MOST_BYTES = 512 * 2**20
 class ImageFeatures:
     """`look(images)` gives the keyword arguments by which the model takes the pictures in order."""
 
-    def __init__(self, model: Any, reader: PictureReader, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, model: Any, reader: Reader, most_bytes: int = MOST_BYTES) -> None:
         """`model` is the transformers model, without a wrapper."""
         self._model, self._reader = model, reader
         self._form: Any = None
         self._kept: BoundedCache[Features] = BoundedCache(most_bytes)
+        self._in_one = False
 
     def of(self, model: Any) -> ImageFeatures:
         """Of another model's eye. What a frozen one has seen is seen by its copies."""
@@ -45,7 +47,7 @@ class ImageFeatures:
 
     @property
     def frozen(self) -> bool:
-        return not any(p.requires_grad for p in self._model.model.visual.parameters())
+        return not any(p.requires_grad for p in anatomy.eye_of(self._model))
 
     def forget(self) -> None:
         """The weights have changed."""
@@ -73,31 +75,39 @@ class ImageFeatures:
         return {"mm_encoder_outputs": {"image": self._together([found[key] for key in keys])}}
 
     def _see(self, images: list[np.ndarray], frozen: bool) -> list[Features]:
-        pixels, grids = self._reader.pixels(images)
-        tower = self._model.model.visual
-        with ExitStack() as without_gradient:
-            if frozen:  # also where an engine asks: what is remembered is for learning too
-                without_gradient.enter_context(torch.inference_mode(False))
-                without_gradient.enter_context(torch.no_grad())
-            out = self._model.model.get_image_features(
-                pixels.to(tower.device, tower.dtype), grids.to(tower.device), return_dict=True
-            )
-        self._form = type(out)
-        deeper = getattr(out, "deepstack_features", None) or []
-        return [
-            (first, tuple(layer[i] for layer in deeper))
-            for i, first in enumerate(out.pooler_output)
-        ]
+        parameter = anatomy.eye_of(self._model)[0]
+        found: list[Features] = []
+        for inputs, count in self._reader.inputs(images):
+            with ExitStack() as without_gradient:
+                if frozen:  # also where an engine asks: what is remembered is for learning too
+                    without_gradient.enter_context(torch.inference_mode(False))
+                    without_gradient.enter_context(torch.no_grad())
+                there = {name: _moved(value, parameter) for name, value in inputs.items()}
+                out = anatomy.body_of(self._model).get_image_features(**there, return_dict=True)
+            self._form, self._in_one = type(out), isinstance(out.pooler_output, torch.Tensor)
+            seen = list(out.pooler_output)
+            if count == 1:  # perhaps in several tiles
+                seen = [torch.cat([tile.reshape(-1, tile.shape[-1]) for tile in seen])]
+            deeper = getattr(out, "deepstack_features", None) or []
+            found += [(first, tuple(layer[i] for layer in deeper)) for i, first in enumerate(seen)]
+        return found
 
     def _together(self, features: list[Features]) -> Any:
         """As the vision tower itself would have given them."""
-        given: dict[str, Any] = {"pooler_output": tuple(first for first, _ in features)}
+        seen = tuple(first for first, _ in features)
+        given: dict[str, Any] = {"pooler_output": torch.cat(seen) if self._in_one else seen}
         if features[0][1]:
             given["deepstack_features"] = [
                 tuple(deeper[layer] for _, deeper in features)
                 for layer in range(len(features[0][1]))
             ]
         return self._form(**given)
+
+
+def _moved(value: Any, like: torch.Tensor) -> Any:
+    if not isinstance(value, torch.Tensor):
+        return value
+    return value.to(like.device, like.dtype if value.is_floating_point() else None)
 
 
 def _name(image: np.ndarray) -> tuple[bytes, tuple[int, ...]]:

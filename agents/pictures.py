@@ -1,18 +1,26 @@
 """Pictures as a model takes them: scaled into its pixel budget, cut into patches by its processor.
 
-`PictureReader.measure(image)` says how many tokens a picture takes; `PictureReader.pixels(images)`
-gives what the model's vision tower reads. A picture above the budget is scaled down into it, one
-below is scaled up, both keeping their shape, as the Qwen-VL models were trained to have it.
+    reader.measure(image)   how many tokens a picture takes, and what is written in its place
+    reader.inputs(images)   what the model's `get_image_features` reads, in parts of so many pictures
+
+`PictureReader` is for models that place a picture's tokens in a grid: a picture above the budget is scaled
+down into it, one below is scaled up, both keeping their shape, as the Qwen-VL models were trained to have
+it. `ProcessorReader` is for all others: it does what their own processor does.
 """
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from PIL import Image as PILImage
+
+from envs.bounded_cache import BoundedCache
 
 LONGEST_SIDE = 20_000
 """Pixels; a longer side is a mistake, not a picture."""
@@ -30,10 +38,29 @@ class Grid:
     columns: int
     token_rows: int
     token_columns: int
+    written: str | None = None
+    """What is written in the place of the picture's mark, where that is more than its tokens; then these
+    count on as words do."""
 
     @property
     def tokens(self) -> int:
         return self.token_rows * self.token_columns
+
+
+Inputs = list[tuple[dict[str, Any], int]]
+"""Keyword arguments of `get_image_features`, and how many pictures they are of."""
+
+
+class Reader(Protocol):
+    """See the module's docstring."""
+
+    def measure(self, image: np.ndarray) -> Grid: ...
+
+    def inputs(self, images: Sequence[np.ndarray]) -> Inputs: ...
+
+    def scaled(self, image: np.ndarray) -> PILImage.Image:
+        """As another engine's processor is to have it."""
+        ...
 
 
 class PictureReader:
@@ -60,6 +87,10 @@ class PictureReader:
         rows, columns = height // self._patch, width // self._patch
         return Grid(rows, columns, rows // self._merge, columns // self._merge)
 
+    def inputs(self, images: Sequence[np.ndarray]) -> Inputs:
+        pixels, grids = self.pixels(list(images))
+        return [({"pixel_values": pixels, "image_grid_thw": grids}, len(images))]
+
     def pixels(self, images: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
         """`pixel_values` (patches x values) and `image_grid_thw` of the pictures in order."""
         batch = self._processor(
@@ -80,18 +111,7 @@ class PictureReader:
         # Imported here: it loads torchvision, which worlds of text alone never need.
         from qwen_vl_utils.vision_process import smart_resize
 
-        if (
-            not isinstance(image, np.ndarray)
-            or image.dtype != np.uint8
-            or image.ndim != 3
-            or image.shape[2] != 3
-            or not 0 < min(image.shape[:2]) <= max(image.shape[:2]) <= LONGEST_SIDE
-        ):
-            got = f"{image.dtype} {image.shape}" if hasattr(image, "dtype") else repr(image)
-            raise BadPicture(
-                f"a picture is a uint8 array, height x width x 3, sides up to {LONGEST_SIDE}; "
-                f"got {got:.100}"
-            )
+        refuse_what_is_no_picture(image)
         try:
             return smart_resize(
                 image.shape[0],
@@ -102,3 +122,67 @@ class PictureReader:
             )
         except ValueError as error:
             raise BadPicture(f"a picture of {image.shape[1]} x {image.shape[0]}: {error}") from None
+
+
+PROCESSED_BYTES = 128 * 2**20
+"""Of pictures that were measured and are soon to be looked at."""
+
+
+class ProcessorReader:
+    """Pictures as a model's own processor reads them, one at a time."""
+
+    def __init__(self, processor: Any, look: Callable[..., Any], mark: str) -> None:
+        """`look` is the model's `get_image_features`; `mark` the token that stands for a part of one."""
+        self._processor, self._mark = processor, mark
+        self._wanted = set(inspect.signature(look).parameters)
+        self._kept: BoundedCache[tuple[Grid, dict[str, Any]]] = BoundedCache(PROCESSED_BYTES)
+
+    def measure(self, image: np.ndarray) -> Grid:
+        return self._read(image)[0]
+
+    def inputs(self, images: Sequence[np.ndarray]) -> Inputs:
+        return [(self._read(image)[1], 1) for image in images]
+
+    def scaled(self, image: np.ndarray) -> PILImage.Image:
+        return PILImage.fromarray(image)
+
+    def _read(self, image: np.ndarray) -> tuple[Grid, dict[str, Any]]:
+        refuse_what_is_no_picture(image)
+        key = (image.shape, image.tobytes())
+        return self._kept.get(key, partial(self._processed, image), _size)
+
+    def _processed(self, image: np.ndarray) -> tuple[Grid, dict[str, Any]]:
+        processor = self._processor
+        options = processor._merge_kwargs(
+            getattr(
+                processor, "valid_processor_kwargs", None
+            ),  # which transformers 5.18 has to be told
+            tokenizer_init_kwargs=processor.tokenizer.init_kwargs,
+            return_tensors="pt",
+        )["images_kwargs"]
+        nested, *_ = processor.prepare_inputs_layout(
+            images=[PILImage.fromarray(image)], text=[processor.image_token]
+        )
+        read, (written,) = processor._process_images(nested, **options)
+        taken = {name: value for name, value in read.items() if name in self._wanted}
+        return Grid(0, 0, 1, written.count(self._mark), written), taken
+
+
+def _size(read: tuple[Grid, dict[str, Any]]) -> int:
+    tensors = [value for value in read[1].values() if isinstance(value, torch.Tensor)]
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def refuse_what_is_no_picture(image: Any) -> None:
+    if (
+        not isinstance(image, np.ndarray)
+        or image.dtype != np.uint8
+        or image.ndim != 3
+        or image.shape[2] != 3
+        or not 0 < min(image.shape[:2]) <= max(image.shape[:2]) <= LONGEST_SIDE
+    ):
+        got = f"{image.dtype} {image.shape}" if hasattr(image, "dtype") else repr(image)
+        raise BadPicture(
+            f"a picture is a uint8 array, height x width x 3, sides up to {LONGEST_SIDE}; "
+            f"got {got:.100}"
+        )

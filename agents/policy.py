@@ -23,35 +23,26 @@ import torch
 from accelerate import init_empty_weights
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForImageTextToText,
-    AutoProcessor,
-    AutoTokenizer,
-)
+from transformers import AutoConfig, AutoProcessor, AutoTokenizer
 
+from agents import anatomy
+from agents.anatomy import ModelError
 from agents.batches import Batch, make_batch
 from agents.chat_format import ChatFormat
 from agents.conversation import Conversation
 from agents.files import weights_written
 from agents.image_features import ImageFeatures
 from agents.locate import locate_model
-from agents.pictures import PictureReader
+from agents.pictures import PictureReader, ProcessorReader, Reader
 from agents.ranks import is_first
+from agents.self_check import check_scores
 from agents.sharding import ShardedModel, Twins
 
-SEEING = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
-READING = ("qwen2", "qwen3")
 CHUNK = 1024
 """Tokens whose scores over the whole vocabulary are in memory at once."""
 Measure = Callable[[torch.Tensor, slice], torch.Tensor]
 """From log-probabilities over the whole vocabulary, n x V, and which of the chosen tokens they are of,
 to one number for each of the n."""
-
-
-class ModelError(ValueError):
-    """A model that cannot be used, with what to do about it."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +65,10 @@ class Policy:
         self,
         model: Any,
         processor: Any,
-        pictures: PictureReader | None,
+        pictures: Reader | None,
         below: str,
         dtype: torch.dtype = torch.float32,
+        system: str | None = None,
     ):
         """`below` names the model that was loaded, as an adapter on it has to remember it. `dtype` is what
         is computed in; what is trained is kept in float32 whatever it is."""
@@ -86,7 +78,9 @@ class Policy:
         self.image_features = (
             None if pictures is None else ImageFeatures(self.plain_model, pictures)
         )
-        self.chat_format = ChatFormat(processor)
+        self.both_ways = pictures is not None and anatomy.takes(self.plain_model, "token_type_ids")
+        self._grid = anatomy.places_pictures_in_a_grid(self.plain_model)
+        self.chat_format = ChatFormat(processor, system)
         tokenizer = self.chat_format.tokenizer
         self.pad_id = int(
             tokenizer.pad_token_id
@@ -106,24 +100,29 @@ class Policy:
         gradient_checkpointing: bool = False,
         min_pixels: int | None = None,
         max_pixels: int | None = None,
-        attention: str = "sdpa",
+        attention: str | None = None,
+        system: str | None = None,
         shard: bool = False,
         offload: bool = False,
+        check: bool = True,
     ) -> Policy:
-        """`name`: tiny, tiny-random, a folder in the Hugging Face layout, or a hub id. `shard` and `offload`
-        as in agents/sharding.py, for processes that know of each other already."""
+        """`name`: tiny, tiny-random, a folder in the Hugging Face layout, or a hub id. `attention` is
+        transformers' word for its implementation; None is its own choice. `system` replaces the chat
+        format's own system prompt. `shard` and `offload` as in agents/sharding.py, for processes that know
+        of each other already. `check`: agents/self_check.py; weights that are divided are not checked."""
         folder, adapter = base_of(locate_model(name))
         if adapter is not None and lora is not None:
             raise ModelError(f"model={name!r} is a LoRA adapter already: leave out lora=")
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         dtype = dtype or (torch.float32 if device == "cpu" else torch.bfloat16)
-        family = model_family(folder)
+        config = AutoConfig.from_pretrained(folder)
         # Sharded, the first process reads the weights and hands them out; others build the model without.
         empty = shard and not is_first()
         with init_empty_weights(include_buffers=False) if empty else nullcontext():
-            model = build(folder, family, dtype, attention, empty=empty)
-            if freeze_vision and family in SEEING:
-                model.model.visual.requires_grad_(False)
+            plain = model = build(folder, config, dtype, attention, empty=empty)
+            if freeze_vision:
+                for parameter in anatomy.eye_of(plain):
+                    parameter.requires_grad_(False)
             if adapter is not None:
                 model = load_adapter(model, adapter, empty=empty)
             if gradient_checkpointing:
@@ -131,17 +130,23 @@ class Policy:
             if lora is not None:
                 model = add_lora(model, lora)
         if empty:  # each weight came to be by itself
-            (model.get_base_model() if lora or adapter else model).tie_weights()
-        processor = load_processor(folder, family)
-        pictures = None
-        if family in SEEING:
-            pictures = PictureReader(processor.image_processor, min_pixels, max_pixels)
+            plain.tie_weights()
+        pictures: Reader | None = None
+        if anatomy.sees(config):
+            processor = load_processor(folder)
+            anatomy.refuse_other_eyes(plain)
+            pictures = reader_of(plain, processor, min_pixels, max_pixels)
+        else:
+            processor = AutoTokenizer.from_pretrained(folder)
         below = name if adapter is None else adapter_base(adapter)
         keep_masters(model)
-        if not shard:
-            return cls(model.to(device), processor, pictures, below, dtype)
-        policy = cls(model, processor, pictures, below, dtype)
-        policy._shard(torch.device(device), offload=offload)
+        policy = cls(
+            model if shard else model.to(device), processor, pictures, below, dtype, system
+        )
+        if shard:
+            policy._shard(torch.device(device), offload=offload)
+        elif check:
+            check_scores(policy)
         return policy
 
     @property
@@ -162,6 +167,11 @@ class Policy:
     def plain_model(self) -> Any:
         """The transformers model, also where LoRA's wrapper is around it."""
         return self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+
+    @property
+    def vocabulary(self) -> int:
+        """Rows of the head; a few beyond the tokenizer's tokens in many models."""
+        return int(self.plain_model.get_output_embeddings().weight.shape[0])
 
     def batch(self, conversations: Sequence[Conversation]) -> Batch:
         return make_batch(conversations, self.pad_id).to(self.device)
@@ -188,8 +198,7 @@ class Policy:
         """All that a learning pass reads of the model: states, then what is made of them."""
         hidden = self.hidden_states(batch)[:, :-1][batch.chosen[:, 1:]]
         targets = batch.input_ids[:, 1:][batch.chosen[:, 1:]]
-        head = self.plain_model.lm_head
-        found = chunked_scores(hidden, targets, head, measure, temperature=temperature)
+        found = chunked_scores(hidden, targets, self.logits, measure, temperature=temperature)
         return hidden, *found
 
     # Weights that are divided among processes.
@@ -239,17 +248,33 @@ class Policy:
 
     def hidden_states(self, batch: Batch) -> torch.Tensor:
         """The last layer's states, B x S x width."""
-        out = self.plain_model.model(
+        out = anatomy.body_of(self.plain_model)(
             input_ids=batch.input_ids,
             use_cache=False,
             **self.at(batch.position_ids),
+            **self.kinds(batch.input_ids),
             **self.look(batch.images),
         )
         return out.last_hidden_state
 
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Scores over the vocabulary of the tokens that follow these states, in fp32."""
+        return anatomy.logits(self.plain_model, hidden)
+
     def at(self, positions: torch.Tensor) -> dict[str, Any]:
-        """Positions as the model's family takes them."""
-        return {"position_ids": positions[0] if self.image_features is None else positions}
+        """Positions as the model takes them."""
+        return {"position_ids": positions if self._grid else positions[0]}
+
+    def kinds(self, ids: torch.Tensor) -> dict[str, Any]:
+        """Which tokens are of pictures, for models that read a picture's tokens both ways."""
+        if not self.both_ways:
+            return {}
+        return {"token_type_ids": self.of_pictures(ids).long()}
+
+    def of_pictures(self, ids: torch.Tensor) -> torch.Tensor:
+        """For every id, whether it is a picture's."""
+        image_id = self.chat_format.image_id
+        return torch.zeros_like(ids, dtype=torch.bool) if image_id is None else ids.eq(image_id)
 
     def look(self, images: Sequence[np.ndarray], *, keep: bool = False) -> dict[str, Any]:
         """Pictures as the model takes them; `keep` as in agents/image_features.py."""
@@ -274,13 +299,13 @@ class Policy:
 
 
 def build(
-    folder: str, family: str, dtype: torch.dtype, attention: str, *, empty: bool = False
+    folder: str, config: Any, dtype: torch.dtype, attention: str | None, *, empty: bool = False
 ) -> Any:
     """The transformers model; `empty`, by its configuration alone."""
-    auto = AutoModelForImageTextToText if family in SEEING else AutoModelForCausalLM
+    auto = anatomy.auto_class(config)
     settings = {"dtype": dtype, "attn_implementation": attention}
     if empty:
-        return auto.from_config(AutoConfig.from_pretrained(folder), **settings)
+        return auto.from_config(config, **settings)
     return auto.from_pretrained(folder, **settings)
 
 
@@ -295,7 +320,7 @@ def keep_masters(model: torch.nn.Module) -> None:
 def chunked_scores(
     hidden: torch.Tensor,
     targets: torch.Tensor,
-    head: Any,
+    head: Callable[[torch.Tensor], torch.Tensor],
     measure: Measure | None = None,
     chunk: int = CHUNK,
     temperature: float = 1.0,
@@ -303,7 +328,7 @@ def chunked_scores(
     """Log-probability of each target, entropy of each distribution, what is measured; in fp32."""
 
     def scores(states: torch.Tensor, where: slice) -> tuple[torch.Tensor, ...]:
-        logits = head(states).float()
+        logits = head(states)
         log_probs = F.log_softmax(logits if temperature == 1.0 else logits / temperature, dim=-1)
         entropy = -(log_probs.exp() * log_probs).sum(-1)
         chosen = log_probs.gather(-1, targets[where][:, None])[:, 0]
@@ -320,35 +345,34 @@ def chunked_scores(
     return tuple(torch.cat(same) for same in zip(*parts, strict=True))
 
 
-def model_family(folder: str) -> str:
-    """The model's type, if it is one that is supported."""
-    family = str(AutoConfig.from_pretrained(folder).model_type)
-    if family not in (*SEEING, *READING):
-        raise ModelError(
-            f"model={folder!r} is of the family {family!r}; supported are "
-            f"{', '.join(SEEING)} (text and pictures) and {', '.join(READING)} (text)."
-        )
-    return family
-
-
 def reads_alone(name: str) -> bool:
     """Whether the model that `Policy.load` takes by this name is of text alone; no weights are read."""
-    return model_family(base_of(locate_model(name))[0]) in READING
+    return not anatomy.sees(AutoConfig.from_pretrained(base_of(locate_model(name))[0]))
 
 
-def load_processor(folder: str, family: str) -> Any:
-    if family in READING:
-        return AutoTokenizer.from_pretrained(folder)
+def load_processor(folder: str) -> Any:
     try:
         processor = AutoProcessor.from_pretrained(folder)
         processor.image_processor, processor.tokenizer  # noqa: B018 - both must be there
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, ImportError) as error:
         raise ModelError(
             f"model={folder!r} has no processor that loads: the folder needs the files of tokenizer "
             f"and picture processor (tokenizer.json, preprocessor_config.json or processor_config."
             f"json) beside the weights. transformers says: {error!s:.300}"
         ) from error
     return processor
+
+
+def reader_of(model: Any, processor: Any, min_pixels: int | None, max_pixels: int | None) -> Reader:
+    if anatomy.places_pictures_in_a_grid(model):
+        return PictureReader(processor.image_processor, min_pixels, max_pixels)
+    if min_pixels is not None or max_pixels is not None:
+        raise ModelError(
+            f"model.min_pixels, model.max_pixels: {type(model).__name__} scales pictures in its own way; "
+            "leave them null, and let the world show smaller pictures (env.size)"
+        )
+    mark = processor.tokenizer.convert_ids_to_tokens(model.config.image_token_id)
+    return ProcessorReader(processor, anatomy.body_of(model).get_image_features, mark)
 
 
 def base_of(folder: str) -> tuple[str, str | None]:
@@ -378,10 +402,6 @@ def add_lora(model: Any, options: dict[str, Any]) -> Any:
     """LoRA on the language model's projections, unless `target_modules` says otherwise."""
     from peft import LoraConfig, get_peft_model
 
-    chosen = {
-        "r": 16,
-        "lora_alpha": 32,
-        "target_modules": r"(?!.*visual).*\.(q|k|v|o|gate|up|down)_proj",
-        **options,
-    }
+    chosen = {"r": 16, "lora_alpha": 32, **options}
+    chosen.setdefault("target_modules", anatomy.lora_targets(model))
     return get_peft_model(model, LoraConfig(**chosen))

@@ -25,8 +25,12 @@ def make_engine(name: str, policy: Any, **options: Any) -> Engine:
 
 def _hf(policy: Any, **options: Any) -> Engine:
     from agents.engines.hf import HFEngine
+    from agents.self_check import check_answers
 
-    return HFEngine(policy, **options)
+    engine = HFEngine(policy, **options)
+    if policy.sharded is None:
+        check_answers(policy, engine)
+    return engine
 
 
 def _vllm(policy: Any, **options: Any) -> Engine:

@@ -18,9 +18,11 @@ from dataclasses import dataclass, field
 
 import torch
 
+from agents import anatomy
 from agents.batches import token_positions
 from agents.conversation import Conversation
 from agents.engines.base import Request, Sample, Written
+from agents.engines.reach import Reach, blocks_of
 from agents.engines.row_cache import RowCache
 from agents.engines.sampling import choose
 from agents.policy import Policy
@@ -102,13 +104,14 @@ class HFEngine:
         self._policy = policy = copy_of(policy) if own_weights else policy
         self._prefill_tokens, self._max_rows, self.together = prefill_tokens, max_rows, together
         self._cache = RowCache()
-        self._cache_word = cache_word(policy.plain_model.model)
+        self._reach, self._dtype = Reach(policy.plain_model), policy.dtype
+        self._cache_word = cache_word(anatomy.body_of(policy.plain_model))
         self._rows: weakref.WeakKeyDictionary[Conversation, _Row] = weakref.WeakKeyDictionary()
         self._asked: deque[Request] = deque()
         self._writing: list[_Writing] = []  # by row; between calls the last token of each is unread
         chat_format = policy.chat_format
         banned = sorted(chat_format.special_ids - {chat_format.stop_id})
-        vocabulary = policy.plain_model.lm_head.out_features
+        vocabulary = policy.vocabulary
         beyond = range(len(chat_format.tokenizer), vocabulary)  # rows that pad the vocabulary
         self._banned = torch.tensor([*banned, *beyond], dtype=torch.long, device=policy.device)
         self._stop = chat_format.stop_id
@@ -382,10 +385,12 @@ class HFEngine:
         self._cache.reserve(self._cache.rows, int(starts.max()) + ids.shape[1])
         self._cache.select([w.row.index for w in part], starts, ids.shape[1])
         columns = starts[:, None] + torch.arange(ids.shape[1], device=ids.device)
-        reach = torch.arange(int(columns.max()) + 1, device=ids.device)
-        out = self._policy.plain_model.model(
+        blocks = None
+        if pictures and self._policy.both_ways:
+            blocks = blocks_of(self._policy.of_pictures(ids))
+        out = anatomy.body_of(self._policy.plain_model)(
             input_ids=ids,
-            attention_mask=(reach <= columns[:, None, :, None]),
+            attention_mask=self._reach.masks(columns, int(columns.max()) + 1, blocks, self._dtype),
             use_cache=True,
             **{self._cache_word: self._cache},
             **self._policy.at(positions),
@@ -394,7 +399,7 @@ class HFEngine:
         return out.last_hidden_state
 
     def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        return self._policy.plain_model.lm_head(hidden).float()
+        return self._policy.logits(hidden)
 
 
 def copy_of(policy: Policy) -> Policy:

@@ -14,9 +14,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from agents.anatomy import ModelError
 from agents.conversation import Conversation
 from agents.engines.base import Request, Sample, Written
 from agents.engines.vllm_backend import Backend, Completion, Prompt
+from agents.pictures import ProcessorReader
 from agents.policy import Policy
 from agents.seeds import mixed_seed
 from envs.contract import one_of
@@ -28,9 +30,14 @@ class VLLMEngine:
     together = False
 
     def __init__(self, policy: Policy, backend: Backend) -> None:
+        if isinstance(policy.pictures, ProcessorReader):
+            raise ModelError(
+                f"engine=vllm: {type(policy.plain_model).__name__} writes more than one mark in a picture's "
+                "place, and vLLM is given one for each picture. Take engine=hf"
+            )
         self._policy, self._backend = policy, backend
         chat_format = policy.chat_format
-        beyond = range(len(chat_format.tokenizer), policy.plain_model.lm_head.out_features)
+        beyond = range(len(chat_format.tokenizer), policy.vocabulary)
         banned = {*chat_format.special_ids, *beyond} - {chat_format.stop_id}
         self._never = dict.fromkeys(sorted(banned), -100.0)
 

@@ -12,15 +12,11 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForImageTextToText,
-    PreTrainedConfig,
-)
+from transformers import AutoConfig, PreTrainedConfig
 
+from agents import anatomy
 from agents.locate import locate_model
-from agents.policy import CHUNK, READING, add_lora
+from agents.policy import CHUNK, add_lora
 from agents.sharding import blocks_of
 
 GIB = 2**30
@@ -138,12 +134,11 @@ def model_config(model: DictConfig) -> PreTrainedConfig:
 
 
 def build(architecture: PreTrainedConfig, model: DictConfig) -> Any:
-    reads = architecture.model_type in READING
-    auto = AutoModelForCausalLM if reads else AutoModelForImageTextToText
     with torch.device("meta"):
-        built: Any = auto.from_config(architecture)
-        if model.freeze_vision and not reads:
-            built.model.visual.requires_grad_(False)
+        built: Any = anatomy.auto_class(architecture).from_config(architecture)
+        if model.freeze_vision:
+            for parameter in anatomy.eye_of(built):
+                parameter.requires_grad_(False)
         if model.lora is not None:
             built = add_lora(built, OmegaConf.to_container(model.lora))  # type: ignore[arg-type]
     built.tie_weights()

@@ -46,7 +46,7 @@ def automatic_threads(model: str) -> int:
 
 def load_policy(config: DictConfig) -> Policy:
     model = config.model
-    return Policy.load(
+    policy = Policy.load(
         model.name,
         device=model.device,
         dtype=getattr(torch, model.dtype) if model.dtype else None,
@@ -55,9 +55,23 @@ def load_policy(config: DictConfig) -> Policy:
         gradient_checkpointing=model.gradient_checkpointing,
         min_pixels=model.min_pixels,
         max_pixels=model.max_pixels,
+        attention=model.get("attention"),
+        system=model.get("system"),
         shard=sharding(config),
         offload=sharding(config) and bool(config.train.offload),
     )
+    refuse_more_than_it_reads(policy, int(config.limits.max_tokens))
+    return policy
+
+
+def refuse_more_than_it_reads(policy: Policy, max_tokens: int) -> None:
+    """Beyond the positions that a model was trained with it writes nonsense, and says nothing."""
+    most = getattr(policy.plain_model.config.get_text_config(), "max_position_embeddings", None)
+    if most is not None and max_tokens > most:
+        raise ValueError(
+            f"limits.max_tokens={max_tokens}: this model reads {most} tokens at most. Take "
+            f"limits.max_tokens={most} or less; limits.history shows the last turns of longer episodes"
+        )
 
 
 def is_served(config: DictConfig) -> bool:

@@ -44,6 +44,11 @@ class Limits:
     max_new_tokens: int = setting("of one answer", least=1, most=10**6)
     max_turns: int = setting("of an episode", least=1, most=10**6)
     history: int | None = setting("turns before that are shown; null is all", least=0, most=10**6)
+    thoughts: str = setting(
+        "of earlier turns, where the chat template drops them",
+        among=("keep", "strip"),
+        may_miss=True,
+    )
 
 
 @dataclass
@@ -75,6 +80,13 @@ class Model:
     )
     freeze_vision: bool = setting("only the language model learns")
     gradient_checkpointing: bool = setting("recompute activations, which takes less memory")
+    attention: str | None = setting(
+        "transformers' word for its implementation, as sdpa or eager; null is its own choice",
+        may_miss=True,
+    )
+    system: str | None = setting(
+        "system prompt; null is the chat format's own, '' an empty one", may_miss=True
+    )
     min_pixels: int | None = setting("pictures are scaled up to", least=1, most=MOST)
     max_pixels: int | None = setting("pictures are scaled down to", least=1, most=MOST)
     sizes: dict[str, Any] | None = setting(

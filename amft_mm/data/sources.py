@@ -44,7 +44,7 @@ class Sources:
         self._resample = int(config.method.resample)
         self._numbers = self._tasks * (1 + self._resample)  # of an environment's tasks in a step
         settings = play_settings(config)
-        self._cut = 0
+        self._cut = self._emptied = 0
         self.errors: list[dict[str, Any]] = []
         """Of the last step's rollouts, all processes'."""
         self._policy, self._processes, self._limits = policy, processes, settings.limits
@@ -269,14 +269,20 @@ class Sources:
     def _examples(self, rows: Iterable[Demonstration | None]) -> list[Example]:
         """What can be imitated: conversations in which the limits leave an answer."""
         conversations = [row.conversation(self._policy, self._limits) for row in rows if row]
-        self._cut += sum(bool(conversation.stopped) for conversation in conversations)
+        longest = self._limits.max_new_tokens
+        self._cut += sum(
+            bool(c.stopped) or any(answer.stop - answer.start > longest for answer in c.answers)
+            for c in conversations
+        )
+        self._emptied += sum(not conversation.answers for conversation in conversations)
         return [Example(conversation) for conversation in conversations if conversation.answers]
 
-    def cut(self) -> int:
-        """How many demonstrations the limits have cut short since this was asked last, of all processes."""
-        (found,) = self._processes.sum(self._cut)
-        self._cut = 0
-        return int(found)
+    def cut(self) -> tuple[int, int]:
+        """How many demonstrations the limits have cut short since this was asked last, or have an answer
+        that is longer than the agent's may be, and of how many nothing was left; of all processes."""
+        cut, emptied = self._processes.sum(self._cut, self._emptied)
+        self._cut = self._emptied = 0
+        return int(cut), int(emptied)
 
     def close(self) -> None:
         self._thread.shutdown()

@@ -109,12 +109,27 @@ def by_differences(
 def by_forward_mode(
     policy: Policy, z: Tensors, conversations: Sequence[Conversation], temperature: float = 1.0
 ) -> torch.Tensor:
-    # Of the ways to compute attention, one is made of parts that can be differentiated forward.
-    with forward_ad.dual_level(), sdpa_kernel(SDPBackend.MATH):
+    # Of the ways to compute attention, and a mixture's experts, one each is made of parts that can be
+    # differentiated forward.
+    model = policy.plain_model
+    with forward_ad.dual_level(), sdpa_kernel(SDPBackend.MATH), one_expert_at_a_time(model):
         with weights(policy, {p: forward_ad.make_dual(p, d) for p, d in z.items()}):
             log_probs = policy.score(conversations, temperature=temperature).log_probs
         tangent = forward_ad.unpack_dual(log_probs).tangent
         return torch.zeros_like(log_probs) if tangent is None else tangent.float()
+
+
+@contextmanager
+def one_expert_at_a_time(model: Any) -> Iterator[None]:
+    usual = getattr(model.config, "_experts_implementation", None)
+    if usual in (None, "eager"):
+        yield
+        return
+    model.set_experts_implementation("eager")
+    try:
+        yield
+    finally:
+        model.set_experts_implementation(usual)
 
 
 @contextmanager

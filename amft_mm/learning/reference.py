@@ -9,13 +9,13 @@ copy of the model; with LoRA, of its adapter alone, which takes the trained one'
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.nn import functional as F
 
+from agents import anatomy
 from agents.conversation import Conversation
 from agents.policy import Measure, Policy, Scores
 from agents.sharding import local_part, whole
@@ -68,7 +68,7 @@ class Reference:
 
         def measure(log_probs: torch.Tensor, where: slice) -> torch.Tensor:
             with torch.no_grad():
-                reference = F.log_softmax(head(hidden[where]).float(), dim=-1)
+                reference = F.log_softmax(head(hidden[where]), dim=-1)
             return (reference.exp() * (reference - log_probs)).sum(-1)
 
         return measure
@@ -87,10 +87,17 @@ class Reference:
 
     def _head(self) -> Any:
         """Sharded, the policy's own is whole in its own pass, and a frozen one's is not."""
-        head = (self._frozen or self._policy).plain_model.lm_head
         if self._frozen is None or self._frozen.sharded is None:
-            return head
-        return partial(F.linear, weight=whole(head.weight.detach()))
+            return (self._frozen or self._policy).logits
+        model = self._frozen.plain_model
+        weights = {
+            name: whole(p.detach()) for name, p in model.get_output_embeddings().named_parameters()
+        }
+
+        def logits(hidden: torch.Tensor) -> torch.Tensor:
+            return anatomy.scaled(model, F.linear(hidden, **weights))
+
+        return logits
 
     def _trained(self) -> list[tuple[str, torch.nn.Parameter]]:
         return [(n, p) for n, p in self._policy.model.named_parameters() if p.requires_grad]

@@ -134,6 +134,11 @@ def _streamed(config: DictConfig) -> Iterator[str]:
             f"method.imitation.name={name} reads whole episodes, and limits.history={config.limits.history} "
             "shows windows of them: limits.history=null"
         )
+    if config.limits.get("thoughts") == "strip":
+        yield (
+            f"method.imitation.name={name} reads whole episodes, and limits.thoughts=strip shows windows "
+            "of them: limits.thoughts=keep"
+        )
     if name == "sdft" and not _guide(config).shown:
         yield (
             f"method.imitation.name=sdft reads demonstrations of what is explored, and "

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from agents.conversation import Conversation, Limits
+from agents.pictures import PictureReader
 from agents.policy import Policy
 from amft_mm.learning.batching import by_length
 from amft_mm.pretraining import seeing
@@ -93,7 +94,7 @@ class Seeing:
         return right
 
     def _look(self, scenes: list[seeing.Scene]) -> torch.Tensor:
-        assert self._policy.pictures is not None
+        assert isinstance(self._policy.pictures, PictureReader)
         return self.module(*self._policy.pictures.pixels([scene.picture for scene in scenes]))
 
 
@@ -146,7 +147,7 @@ class _Speaking:
             right = answers = 0
             for part in by_length(conversations, PASS_TOKENS):
                 batch = self._policy.batch(part)
-                logits = self._policy.plain_model.lm_head(self._policy.hidden_states(batch))
+                logits = self._policy.logits(self._policy.hidden_states(batch))
                 agrees = (logits[:, :-1].argmax(-1) == batch.input_ids[:, 1:]).cpu().numpy()
                 for row, conversation in enumerate(part):
                     for answer in conversation.answers:

@@ -137,11 +137,11 @@ class TrainingStep:
 
     def _cut_short(self, step: int, tokens: float) -> int:
         """Demonstrations that the limits cut; where nothing is left of all of a step's, the run ends."""
-        cut = self.sources.cut()
-        if cut and not tokens:
+        cut, emptied = self.sources.cut()
+        if emptied and not tokens:
             raise ValueError(
                 f"step {step}: limits.max_tokens and limits.max_turns leave no answer of any of its "
-                f"demonstrations ({cut} are longer): raise them (now {self._limits.max_tokens} and "
+                f"demonstrations ({emptied} are longer): raise them (now {self._limits.max_tokens} and "
                 f"{self._limits.max_turns}), or take shorter demonstrations"
             )
         return cut

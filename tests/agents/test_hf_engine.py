@@ -11,6 +11,7 @@ from agents.conversation import Conversation, Limits
 from agents.engines import Request, Sampling, make_engine, written
 from agents.engines.base import GREEDY
 from agents.engines.hf import HFEngine, cache_word
+from agents.self_check import own_inputs
 from tests.agents.families import FAMILIES, SEEING, towers_work
 from tests.agents.test_conversation import picture
 
@@ -46,12 +47,7 @@ def naive_greedy(policy, conversation, answer, banned):
             pictures += 1
     ids = []
     for _ in range(answer.stop - answer.start):
-        given = {"input_ids": torch.tensor([before.ids + ids])}
-        if pictures:
-            pixels, grids = policy.pictures.pixels(conversation.images[:pictures])
-            types = (given["input_ids"] == conversation.image_id).int()
-            given |= {"pixel_values": pixels, "image_grid_thw": grids, "mm_token_type_ids": types}
-        policy.plain_model.model.rope_deltas = None
+        given = own_inputs(policy, before.ids + ids, conversation.images[:pictures])
         with torch.no_grad():
             logits = policy.model(**given).logits[0, -1]
         logits[banned] = -torch.inf

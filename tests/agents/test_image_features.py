@@ -8,7 +8,7 @@ from agents.conversation import Conversation
 from agents.engines.base import Request, Sampling, written
 from agents.engines.hf import HFEngine
 from agents.policy import Policy
-from tests.agents.families import SEEING, towers_work
+from tests.agents.families import GRIDDED, towers_work
 from tests.agents.test_conversation import picture
 
 
@@ -31,7 +31,7 @@ def gradients(policy, batches):
     return {n: p.grad.clone() for n, p in policy.model.named_parameters() if p.grad is not None}
 
 
-@pytest.mark.parametrize("family", SEEING)
+@pytest.mark.parametrize("family", GRIDDED)
 def test_equal_pictures_share_one_look_and_add_up_their_gradients(policies, family, monkeypatch):
     policy = policies[family]
     policy.model.train()

@@ -10,6 +10,7 @@ import torch
 from agents.conversation import Conversation
 from agents.engines import Request, Sampling, make_engine, written
 from agents.policy import ModelError, Policy, chunked_scores
+from agents.self_check import own_inputs
 from tests.agents.families import FAMILIES, SEEING
 from tests.agents.test_conversation import picture
 
@@ -31,12 +32,7 @@ def some_conversations(policy, count=3):
 def plainly(policy, conversation):
     """Log-probabilities by the model's own forward pass over one conversation, positions and all."""
     ids = torch.tensor([conversation.ids])
-    given = {"input_ids": ids}
-    if conversation.images:
-        pixels, grids = policy.pictures.pixels(conversation.images)
-        types = (ids == conversation.image_id).int()
-        given |= {"pixel_values": pixels, "image_grid_thw": grids, "mm_token_type_ids": types}
-    policy.plain_model.model.rope_deltas = None
+    given = own_inputs(policy, conversation.ids, conversation.images)
     with torch.no_grad():
         scores = torch.log_softmax(policy.model(**given).logits[0, :-1], -1)
     chosen = torch.from_numpy(conversation.chosen())[1:]
@@ -185,10 +181,9 @@ def test_a_folder_without_a_processor_says_what_is_missing(family_folders, tmp_p
         Policy.load(str(tmp_path / "bare"), device="cpu")
 
 
-def test_an_unsupported_family_is_named_with_the_supported_ones(tmp_path):
-    config = {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"]}
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ModelError, match=r"gpt2.*qwen3_vl"):
+def test_a_model_that_writes_no_text_is_said_so(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "vit"}))
+    with pytest.raises(ModelError, match="type 'vit' are neither causal language models nor"):
         Policy.load(str(tmp_path), device="cpu")
 
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from amft_mm.train import train
-from tests.agents.families import FAMILIES, READING, build_family
+from tests.agents.families import READING, SEEING, build_family
 from tests.amft_mm.test_methods import config_of
 
 pytestmark = pytest.mark.slow
+TRAINED = (*SEEING, "qwen2", "qwen3", "qwen3_moe", "llama", "gemma3_text", "granite")
 SHORT = ["limits.max_turns=2", "limits.max_tokens=1024"]
 
 
@@ -19,7 +20,7 @@ def mixed(folder):
     return [row for row in map(json.loads, lines) if row["phase"] == "mix"]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", TRAINED)
 def test_models_of_every_family_train(tmp_path, family):
     build_family(family, tmp_path / family)
     env = "env=math" if family in READING else "env=virl"

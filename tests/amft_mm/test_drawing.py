@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 
+from agents.demonstrations import Demonstration
 from agents.engines.hf import HFEngine
 from agents.trajectory import Trajectory, Turn
 from amft_mm.data.rollouts import Played
@@ -156,3 +157,16 @@ def test_options_train_where_every_answer_is_cut(tmp_path, settings):
     assert all(
         np.isfinite(row["grad/norm"]) and np.isfinite(row["loss/exploration"]) for row in rows
     )
+
+
+def test_answers_that_the_agent_could_never_write_are_counted(tiny):
+    """Defect: with a tokenizer that needs more tokens than the recipe's limit, what was imitated was cut
+    whenever it was played, and nothing said so."""
+    drawn = sources(tiny, lambda *_: True, "limits.max_new_tokens=6")
+    rows = [
+        Demonstration("", ["1 + 1 = ?"], ["2"]),
+        Demonstration("", ["1 + 1 = ?"], ["one and one are two, " * 4]),
+    ]
+    assert len(drawn._examples(rows)) == 2
+    assert drawn.cut() == (1, 0)
+    assert drawn.cut() == (0, 0)

@@ -13,6 +13,7 @@ CONFIGS = str(data_folder("configs"))
 
 BILLIONS = {
     "tiny": 0.0024,
+    "smollm2": 0.1345,
     "qwen2_5_vl_3b": 3.75,
     "qwen2_5_vl_7b": 8.29,
     "qwen3_vl_4b": 4.44,

@@ -40,11 +40,11 @@ def teacher_measure(policy: Policy, alpha: float, examples: Sequence[Example]) -
     told = [example.told for example in examples if example.told is not None]
     with torch.no_grad():
         hidden = policy.score(told).hidden
-    head = policy.plain_model.lm_head
+    head = policy.logits
 
     def measure(log_probs: torch.Tensor, where: slice) -> torch.Tensor:
         with torch.no_grad():
-            teacher = F.log_softmax(head(hidden[where]).float(), dim=-1)
+            teacher = F.log_softmax(head(hidden[where]), dim=-1)
         return divergence(log_probs, teacher, alpha)
 
     return measure
