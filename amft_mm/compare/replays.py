@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def write_replays(
                 whole_file(path) as unfinished,
                 unfinished.open("w", encoding="utf-8", errors="replace") as file,
             ):
-                file.writelines(parts(chosen(kept, baselines)))
+                file.writelines(parts(_chosen(kept, baselines)))
 
 
 def _kept(result: Result, folder: Path) -> Kept | None:
@@ -94,28 +95,29 @@ def _kept(result: Result, folder: Path) -> Kept | None:
         return None
 
 
-def chosen(kept: dict[str, Kept], baselines: Sequence[str]) -> list[Any]:
+def _chosen(kept: dict[str, Kept], baselines: Sequence[str]) -> list[Any]:
     """A source for each method, of the episodes that are shown of it."""
     baseline = next((b for b in baselines if b in kept), None)
-    shown: dict[str, dict[str, str]] = {method: _of_itself(k) for method, k in kept.items()}
+    shown = {method: _of_itself(k) for method, k in kept.items()}
     if baseline is not None:
-        for method, instance in apart(kept, baseline).items():
-            shown[method].setdefault(instance, f"apart from {baseline}")
-            shown[baseline].setdefault(instance, f"apart from {method}")
+        found = _apart(kept, baseline)
+        for instance in set(found.values()):
+            shown[baseline].setdefault(instance, []).append("where others are apart")
+        for method, instance in found.items():
+            shown[method].setdefault(instance, []).append(f"apart from {baseline}")
     return [_source(method, kept[method], why) for method, why in shown.items()]
 
 
-def _of_itself(kept: Kept) -> dict[str, str]:
-    """The first success and the first failure, with why they are shown."""
-    found: dict[str, str] = {}
-    for episode in kept.source.episodes:
-        why = "a success" if episode["success"] else "a failure"
-        if why not in found.values():
-            found[episode["instance"]] = why
+def _of_itself(kept: Kept) -> dict[str, list[str]]:
+    """The instances of the first success and the first failure, with why they are shown."""
+    found: dict[str, list[str]] = {}
+    for why, success in (("a success", True), ("a failure", False)):
+        own = (e["instance"] for e in kept.source.episodes if e["success"] == success)
+        found |= {instance: [why] for instance in islice(own, 1)}
     return found
 
 
-def apart(kept: dict[str, Kept], baseline: str) -> dict[str, str]:
+def _apart(kept: dict[str, Kept], baseline: str) -> dict[str, str]:
     """For each method an instance on which it and the baseline differ; those that many differ on first, so
     that the baseline has few to show."""
     theirs = kept[baseline].by_instance
@@ -131,9 +133,9 @@ def apart(kept: dict[str, Kept], baseline: str) -> dict[str, str]:
     return {m: max(found, key=lambda i: often[i]) for m, found in differing.items() if found}
 
 
-def _source(method: str, kept: Kept, why: dict[str, str]) -> Any:
+def _source(method: str, kept: Kept, why: dict[str, list[str]]) -> Any:
     found = [
-        {**episode, "label": f"{episode['label']}, {why[episode['instance']]}"}
+        {**episode, "label": ", ".join([episode["label"], *why[episode["instance"]]])}
         for episode in kept.source.episodes
         if episode["instance"] in why
     ]

@@ -517,6 +517,7 @@ TINY = [
     "more_seeds={}",
     "search={train.lr:[0.001]}",
     "eval={every:2,episodes:2}",
+    "passes={tries:2,episodes:2}",
     "++budgets.math={model.name:tiny-random,demos.n:4,limits.max_new_tokens:8,train.warmup_steps:2,train.steps:2,"
     "train.warmup_demos:2,train.demos:2,train.tasks:2}",
     "++budgets.math.train.group=2",
@@ -545,6 +546,13 @@ def test_a_comparison_runs_and_is_not_made_twice(tmp_path):
     assert "| amft |" in told
     kept = json.loads((here / "runs" / "math" / "clean" / "amft" / "0.json").read_text())
     assert kept["totals"]["optimizer steps"] == 2
+    assert {split: len(each) for split, each in kept["tries"].items()} == {"id": 2, "ood_hard": 2}
+    assert [step for step, _ in kept["curves"]["tokens spent"]] == [4]
+    assert "| the warm-up |" in told
+    assert "pass@2" in told
+    replay = (here / "replays" / "math-clean.html").read_text()
+    assert "id, a failure" in replay
+    assert "replays/math-clean.html#at=list&amp;run=amft" in (here / "index.html").read_text()
     assert not (here / "runs" / "math" / "clean" / "amft" / "0" / "checkpoints").exists()
     # As in results that were published: JSON files alone.
     for folder in (here / "warm").glob("math-*/"):
