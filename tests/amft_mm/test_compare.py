@@ -239,7 +239,8 @@ def test_what_is_compared_with_can_be_chosen():
 def test_tries_are_told_where_they_were_played_and_files_of_before_are_read():
     """pass@k by the unbiased estimator, with what the warm-up came to; none of it in older files."""
     tried = {"id": [(4, 4), (4, 1), (4, 0), None], "ood_hard": [(4, 0)] * 4}
-    warmups = [result("sft", 0, 0.4, condition="warm", tries={"id": [(4, 1)] * 4, "ood_hard": []})]
+    begun = {"condition": "warm", "curves": {"success": [(0, 0.4)]}}
+    warmups = [result("sft", 0, 0.4, tries={"id": [(4, 1)] * 4, "ood_hard": []}, **begun)]
     rows = [result("amft", 0, 0.5, tries=tried), result("sft_then_rl", 0, 0.5)]
     told = report(rows, warmups, "here", USUAL).markdown
     heads = "| id pass@1, % | id pass@4, % | ood_hard pass@1, % | ood_hard pass@4, % |"

@@ -14,9 +14,7 @@ from amft_mm.compare.replays import LAST, keep_last, replays_in, write_replays
 from amft_mm.compare.report import report
 from tests.amft_mm.test_compare import grid, result
 
-HOSTILE = (
-    "amft</th><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"
-)
+HOSTILE = "amft<img src=x onerror=document.title='taken'>"
 METHODS = {"sft_then_rl": 0.5, "best_fixed": 0.62, HOSTILE: 0.55, "sft": 0.31}
 BASELINES = ["sft_then_rl", "best_fixed"]
 
