@@ -266,7 +266,7 @@ class Trainer:
         if self.processes.main:
             draw(read_rows(self.run.path), self.run.path / "curves.png", self.run.path.name)
             summary = self.evaluator.summary(f"step_{weights:06d}", found)
-            self.run.summarise(summary, self.evaluator.instances())
+            self.run.summarise(summary, self.evaluator.instances(), self.evaluator.tries())
 
     def _end_with_the_best(self) -> None:
         """The weights that validation took for the best are the run's, and are what it reports."""

@@ -4,9 +4,9 @@ Warm-ups first, then each method's trials of learning rates, then the runs, `job
 finished is not made again, so the command can be stopped and started at will; the JSON files alone are enough
 for that, and a warm-up is made again where a run still needs its weights. Machines that share `out=` share
 the work when each runs the command; without a shared folder `shard=2/8` does an eighth of the methods, and
-the command puts together what was copied into one folder. Written are `README.md`, `index.html` and
-`figures/` in `out=`; a study's lie in a folder of their own there, and what it shares with other comparisons
-is not made again.
+the command puts together what was copied into one folder. Written are `README.md`, `index.html`, `figures/`
+and `replays/` in `out=`; a study's lie in a folder of their own there, and what it shares with other
+comparisons is not made again.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ if __name__ == "__main__":  # before what is slow to import
 
     sys.exit(commands.main(["compare", *sys.argv[1:]]))
 
+import os
 import shlex
 from collections.abc import Sequence
 from itertools import pairwise
@@ -28,8 +29,10 @@ from omegaconf import DictConfig
 from amft_mm.compare import power
 from amft_mm.compare.grid import Choice, Grid, More, Run
 from amft_mm.compare.jobs import make_all
-from amft_mm.compare.page import Part
+from amft_mm.compare.page import Links
+from amft_mm.compare.parts import Part
 from amft_mm.compare.places import Place, places
+from amft_mm.compare.replays import replays_in, write_replays
 from amft_mm.compare.report import Report, report
 from amft_mm.compare.result import Result, fingerprint, is_made, known_results, read_result
 from amft_mm.compare.sequential import Pair, decisions, level, looks, pairs_of, wanting
@@ -62,8 +65,10 @@ def compare(config: DictConfig) -> list[Result]:
     warmups = [found for run in grid.warm(runs) if (found := read_result(run))]
     check_beginnings([*tried, *results], warmups)
     words = [*power_parts(told), *(sequential_parts(pairs, seen) if len(seen) > 1 else [])]
-    made = report(results, warmups, _command(), grid.baselines, words)
-    write(grid.out / config.report, made)
+    out, runs_folder = grid.out / config.report, grid.out / "runs"
+    write_replays(results, grid.baselines, runs_folder, out)
+    around = Links(os.path.relpath(runs_folder, out), replays_in(results, out))
+    write(out, report(results, warmups, _command(), grid.baselines, words, around))
     return results
 
 

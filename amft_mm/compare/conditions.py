@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from amft_mm.compare.page import Table
+from amft_mm.compare.parts import Cell, Table, over
 from amft_mm.compare.result import Result
 from amft_mm.compare.selecting import (
     Before,
@@ -30,7 +30,7 @@ Scores = Callable[[Sequence[Result], str], BySeed]
 
 
 @dataclass(frozen=True)
-class Cell:
+class Standing:
     """Of a method under a condition, on the first split."""
 
     success: Estimate
@@ -40,7 +40,7 @@ class Cell:
     """At the end, where there is one."""
 
 
-Conditions = dict[str, dict[str, Cell]]
+Conditions = dict[str, dict[str, Standing]]
 """By method and condition, where it was run."""
 
 
@@ -51,24 +51,24 @@ def under_conditions(results: Sequence[Result], before: Before) -> Conditions:
         here = _ended_well(results, condition)
         for method in methods_of(here):
             scores = by_seed(here, method)
-            ends = [points[-1][1] for points in curves_of(here, method, "mu")]
+            ends = [points[-1][1] for points in curves_of(here, method, "mu").values()]
             mu = float(np.mean(ends)) if ends else None
-            cell = Cell(mean_of(scores), difference(scores, begun_with(here, before)), mu)
-            found.setdefault(method, {})[condition] = cell
+            standing = Standing(mean_of(scores), difference(scores, begun_with(here, before)), mu)
+            found.setdefault(method, {})[condition] = standing
     return found
 
 
 def conditions_table(results: Sequence[Result], found: Conditions) -> Table:
     rows = []
     for condition in conditions_of(results):
-        row = [condition]
+        row: list[Cell | str] = [condition]
         for method, of_method in found.items():
             cell = of_method.get(condition)
             if cell is None:
                 row.append("as clean" if _heedless(results, method, condition) else "crashed")
             else:
                 learnt = "" if cell.mu is None else f", mu {cell.mu:.2f}"
-                row.append(cell.success.as_share() + learnt)
+                row.append(Cell(cell.success.as_share() + learnt, cell.success))
         rows.append(row)
     return ["condition", *(f"{method}, %" for method in found)], rows
 
@@ -77,10 +77,9 @@ def differences_table(results: Sequence[Result], baseline: str, scores: Scores) 
     """Of the other methods to the baseline, over the same seeds; of those that have such scores."""
     conditions = conditions_of(results)
 
-    def cell(method: str, condition: str) -> str:
+    def cell(method: str, condition: str) -> Cell | str:
         mine, theirs = (scores(_as_it_fares(results, m, condition), m) for m in (method, baseline))
-        found = difference(mine, theirs)
-        return found.as_difference() if found else ""
+        return over(difference(mine, theirs))
 
     others = [method for method in methods_of(results) if method != baseline]
     columns = {f"{m} over {baseline}": [cell(m, c) for c in conditions] for m in others}

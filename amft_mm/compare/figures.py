@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from amft_mm.compare.conditions import Conditions
+from amft_mm.compare.parts import Curves
 from amft_mm.compare.result import Points
 
 WIDEST = 8
@@ -18,25 +19,24 @@ POINTS = 30
 MARKS = ("-", "--", "-.", ":")
 
 
-def curves_figure(
-    curves: Mapping[str, Sequence[Points]], title: str, always: Sequence[str] = ()
-) -> str:
-    """`curves` by method, one a seed; the methods of `always` are in every panel, in grey."""
+def curves_figure(curves: Curves) -> str:
+    """The methods of `curves.always` are in every panel, in grey."""
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
-    others = [name for name in curves if name not in always]
+    lines, always = curves.lines, [name for name in curves.always if name in curves.lines]
+    others = [name for name in lines if name not in always]
     panels = [others[i : i + WIDEST] for i in range(0, len(others), WIDEST)] or [[]]
     figure = Figure(figsize=(4 * len(panels), 3.2), layout="constrained")
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(curves.title, fontsize=11)
     colours = colormaps["tab10"]
     for axes, names in zip(
         figure.subplots(1, len(panels), sharey=True, squeeze=False).flat, panels, strict=True
     ):
-        for number, name in enumerate(a for a in always if a in curves):
-            _line(axes, name, curves[name], "0.45", MARKS[number % len(MARKS)])
+        for number, name in enumerate(always):
+            _line(axes, name, [*lines[name].values()], "0.45", MARKS[number % len(MARKS)])
         for number, name in enumerate(names):
-            _line(axes, name, curves[name], colours(number % 10), "-")
+            _line(axes, name, [*lines[name].values()], colours(number % 10), "-")
         axes.set_xlabel("step", fontsize=9)
         axes.grid(alpha=0.3)
         axes.legend(fontsize=7, ncols=2)
@@ -87,15 +87,21 @@ def _svg(figure: Any) -> str:
     return text.getvalue()
 
 
-def _line(axes: object, name: str, seeds: Sequence[Points], colour: object, mark: str) -> None:
+def thinned(seeds: Sequence[Points]) -> tuple[np.ndarray, np.ndarray]:
+    """Steps that all have, and their values by seed; what changes at each step is told by means of a few."""
     steps = np.array(sorted(set.intersection(*({step for step, _ in points} for points in seeds))))
-    if not len(steps):
-        return
     table = np.array([[dict(points)[step] for step in steps] for points in seeds])
-    if len(steps) > POINTS:  # what changes at each step is told by means of a few
+    if len(steps) > POINTS:
         parts = np.array_split(np.arange(len(steps)), POINTS)
         steps = np.array([steps[part].mean() for part in parts])
         table = np.stack([table[:, part].mean(1) for part in parts], axis=1)
+    return steps, table
+
+
+def _line(axes: object, name: str, seeds: Sequence[Points], colour: object, mark: str) -> None:
+    steps, table = thinned(seeds)
+    if not len(steps):
+        return
     axes.plot(steps, table.mean(0), mark, color=colour, label=name, linewidth=1.5)  # type: ignore[attr-defined]
     if len(seeds) > 1:
         low, high = table.min(0), table.max(0)

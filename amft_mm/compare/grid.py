@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,9 @@ More = dict[tuple[str, str, str], int]
 """Numbers of seeds, by environment, condition and method."""
 VALIDATION = "train"
 """The split that trials are compared on, by instances that no run trains on."""
+UNLEARNT = ("eval.passes", "record.")
+"""How settings begin that change nothing of what a run learns or how its greedy evaluations fare: runs with
+others are the same, but for what is told of them."""
 AFTER_WARMUP = ("train.steps", "train.demos", "train.tasks", "train.group")
 """What a budget says and a warm-up does not ask for."""
 
@@ -48,6 +51,8 @@ class Run:
     choice: Choice = field(default_factory=dict)
     warm: Run | None = None
     """What it begins with."""
+    shown: bool = False
+    """Whether the episodes of its last evaluation are kept to be looked at."""
 
     @property
     def name(self) -> str:
@@ -92,6 +97,8 @@ class Grid:
         self._tune_seed = int(plain["tune_seed"])
         self._trial_length = share("trial_length", plain["trial_length"])
         self._evaluation = {f"eval.{name}": value for name, value in plain["eval"].items()}
+        self._replay = bool(plain["replay"])
+        self._passes = {"eval.passes": plain["passes"]} if plain["passes"] else {}
         for env in self.envs:
             one_of("envs", env, tuple(self._budgets))
         self._part, self._parts = shard(str(plain["shard"]))
@@ -135,7 +142,8 @@ class Grid:
 
     def _warm(self, env: str, seed: int) -> Run:
         asked = {n: v for n, v in self._budgets[env].items() if n not in AFTER_WARMUP}
-        settings = {**self._evaluation, **asked, "eval.every": 0, "train.steps": 0}
+        settings = {**self._evaluation, **self._passes, **asked}
+        settings |= {"eval.every": 0, "train.steps": 0}
         settings |= {"seed": seed, "demos.seed": seed}
         folder = self.out / "warm" / f"{env}-{seed}"
         return Run(env, "warm", "sft", seed, folder, words_of(env, "sft", settings))
@@ -168,7 +176,9 @@ class Grid:
             seeds = more.get((env, condition, method.name), 0)
             for seed in range(max(seeds, len(self.seeds_of(method.name)))):
                 folder = self.out / "runs" / env / condition / method.name / str(seed)
-                yield self._after_warm(env, condition, method, seed, folder, choice, settings)
+                more_told = {**self._passes, **settings}
+                run = self._after_warm(env, condition, method, seed, folder, choice, more_told)
+                yield replace(run, shown=self._replay and seed == 0)
 
     def _after_warm(
         self,
@@ -205,6 +215,8 @@ def words_of(env: str, method: str, settings: Settings) -> tuple[str, ...]:
 def _written(value: Any) -> str:
     if isinstance(value, list):
         return f"[{','.join(map(_written, value))}]"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{n}:{_written(part)}" for n, part in value.items()) + "}"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return quoted(value) if isinstance(value, str) else str(value)

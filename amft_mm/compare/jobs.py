@@ -24,6 +24,7 @@ from filelock import FileLock, Timeout
 
 from amft_mm.compare.grid import Run
 from amft_mm.compare.places import Place
+from amft_mm.compare.replays import keep_last
 from amft_mm.compare.result import (
     Result,
     crashed,
@@ -149,6 +150,14 @@ def _make(run: Run, keep: bool, place: Place) -> Result:
         return crashed(run, f"exit {ended.returncode}: {end}", seconds)
     result = result_of(run, seconds)
     if not keep:
-        for part in ("checkpoints", "model", "demos", "episodes"):
-            shutil.rmtree(run.folder / part, ignore_errors=True)
+        _clear(run, result)
     return result
+
+
+def _clear(run: Run, result: Result) -> None:
+    """Leaves figures, and episodes where they are to be shown."""
+    shown = run.shown and result.state == "finished"
+    if shown:
+        keep_last(run.folder, next(iter(result.scores)))
+    for part in ("checkpoints", "model", "demos", *([] if shown else ["episodes"])):
+        shutil.rmtree(run.folder / part, ignore_errors=True)

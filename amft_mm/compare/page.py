@@ -1,66 +1,125 @@
-"""A report's parts as Markdown and as one page that needs no other file."""
+"""A report as one page that needs no other file: `page_of(parts, links)`.
+
+Tables are sorted by a click on a head; intervals are drawn beneath what they say; a cell leads to the JSON of
+the runs that it was made of, and to their replay where there is one. Everything that results say is escaped:
+they hold the ends of logs, and names that users give.
+"""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import resources
+from urllib.parse import quote
 
+from amft_mm.compare.drawing import Scale, bar, panels, scale_of
+from amft_mm.compare.parts import BASELINE, Cell, Curves, Part, Table
+from amft_mm.compare.result import Result
 from amft_mm.runs.look import head
 
-Table = tuple[list[str], list[list[str]]]
-"""Heads and rows."""
-Part = tuple[str, str | Table | None]
-"""Words, and a table or the file name of the figure that they name."""
-BASELINE = "baseline"
-"""Where a method would be compared with itself."""
 COLOURS = {"better": "good", "worse": "bad", "tie": "quiet", BASELINE: "quiet"}
 """Classes of cells by their last word."""
+USE = (
+    "A click on a head sorts a table. Bars are intervals with their mean, on one scale a column; the line "
+    "through them is 0. Small numbers are seeds, and lead to what their runs came to. Coloured cells are "
+    "above (blue) or below (orange) the middle of their column, in full colour by 20 points."
+)
 
 
-def markdown_of(parts: Sequence[Part]) -> str:
-    blocks = []
-    for words, table in parts:
-        if words:
-            blocks.append(words)
-        if isinstance(table, tuple):
-            heads, rows = table
-            lines = [heads, ["---"] * len(heads), *rows]
-            blocks.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
-    return "\n\n".join(blocks) + "\n"
+@dataclass(frozen=True)
+class Links:
+    """Where the page finds what it leads to."""
+
+    runs: str = "runs"
+    replays: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """Pages of episodes, by environment and condition."""
+
+    def of(self, result: Result) -> str:
+        return quote(f"{self.runs}/{result.name}.json")
+
+    def replay_of(self, result: Result) -> str | None:
+        page = self.replays.get((result.env, result.condition))
+        return page and f"{quote(page)}#at=list&run={quote(result.method, safe='')}"
 
 
-def page_of(parts: Sequence[Part], figures: dict[str, str]) -> str:
-    """Everything that results say is escaped: they hold the ends of logs."""
-    blocks, places = [], []
-    for words, table in parts:
-        if isinstance(table, str):
-            blocks.append(f"<figure>{figures[table][figures[table].index('<svg') :]}</figure>")
-        elif words.startswith("#"):
+HERE = Links()
+
+
+def page_of(parts: Sequence[Part], links: Links = HERE) -> str:
+    blocks, titles = list[str](), list[str]()
+    for words, more in parts:
+        if isinstance(more, str):
+            continue  # a figure of what the page has in its tables
+        if words.startswith("#"):
             level, title = len(words) - len(words.lstrip("#")), html.escape(words.lstrip("# "))
             blocks.append(f"<h{level} id='part-{len(blocks)}'>{title}</h{level}>")
             if level == 2:
-                places.append(f"<a href='#part-{len(blocks) - 1}'>{title}</a>")
+                titles.append(f"<a href='#part-{len(blocks) - 1}'>{title}</a>")
         elif words:
             blocks += [f"<p>{paragraph}</p>" for paragraph in html.escape(words).split("\n\n")]
-        if isinstance(table, tuple):
-            blocks.append(_table(*table))
-    blocks.insert(1, f"<nav>{' '.join(places)}</nav>")
-    style = resources.files("amft_mm.compare").joinpath("report.css").read_text("utf-8")
-    body = "\n".join(blocks)
-    return f"{head('Methods compared', style)}<body>\n{body}\n</body></html>\n"
+        if isinstance(more, tuple):
+            blocks.append(_table(more, links))
+        elif isinstance(more, Curves):
+            blocks.append(panels(more))
+    blocks.insert(1, f"<nav>{' '.join(titles)}</nav><p class='quiet'>{USE}</p>")
+    body, script = "\n".join(blocks), _file("report.js")
+    return (
+        f"{head('Methods compared', _file('report.css'), script=script)}<body>\n{body}\n"
+        f"<script>{script}</script>\n</body></html>\n"
+    )
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    top = "".join(f"<th>{html.escape(head)}</th>" for head in heads)
-    lines = [f"<tr><th>{html.escape(first)}</th>{_cells(rest)}</tr>" for first, *rest in rows]
-    return f"<div class='table'><table><tr>{top}</tr>{''.join(lines)}</table></div>"
+def _file(name: str) -> str:
+    return resources.files("amft_mm.compare").joinpath(name).read_text("utf-8")
 
 
-def _cells(cells: Sequence[str]) -> str:
+def _table(table: Table, links: Links) -> str:
+    heads, rows = table
+    scales = [_scale(row[column] for row in rows) for column in range(len(heads))]
+    top = "".join(
+        f"<th scope='col'><button type='button'>{html.escape(one)}</button></th>" for one in heads
+    )
+    lines = []
+    for first, *rest in rows:
+        cells = [_cell(c, scale, links) for c, scale in zip(rest, scales[1:], strict=True)]
+        named = f"<th scope='row'>{html.escape(str(first))}{_links(first, links)}</th>"
+        lines.append(f"<tr>{named}{''.join(cells)}</tr>")
+    return (
+        f"<div class='table' tabindex='0'><table><thead><tr>{top}</tr></thead>"
+        f"<tbody>{''.join(lines)}</tbody></table></div>"
+    )
+
+
+def _scale(cells: Iterable[Cell | str]) -> Scale | None:
+    known = [c.estimate for c in cells if isinstance(c, Cell) and c.estimate is not None]
+    return scale_of(known) if known else None
+
+
+def _cell(cell: Cell | str, scale: Scale | None, links: Links) -> str:
     """What is better or worse than it is compared with is seen at a glance."""
-    found = []
-    for cell in cells:
-        kind = COLOURS.get(cell.rpartition(", ")[2], "")
-        found.append(f"<td{f' class={kind}' if kind else ''}>{html.escape(cell)}</td>")
-    return "".join(found)
+    text = html.escape(str(cell))
+    kind = COLOURS.get(str(cell).rpartition(", ")[2], "")
+    drawn = heat = ""
+    if isinstance(cell, Cell):
+        if cell.estimate is not None and scale is not None:
+            drawn = bar(cell.estimate, scale, kind)
+        if cell.heat is not None:
+            kind = "above" if cell.heat > 0 else "below"
+            heat = f" style='--heat:{abs(cell.heat):.2f}'"
+    named = f" class='{kind}'" if kind else ""
+    return f"<td{named}{heat}>{text}{drawn}{_links(cell, links)}</td>"
+
+
+def _links(cell: Cell | str, links: Links) -> str:
+    """To what each run came to, and to the episodes of one of them."""
+    if not isinstance(cell, Cell) or not cell.runs:
+        return ""
+    found = [_link(links.of(r), str(r.seed), r.name) for r in cell.runs]
+    if replay := links.replay_of(cell.runs[0]):
+        found.append(_link(replay, "replay", f"episodes of {cell.runs[0].method}"))
+    return f"<small>{' '.join(found)}</small>"
+
+
+def _link(address: str, text: str, title: str) -> str:
+    return f"<a href='{html.escape(address)}' title='{html.escape(title)}'>{html.escape(text)}</a>"

@@ -9,10 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from agents.files import write_text
-from amft_mm.compare.grid import Run
-from amft_mm.runs.metrics import read_rows
+from amft_mm.compare.grid import UNLEARNT, Run
+from amft_mm.runs.folder import TRIES
+from amft_mm.runs.metrics import EVALUATION, read_rows
 
 Points = list[tuple[int, float]]
+Tries = dict[str, list[tuple[int, int] | None]]
+"""By split, of each task instance how many tries there were and how many succeeded; None where all failed."""
+TOKENS, SECONDS = "tokens spent", "seconds spent"
+"""Names of curves."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +46,13 @@ class Result:
     scores: dict[str, Score] = field(default_factory=dict)
     """By split."""
     curves: dict[str, Points] = field(default_factory=dict)
-    """By step: success on the first split, mu, entropy."""
+    """By step: success on the first split, mu, entropy; what had been spent when it was evaluated."""
     totals: dict[str, float] = field(default_factory=dict)
     """Demonstration tokens, generated tokens, optimizer steps of the mixing phase."""
     begun: str = ""
     """A fingerprint of the warm-up; empty where it is not known, or for a warm-up itself."""
+    tries: Tries = field(default_factory=dict)
+    """Sampled, of the first instances of each split; empty where none were played."""
 
     @property
     def name(self) -> str:
@@ -80,7 +87,7 @@ def read_result(run: Run) -> Result | None:
     found = _read(run)
     if found is None or found.state != "finished":
         return None
-    if set(found.settings) != set(run.settings):
+    if not _same(found, run):
         raise FileExistsError(
             f"{path_of(run)} was made with other settings: choose another folder by out=FOLDER, or delete it"
         )
@@ -90,8 +97,16 @@ def read_result(run: Run) -> Result | None:
 def read_crash(run: Run) -> Result | None:
     """That of a run that crashed with these settings."""
     found = _read(run)
-    crash = found and found.state != "finished" and set(found.settings) == set(run.settings)
-    return found if crash else None
+    return found if found and found.state != "finished" and _same(found, run) else None
+
+
+def _same(found: Result, run: Run) -> bool:
+    """Whether it learnt by these settings."""
+    then, now = (
+        {word for word in words if not word.startswith(UNLEARNT)}
+        for words in (found.settings, run.settings)
+    )
+    return then == now
 
 
 def _read(run: Run) -> Result | None:
@@ -112,7 +127,14 @@ def write_result(run: Run, result: Result) -> None:
 def result_from(plain: dict[str, Any]) -> Result:
     scores = {name: Score(**score) for name, score in plain["scores"].items()}
     curves = {name: [(s, v) for s, v in points] for name, points in plain["curves"].items()}
-    return Result(**{**plain, "scores": scores, "curves": curves})
+    tries = _tries(plain.get("tries", {}))  # which files of before do not have
+    return Result(**{**plain, "scores": scores, "curves": curves, "tries": tries})
+
+
+def _tries(plain: dict[str, Any]) -> Tries:
+    return {
+        split: [(one[0], one[1]) if one else None for one in each] for split, each in plain.items()
+    }
 
 
 def crashed(run: Run, why: str, seconds: float) -> Result:
@@ -134,6 +156,7 @@ def result_of(run: Run, seconds: float) -> Result:
         "mu": _points(mixed, "mu"),
         "entropy": _points(mixed, "policy/entropy"),
         "rollout": _points(mixed, "rollout/success"),
+        **_spent(rows),
     }
     totals = {
         "demonstration tokens": sum(row.get("tokens/demo", 0) for row in mixed),
@@ -141,9 +164,11 @@ def result_of(run: Run, seconds: float) -> Result:
         "optimizer steps": len(mixed),
         "seconds of steps": sum(row["time/step"] for row in mixed),
     }
+    tries = run.folder / TRIES
     return Result(
         **_named(run),
         state="finished",
+        tries=_tries(json.loads(tries.read_text(encoding="utf-8"))) if tries.is_file() else {},
         seconds=seconds,
         scores=scores,
         curves={name: points for name, points in curves.items() if points},
@@ -168,6 +193,19 @@ def _named(run: Run) -> dict[str, Any]:
         "settings": list(run.settings),
         "choice": run.choice,
     }
+
+
+def _spent(rows: list[dict[str, Any]]) -> dict[str, Points]:
+    """What the mixing phase had taken when it was evaluated: tokens imitated and generated, seconds."""
+    tokens, seconds, found = 0, 0.0, dict[str, Points]()
+    for row in rows:
+        if row["phase"] == "mix":
+            tokens += row.get("tokens/demo", 0) + row.get("tokens/generated", 0)
+            seconds += row["time/step"]
+        elif row["phase"] == EVALUATION:
+            found.setdefault(TOKENS, []).append((row["step"], tokens))
+            found.setdefault(SECONDS, []).append((row["step"], round(seconds, 3)))
+    return found
 
 
 def _points(rows: list[dict[str, Any]], key: str) -> Points:

@@ -8,6 +8,7 @@ from typing import Any
 
 from amft_mm.compare.result import Points, Result, Score
 from amft_mm.compare.statistics import BySeed
+from amft_mm.evaluation.intervals import pass_at
 from amft_mm.methods.presets import SHOWN, demonstrations_of, methods
 
 Before = Mapping[tuple[str, int], Result]
@@ -40,8 +41,9 @@ def begun_with(results: Sequence[Result], before: Before, split: str | None = No
     return {w.seed: w.first if split is None else w.scores[split] for w in own}
 
 
-def curves_of(results: Sequence[Result], method: str, key: str) -> list[Points]:
-    return [r.curves[key] for r in results if r.method == method and key in r.curves]
+def curves_of(results: Sequence[Result], method: str, key: str) -> dict[int, Points]:
+    """By seed, where there are any."""
+    return {r.seed: r.curves[key] for r in results if r.method == method and key in r.curves}
 
 
 def sampled(results: Sequence[Result], method: str) -> BySeed:
@@ -55,6 +57,24 @@ def sampled(results: Sequence[Result], method: str) -> BySeed:
             last = [value for step, value in points if step > end - steps / 4]
             found[result.seed] = Score(sum(last) / len(last), len(last), list(last))
     return found
+
+
+def passes(results: Sequence[Result], method: str, split: str, k: int) -> BySeed:
+    """pass@k of sampled tries, of the task instances that had so many; of the runs that played some."""
+    found = {}
+    for result in results:
+        tried = result.tries.get(split, []) if result.method == method else []
+        each = [pass_at(k, *one) if one and one[0] >= k else None for one in tried]
+        known = [value for value in each if value is not None]
+        if known:
+            found[result.seed] = Score(sum(known) / len(known), len(known), each)
+    return found
+
+
+def most_tries(results: Iterable[Result]) -> int:
+    """That a task instance of these runs had; 0 where none were played."""
+    tried = (one for r in results for each in r.tries.values() for one in each if one)
+    return max((tries for tries, _ in tried), default=0)
 
 
 def _is_shown_demonstrations(result: Result) -> bool:

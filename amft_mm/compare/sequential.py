@@ -22,7 +22,7 @@ from functools import cache
 import numpy as np
 from scipy.stats import norm
 
-from amft_mm.compare.page import Table
+from amft_mm.compare.parts import Table
 from amft_mm.compare.power import Noise, noise
 from amft_mm.compare.result import Result
 from amft_mm.compare.selecting import by_seed, methods_of, settings_of

@@ -8,6 +8,7 @@ is hard for one method is hard for the other.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -42,7 +43,11 @@ class Estimate:
 
 
 def mean_of(scores: BySeed, seed: int = 0) -> Estimate:
-    return _estimate([_draws(scores, seed)], np.mean([s.success for s in scores.values()]))
+    mean = np.mean([s.success for s in scores.values()])
+    each = [np.array([v for v in scores[s].each if v is not None]) for s in sorted(scores)]
+    if all(len(instances) for instances in each):
+        return _estimate([_draws_of_instances(each, seed)], mean)
+    return _estimate([_draws(scores, seed)], mean)
 
 
 def difference(mine: BySeed, theirs: BySeed, seed: int = 0, level: float = 0.95) -> Estimate | None:
@@ -54,7 +59,7 @@ def difference(mine: BySeed, theirs: BySeed, seed: int = 0, level: float = 0.95)
     mean = np.mean([one[s].success - other[s].success for s in both])
     each = [apart(one[s], other[s]) for s in both]
     if all(len(instances) for instances in each):
-        return _estimate([_paired_draws(each, seed)], mean, level)
+        return _estimate([_draws_of_instances(each, seed)], mean, level)
     # The same seeds are drawn for both, and other episodes: the latter is wide rather than narrow.
     return _estimate([_draws(one, seed), -_draws(other, seed, episodes=seed + 1)], mean, level)
 
@@ -84,6 +89,21 @@ def area(points: Points) -> float:
     return float(np.trapezoid(values, steps) / (steps[-1] - steps[0]))
 
 
+def area_to(success: Points, spent: Points, budget: float) -> float | None:
+    """Mean success while `budget` was spent, of tokens or seconds; who had ended before keeps what it came
+    to. None where it is not known what had been spent when."""
+    known = dict(spent)
+    if not known or budget <= 0:
+        return None
+    begun = min(known)
+    at = [known.get(step, 0.0 if step < begun else math.nan) for step, _ in success]
+    if any(map(math.isnan, at)):
+        return None
+    heights = [value for _, value in success]
+    whole = np.trapezoid([heights[0], *heights, heights[-1]], [0.0, *at, budget])
+    return float(whole / budget)
+
+
 def flattened(points: Points) -> bool:
     """Whether the last quarter of a curve gained less than 2 points of success."""
     steps, values = (np.array(column, float) for column in zip(*points, strict=True))
@@ -110,13 +130,13 @@ def apart(one: Score, other: Score) -> np.ndarray:
     return np.array([a - b for a, b in pairs if a is not None and b is not None])
 
 
-def _paired_draws(differences: Sequence[np.ndarray], seed: int) -> np.ndarray:
+def _draws_of_instances(by_seed: Sequence[np.ndarray], seed: int) -> np.ndarray:
     """Means of `DRAWS` draws of seeds, and of instances within each."""
     rng = np.random.default_rng([seed, 2])
     means = np.stack(
-        [each[rng.integers(len(each), size=(DRAWS, len(each)))].mean(1) for each in differences]
+        [each[rng.integers(len(each), size=(DRAWS, len(each)))].mean(1) for each in by_seed]
     )
-    which = rng.integers(len(differences), size=(DRAWS, len(differences)))
+    which = rng.integers(len(by_seed), size=(DRAWS, len(by_seed)))
     return means[which, np.arange(DRAWS)[:, None]].mean(1)
 
 

@@ -351,11 +351,20 @@ class Quick:
 
 
 @dataclass
+class Passes:
+    tries: int = setting("of a task instance, sampled", least=2, most=1000)
+    episodes: int = setting("task instances of each split", least=1, most=10**6)
+
+
+@dataclass
 class EvaluationWhileTraining(Evaluation):
     every: int = setting("steps; 0: at the end alone", least=0, most=MOST)
     quick: Quick = setting("small evaluations by the clock while it warms up")
     validation: str | None = setting(
         "a split, or ood for the first such, that tells the weights a run ends with and is not reported"
+    )
+    passes: Passes | None = setting(
+        "sampled tries at the end for pass@k, as {tries:16,episodes:50}; null: none"
     )
 
 
@@ -539,6 +548,12 @@ class Compare:
         "settings that are changed after the warm-up, by their names"
     )
     eval: Budget = setting("unless a budget says otherwise")
+    passes: Passes | None = setting(
+        "sampled tries of warm-ups and runs at their end, for pass@k; null: none"
+    )
+    replay: bool = setting(
+        "keep what the first seed's runs played at the end, for a page with episodes of each method"
+    )
     budgets: dict[str, Any] = setting("settings of each environment")
 
 

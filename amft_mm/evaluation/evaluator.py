@@ -8,11 +8,14 @@ evaluation, so that figures compare.
     .validate()   -> validation/<split>/success, on task instances that no evaluation plays
 
 where `eval.validation` names a split: what a run is chosen by is not what it reports.
+
+Where `eval.passes` asks for it, the last evaluation also plays sampled tries of the first task instances of
+each split: eval/<split>/pass@k, and `.tries()` has what came of each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +24,7 @@ from omegaconf import DictConfig
 
 from agents.conversation import ChatModel
 from agents.engines.base import GREEDY, Engine, Sampling
-from agents.trajectory import Trajectory, by_task
+from agents.trajectory import by_task
 from agents.worlds import World
 from amft_mm.config.settings import EnvPart, parts_of, world_of
 from amft_mm.data.rollouts import UNGUIDED, Guided, Played, RolloutWorker, play_settings
@@ -33,6 +36,10 @@ SEED = 2**30
 """Added to the evaluation's own seed; training's are below."""
 VALIDATION = SEED + 2**29
 """The same for validation; seeds end at twice `SEED`."""
+Tried = tuple[int, int]
+"""Tries of a task instance that did not fail, and those that succeeded."""
+Tries = dict[str, list[Tried | None]]
+"""By split, of its first task instances; None where all failed."""
 
 
 @dataclass(frozen=True)
@@ -125,14 +132,17 @@ class Evaluator:
         self._validating = validation_splits(config.env, config.eval.get("validation"))
         self._workers: dict[tuple[str, int], RolloutWorker] = {}
         self._last: list[tuple[Split, Played]] = []
+        self._tried: Tries = {}
 
     def evaluate(self, *, last: bool = True) -> dict[str, Any]:
         """All splits at the end; those of `eval.splits`, or the first of each environment, before."""
         row: dict[str, Any] = {}
-        self._last = []
+        self._last, self._tried = [], {}
         for split in self._all if last else self._between:
             played = self._play(split, SEED)
             row |= self._figures(split.label, played)
+            if last and self._config.eval.get("passes"):
+                row |= self._try(split)
             self._last.append((split, played))
             if played.metrics.get("success") is None and played.errors:
                 first = played.errors[0]
@@ -176,7 +186,10 @@ class Evaluator:
     ) -> Played:
         config, settings = self._config.eval, play_settings(self._config)
         episodes, tries = episodes or config.episodes, tries or config.tries
-        key = split.label, episodes  # a worker has as many slots as its first call has episodes
+        key = (
+            split.label,
+            episodes * tries,
+        )  # a worker has as many slots as its first call has episodes
         if key not in self._workers:
             self._workers[key] = RolloutWorker(
                 split.world(), self._policy, self._engine, settings, self._processes
@@ -196,10 +209,22 @@ class Evaluator:
         }
         row |= {k: v for k, v in metrics.items() if k.startswith(("verdict/", "stop/", "failure/"))}
         if tries > 1:
-            groups = self._processes.gather(_tries(played.mine))
-            for k in sorted({1, tries}) if groups else ():
-                row[f"pass@{k}"] = float(np.mean([pass_at(k, n, right) for n, right in groups]))
+            row |= _passes(tries, self._tries_of(played).values())
         return {f"eval/{split}/{name}": value for name, value in row.items()}
+
+    def _try(self, split: Split) -> dict[str, Any]:
+        asked = self._config.eval.passes
+        found = self._tries_of(self._play(split, SEED, asked.episodes, asked.tries))
+        self._tried[split.label] = [found.get(task) for task in range(asked.episodes)]
+        return {
+            f"eval/{split.label}/{k}": v for k, v in _passes(asked.tries, found.values()).items()
+        }
+
+    def _tries_of(self, played: Played) -> dict[int, Tried]:
+        """Of all processes, by task instance; one whose tries all failed is left out."""
+        groups = by_task(t for t in played.mine if not t.failed)
+        mine = [(task, len(ts), sum(t.success for t in ts)) for task, ts in groups.items()]
+        return {task: (n, right) for task, n, right in self._processes.gather(mine)}
 
     def summary(self, weights: str, found: dict[str, Any]) -> dict[str, Any]:
         config = self._config.eval
@@ -218,6 +243,10 @@ class Evaluator:
         asked = range(self._config.eval.episodes)
         return {split.label: [played.fared.get(i) for i in asked] for split, played in self._last}
 
+    def tries(self) -> Tries:
+        """Of the last evaluation's `eval.passes`."""
+        return self._tried
+
     def close(self) -> None:
         for worker in self._workers.values():
             worker.close()
@@ -231,7 +260,8 @@ def _shares(metrics: dict[str, float]) -> dict[str, float | None]:
     return {"success": share, "low": low, "high": high}
 
 
-def _tries(trajectories: list[Trajectory]) -> list[tuple[int, int]]:
-    """(tries that did not fail, successes) of each task instance."""
-    tries = by_task(t for t in trajectories if not t.failed).values()
-    return [(len(members), sum(t.success for t in members)) for members in tries]
+def _passes(tries: int, tried: Iterable[Tried]) -> dict[str, float]:
+    """pass@1 and pass@`tries`, of the task instances that had so many."""
+    found = list(tried)
+    means = {k: [pass_at(k, n, right) for n, right in found if n >= k] for k in (1, tries)}
+    return {f"pass@{k}": float(np.mean(each)) for k, each in means.items() if each}

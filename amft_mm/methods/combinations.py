@@ -349,6 +349,11 @@ def _validated(config: DictConfig) -> Iterator[str]:
             f"eval.validation={config.eval.validation} takes the best of the weights that it has seen, and "
             "eval.every=0 shows it the last alone: eval.every=20, or eval.validation=null"
         )
+    if config.eval.passes is not None and config.eval.tries > 1:
+        yield (
+            f"eval.passes plays sampled tries beside greedy evaluations, and eval.tries={config.eval.tries} "
+            "makes all of them sampled, with pass@k: leave one of the two out"
+        )
 
 
 def _demonstrated(config: DictConfig) -> Iterator[str]:

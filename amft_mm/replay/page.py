@@ -42,7 +42,8 @@ def page(sources: Sequence[Source], live: bool = False) -> str:
 
 def parts(sources: Sequence[Source], live: bool = False) -> Iterator[str]:
     """The page's text, piece by piece: it may be larger than one would hold twice."""
-    yield head(", ".join(source.name for source in sources), _text_of("page.css"), scripted=True)
+    title, script = ", ".join(source.name for source in sources), _scripts()
+    yield head(title, _text_of("page.css"), script=script, connects=True)
     yield _text_of("body.html")
     yield _block("index", index(sources) | {"live": live})
     sketches: dict[str, str] = {}
@@ -58,7 +59,7 @@ def parts(sources: Sequence[Source], live: bool = False) -> Iterator[str]:
     for key, data in {k: v for s in sources for k, v in s.pictures.items()}.items():
         text = base64.b64encode(data).decode("ascii")
         yield f"<script type='text/plain' id='p-{key}'>{text}</script>\n"
-    yield f"<script>{_scripts()}</script>\n</body></html>\n"
+    yield f"<script>{script}</script>\n</body></html>\n"
 
 
 def index(sources: Sequence[Source]) -> dict[str, Any]:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:  # what it needs is slow to import, and help does not
     from amft_mm.runs.processes import ProcessGroup
 
 CONFIG = "config.yaml"
+TRIES = "tries.json"
+"""What came of the tries of `eval.passes`, by split and task instance: [tries, successes]."""
 MAY_DIFFER = (
     *("resume", "out", "debug", "threads", "wandb", "tensorboard", "trackio"),
     *("eval", "record", "checkpoint", "push_to_hub", "hub_private"),
@@ -103,8 +105,12 @@ class RunFolder:
         lines = "".join(json.dumps(row) + "\n" for row in kept)
         write_text(self.path / METRICS, lines)
 
-    def summarise(self, summary: dict[str, Any], instances: dict[str, Any]) -> None:
+    def summarise(
+        self, summary: dict[str, Any], instances: dict[str, Any], tries: dict[str, Any]
+    ) -> None:
         write_evaluation(self.path, summary, instances)
+        if tries:
+            write_text(self.path / TRIES, json.dumps(tries) + "\n")
 
     def summary(self) -> dict[str, Any]:
         path = self.path / "summary.json"

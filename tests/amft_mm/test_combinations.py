@@ -80,6 +80,7 @@ def config_of(words, name="train"):
         ("demos.n=0 train.warmup_steps=0", "demos.n=0, but method.balance.name=amft wants"),
         ("method=luffy demos.n=0 train.warmup_steps=0", "demos.n=0, but method.guidance wants"),
         ("demos.folder=here demos.slips=0.3", "demos.folder=here are taken as they are"),
+        ("eval.passes={tries:4,episodes:2} eval.tries=2", "leave one of the two out"),
         ("method=sft_peak eval.every=0", "eval.validation=ood .*shows it the last alone"),
         # what is shown
         (GP_TEXT, r"ood_color and ood_deck change how cards look.*splits=\[id,ood_hand,ood_rule\]"),

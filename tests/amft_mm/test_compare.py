@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -20,9 +20,10 @@ from amft_mm.compare.grid import Grid
 from amft_mm.compare.jobs import make_all
 from amft_mm.compare.places import places
 from amft_mm.compare.report import report
-from amft_mm.compare.result import Result, Score, write_result
+from amft_mm.compare.result import Result, Score, result_from, write_result
 from amft_mm.compare.statistics import (
     area,
+    area_to,
     difference,
     flattened,
     improves,
@@ -188,13 +189,13 @@ def test_the_report_says_who_crashed_and_never_averages_it_away():
     made = report([*good, bad], [], "python -m amft_mm.compare", USUAL)
     assert "math/clean/sft/0: crashed (<script>" in made.markdown
     rows = [line for line in made.markdown.splitlines() if line.startswith("| amft |")]
-    assert "60.0" in rows[0]
-    assert "+10.0" in rows[0]
+    assert rows[0] == "| amft | 60.0 | 2.0 |"  # at a glance
+    assert "60.0" in rows[1]
+    assert "+10.0" in rows[1]
     page = Tags()
     page.feed(made.page)
-    assert "script" not in page.seen
+    assert page.seen.count("script") == 1  # the page's own
     assert "<script>alert(1)" in page.text
-    assert page.seen.count("svg") == 2
     assert set(made.figures) == {"math-clean-success.svg", "math-clean-mu.svg"}
 
 
@@ -233,6 +234,51 @@ def test_what_is_compared_with_can_be_chosen():
     assert "-10.0 (" in told
     assert "| chance to beat amft |" in told
     assert "best_fixed" not in told  # which was not run
+
+
+def test_tries_are_told_where_they_were_played_and_files_of_before_are_read():
+    """pass@k by the unbiased estimator, with what the warm-up came to; none of it in older files."""
+    tried = {"id": [(4, 4), (4, 1), (4, 0), None], "ood_hard": [(4, 0)] * 4}
+    begun = {"condition": "warm", "curves": {"success": [(0, 0.4)]}}
+    warmups = [result("sft", 0, 0.4, tries={"id": [(4, 1)] * 4, "ood_hard": []}, **begun)]
+    rows = [result("amft", 0, 0.5, tries=tried), result("sft_then_rl", 0, 0.5)]
+    told = report(rows, warmups, "here", USUAL).markdown
+    heads = "| id pass@1, % | id pass@4, % | ood_hard pass@1, % | ood_hard pass@4, % |"
+    assert f"| method | pass@1 over sft_then_rl {heads}" in told
+    table = told[told.index(heads) :].split("What it took")[0]
+    (own,) = [line for line in table.splitlines() if line.startswith("| amft |")]
+    assert [cell.split(" (")[0] for cell in own.split(" | ")[2:]] == ["41.7", "66.7", "0.0", "0.0"]
+    assert "| the warm-up |  | 25.0 (25 to 25) | 100.0 (100 to 100) | - | - |" in table
+    assert "| sft_then_rl |" not in table
+
+    plain = json.loads(json.dumps(asdict(rows[0])))
+    assert result_from(plain) == rows[0]
+    del plain["tries"]
+    assert "pass@" not in report([result_from(plain)], [], "here", USUAL).markdown
+
+
+def test_success_is_told_by_what_was_spent():
+    """A method that is cheap is ahead of one that comes to the same later; what is unknown is not made up."""
+    success = [(10, 0.0), (20, 1.0)]
+    assert area_to(success, [(20, 100)], 100) == pytest.approx(0.5)  # from the warm-up on, at 0
+    assert area_to(success, [(20, 50)], 100) == pytest.approx(0.75)
+    assert area_to([(20, 1.0)], [(20, 50)], 100) == pytest.approx(1.0)
+    assert area_to(success, [], 100) is None
+    assert area_to([(15, 0.0), (25, 1.0)], [(10, 0), (25, 50)], 100) is None
+
+    def spending(method, tokens):
+        spent = {"tokens spent": [(0, 0), (10, tokens / 2), (20, tokens)]}
+        return result(method, 0, 0.5, curves={"success": [(0, 0.1), (10, 0.5), (20, 0.5)], **spent})
+
+    rows = [spending("amft", 100), spending("grpo", 400), result("sft", 0, 0.5)]
+    told = report(rows, [], "here", USUAL).markdown
+    lines = told[told.index("success by tokens, %") :].splitlines()
+    last = {
+        m: next(x for x in lines if x.startswith(f"| {m} |")).split(" | ")[-1]
+        for m in ("amft", "grpo", "sft")
+    }
+    assert last == {"amft": "47.5 |", "grpo": "40.0 |", "sft": "- |"}
+    assert "success by seconds" not in told
 
 
 def test_what_training_plays_is_compared_step_by_step():
@@ -365,6 +411,18 @@ def stand_in(tmp_path, monkeypatch):
     return lambda: [line.split() for line in (tmp_path / "seen").read_text().splitlines()]
 
 
+def test_what_is_played_beside_it_changes_no_run(stand_in):
+    """Runs of before, without tries, are not made again, nor refused; trials play none."""
+    before = grid("methods=[hpt]", "seeds=1", "passes=null", "out=here").runs({})
+    make_all(before, [{}], lambda _: None, keep=False)
+    now = grid("methods=[hpt]", "seeds=1", "passes={tries:3,episodes:2}", "out=here")
+    assert any("eval.passes={tries:3,episodes:2}" in run.settings for run in now.warm(now.runs({})))
+    assert not any("passes" in word for run in now.trials() for word in run.settings)
+    assert now.runs({})[0].settings != before[0].settings
+    make_all(now.runs({}), [{}], lambda _: None, keep=False)
+    assert len(stand_in()) == len(before)
+
+
 def test_a_gpu_has_one_run_at_a_time_and_none_is_idle(stand_in, monkeypatch):
     """All runs on the first GPU of eight, as where nobody says which."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5,9")
@@ -460,6 +518,7 @@ TINY = [
     "more_seeds={}",
     "search={train.lr:[0.001]}",
     "eval={every:2,episodes:2}",
+    "passes={tries:2,episodes:2}",
     "++budgets.math={model.name:tiny-random,demos.n:4,limits.max_new_tokens:8,train.warmup_steps:2,train.steps:2,"
     "train.warmup_demos:2,train.demos:2,train.tasks:2}",
     "++budgets.math.train.group=2",
@@ -488,6 +547,13 @@ def test_a_comparison_runs_and_is_not_made_twice(tmp_path):
     assert "| amft |" in told
     kept = json.loads((here / "runs" / "math" / "clean" / "amft" / "0.json").read_text())
     assert kept["totals"]["optimizer steps"] == 2
+    assert {split: len(each) for split, each in kept["tries"].items()} == {"id": 2, "ood_hard": 2}
+    assert [step for step, _ in kept["curves"]["tokens spent"]] == [4]
+    assert "| the warm-up |" in told
+    assert "pass@2" in told
+    replay = (here / "replays" / "math-clean.html").read_text()
+    assert "id, a failure" in replay
+    assert "replays/math-clean.html#at=list&amp;run=amft" in (here / "index.html").read_text()
     assert not (here / "runs" / "math" / "clean" / "amft" / "0" / "checkpoints").exists()
     # As in results that were published: JSON files alone.
     for folder in (here / "warm").glob("math-*/"):

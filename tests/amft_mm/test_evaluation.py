@@ -124,6 +124,35 @@ def test_a_run_that_is_validated_ends_with_its_peak(tmp_path, monkeypatch):
     assert all(torch.equal(value, kept[name]) for name, value in saved.items() if name in kept)
 
 
+def test_sampled_tries_are_played_at_the_end_alone_beside_greedy_success(tmp_path, monkeypatch):
+    """On the first instances of every split; what came of each is kept, so that any pass@k can be told."""
+    play, played = RolloutWorker.play, []
+
+    def first_try_of_the_first(self, seed, step, tasks, group, *more):
+        found = play(self, seed, step, tasks, group, *more)
+        if group == 3:
+            played.append((self.world.options["split"], tasks, more[0].temperature))
+            for trajectory in found.mine:
+                trajectory.success = trajectory.task == trajectory.member == 0
+        return found
+
+    monkeypatch.setattr(RolloutWorker, "play", first_try_of_the_first)
+    with initialize_config_dir(CONFIGS, version_base="1.3"):
+        words = ["env=math", "method=sft", "model.name=tiny-random", "threads=1", "demos.n=8"]
+        words += [f"out={tmp_path}/run", "limits.max_new_tokens=4"]
+        words += ["eval={every:1,episodes:4,passes:{tries:3,episodes:2}}"]
+        config = compose("train", [*words, "train={warmup_steps:1,steps:1,warmup_demos:2,demos:2}"])
+    train(config)
+    assert played == [("id", 2, 1.0), ("ood_hard", 2, 1.0)]
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    for split in ("id", "ood_hard"):
+        assert summary[f"eval/{split}/success"] == 0
+        assert summary[f"eval/{split}/pass@1"] == pytest.approx(1 / 6)
+        assert summary[f"eval/{split}/pass@3"] == pytest.approx(1 / 2)
+    tries = json.loads((tmp_path / "run" / "tries.json").read_text())
+    assert tries == {"id": [[3, 1], [3, 0]], "ood_hard": [[3, 1], [3, 0]]}
+
+
 def test_a_split_that_can_not_be_played_is_told_before_training():
     """Defect guarded against: hours of training, and then no evaluation."""
     with initialize_config_dir(CONFIGS, version_base="1.3"):

@@ -1,0 +1,187 @@
+"""The page of a comparison: it sorts, fits a phone, leads to runs and episodes, and runs nobody's script."""
+
+import json
+import re
+import shutil
+
+import pyarrow as pa
+import pyarrow.parquet as parquet
+import pytest
+
+from agents.columns import COLUMNS, LATER
+from amft_mm.compare.page import Links
+from amft_mm.compare.replays import LAST, keep_last, replays_in, write_replays
+from amft_mm.compare.report import report
+from tests.amft_mm.test_compare import grid, result
+
+HOSTILE = "amft<img src=x onerror=document.title='taken'>"
+METHODS = {"sft_then_rl": 0.5, "best_fixed": 0.62, HOSTILE: 0.55, "sft": 0.31}
+BASELINES = ["sft_then_rl", "best_fixed"]
+
+
+def results():
+    return [
+        result(m, seed, share + 0.01 * seed, tries={"id": [(4, 2)] * 5, "ood_hard": [(4, 0)] * 5})
+        for m, share in METHODS.items()
+        for seed in range(3)
+    ]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.skip("needs Debian's chromium (apt-get install chromium)")
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def show(browser, tmp_path):
+    """Opens a page; the test fails if it has an error or calls the network."""
+    wrong = []
+
+    def opened(text, **options):
+        path = tmp_path / "index.html"
+        path.write_text(text, encoding="utf-8")
+        tab = browser.new_page(**options)
+        tab.on("pageerror", lambda error: wrong.append(str(error)))
+        tab.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
+        tab.on("request", lambda r: wrong.append(r.url) if r.url.startswith("http") else None)
+        tab.goto(f"file://{path}")
+        return tab
+
+    yield opened
+    assert not wrong
+
+
+def column(tab, number):
+    """What the cells of the table of success say first."""
+    cells = tab.locator(".table").nth(1).locator(f"tbody tr > :nth-child({number})")
+    return cells.evaluate_all("cells => cells.map((cell) => cell.firstChild?.textContent ?? '')")
+
+
+def test_tables_are_sorted_by_a_click_and_names_are_never_markup(show):
+    tab = show(
+        report(results(), [], "here", BASELINES).page, viewport={"width": 1400, "height": 900}
+    )
+    assert tab.title() == "Methods compared"
+    assert column(tab, 1) == ["best_fixed", HOSTILE, "sft_then_rl", "sft"]
+    head = tab.locator(".table").nth(1).locator("thead button").nth(1)
+    head.click()
+    told = column(tab, 2)
+    assert [text.split(" ")[0] for text in told] == ["+12.0", "+5.0", "baseline", "-19.0"]
+    head.click()
+    assert column(tab, 2) == told[::-1]
+    head.click()
+    assert column(tab, 1) == ["best_fixed", HOSTILE, "sft_then_rl", "sft"]
+    head.focus()
+    tab.keyboard.press("Enter")
+    assert tab.locator(".table").nth(1).locator("th[aria-sort=descending]").count() == 1
+    assert tab.title() == "Methods compared"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_scrolls_tables_and_never_the_page(show, scheme):
+    """And what is drawn is drawn in colours that are seen on either paper."""
+    options = {"viewport": {"width": 390, "height": 800}, "color_scheme": scheme}
+    tab = show(report(results(), [], "here", BASELINES).page, **options)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+    seen = "(one) => getComputedStyle(document.querySelector(one))"
+    paper = tab.evaluate(f"({seen})('body').backgroundColor")
+    for drawn, part in (
+        (".panels .own", "stroke"),
+        (".bar rect", "fill"),
+        (".panels text", "fill"),
+    ):
+        assert tab.evaluate(f"({seen})('{drawn}').{part}") not in (paper, "none"), drawn
+    box = tab.locator(".panels figure").first.bounding_box()
+    assert 140 < box["width"] < 390
+
+
+def test_a_cell_leads_to_what_its_runs_came_to(show, tmp_path):
+    kept = tmp_path / "runs" / "math" / "clean" / "best_fixed" / "2.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_text(json.dumps({"name": "it"}))
+    links = Links("runs", {("math", "clean"): "replays/math-clean.html"})
+    tab = show(report(results(), [], "here", BASELINES, links=links).page)
+    row = tab.locator("tr", has_text="best_fixed").first
+    assert row.locator("td").first.locator("a").all_text_contents() == ["0", "1", "2", "replay"]
+    replay = row.locator("td a", has_text="replay").first.get_attribute("href")
+    assert replay == "replays/math-clean.html#at=list&run=best_fixed"
+    row.locator("td").first.locator("a", has_text="2").click()
+    assert tab.url == f"file://{kept}"
+
+
+# Episodes.
+
+
+def episodes(folder, fared):
+    """A file of episodes such as a run keeps: of the instances 0, 1, ..., each a success or not."""
+    rows = [
+        {
+            **{name: "" for name in COLUMNS if name not in LATER},
+            "world": "amft/Math-v0",
+            "options": "{}",
+            "seed": seed,
+            "messages": [f"question {seed}"],
+            "pictures": [],
+            "picture_of": [-1],
+            "answers": [f"answer {right}"],
+            "slips": [],
+            "rewards": [float(right)],
+            "verdicts": ["correct" if right else "wrong_answer"],
+            "success": right,
+            "stop": "success" if right else "failure",
+            "label": "id",
+            "phase": "evaluation",
+            "step": 20,
+        }
+        for seed, right in enumerate(fared)
+    ]
+    (folder / "episodes").mkdir(parents=True)
+    parquet.write_table(pa.Table.from_pylist(rows), folder / "episodes" / LAST)
+
+
+def test_of_each_method_a_success_a_failure_and_where_it_is_apart_are_shown(tmp_path):
+    """The baseline shows the instances on which others differ, and what nobody kept is left out."""
+    fared = {
+        "sft_then_rl": [True, True, False, False, False],
+        "best_fixed": [True, False, False, True, True],
+        "sft": [False, False, False, True, False],
+    }
+    for method, each in fared.items():
+        episodes(tmp_path / "runs" / "math" / "clean" / method / "0", each)
+    rows = [result(m, seed, 0.5) for m in (*fared, "amft") for seed in range(2)]
+    write_replays(rows, BASELINES, tmp_path / "runs", tmp_path)
+    assert replays_in(rows, tmp_path) == {("math", "clean"): "replays/math-clean.html"}
+    text = (tmp_path / "replays" / "math-clean.html").read_text(encoding="utf-8")
+    index = re.search(r"<script type='application/json' id='index'>(.*?)</script>", text)
+    sources = json.loads(index[1])["sources"]
+    shown = {s["name"]: {e["seed"]: e["label"] for e in s["episodes"]} for s in sources}
+    assert shown == {
+        "sft_then_rl": {0: "id, a success", 1: "id, where others are apart", 2: "id, a failure"},
+        "best_fixed": {0: "id, a success", 1: "id, a failure, apart from sft_then_rl"},
+        "sft": {0: "id, a failure", 1: "id, apart from sft_then_rl", 3: "id, a success"},
+    }
+
+
+def test_of_a_run_only_its_last_episodes_are_left(tmp_path):
+    """Of the first split, and nothing where they are not shown: hundreds of runs fill a disk."""
+    folder = tmp_path / "episodes"
+    folder.mkdir()
+    names = [
+        f"{step:06d}-{what}.parquet"
+        for step in (20, 140)
+        for what in ("rollout-math", "evaluation-id")
+    ]
+    for name in [*names, "000140-evaluation-ood_hard.parquet"]:
+        (folder / name).write_text(name)
+    keep_last(tmp_path, "id")
+    assert [path.name for path in folder.iterdir()] == [LAST]
+    assert (folder / LAST).read_text() == "000140-evaluation-id.parquet"
+    runs = grid("methods=[sft]", "seeds=2", "envs=[math]").runs({})
+    assert [run.shown for run in runs] == [True, False]
