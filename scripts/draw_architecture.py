@@ -102,7 +102,8 @@ def rounded(number: int) -> int:
 
 FLOORS = [
     {COMMANDS: (1, 4)},
-    {"compare": (0, 0), "replay": (2, 2)},
+    {"compare": (2, 2)},
+    {"replay": (2, 2)},
     {"training": (1, 1), "evaluation": (2, 2), "pretraining": (3, 3)},
     {"data": (1, 2)},
     {"methods": (0, 2)},
