@@ -22,7 +22,7 @@ from amft_mm.compare.selecting import (
     methods_of,
     sampled,
 )
-from amft_mm.compare.statistics import BySeed, Estimate, difference, mean_of
+from amft_mm.compare.statistics import BySeed, Estimate, difference, mean_difference, mean_of
 
 CLEAN = "clean"
 Scores = Callable[[Sequence[Result], str], BySeed]
@@ -106,8 +106,9 @@ def _most_lost(results: Sequence[Result], method: str, scores: Scores) -> str:
         own = scores(_as_it_fares(results, method, condition), method)
         for other in methods_of(results):
             theirs = scores(_as_it_fares(results, other, condition), other)
-            if less := difference(theirs, own):
-                found.append((less.mean, f"{100 * less.mean:.1f} ({condition}, to {other})"))
+            less = mean_difference(theirs, own)
+            if less is not None:
+                found.append((less, f"{100 * less:.1f} ({condition}, to {other})"))
     return max(found)[1] if found else ""
 
 

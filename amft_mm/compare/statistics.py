@@ -50,6 +50,12 @@ def mean_of(scores: BySeed, seed: int = 0) -> Estimate:
     return _estimate([_draws(scores, seed)], mean)
 
 
+def mean_difference(mine: BySeed, theirs: BySeed) -> float | None:
+    """Over the seeds that both have, without how surely, which takes a thousand times as long."""
+    both = mine.keys() & theirs.keys()
+    return float(np.mean([mine[s].success - theirs[s].success for s in both])) if both else None
+
+
 def difference(mine: BySeed, theirs: BySeed, seed: int = 0, level: float = 0.95) -> Estimate | None:
     """Over the seeds that both have; None where there are none."""
     both = sorted(mine.keys() & theirs.keys())
