@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,12 +102,18 @@ def read_crash(run: Run) -> Result | None:
 
 
 def _same(found: Result, run: Run) -> bool:
-    """Whether it learnt by these settings."""
+    """Whether it learnt by these settings, in whatever folder the comparison lay then."""
     then, now = (
-        {word for word in words if not word.startswith(UNLEARNT)}
+        {_wherever(word) for word in words if not word.startswith(UNLEARNT)}
         for words in (found.settings, run.settings)
     )
     return then == now
+
+
+def _wherever(word: str) -> str:
+    """A setting that names the comparison's own warm-up, without the way there."""
+    own = re.search(r"\bwarm/[^/']+(/demos)?(?='?$)", word)
+    return f"{word.partition('=')[0]}={own[0]}" if own else word
 
 
 def _read(run: Run) -> Result | None:

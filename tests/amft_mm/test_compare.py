@@ -467,6 +467,16 @@ def test_a_mistake_ends_all_workers(stand_in):
     assert len(stand_in()) <= 2
 
 
+def test_a_comparison_that_was_moved_is_not_made_again(stand_in, tmp_path):
+    """Defect: where its warm-ups had lain counted as a setting of its runs."""
+    runs = grid("methods=[sft,hpt]", "seeds=1", "out=here").runs({})
+    made = make_all(runs, [{}], lambda _: None, keep=False)
+    Path("here").rename("it's there")
+    moved = grid("methods=[sft,hpt]", "seeds=1", 'out="it\'s there"').runs({})
+    assert make_all(moved, [{}], lambda _: None, keep=False) == made
+    assert len(stand_in()) == len(runs)
+
+
 def test_runs_that_began_with_another_machines_warm_up_are_refused(stand_in):
     made = grid("methods=[sft]", "seeds=2", "out=here")
     runs = made.runs({})
