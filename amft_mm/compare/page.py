@@ -8,6 +8,7 @@ they hold the ends of logs, and names that users give.
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -57,7 +58,8 @@ def page_of(parts: Sequence[Part], links: Links = HERE) -> str:
             if level == 2:
                 titles.append(f"<a href='#part-{len(blocks) - 1}'>{title}</a>")
         elif words:
-            blocks += [f"<p>{paragraph}</p>" for paragraph in html.escape(words).split("\n\n")]
+            shown = re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(words))
+            blocks += [f"<p>{paragraph}</p>" for paragraph in shown.split("\n\n")]
         if isinstance(more, tuple):
             blocks.append(_table(more, links))
         elif isinstance(more, Curves):

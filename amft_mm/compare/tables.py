@@ -77,7 +77,8 @@ def success_table(results: Sequence[Result], before: Before, baselines: Sequence
     gained = {m: difference(own, first_scores) for m, own in scores.items()}
     heads = ["method", *(f"over {b}" for b in baselines)]
     heads += (["gained"] if first_scores else []) + [f"{split}, %" for split in splits]
-    heads += ["area under the curve", "learnt at"]
+    chosen = {r.method: r.choice for r in reversed(results)}
+    heads += ["area under the curve"] + (["learnt at"] if any(chosen.values()) else [])
     rows: list[list[Cell | str]] = []
     # Seeds begin with more or less success, and some methods have more of them.
     for method in _from_best({m: gained[m] or mean_of(own) for m, own in scores.items()}):
@@ -86,9 +87,10 @@ def success_table(results: Sequence[Result], before: Before, baselines: Sequence
             row.append(over(gained[method]))
         row += [share(mean_of(by_seed(results, method, split))) for split in splits]
         areas = [area(points) for points in curves_of(results, method, "success").values()]
-        choice = next(r.choice for r in results if r.method == method)
         row.append(f"{100 * np.mean(areas):.1f}" if areas else "")
-        row.append(", ".join(f"{n.rsplit('.', 1)[-1]} {v:g}" for n, v in choice.items()))
+        if any(chosen.values()):
+            found = (f"{n.rsplit('.', 1)[-1]} {v:g}" for n, v in chosen[method].items())
+            row.append(", ".join(found))
         rows.append(row)
     return heads, rows
 

@@ -195,6 +195,7 @@ def test_the_report_says_who_crashed_and_never_averages_it_away():
     page = Tags()
     page.feed(made.page)
     assert page.seen.count("script") == 1  # the page's own
+    assert "<code>python -m amft_mm.compare</code>" in made.page
     assert "<script>alert(1)" in page.text
     assert set(made.figures) == {"math-clean-success.svg", "math-clean-mu.svg"}
 
