@@ -75,8 +75,7 @@ def _asked(job: dict[str, Any], timeout: float) -> int:
     ready = _ready()
     assert ready.stdin is not None
     assert ready.stdout is not None
-    ready.stdin.write(json.dumps(job) + "\n")
-    ready.stdin.flush()
+    ready.stdin.write(json.dumps(job).encode() + b"\n")
     process = int(ready.stdout.readline())
     late = not select.select([ready.stdout], [], [], timeout)[0]
     if late:
@@ -88,14 +87,15 @@ def _asked(job: dict[str, Any], timeout: float) -> int:
 
 
 @cache
-def _ready() -> subprocess.Popen[str]:
-    """It ends with this process: its input is closed then."""
+def _ready() -> subprocess.Popen[bytes]:
+    """It ends with this process: its input is closed then. Nothing is buffered: what was read ahead, `select`
+    would wait for."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, __file__],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        text=True,
+        bufsize=0,
         env=environment,
     )
 
