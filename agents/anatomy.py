@@ -60,6 +60,11 @@ def eye_of(model: Any) -> list[torch.nn.Parameter]:
     return [p for p in model.parameters() if id(p) not in language]
 
 
+def freeze_eye(model: Any) -> None:
+    for parameter in eye_of(model):
+        parameter.requires_grad_(False)
+
+
 def places_pictures_in_a_grid(model: Any) -> bool:
     """Whether a picture's tokens have positions by row and column."""
     return hasattr(body_of(model), "get_rope_index")

@@ -154,9 +154,7 @@ class ProcessorReader:
     def _processed(self, image: np.ndarray) -> tuple[Grid, dict[str, Any]]:
         processor = self._processor
         options = processor._merge_kwargs(
-            getattr(
-                processor, "valid_processor_kwargs", None
-            ),  # which transformers 5.18 has to be told
+            getattr(processor, "valid_processor_kwargs", None),  # transformers 5.18 has to be told
             tokenizer_init_kwargs=processor.tokenizer.init_kwargs,
             return_tensors="pt",
         )["images_kwargs"]

@@ -121,8 +121,7 @@ class Policy:
         with init_empty_weights(include_buffers=False) if empty else nullcontext():
             plain = model = build(folder, config, dtype, attention, empty=empty)
             if freeze_vision:
-                for parameter in anatomy.eye_of(plain):
-                    parameter.requires_grad_(False)
+                anatomy.freeze_eye(plain)
             if adapter is not None:
                 model = load_adapter(model, adapter, empty=empty)
             if gradient_checkpointing:

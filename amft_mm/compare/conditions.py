@@ -116,6 +116,10 @@ def _as_it_fares(results: Sequence[Result], method: str, condition: str) -> list
     return _ended_well(results, CLEAN if _heedless(results, method, condition) else condition)
 
 
+def title_of(env: str, condition: str) -> str:
+    return env if condition == CLEAN else f"{env}, {condition}"
+
+
 def _ended_well(results: Sequence[Result], condition: str) -> list[Result]:
     return [r for r in results if r.condition == condition and r.state == "finished"]
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from amft_mm.config.command_line import quoted
+from amft_mm.config.command_line import written
 from amft_mm.methods.presets import NOTHING, demonstrations_of, methods
 from envs.contract import one_of, share
 
@@ -206,20 +206,10 @@ class Grid:
 def words_of(env: str, method: str, settings: Settings) -> tuple[str, ...]:
     """As they are written on the command line. A method's own parts check what they are given."""
     words = [
-        f"{'++' if name.startswith('method.') else ''}{name}={_written(value)}"
+        f"{'++' if name.startswith('method.') else ''}{name}={written(value)}"
         for name, value in settings.items()
     ]
     return (f"env={env}", f"method={method}", *words)
-
-
-def _written(value: Any) -> str:
-    if isinstance(value, list):
-        return f"[{','.join(map(_written, value))}]"
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{n}:{_written(part)}" for n, part in value.items()) + "}"
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return quoted(value) if isinstance(value, str) else str(value)
 
 
 def variant(name: str, config: dict[str, Any]) -> Variant:

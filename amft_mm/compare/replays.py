@@ -20,7 +20,7 @@ from typing import Any
 
 from agents.files import whole_file
 from amft_mm.compare.result import Result
-from amft_mm.compare.selecting import settings_of
+from amft_mm.compare.selecting import file_name, settings_of
 from amft_mm.runs.metrics import read_rows
 
 FOLDER = "replays"
@@ -54,7 +54,7 @@ def keep_last(folder: Path, split: str) -> None:
 
 
 def page_name(setting: Setting) -> str:
-    return f"{'-'.join(setting)}.html".replace(" ", "-").replace("%", "")
+    return f"{file_name(*setting)}.html"
 
 
 def replays_in(results: Sequence[Result], folder: Path) -> dict[Setting, str]:

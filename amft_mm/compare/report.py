@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from amft_mm.compare.conditions import (
-    CLEAN,
     conditions_table,
     differences_table,
     losses_table,
+    title_of,
     under_conditions,
 )
 from amft_mm.compare.figures import conditions_figure, curves_figure
@@ -26,6 +26,7 @@ from amft_mm.compare.selecting import (
     by_seed,
     conditions_of,
     curves_of,
+    file_name,
     methods_of,
     most_tries,
     sampled,
@@ -127,8 +128,7 @@ def _told_of_conditions(
 
 def _told_of_one(results: Sequence[Result], before: Before, baselines: Sequence[str]) -> list[Part]:
     """Of the runs on an environment under a condition."""
-    env, condition = results[0].env, results[0].condition
-    title = env if condition == CLEAN else f"{env}, {condition}"
+    title = title_of(results[0].env, results[0].condition)
     baselines = [b for b in baselines if b in methods_of(results)]
     parts: list[Part] = [
         (f"## {title}", None),
@@ -149,7 +149,7 @@ def _curves(results: Sequence[Result], title: str, baselines: Sequence[str]) -> 
     for key, caption in CURVES.items():
         lines = {m: own for m in methods_of(results) if (own := curves_of(results, m, key))}
         if lines and not (key == "success" and any("gained" in r.curves for r in results)):
-            name = f"{env}-{condition}-{key}.svg".replace(" ", "-").replace("%", "")
+            name = f"{file_name(env, condition, key)}.svg"
             each_seed = key == "mu"
             always = [] if each_seed else baselines
             parts.append(("", Curves(name, f"{title}: {caption}", lines, always, each_seed)))

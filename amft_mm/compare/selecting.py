@@ -19,6 +19,11 @@ def settings_of(results: Iterable[Result]) -> list[tuple[str, str]]:
     return list(dict.fromkeys((r.env, r.condition) for r in results))
 
 
+def file_name(*words: str) -> str:
+    """Of a figure or a page, without its ending."""
+    return "-".join(words).replace(" ", "-").replace("%", "")
+
+
 def conditions_of(results: Iterable[Result]) -> list[str]:
     """Of an environment."""
     return [condition for _, condition in settings_of(results)]
@@ -36,9 +41,13 @@ def by_seed(results: Sequence[Result], method: str, split: str | None = None) ->
 
 def begun_with(results: Sequence[Result], before: Before, split: str | None = None) -> BySeed:
     """What the warm-ups of these runs came to, where they are known."""
-    seeds = {(r.env, r.seed) for r in results}
-    own = [w for w in before.values() if (w.env, w.seed) in seeds]
+    own = warm_ups_of(results, before)
     return {w.seed: w.first if split is None else w.scores[split] for w in own}
+
+
+def warm_ups_of(results: Sequence[Result], before: Before) -> list[Result]:
+    seeds = {(r.env, r.seed) for r in results}
+    return [w for key, w in before.items() if key in seeds]
 
 
 def curves_of(results: Sequence[Result], method: str, key: str) -> dict[int, Points]:

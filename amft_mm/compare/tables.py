@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from amft_mm.compare.conditions import CLEAN
+from amft_mm.compare.conditions import title_of
 from amft_mm.compare.parts import BASELINE, Cell, Table, over, share
 from amft_mm.compare.result import SECONDS, TOKENS, Result
 from amft_mm.compare.selecting import (
@@ -19,6 +19,7 @@ from amft_mm.compare.selecting import (
     passes,
     sampled,
     settings_of,
+    warm_ups_of,
 )
 from amft_mm.compare.statistics import (
     BySeed,
@@ -43,9 +44,7 @@ def glance_table(results: Sequence[Result]) -> Table:
     for env, condition in settings_of(results):
         own = [r for r in results if (r.env, r.condition) == (env, condition)]
         for split in own[0].scores:
-            heads.append(
-                f"{env}, {split}" if condition == CLEAN else f"{env}, {condition}, {split}"
-            )
+            heads.append(f"{title_of(env, condition)}, {split}")
             columns.append(_heat(own, split))
     return heads, [[m, *(column.get(m, "") for column in columns)] for m in methods_of(results)]
 
@@ -78,7 +77,8 @@ def success_table(results: Sequence[Result], before: Before, baselines: Sequence
     heads = ["method", *(f"over {b}" for b in baselines)]
     heads += (["gained"] if first_scores else []) + [f"{split}, %" for split in splits]
     chosen = {r.method: r.choice for r in reversed(results)}
-    heads += ["area under the curve"] + (["learnt at"] if any(chosen.values()) else [])
+    searched = any(chosen.values())
+    heads += ["area under the curve"] + (["learnt at"] if searched else [])
     rows: list[list[Cell | str]] = []
     # Seeds begin with more or less success, and some methods have more of them.
     for method in _from_best({m: gained[m] or mean_of(own) for m, own in scores.items()}):
@@ -88,7 +88,7 @@ def success_table(results: Sequence[Result], before: Before, baselines: Sequence
         row += [share(mean_of(by_seed(results, method, split))) for split in splits]
         areas = [area(points) for points in curves_of(results, method, "success").values()]
         row.append(f"{100 * np.mean(areas):.1f}" if areas else "")
-        if any(chosen.values()):
+        if searched:
             found = (f"{n.rsplit('.', 1)[-1]} {v:g}" for n, v in chosen[method].items())
             row.append(", ".join(found))
         rows.append(row)
@@ -112,9 +112,7 @@ def sampled_table(results: Sequence[Result], baselines: Sequence[str]) -> Table:
 def passes_table(results: Sequence[Result], before: Before, baselines: Sequence[str]) -> Table:
     """Of the methods whose runs played sampled tries; differences are of pass@1 on the first split."""
     splits, most = list(results[0].scores), most_tries(results)
-    begun = [
-        w for (env, seed), w in before.items() if (env, seed) in {(r.env, r.seed) for r in results}
-    ]
+    begun = warm_ups_of(results, before)
     heads = ["method", *(f"pass@1 over {b}" for b in baselines)]
     heads += [f"{split} pass@{k}, %" for split in splits for k in (1, most)]
 
@@ -127,7 +125,7 @@ def passes_table(results: Sequence[Result], before: Before, baselines: Sequence[
         [_named(results, m), *_over_each(scores, m, baselines), *shares(results, m)]
         for m in _from_best({m: mean_of(own) for m, own in scores.items()})
     ]
-    if begun and any(w.tries for w in begun):
+    if any(w.tries for w in begun):
         rows.append([WARM_UP, *[""] * len(baselines), *shares(begun, begun[0].method)])
     return heads, rows
 

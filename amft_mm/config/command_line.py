@@ -24,7 +24,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from amft_mm.config.fields import SettingError, checked, takes_any_name, unknown
+from amft_mm.config.fields import SettingError, checked, shown, takes_any_name, unknown
 from amft_mm.config.loaded import is_of
 from amft_mm.config.renamed import RENAMED
 from amft_mm.config.schema import SCHEMAS
@@ -197,6 +197,15 @@ def quoted(text: str) -> str:
         return text
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
+
+
+def written(value: Any) -> str:
+    """A value as Hydra reads it again, quoted wherever words in it need that."""
+    if isinstance(value, list):
+        return f"[{','.join(map(written, value))}]"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{name}:{written(part)}" for name, part in value.items()) + "}"
+    return quoted(value) if isinstance(value, str) else shown(value)
 
 
 def refuse_a_model_beside_an_endpoint(config: DictConfig, overrides: Sequence[Override]) -> None:

@@ -12,8 +12,7 @@ from typing import Any
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from amft_mm.config.command_line import Words, composed, config_groups, quoted
-from amft_mm.config.fields import shown
+from amft_mm.config.command_line import Words, composed, config_groups, written
 from amft_mm.runs.folder import flat
 from envs.paths import data_folder
 
@@ -48,5 +47,4 @@ def _chosen(group: str, config: DictConfig) -> str | None:
 
 
 def _word(key: str, value: Any, known: bool) -> str:
-    text = quoted(value) if isinstance(value, str) else shown(value)
-    return f"{'' if known else '+'}{key}={text}"
+    return f"{'' if known else '+'}{key}={written(value)}"

@@ -137,8 +137,7 @@ def build(architecture: PreTrainedConfig, model: DictConfig) -> Any:
     with torch.device("meta"):
         built: Any = anatomy.auto_class(architecture).from_config(architecture)
         if model.freeze_vision:
-            for parameter in anatomy.eye_of(built):
-                parameter.requires_grad_(False)
+            anatomy.freeze_eye(built)
         if model.lora is not None:
             built = add_lora(built, OmegaConf.to_container(model.lora))  # type: ignore[arg-type]
     built.tie_weights()

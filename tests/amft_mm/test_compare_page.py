@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 
 import pyarrow as pa
 import pyarrow.parquet as parquet
@@ -27,45 +26,14 @@ def results():
     ]
 
 
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
-        pytest.skip("needs Debian's chromium (apt-get install chromium)")
-    with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def show(browser, tmp_path):
-    """Opens a page; the test fails if it has an error or calls the network."""
-    wrong = []
-
-    def opened(text, **options):
-        path = tmp_path / "index.html"
-        path.write_text(text, encoding="utf-8")
-        tab = browser.new_page(**options)
-        tab.on("pageerror", lambda error: wrong.append(str(error)))
-        tab.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
-        tab.on("request", lambda r: wrong.append(r.url) if r.url.startswith("http") else None)
-        tab.goto(f"file://{path}")
-        return tab
-
-    yield opened
-    assert not wrong
-
-
 def column(tab, number):
     """What the cells of the table of success say first."""
     cells = tab.locator(".table").nth(1).locator(f"tbody tr > :nth-child({number})")
     return cells.evaluate_all("cells => cells.map((cell) => cell.firstChild?.textContent ?? '')")
 
 
-def test_tables_are_sorted_by_a_click_and_names_are_never_markup(show):
-    tab = show(
+def test_tables_are_sorted_by_a_click_and_names_are_never_markup(show_page):
+    tab = show_page(
         report(results(), [], "here", BASELINES).page, viewport={"width": 1400, "height": 900}
     )
     assert tab.title() == "Methods compared"
@@ -85,10 +53,10 @@ def test_tables_are_sorted_by_a_click_and_names_are_never_markup(show):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_scrolls_tables_and_never_the_page(show, scheme):
+def test_a_phone_scrolls_tables_and_never_the_page(show_page, scheme):
     """And what is drawn is drawn in colours that are seen on either paper."""
     options = {"viewport": {"width": 390, "height": 800}, "color_scheme": scheme}
-    tab = show(report(results(), [], "here", BASELINES).page, **options)
+    tab = show_page(report(results(), [], "here", BASELINES).page, **options)
     assert tab.evaluate("document.documentElement.scrollWidth") <= 390
     seen = "(one) => getComputedStyle(document.querySelector(one))"
     paper = tab.evaluate(f"({seen})('body').backgroundColor")
@@ -102,12 +70,12 @@ def test_a_phone_scrolls_tables_and_never_the_page(show, scheme):
     assert 140 < box["width"] < 390
 
 
-def test_a_cell_leads_to_what_its_runs_came_to(show, tmp_path):
+def test_a_cell_leads_to_what_its_runs_came_to(show_page, tmp_path):
     kept = tmp_path / "runs" / "math" / "clean" / "best_fixed" / "2.json"
     kept.parent.mkdir(parents=True)
     kept.write_text(json.dumps({"name": "it"}))
     links = Links("runs", {("math", "clean"): "replays/math-clean.html"})
-    tab = show(report(results(), [], "here", BASELINES, links=links).page)
+    tab = show_page(report(results(), [], "here", BASELINES, links=links).page)
     row = tab.locator("tr", has_text="best_fixed").first
     assert row.locator("td").first.locator("a").all_text_contents() == ["0", "1", "2", "replay"]
     replay = row.locator("td a", has_text="replay").first.get_attribute("href")

@@ -350,35 +350,10 @@ def test_a_live_run_is_followed(run, tmp_path):
 # In a browser.
 
 
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
-        pytest.skip("needs Debian's chromium (apt-get install chromium)")
-    with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
 @pytest.fixture
-def show(browser, tmp_path):
-    """Opens sources as a page; the test fails if the page has an error or calls the network."""
-    wrong = []
-
-    def opened(*sources, at="", **options):
-        path = tmp_path / "replay.html"
-        path.write_text(page(list(sources)), encoding="utf-8")
-        tab = browser.new_page(**options)
-        tab.on("pageerror", lambda error: wrong.append(str(error)))
-        tab.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
-        tab.on("request", lambda r: wrong.append(r.url) if r.url.startswith("http") else None)
-        tab.goto(f"file://{path}{at}")
-        return tab
-
-    yield opened
-    assert not wrong
+def show(show_page):
+    """Opens sources as a page."""
+    return lambda *sources, at="", **options: show_page(page(list(sources)), at, **options)
 
 
 def first(*sources):
