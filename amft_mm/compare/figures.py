@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from amft_mm.compare.conditions import Conditions
 from amft_mm.compare.parts import Curves
-from amft_mm.compare.result import Points
+from amft_mm.compare.result import SECONDS, Points, Result
+from amft_mm.compare.selecting import curves_of, methods_of
 
 WIDEST = 8
 """Methods in one panel: more are divided among several, so that lines can be told apart."""
@@ -40,6 +41,30 @@ def curves_figure(curves: Curves) -> str:
         axes.set_xlabel("step", fontsize=9)
         axes.grid(alpha=0.3)
         axes.legend(fontsize=7, ncols=2)
+    return _svg(figure)
+
+
+def splits_figure(results: Sequence[Result], keys: Mapping[str, str], title: str) -> str:
+    """A panel for each split (`keys`: a curve's name, and what is said of it), its success by the minutes
+    that mixing had taken: methods whose steps cost differently are seen at the same time."""
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3.4 * len(keys), 3.2), layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    colours = colormaps["tab10"]
+    drawn = figure.subplots(1, len(keys), sharey=True, squeeze=False).flat
+    for axes, (key, said) in zip(drawn, keys.items(), strict=True):
+        for number, method in enumerate(methods_of(results)):
+            seeds = [*curves_of(results, method, key).values()]
+            taken = [*curves_of(results, method, SECONDS).values()]
+            if seeds and taken:
+                _line(axes, method, seeds, colours(number % 10), "-", taken)
+        axes.set_title(said, fontsize=9)
+        axes.set_xlabel("minutes", fontsize=9)
+        axes.set_ylim(0, 1)
+        axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
     return _svg(figure)
 
 
@@ -98,10 +123,21 @@ def thinned(seeds: Sequence[Points]) -> tuple[np.ndarray, np.ndarray]:
     return steps, table
 
 
-def _line(axes: object, name: str, seeds: Sequence[Points], colour: object, mark: str) -> None:
+def _line(
+    axes: object,
+    name: str,
+    seeds: Sequence[Points],
+    colour: object,
+    mark: str,
+    taken: Sequence[Points] | None = None,
+) -> None:
+    """By step, or by the minutes of the seconds that were `taken` until then."""
     steps, table = thinned(seeds)
     if not len(steps):
         return
+    if taken:
+        seconds = [dict(points) for points in taken]
+        steps = np.array([np.mean([of.get(int(s), 0.0) for of in seconds]) for s in steps]) / 60
     axes.plot(steps, table.mean(0), mark, color=colour, label=name, linewidth=1.5)  # type: ignore[attr-defined]
     if len(seeds) > 1:
         low, high = table.min(0), table.max(0)

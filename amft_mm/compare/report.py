@@ -17,10 +17,10 @@ from amft_mm.compare.conditions import (
     title_of,
     under_conditions,
 )
-from amft_mm.compare.figures import conditions_figure, curves_figure
+from amft_mm.compare.figures import conditions_figure, curves_figure, splits_figure
 from amft_mm.compare.page import HERE, Links, page_of
 from amft_mm.compare.parts import Curves, Part, markdown_of
-from amft_mm.compare.result import Result
+from amft_mm.compare.result import ELSEWHERE, Result
 from amft_mm.compare.selecting import (
     Before,
     by_seed,
@@ -94,7 +94,7 @@ def report(
             parts += _told_of_conditions(own, before, baselines, figures)
     for setting in settings_of(finished):
         own = [r for r in finished if (r.env, r.condition) == setting]
-        parts += _told_of_one(own, before, baselines)
+        parts += _told_of_one(own, before, baselines, figures)
     parts.append(("## All together", together_table(finished, baselines)))
     parts.append((crash_words([r for r in results if r.state != "finished"]), None))
     drawn = [more for _, more in parts if isinstance(more, Curves)]
@@ -126,8 +126,14 @@ def _told_of_conditions(
     return [*parts, (f"![what conditions change](figures/{name})", name)]
 
 
-def _told_of_one(results: Sequence[Result], before: Before, baselines: Sequence[str]) -> list[Part]:
-    """Of the runs on an environment under a condition."""
+def _told_of_one(
+    results: Sequence[Result],
+    before: Before,
+    baselines: Sequence[str],
+    figures: dict[str, str],
+) -> list[Part]:
+    """Of the runs on an environment under a condition; a figure is added to the others where several splits
+    were evaluated on the way."""
     title = title_of(results[0].env, results[0].condition)
     baselines = [b for b in baselines if b in methods_of(results)]
     parts: list[Part] = [
@@ -141,12 +147,28 @@ def _told_of_one(results: Sequence[Result], before: Before, baselines: Sequence[
         parts.append((passes_words(tries), passes_table(results, before, baselines)))
     parts.append((COST, budget_table(results)))
     parts.append((budget_words(results), None))
+    splits = _elsewhere(results)
+    if splits:
+        name = f"{file_name(results[0].env, results[0].condition, 'splits')}.svg"
+        first = next(iter(results[0].scores))
+        figures[name] = splits_figure(results, {"success": first, **splits}, title)
+        parts.append((f"![success on each split](figures/{name})", name))
     return parts + _curves(results, title, baselines)
+
+
+def _elsewhere(results: Sequence[Result]) -> dict[str, str]:
+    """Curves of other splits than the first, with the splits' names: those that have points on the way."""
+    return {
+        key: key.removeprefix(ELSEWHERE)
+        for result in results
+        for key, points in result.curves.items()
+        if key.startswith(ELSEWHERE) and len(points) > 1
+    }
 
 
 def _curves(results: Sequence[Result], title: str, baselines: Sequence[str]) -> list[Part]:
     env, condition, parts = results[0].env, results[0].condition, list[Part]()
-    for key, caption in CURVES.items():
+    for key, caption in {**CURVES, **{key: key for key in _elsewhere(results)}}.items():
         lines = {m: own for m in methods_of(results) if (own := curves_of(results, m, key))}
         if lines and not (key == "success" and any("gained" in r.curves for r in results)):
             name = f"{file_name(env, condition, key)}.svg"
@@ -163,4 +185,10 @@ def begun(result: Result, before: Before) -> Result:
         return result
     whole = [*warmup.curves.get("success", [])[-1:], *own]
     gained = [(step, 100 * (value - whole[0][1])) for step, value in whole]
-    return replace(result, curves={**result.curves, "success": whole, "gained": gained})
+    elsewhere = {
+        ELSEWHERE + split: [(whole[0][0], score.success), *result.curves[ELSEWHERE + split]]
+        for split, score in warmup.scores.items()
+        if ELSEWHERE + split in result.curves
+    }
+    curves = {**result.curves, **elsewhere, "success": whole, "gained": gained}
+    return replace(result, curves=curves)

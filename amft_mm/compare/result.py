@@ -17,8 +17,8 @@ from amft_mm.runs.metrics import EVALUATION, read_rows
 Points = list[tuple[int, float]]
 Tries = dict[str, list[tuple[int, int] | None]]
 """By split, of each task instance how many tries there were and how many succeeded; None where all failed."""
-TOKENS, SECONDS = "tokens spent", "seconds spent"
-"""Names of curves."""
+TOKENS, SECONDS, ELSEWHERE = "tokens spent", "seconds spent", "success on "
+"""Names of curves; the last goes before a split's name."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ class Result:
     scores: dict[str, Score] = field(default_factory=dict)
     """By split."""
     curves: dict[str, Points] = field(default_factory=dict)
-    """By step: success on the first split, mu, entropy; what had been spent when it was evaluated."""
+    """By step: success on the first split, and on others that were evaluated on the way (`eval.splits`); mu,
+    entropy; what had been spent when it was evaluated."""
     totals: dict[str, float] = field(default_factory=dict)
     """Demonstration tokens, generated tokens, optimizer steps of the mixing phase."""
     begun: str = ""
@@ -160,6 +161,7 @@ def result_of(run: Run, seconds: float) -> Result:
     mixed = [row for row in rows if row["phase"] == "mix"]
     curves = {
         "success": _points(rows, f"eval/{splits[0]}/success"),
+        **{ELSEWHERE + s: _points(rows, f"eval/{s}/success") for s in splits[1:]},
         "mu": _points(mixed, "mu"),
         "entropy": _points(mixed, "policy/entropy"),
         "rollout": _points(mixed, "rollout/success"),

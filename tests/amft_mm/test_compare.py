@@ -216,6 +216,25 @@ def test_what_all_begin_with_is_told_and_what_was_gained_since():
     assert f"| {100 * (0.4 + 0.9) / 2:.1f} |" in told  # the curve begins where the warm-up ended
 
 
+def test_splits_that_are_evaluated_on_the_way_are_drawn_by_the_time_that_was_taken():
+    """What generalises and what does not is a matter of the way there, which the end alone does not tell."""
+    warmups = [result("sft", s, 0.2, condition="warm") for s in range(2)]
+    hard = {
+        "success on ood_hard": [(20, 0.1), (40, 0.3)],
+        "seconds spent": [(20, 60.0), (40, 120.0)],
+    }
+    both = {"success": [(20, 0.4), (40, 0.5)], **hard}
+    rows = [result(m, s, 0.5, curves=both) for m in ("amft", "grpo") for s in range(2)]
+    made = report(rows, warmups, "here", USUAL)
+    assert {"math-clean-splits.svg", "math-clean-success-on-ood_hard.svg"} < set(made.figures)
+    assert "figures/math-clean-splits.svg" in made.markdown
+    assert "success on ood_hard" in made.page
+    drawn = made.figures["math-clean-splits.svg"]
+    assert all(word in drawn for word in ("minutes", "ood_hard", "grpo", "amft"))
+    at_the_end = [result("amft", s, 0.5, curves={"success": [(40, 0.5)]}) for s in range(2)]
+    assert not any("splits" in name for name in report(at_the_end, warmups, "here", USUAL).figures)
+
+
 def test_more_seeds_do_not_change_the_order():
     """A method that has one more seed, which begins lower, is not therefore behind."""
     starts = [0.4, 0.4, 0.4, 0.1]
