@@ -1,5 +1,7 @@
 """What people and machines read about the project before they run it is well-formed, and true."""
 
+import os
+import re
 import tomllib
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 import yaml
 
 from amft_mm import __version__
+from tests import conftest
 
 ROOT = Path(__file__).resolve().parent.parent
 FORMS = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
@@ -47,3 +50,22 @@ def test_the_workflow_runs_what_a_change_must_pass():
     assert any(".ci/run" in step.get("run", "") for step in steps)
     assert any("mkdocs build --strict" in step.get("run", "") for step in steps)
     assert (ROOT / ".ci" / "run").is_file()
+
+
+def test_the_readmes_test_command_is_the_one_that_a_change_must_pass():
+    """Defect: it ran 2,200 tests in one process. `.ci/run` takes the first such line of the README."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    [command] = re.findall(r"(?m)^ *(pip install uv && uv run pytest.*)$", readme)
+    assert command.endswith("-n auto --dist worksteal")
+
+
+def test_a_machine_of_many_cores_has_few_workers(monkeypatch):
+    """Defect: as many processes with torch as there are cores, on whatever memory."""
+    monkeypatch.delenv("PYTEST_XDIST_AUTO_NUM_WORKERS", raising=False)
+    for cores, workers in ((1, 1), (2, 2), (64, conftest.MOST_WORKERS)):
+        monkeypatch.setattr(
+            os, "sched_getaffinity", lambda _, n=cores: set(range(n)), raising=False
+        )
+        assert conftest.pytest_xdist_auto_num_workers(None) == workers
+    monkeypatch.setenv("PYTEST_XDIST_AUTO_NUM_WORKERS", "9")
+    assert conftest.pytest_xdist_auto_num_workers(None) is None

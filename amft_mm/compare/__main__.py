@@ -68,7 +68,7 @@ def compare(config: DictConfig) -> list[Result]:
     out, runs_folder = grid.out / config.report, grid.out / "runs"
     write_replays(results, grid.baselines, runs_folder, out)
     around = Links(os.path.relpath(runs_folder, out), replays_in(results, out))
-    write(out, report(results, warmups, _command(), grid.baselines, words, around))
+    write(out, report(results, warmups, _command(), grid.baselines, words, around, tried))
     return results
 
 

@@ -78,12 +78,16 @@ def report(
     baselines: Sequence[str],
     planned: Sequence[Part] = (),
     links: Links = HERE,
+    trials: Sequence[Result] = (),
 ) -> Report:
     """`baselines` are the methods that the others are compared with, where they were run; `planned` is what
-    was known before; `links` are where the page finds what it leads to."""
+    was known before; `links` are where the page finds what it leads to; `trials` are what was searched by."""
     before = {(w.env, w.seed): w for w in warmups}
     finished = [begun(r, before) for r in results if r.state == "finished"]
-    parts: list[Part] = [("# Methods compared", None), (introduction(results, command), None)]
+    parts: list[Part] = [
+        ("# Methods compared", None),
+        (introduction(results, trials, command), None),
+    ]
     if finished:
         parts += [("## At a glance", None), (GLANCE, glance_table(finished))]
     parts += planned

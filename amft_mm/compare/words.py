@@ -9,6 +9,7 @@ import numpy as np
 from amft_mm.compare.result import Result
 from amft_mm.compare.selecting import Before, begun_with, curves_of, methods_of
 from amft_mm.compare.statistics import flattened, mean_of
+from amft_mm.compare.terms import terms
 
 CONDITIONS = (
     "Success on the first split, with mu at the end. A method that uses no demonstrations, or no rewards, "
@@ -25,14 +26,13 @@ COST = (
 )
 
 
-def introduction(results: Sequence[Result], command: str) -> str:
+def introduction(results: Sequence[Result], trials: Sequence[Result], command: str) -> str:
     seeds = {m: len({r.seed for r in results if r.method == m}) for m in methods_of(results)}
     counts = ", ".join(f"{m} {n}" for m, n in seeds.items())
     episodes = {s.episodes for r in results for s in r.scores.values()}
     return (
         f"Made by `{command}`: {len(results)} runs. Every method of an environment begins with the same "
-        "warm-up of its seed, has the same number of optimizer steps, episodes and demonstrations a step, "
-        "and its own learning rate, found by trials with another seed and split.\n\n"
+        f"warm-up of its seed.\n\n{terms(results, trials)}\n\n"
         f"Seeds: {counts}. Success is greedy, over {', '.join(map(str, sorted(episodes)))} episodes of each "
         "split; in brackets are 95 % bootstrap intervals over seeds and episodes. What a method has over a "
         "baseline comes first, in points, over the same seeds; where its interval holds 0 it is a tie. A "

@@ -256,6 +256,46 @@ def test_what_is_compared_with_can_be_chosen():
     assert "best_fixed" not in told  # which was not run
 
 
+def test_the_report_says_what_was_searched_and_whose_settings_differ():
+    """Defect: it claimed equal steps and searched learning rates where a variant had steps of its own, and
+    `search={}` had left nothing to search."""
+
+    def made(method, steps, *own, **changes):
+        settings = ["env=math", f"method={method}", "seed=0", "++method.balance.mu=0", *own]
+        totals = {"demonstration tokens": 1, "generated tokens": 1, "optimizer steps": steps}
+        return result(method, 0, 0.5, settings=settings, totals=totals, **changes)
+
+    def told(rows, trials=()):
+        text = report(rows, [], "here", USUAL, trials=trials).markdown
+        return next(line for line in text.splitlines() if line.startswith("math: "))
+
+    apart = [made(m, 100, "train.steps=100") for m in ("amft", "explore")]
+    apart.append(made("imitate", 300, "train.steps=300", "train.lr=0.0005"))
+    assert told(apart) == (
+        "math: 100 optimizer steps, but imitate 300. With settings of its own: imitate (train.steps=300, "
+        "train.lr=0.0005). All else is the same for all. Nothing was searched, no learning rate either: "
+        "settings are those of recipe and command."
+    )
+
+    rates = {"amft": "0.0001", "best_fixed": "0.001", "at_rest": "0.001"}
+    alike = [made(method, 160, f"train.lr={rate}") for method, rate in rates.items()]
+    trials = [
+        made(method, 80, condition="trial", choice={"train.lr": rate, **more})
+        for rate in (0.001, 0.0001)
+        for method, more in (
+            ("amft", {}),
+            ("best_fixed", {"method.balance.mu": 0.5 + rate}),
+        )
+    ]
+    trials.append(made("at_rest", 80, condition="trial", choice={"train.lr": 0.001}))
+    assert told(alike, trials) == (
+        "math: 160 optimizer steps each. With settings of its own: at_rest (train.lr=0.001). All else is "
+        "the same for all. Searched, by trials with another seed and split: train.lr among 0.0001, 0.001 "
+        "for amft, best_fixed; method.balance.mu among 0.5001, 0.501 for best_fixed."
+    )
+    assert "No method has other settings of training than the rest." in told(alike[1:])
+
+
 def test_tries_are_told_where_they_were_played_and_files_of_before_are_read():
     """pass@k by the unbiased estimator, with what the warm-up came to; none of it in older files."""
     tried = {"id": [(4, 4), (4, 1), (4, 0), None], "ood_hard": [(4, 0)] * 4}
