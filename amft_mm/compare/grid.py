@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from amft_mm.config.command_line import written
 from amft_mm.methods.presets import NOTHING, demonstrations_of, methods
+from amft_mm.runs.dotted import flat
 from envs.contract import one_of, share
 
 Settings = dict[str, Any]
@@ -228,15 +229,6 @@ def heedless_of(preset: dict[str, Any]) -> str | None:
     if demonstrations_of(preset) == NOTHING:
         return "demos."
     return "train.reward_noise" if preset["balance"]["name"] == "sft" else None
-
-
-def flat(settings: Settings, above: str = "") -> Settings:
-    """{"train": {"steps": 5}} and {"train.steps": 5} are the same; a command line gives the former."""
-    found: Settings = {}
-    for name, value in settings.items():
-        within = flat(value, f"{above}{name}.") if isinstance(value, dict) else None
-        found |= {f"{above}{name}": value} if within is None else within
-    return found
 
 
 def shard(text: str) -> tuple[int, int]:

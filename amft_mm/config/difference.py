@@ -13,20 +13,14 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from amft_mm.config.command_line import Words, composed, config_groups, written
-from amft_mm.runs.folder import flat
+from amft_mm.runs.dotted import WHERE, flat, without
 from envs.paths import data_folder
-
-LEFT_OUT = (
-    *("out", "resume", "threads", "debug", "wandb", "tensorboard", "trackio"),
-    *("push_to_hub", "hub_private", "checkpoint", "record"),
-)
-"""What says where it ran and was looked at, and not what it made."""
 
 
 def words_of(command: str, config: DictConfig) -> list[str]:
     groups = [word for name in config_groups() if (word := _chosen(name, config))]
     files = flat(composed(command, Words(tuple(groups))))
-    own = {k: v for k, v in flat(config).items() if k.partition(".")[0] not in LEFT_OUT}
+    own = without(flat(config), WHERE)
     return groups + [
         _word(key, value, key in files) for key, value in own.items() if files.get(key) != value
     ]

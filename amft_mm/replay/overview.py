@@ -24,12 +24,11 @@ from amft_mm.config.command_line import config_groups, configuration
 from amft_mm.evaluation.intervals import wilson
 from amft_mm.replay.reader import Source
 from amft_mm.runs.curves import is_success
+from amft_mm.runs.dotted import WHERE, flat, without
 from amft_mm.runs.failures import FAILURES, PREFIX, told
-from amft_mm.runs.folder import CONFIG, flat, read_config
+from amft_mm.runs.folder import CONFIG, read_config
 from amft_mm.runs.metrics import EVALUATION, is_step
 
-PLACES = ("out", "resume", "debug", "threads")
-"""Settings that say where and how, not what."""
 GROUPS = ("env", "method", "model", "engine")
 MOST = 8
 """Failures to look at first."""
@@ -110,12 +109,11 @@ def _changed(config: Row) -> list[tuple[str, str, str]]:
     chosen = {g: str(config.get(g, {}).get("name")) for g in GROUPS}
     words = [f"{g}={name}" for g, name in chosen.items() if name in known.get(g, ())]
     own = {g for g, name in chosen.items() if name not in known.get(g, ())}
-    before, now = flat(configuration("train", words)), flat(config)
+    before, now = flat(configuration("train", words)), without(flat(config), WHERE)
     return [
         (name, _plain(value), _plain(before[name]) if name in before else "none")
         for name, value in now.items()
         if before.get(name) != value
-        and name not in PLACES
         and (name.partition(".")[0] not in own or name.endswith(".name"))
     ]
 

@@ -24,6 +24,7 @@ from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from agents.files import write_text
+from amft_mm.runs.dotted import MAY_DIFFER, MAY_GROW, flat, plain, without
 from amft_mm.runs.metrics import METRICS, read_rows
 
 if TYPE_CHECKING:  # what it needs is slow to import, and help does not
@@ -32,15 +33,6 @@ if TYPE_CHECKING:  # what it needs is slow to import, and help does not
 CONFIG = "config.yaml"
 TRIES = "tries.json"
 """What came of the tries of `eval.passes`, by split and task instance: [tries, successes]."""
-MAY_DIFFER = (
-    *("resume", "out", "debug", "threads", "wandb", "tensorboard", "trackio"),
-    *("eval", "record", "checkpoint", "push_to_hub", "hub_private"),
-    *("demos.folder", "play.slots", "play.workers", "play.kind", "play.seconds"),
-    *("play.failing", "play.failing_steps", "train.nonfinite", "train.shard", "train.offload"),
-)
-"""Settings that do not change what a run computes."""
-MAY_GROW = ("train.steps",)
-"""Settings that say how far it goes: what was made stays as it is."""
 
 
 class RunFolder:
@@ -120,7 +112,7 @@ class RunFolder:
         return found
 
     def _same_run(self, config: DictConfig) -> None:
-        before, now = _compared(read_config(self.path)), _compared(config)
+        before, now = (without(flat(one), MAY_DIFFER) for one in (read_config(self.path), config))
         changed = {k for k in before.keys() | now.keys() if before.get(k) != now.get(k)}
         told = [
             f"{k}: {before.get(k)} then, {now.get(k)} now"
@@ -166,12 +158,8 @@ def _unwritable(path: Path, error: OSError) -> RuntimeError:
 def _of_a_start_that_failed(path: Path, config: DictConfig) -> None:
     """A configuration without a step: only what it asked for otherwise is in the way, its demonstrations."""
     before = read_config(path)
-    if any(_plain(before.get(key)) != _plain(config.get(key)) for key in ("env", "demos")):
+    if any(plain(before.get(key)) != plain(config.get(key)) for key in ("env", "demos")):
         shutil.rmtree(path / "demos", ignore_errors=True)
-
-
-def _plain(part: Any) -> Any:
-    return OmegaConf.to_container(part, resolve=True) if OmegaConf.is_config(part) else part
 
 
 def read_config(run: Path) -> DictConfig:
@@ -194,30 +182,6 @@ def read_config(run: Path) -> DictConfig:
 def write_evaluation(folder: Path, summary: dict[str, Any], instances: dict[str, Any]) -> None:
     write_text(folder / "instances.json", json.dumps(instances) + "\n")
     write_text(folder / "summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
-
-
-def flat(config: Any) -> dict[str, Any]:
-    """Settings by their dotted names."""
-    found: dict[str, Any] = {}
-
-    def flatten(part: Any, name: str) -> None:
-        if isinstance(part, dict) and part:
-            for key, value in part.items():
-                flatten(value, f"{name}.{key}" if name else str(key))
-        else:
-            found[name] = part
-
-    flatten(_plain(config), "")
-    return found
-
-
-def _compared(config: Any) -> dict[str, Any]:
-    """Without those that may differ."""
-    return {
-        k: v
-        for k, v in flat(config).items()
-        if not f"{k}.".startswith(tuple(f"{m}." for m in MAY_DIFFER))
-    }
 
 
 def default_path(env: str, method: str, seed: int) -> Path:

@@ -212,7 +212,8 @@ def evaluated(step, share):
 
 
 def test_a_run_is_told_before_its_episodes(tmp_path):
-    folder = settings(tmp_path, "env=math", "method=grpo", "train.steps=7", "demos.n=0")
+    elsewhere = "wandb.mode=disabled", "checkpoint.every=3", "threads=1"
+    folder = settings(tmp_path, "env=math", "method=grpo", "train.steps=7", "demos.n=0", *elsewhere)
     (folder / "failures.jsonl").write_text('{"step": 2, "kind": "hang", "message": "x"}\nno\n')
     rows = [evaluated(2, 0.2), {"step": 3, "phase": "mix", "time/step": 90.0}, evaluated(4, 0.5)]
     found = overview(Source("run", [episode()], {}, rows, path=folder))

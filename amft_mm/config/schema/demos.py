@@ -1,0 +1,56 @@
+"""Settings of `amft-mm demos`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from amft_mm.config.fields import setting
+from amft_mm.config.schema.parts import MOST, SEEDS, Corrupt, Limits, Model, Named, Sampling
+from amft_mm.config.schema.worlds import world
+
+
+@dataclass
+class Keep:
+    success: bool = setting("those that succeed alone")
+    min_return: float | None = setting("those of at least this return")
+    max_turns: int | None = setting("those of at most so many turns", least=1, most=MOST)
+
+
+@dataclass
+class Demos:
+    """Writes demonstrations: episodes of an expert or a model, or chats of a file, as a folder that
+    `datasets` opens."""
+
+    env: Any = setting("what is played", schema=world, others=True)
+    engine: Any = setting(
+        "who plays: null is the world's expert; openai, hf or vllm a model, whose successes are kept",
+        schema=lambda _: Named,
+        others=True,
+    )
+    model: Model = setting("of engine hf and vllm")
+    sampling: Sampling = setting("of a model's answers")
+    limits: Limits = setting("of a model's episodes")
+    slots: int = setting("episodes at once, where a model plays", least=1, most=100_000)
+    threads: int | None = setting(
+        "of a process; null: what the machine has for it", least=1, most=4096
+    )
+    debug: bool = setting("show where an error came from")
+    n: int = setting("demonstrations that are kept", least=1, most=10**7)
+    seed: int = setting("of the task instances", **SEEDS)
+    out: str | None = setting("the folder; null makes demos/<env>-<n>")
+    part: int = setting("demonstrations in one file", least=1, most=10**5)
+    seconds: float | None = setting(
+        "a call of the environment that takes longer costs its episode", above=0
+    )
+    keep: Keep = setting("which demonstrations are kept")
+    slips: float = setting(
+        "how often the expert makes a mistake first and mends it", least=0, most=1
+    )
+    corrupt: Corrupt = setting("bad demonstrations, for studies")
+    import_from: str | None = setting("a JSON or JSONL file of chats, instead of playing")
+    pictures: str | None = setting(
+        "the folder that its picture paths are relative to; null is the file's own"
+    )
+    push_to_hub: str | None = setting("USER/NAME of a data set on the hub that gets them too")
+    hub_private: bool = setting("what is pushed is for you alone")
