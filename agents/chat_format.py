@@ -7,8 +7,9 @@
 
 The template is read by rendering it with placeholders, so every family's own system prompt and
 separators are kept, and opening + answer + following + ... equals the template rendered at once.
-Some templates write a turn otherwise as soon as it is an earlier one: they drop its thoughts, or what they
-had begun its answer with. What then becomes of a conversation is the choice of its limits (keep or strip).
+Some templates write a turn otherwise once it is an earlier one, or once a message follows that is no tool's
+result: they drop its thoughts, or what they had begun its answer with. What then becomes of a conversation is
+the choice of its limits (keep or strip).
 What is said is data: a text that spells special tokens is read as the plain characters it is made of.
 
 A world's own system prompt takes the place of the family's, or stands before the first message where the
@@ -22,7 +23,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -46,13 +47,14 @@ class UnsupportedTemplate(ValueError):
 @dataclass(frozen=True)
 class _Frame:
     """What a template writes around words: one piece before, between and after them; `past` is what it
-    writes in the place of the last one once these are of an earlier turn."""
+    writes in the place of the last one once these are of an earlier turn. `result`: they are a tool's."""
 
     pieces: tuple[str, ...]
     past: str
+    result: bool = False
 
     def as_past(self, answer: str = "") -> _Frame:
-        return _Frame((*self.pieces[:-1], self.past + answer), self.past)
+        return replace(self, pieces=(*self.pieces[:-1], self.past + answer))
 
 
 class ChatFormat:
@@ -84,16 +86,15 @@ class ChatFormat:
         )
         self._opening = lru_cache(maxsize=256)(self._derive_opening)
         self._following = lru_cache(maxsize=256)(self._derive_following)
+        self._around_answers = lru_cache(maxsize=2)(self._derive_around_answers)
         *_, between = self._around(self._message("user", _LATER))
         self.stop_id = self._stop_id(between)
         self._stop = self.tokenizer.convert_ids_to_tokens(self.stop_id)
-        begins_answers = False
+        begins_answers = False  # in a way that the template does not keep
         for count in (0, 1) if self.sees else (0,):  # a template that does not fit is told at once
             opening, following = self._opening(count, False, ""), self._following(count, False)
             for frame in (opening, following):
                 begins_answers |= not frame.past.startswith(frame.pieces[-1])
-        self.begins_answers = begins_answers
-        """Whether the template begins the last answer in a way that it does not keep."""
         plain = self._opening(0, False, "")
         self._before_answers = plain.pieces[-1]
         # What stands between, as a space, is the model's to write.
@@ -126,16 +127,30 @@ class ChatFormat:
         self._check_pictures(grids)
         return self._encode(self._later_frame(grids, tool), [text], grids)[1:]
 
-    def kept_of(self, answer: str) -> str:
-        """What the template keeps of an answer once it is an earlier one: as a rule all of it."""
-        first, later = self._message("user", _USER), self._message("user", _LATER)
-        written = self._render([first, self._message("assistant", answer), later])
-        opening, following = self._opening(0, False, ""), self._following(0, False)
-        head = opening.pieces[0] + _USER + opening.past
-        tail = following.pieces[0] + _LATER + following.pieces[-1]
+    def is_result(self, grids: Sequence[Grid], tool: str) -> bool:
+        """Whether the template is given a later message as a tool's result."""
+        return self._later_frame(grids, tool).result
+
+    def kept_of(self, answer: str, *, result: bool = False) -> str | None:
+        """What the template writes of an answer once the next message is there, a tool's `result` or
+        another; None where that is how it was written. Many keep thoughts while only results follow."""
+        first, (later, tools) = self._message("user", _USER), self._later_message(result)
+        written = self._render([first, self._message("assistant", answer), later], tools)
+        head, tail = self._around_answers(result)
         if not written.startswith(head) or not written.endswith(tail):
-            return answer
-        return written[len(head) : len(written) - len(tail)]
+            return None
+        kept, plain = written[len(head) : len(written) - len(tail)], self._opening(0, False, "")
+        return None if plain.past + kept == plain.pieces[-1] + self._lead + answer else kept
+
+    def _later_message(self, result: bool) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """A later message, and the tools that have to be declared for it."""
+        role, tools = ("tool", [_PROBE.declared()]) if result else ("user", [])
+        return self._message(role, _LATER), tools
+
+    def _derive_around_answers(self, result: bool) -> tuple[str, str]:
+        """What is written before and after an earlier answer that such a message follows."""
+        before, _, _, rest = self._around(*self._later_message(result))
+        return before + _USER + self._opening(0, False, "").past, rest
 
     def past(
         self,
@@ -231,7 +246,7 @@ class ChatFormat:
                 self._check_count("".join(frame.pieces), pictures)
             except Exception:  # a template whose tools show no pictures
                 return self._following(pictures, False)
-            return frame
+            return replace(frame, result=True)
         frame = self._between((), self._message("user", _LATER, pictures))
         self._check_count("".join(frame.pieces), pictures)
         return frame

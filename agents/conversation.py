@@ -10,7 +10,8 @@ not fit, it is left out whole and `stopped` names the reason.
 
 With `limits.history` a long conversation goes on in a new window: its first turn, which holds the
 instructions, and the last turns, with the very ids that they had. With `limits.thoughts=strip` one is opened
-wherever the chat template writes the turn that has ended otherwise from now on, as without its thoughts.
+wherever the chat template writes turns that have ended otherwise from now on, as without their thoughts; many
+keep the thoughts of all turns since the last message that was no tool's result.
 `ids`, `images` and `grids` are those of the window that is open; `windows()` are all of them, each with the
 answers that were chosen in it, so that every answer is learnt from as what it was: a continuation of what the
 model was shown.
@@ -151,6 +152,8 @@ class Conversation:
         self._turns: list[tuple[int, int]] = []  # where each begins, and its number of pictures
         self._before = 0  # answers of earlier windows
         self._begun = self._begun_unlearnt = 0
+        self._since = 0  # the last message that was no tool's result
+        self._kept: dict[int, str] = {}  # of answers, where that is not how they were written
         self._guard = 0
         self._guarded = 0
 
@@ -175,7 +178,8 @@ class Conversation:
         room."""
         message = Message(text, _as_pictures(images), tool)
         grids = [self._measure(image) for image in message.images]
-        self._forget()
+        result = bool(self.ids) and self._chat_format.is_result(grids, tool)
+        self._forget(result)
         if not self.ids:
             self.briefing = briefing
             new = self._chat_format.opening(text, grids, briefing)
@@ -191,6 +195,7 @@ class Conversation:
             return False
         self._append(new)
         self.messages.append(message)
+        self._since = self._since if result else len(self.messages) - 1
         self._turns.append((len(self.ids) - len(new), len(grids)))
         self.images += message.images
         self.grids += grids
@@ -283,13 +288,13 @@ class Conversation:
         starts = [at + (at > 0 and self.ids[at] == self.stop_id) for at, _ in self._turns]
         return [*starts, len(self.ids)]
 
-    def _forget(self) -> None:
-        """Opens a new window where there are twice as many turns as are to be kept, and where the last turn
-        reads otherwise now that it has ended."""
+    def _forget(self, result: bool) -> None:
+        """Opens a new window where there are twice as many turns as are to be kept, and where turns read
+        otherwise now that the next message, perhaps a tool's result, is there."""
         history, turns = self.limits.history, len(self._turns)
         overflows = history is not None and turns >= 2 and turns - 1 >= 2 * history
-        retold = self._retold()
-        if not overflows and retold is None:
+        retold = self._retold(result)
+        if not overflows and not retold:
             return
         kept = list(range(turns))
         if overflows and history is not None:
@@ -305,23 +310,31 @@ class Conversation:
         ids, self.ids, self._turns = self.ids, [], []
         for turn in kept:
             self._turns.append((len(self.ids), counts[turn]))
-            again = retold if turn == turns - 1 else None
-            self.ids.extend(again or ids[bounds[turn] : bounds[turn + 1]])
+            self.ids.extend(retold.get(turn) or ids[bounds[turn] : bounds[turn + 1]])
         self._guard, self._guarded = hash(tuple(self.ids)), len(self.ids)
 
-    def _retold(self) -> list[int] | None:
-        """The last turn as the template writes it from now on; None where that is as it was."""
-        if self.limits.thoughts == "keep" or not self._turns or not self.answers:
-            return None
-        said = self.answers[-1].text
-        kept = self._chat_format.kept_of(said)
-        if kept == said and not self._chat_format.begins_answers:
-            return None
-        message, briefing = self.messages[-1], self.briefing if len(self._turns) == 1 else None
-        grids = self.grids[len(self.grids) - self._turns[-1][1] :]
-        return self._chat_format.past(
-            message.text, grids, kept, tool=message.tool, briefing=briefing
-        )
+    def _retold(self, result: bool) -> dict[int, list[int]]:
+        """The open window's turns that the template writes otherwise from now on, as it does."""
+        found: dict[int, list[int]] = {}
+        if self.limits.thoughts == "keep":
+            return found
+        counts, dropped = [count for _, count in self._turns], len(self.messages) - len(self._turns)
+        last = len(self.answers) - 1
+        for number in range(last if result else self._since, last + 1):
+            turn = number - dropped if number else 0
+            kept = self._chat_format.kept_of(self.answers[number].text, result=result)
+            if kept is None or kept == self._kept.get(number) or (number and turn < 1):
+                continue
+            self._kept[number] = kept
+            message, before = self.messages[number], sum(counts[:turn])
+            found[turn] = self._chat_format.past(
+                message.text,
+                self.grids[before : before + counts[turn]],
+                kept,
+                tool=message.tool,
+                briefing=None if number else self.briefing,
+            )
+        return found
 
     def _measure(self, image: np.ndarray) -> Grid:
         if self._reader is None:

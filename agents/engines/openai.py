@@ -145,6 +145,12 @@ class words:
     def following(self, text: str, grids: Sequence[Grid] = (), tool: str = "") -> list[int]:
         return [self.image_id] * sum(grid.tokens for grid in grids) + self._counted(text)
 
+    def is_result(self, grids: Sequence[Grid], tool: str) -> bool:
+        return bool(tool)
+
+    def kept_of(self, answer: str, *, result: bool = False) -> None:
+        """The endpoint's own template sees to what is kept."""
+
     def answer(self, text: str) -> list[int]:
         return [*self._counted(text), self.stop_id]
 

@@ -221,6 +221,7 @@ class Sources:
         self, step: int, tasks: int, only: str | None = None
     ) -> list[list[Trajectory]]:
         """Groups of this process, of the training split, by seeds that no step draws."""
+        self.settle()
         groups: list[list[Trajectory]] = []
         for worker, count in zip(self._workers, self._dealt(tasks, step, only), strict=True):
             if count:

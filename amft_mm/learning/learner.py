@@ -2,6 +2,7 @@
 
     learner.gradients(examples, objective)  adds the gradient of the whole group's loss; says what was seen
     learner.products(part, examples)        what mu did to the log-probability of each
+    learner.ratios(examples)                how much likelier each is than when it was sampled
     learner.mixed                           the optimizer's step on the mix (amft_mm/learning/mixed_step.py)
 
 Conversations are read in micro-batches of a token budget. Losses are sums over all processes' totals, so
@@ -257,16 +258,42 @@ class Learner:
     def scored(self, examples: Sequence[Example], objective: Objective) -> list[Example]:
         """The examples with their log-probabilities under the present weights: what several updates on them
         compare with, where the engine's are corrected for."""
-        places, found = {id(e): i for i, e in enumerate(examples)}, list(examples)
         with self.policy.gathered():
-            for part in by_length(examples, self._micro_batch_tokens, lambda e: e.conversation):
-                conversations = [e.conversation for e in part]
-                scores = self.policy.score(conversations, temperature=objective.temperature)
-                own = scores.log_probs.split(scores.lengths)
-                self._just_scored.note(conversations, scores, objective.temperature)
-                for example, log_probs in zip(part, own, strict=True):
-                    found[places[id(example)]] = replace(example, scored=tuple(log_probs.tolist()))
+            own = self._scores(examples, objective.temperature)
+        return [replace(e, scored=tuple(s.tolist())) for e, s in zip(examples, own, strict=True)]
+
+    @torch.no_grad()
+    def ratios(self, examples: Sequence[Example], temperature: float = 1.0) -> list[float]:
+        """For each example how much likelier it is by the present weights than by those that played it:
+        the product of its tokens' ratios, without what was given."""
+        self.policy.model.eval()
+        with self.policy.gathered():
+            own = self._scores(examples, temperature)
+        found = []
+        for example, now in zip(examples, own, strict=True):
+            played = example.old_log_probs()
+            if played is None:
+                raise ValueError(
+                    "rollouts that older weights played are weighed by the log-probabilities that they were "
+                    "sampled with, and this engine does not tell them: train.ahead=0"
+                )
+            moved = float(np.nansum(now.double().cpu().numpy() - np.array(played)))
+            found.append(math.exp(max(-LARGEST_LOG_RATIO, min(moved, LARGEST_LOG_RATIO))))
         return found
+
+    def _scores(self, examples: Sequence[Example], temperature: float) -> list[torch.Tensor]:
+        """Of each the log-probabilities of its tokens, read now where the last passes did not."""
+        found = [self._just_scored.of(e.conversation, temperature) for e in examples]
+        unknown = [n for n, known in enumerate(found) if known is None]
+        for batch in by_length(
+            unknown, self._micro_batch_tokens, lambda n: examples[n].conversation
+        ):
+            conversations = [examples[n].conversation for n in batch]
+            scores = self.policy.score(conversations, temperature=temperature)
+            self._just_scored.note(conversations, scores, temperature)
+            for n, own in zip(batch, scores.log_probs.split(scores.lengths), strict=True):
+                found[n] = own
+        return [own for own in found if own is not None]
 
     def _micro_batches(
         self, examples: Sequence[Example], all_move: bool, half: Half | None

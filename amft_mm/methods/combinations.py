@@ -224,24 +224,31 @@ def _tried(config: DictConfig) -> Iterator[str]:
 
 
 def _ahead(config: DictConfig) -> Iterator[str]:
-    """What wants to know how a step ended before the next one is played."""
-    train, method = config.train, config.method
+    """What can not be played while the step before is learnt from."""
+    train, method, guide = config.train, config.method, config.method.guidance.name
     if not train.ahead:
         return
+    chosen = train.curriculum.name
     asked = {
         f"method.balance.name={method.balance.name}": any(
-            part.balance.learns or part.balance.tries for part in mixed_parts(config)
-        ),
-        f"method.guidance.name={method.guidance.name}": _guides(config),
-        f"train.curriculum.name={train.curriculum.name}": train.curriculum.name != "uniform",
-        "method.rival": bool(method.rival),
-        f"method.resample={method.resample}": bool(method.resample),
+            part.balance.tries for part in mixed_parts(config)
+        )
+        and "plays after each mix that it tries, so that the engine is not free meanwhile",
+        f"method.guidance.name={guide}": _guides(config)
+        and "plays the task instances of a step's demonstrations, round by round, when its turn has come",
+        f"train.curriculum.name={chosen}": chosen not in ("uniform", "variance")
+        and "picks what a step plays by what came of the one before",
+        "method.rival": bool(method.rival)
+        and "is compared with the model on the same task instances: one of the two would be a step older",
+        f"checkpoint.every={config.checkpoint.every}": config.checkpoint.every == 1
+        and "leaves no step to be played ahead: the one after a checkpoint is played in turn, so that a run "
+        "goes on from there as if it had not stopped",
     }
-    for setting, there in asked.items():
-        if there:
+    for setting, reason in asked.items():
+        if reason:
             yield (
-                f"train.ahead=1 plays a step before the one before it has ended, and {setting} goes by what "
-                "came of that one, on rollouts of the present weights. Leave one of them out"
+                f"train.ahead=1 plays a step while the one before it is learnt from, and {setting} {reason}. "
+                "Leave one of them out"
             )
 
 

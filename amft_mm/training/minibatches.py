@@ -26,6 +26,8 @@ class Minibatch:
     """This process's episodes."""
     share: tuple[int, int]
     """(k, n): of the step's demonstrations, every n-th from the k-th on."""
+    staleness: int = 0
+    """How many steps older than the present ones the weights are that played."""
     examples: dict[str, list[Example]] = field(default_factory=dict)
     """What is explored, by the part of the step."""
 

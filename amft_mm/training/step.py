@@ -11,11 +11,14 @@
     tell      figures, all processes' together
 
 With `train.ahead` the episodes of the next step are played while this one is learnt from, by the weights that
-this one began with; they are a step old when their turn comes (`rollout/staleness`).
+this one began with; they are a step old when their turn comes (`rollout/staleness`), and looks weigh them by
+how much likelier they have become. The step after one that `checkpoint.every` saves is played in turn, so
+that a run goes on from there as if it had not stopped.
 
-All of a step's rollouts are looked at before its first update: after it the weights are no more those that
-played. A step that has several parts, each with a mu of its own, does the middle for each of them. What a
-step draws is a function of (seed, step). What only some methods have joins by a `Companion`.
+All of a step's rollouts are looked at before its first update: after it the weights are another step away
+from those that played, and have seen them. A step that has several parts, each with a mu of its own, does the
+middle for each of them. What a step draws is a function of (seed, step). What only some methods have joins by
+a `Companion`.
 """
 
 from __future__ import annotations
@@ -77,6 +80,7 @@ class TrainingStep:
         recorder: Recorder,
     ) -> None:
         method, self._train = config.method, config.train
+        self._saves_every = int(config.checkpoint.every)
         self._policy, self._engine, self._processes = policy, engine, processes
         budget = self._train.micro_batch_tokens
         self.learner = Learner(policy, optimizer_settings(config), processes, budget)
@@ -177,15 +181,16 @@ class TrainingStep:
     def _play(self, step: int, number: int, row: Row, clock: Clock) -> list[Minibatch]:
         """Draws task instances and plays them, where any part of the step learns from rollouts."""
         groups: list[Group] = []
+        staleness = 0
         if self._explores(number):
             done = number / self._train.steps
             if step not in self._playing:
                 self.hand_over()
-            known = self._playing.pop(step, self._updates)
+            staleness = self._updates - self._playing.pop(step, self._updates)
             groups, played = self.sources.rollouts(step, self._guidance, done)
             row |= played
             if self._train.ahead:
-                row["rollout/staleness"] = self._updates - known
+                row["rollout/staleness"] = staleness
             self._failures.tell(step, row, self.sources.errors)
             for companion in self._companions.values():
                 row |= companion.played(step, groups, row)
@@ -194,7 +199,7 @@ class TrainingStep:
         parts = divided(groups, self._train.minibatches, self._processes)
         chosen = [self._guidance.choose(part, self._processes) for part in parts]
         minibatches = [
-            Minibatch(step, number, choice, part, (k, len(chosen)))
+            Minibatch(step, number, choice, part, (k, len(chosen)), staleness)
             for k, (choice, part) in enumerate(zip(chosen, parts, strict=True))
         ]
         for part in self._parts:
@@ -205,13 +210,19 @@ class TrainingStep:
 
     def _play_ahead(self, step: int, number: int) -> None:
         """Begins to play the next step's episodes, or lets the engine rest."""
-        if not self._train.ahead:
-            self._engine.rest()
-            return
-        self.hand_over()
-        if number < self._train.steps and self._explores(number):
+        if self._train.ahead:
+            self.hand_over()
+        saved = (step - 1) % self._saves_every == 0
+        if (
+            self._train.ahead
+            and number < self._train.steps
+            and not saved
+            and self._explores(number)
+        ):
             self._playing[step] = self._updates
             self.sources.play_ahead(step)
+        else:
+            self._engine.rest()
 
     def hand_over(self) -> None:
         """Has the engine answer by the present weights, when it has ended what it is asked for."""
@@ -221,7 +232,7 @@ class TrainingStep:
             self._handed_over = self._updates
 
     def _credit_part(self, part: MixedPart, minibatches: list[Minibatch]) -> None:
-        """All of them at once, while the weights are those that played."""
+        """All of them at once, before the first update."""
         own = [[t for t in one.choice.explore if self._is_of(part, t, one)] for one in minibatches]
         places = {id(t.conversation): (k, t) for k, ts in enumerate(own) for t in ts}
         sizes = [[0.0, 0.0] for _ in self.sources.parts]
@@ -271,8 +282,8 @@ class TrainingStep:
     def _mix_part(
         self, part: MixedPart, drawn: Minibatch, clock: Clock, fresh: list[Minibatch]
     ) -> Row:
-        """Adds to the update's gradient what a part gives; its figures. `fresh` are the rollouts that the
-        present weights made, which none of them has seen; before the first update, that is."""
+        """Adds to the update's gradient what a part gives; its figures. `fresh` are the step's rollouts
+        before its first update; afterwards there are none."""
         row, look, share = Row(), None, self._share(part, drawn)
         if part.success is not None:
             row["share"] = share
@@ -325,7 +336,16 @@ class TrainingStep:
         own = [t for one in fresh for t in one.choice.explore if self._is_of(part, t, one)]
         rewarded = self._rewarded(drawn.step, own)
         at = self._objectives.exploration.temperature
-        view = View(drawn.number, drawn.step, part, self.learner, rewarded, self.sources, at)
+        view = View(
+            drawn.number,
+            drawn.step,
+            part,
+            self.learner,
+            rewarded,
+            self.sources,
+            at,
+            drawn.staleness,
+        )
         return self._utility.look(view)
 
     def _signal(self, part: MixedPart, drawn: Minibatch, look: Look | None, row: Row) -> Signal:

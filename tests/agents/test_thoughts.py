@@ -4,13 +4,19 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from transformers import AutoTokenizer
 
 from agents.chat_format import ChatFormat
 from agents.conversation import Conversation, Limits
 from agents.engines import Request, written
 from agents.engines.base import GREEDY
 from agents.engines.hf import HFEngine
+from agents.engines.openai import words
 from agents.self_check import own_inputs
+from envs.paths import data_folder
+from envs.shown import Briefing
+from envs.tools import write_call
+from tests.agents.test_briefing import LOOK, WITH_TOOLS, rendered, with_template
 
 STRIP = Limits(thoughts="strip", max_new_tokens=12)
 SAID = ["<think>\n12 and 7\n</think>\n\n19", "22", "<think>\nup\n</think>\n\n30"]
@@ -23,6 +29,55 @@ BEGINS = """\
 {%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n<think>\\n' -}}{%- endif -%}
 """
 """As the models have it that begin every answer with a thought."""
+STEPS = """\
+{%- set last = namespace(at=-1) -%}
+{%- for m in messages if m.role == 'user' -%}{%- set last.at = messages.index(m) -%}{%- endfor -%}
+{%- if tools -%}
+{{- '<|im_start|>system\\n' -}}
+{%- for tool in tools -%}{{- tool | tojson -}}{%- endfor -%}
+{{- '<|im_end|>\\n' -}}
+{%- endif -%}
+{%- for m in messages -%}
+{%- if m.role == 'assistant' -%}
+{%- set parts = m.content.split('</think>') -%}
+{{- '<|im_start|>assistant\\n' -}}
+{%- if parts | length > 1 and loop.index0 > last.at -%}
+{{- '<think>\\n' + parts[0].split('<think>')[-1].strip('\\n') + '\\n</think>\\n\\n' -}}
+{%- endif -%}
+{{- parts[-1].lstrip('\\n') -}}
+{%- for call in m.tool_calls -%}
+{{- '<tool_call>\\n{"name": "' + call.function.name + '", "arguments": ' -}}
+{{- (call.function.arguments | tojson) + '}\\n</tool_call>' -}}
+{%- endfor -%}
+{{- '<|im_end|>\\n' -}}
+{%- elif m.role == 'tool' -%}
+{{- '<|im_start|>user\\n<tool_response>\\n' + m.content + '\\n</tool_response><|im_end|>\\n' -}}
+{%- else -%}
+{{- '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' -}}
+{%- endif -%}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}
+"""
+"""As Qwen3's: thoughts since the last message that was no tool's result are kept, earlier ones dropped."""
+BEGUN_STEPS = STEPS.replace(
+    "'<|im_start|>assistant\\n' -}}{%- endif", "'<|im_start|>assistant\\n<think>\\n' -}}{%- endif"
+)
+TALK = [
+    ("user", "What is in it?", "open it first"),
+    ("tool", "A key.", "look closer"),
+    ("tool", "A small key.", None),
+    ("user", "And in the other?", "as before"),
+    ("tool", "Nothing.", "empty"),
+    ("user", "Thanks.", None),
+    ("user", "Bye.", None),
+]
+"""Who speaks, what is said, and what the agent thinks of it."""
+
+
+def of_text(template):
+    """What a conversation needs of a model."""
+    tokenizer = AutoTokenizer.from_pretrained(data_folder("assets") / "tiny-vlm")
+    return with_template(SimpleNamespace(processor=tokenizer, pictures=None), template)
 
 
 def at_once(tokenizer, turns):
@@ -127,3 +182,59 @@ def test_pictures_stay_where_they_are(policies):
 def test_another_word_is_refused():
     with pytest.raises(ValueError, match="keep or strip"):
         Limits(thoughts="drop")
+
+
+@pytest.mark.parametrize("history", [None, 2])
+@pytest.mark.parametrize("begun", [False, True])
+def test_thoughts_are_kept_while_only_tools_answer(begun, history):
+    """Defect: what the agent thought was dropped at a tool's result, where the model is trained to see it
+    until the next message of a user. The ids are always those of the template rendered at once."""
+    policy = of_text(BEGUN_STEPS if begun else STEPS)
+    assert policy.chat_format.takes_tools
+    limits = Limits(thoughts="strip", max_new_tokens=12, history=history)
+    conversation, messages = Conversation(policy, limits), []
+    for role, said, thought in TALK:
+        assert conversation.observe(
+            said, tool="look" if role == "tool" else "", briefing=Briefing(tools=(LOOK,))
+        )
+        messages.append({"role": role, "content": said})
+        if history is None:
+            assert conversation.ids == rendered(policy, messages, tools=[LOOK.declared()])
+        answer = write_call("look", at=said)
+        whole = answer if thought is None else f"<think>\n{thought}\n</think>\n\n{answer}"
+        if begun:
+            whole = f"<think>\n{thought or 'well'}\n</think>\n\n{answer}"
+        conversation.say(whole.removeprefix("<think>\n") if begun else whole)
+        messages.append({"role": "assistant", "content": whole})
+    text = policy.chat_format.text(conversation.ids)
+    assert "closer" not in text
+    assert "as before" not in text
+    if history is None:
+        assert conversation.opened == (3 if begun else 2)  # where a user speaks after thoughts
+
+
+def test_a_template_that_drops_thoughts_at_once_is_followed_too():
+    """Its own way with tools is asked for, and no other's."""
+    dropping = WITH_TOOLS.replace(
+        "+ said(message.content) + '<|im_end|>\\n' -}}\n{%- endif",
+        "+ said(message.content).split('</think>')[-1].lstrip('\\n') + '<|im_end|>\\n' -}}\n{%- endif",
+    )
+    policy = of_text(dropping)
+    conversation, messages = Conversation(policy, STRIP), []
+    for role, said in (("user", "Look."), ("tool", "Blue."), ("tool", "Red.")):
+        conversation.observe(said, tool=role.removeprefix("user"), briefing=Briefing(tools=(LOOK,)))
+        messages.append({"role": role, "content": said})
+        assert conversation.ids == rendered(policy, messages, tools=[LOOK.declared()])
+        whole = f"<think>\nup\n</think>\n\n{write_call('look')}"
+        conversation.say(whole)
+        messages.append({"role": "assistant", "content": whole})
+    assert conversation.opened == 2
+
+
+def test_an_endpoint_drops_thoughts_itself():
+    """Defect: a conversation of words alone could not be told to."""
+    conversation = Conversation(words(), STRIP)
+    for said in ASKED:
+        conversation.observe(said)
+        conversation.say(SAID[0])
+    assert conversation.opened == 0

@@ -1,6 +1,8 @@
 """Looks: what mu did to log-probabilities, to each task instance's return, and how surely."""
 
 import math
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from amft_mm.learning.learner import Example, Learner, Objective, OptimizerSetti
 from amft_mm.learning.mixed_step import WHOLE
 from amft_mm.methods.exploration import grpo, reinforce
 from amft_mm.methods.imitation import sft
+from amft_mm.methods.utility import View, utility
 from amft_mm.methods.utility.next_rollout import expected_return
 from amft_mm.runs.processes import ProcessGroup
 from tests.agents.families import FAMILIES
@@ -182,3 +185,101 @@ def test_there_is_nothing_to_see_where_every_group_fares_alike(tiny):
     assert expected_return(learner, WHOLE, alike) is None
     assert expected_return(learner, WHOLE, []) is None
     assert expected_return(learner, WHOLE, [[episode(tiny, 0, 0, 1.0)]]) is None
+
+
+SHARP = 0.05
+"""A temperature at which six tokens have nearly all of the mass."""
+WORTH = [0.0, 1.0] * 3
+"""Of an answer of one such token."""
+
+
+def one_token(policy, *ids, **told):
+    made = Conversation(policy, Limits())
+    made.observe("2+2?")
+    if ids:
+        made.act(list(ids), **told)
+    return made
+
+
+@contextmanager
+def moved(along, far):
+    """Weights that are moved, and come back."""
+    before = {p: p.detach().clone() for p in along}
+    with torch.no_grad():
+        for p, d in along.items():
+            p.add_(d, alpha=far)
+        yield
+        for p, value in before.items():
+            p.copy_(value)
+
+
+def test_a_look_at_what_older_weights_played_is_one_at_the_present_policy(tiny):
+    """Defect: with train.ahead, the look was that of a mixture of two policies. The derivative of the
+    expected return is known here, since answers of one token can be enumerated: by finite differences of
+    the weights. Episodes are there as often as the older weights make them."""
+    learner = Learner(tiny, OptimizerSettings(lr=0.0), ProcessGroup(), 3000)
+    random = torch.Generator().manual_seed(4)
+    z, update = (
+        {p: 1e-3 * torch.randn(p.shape, generator=random).sign() for p in learner.parameters}
+        for _ in range(2)
+    )
+    learner.mixed.tangent.z[WHOLE] = z
+    with torch.no_grad():
+        states = tiny.hidden_states(tiny.batch([one_token(tiny)]))[:, -1]
+        answers = (tiny.logits(states) / SHARP)[0].topk(len(WORTH)).indices.tolist()
+
+    def chances():
+        scores = tiny.score([one_token(tiny, a) for a in answers], temperature=SHARP)
+        return scores.log_probs.double().exp().numpy()
+
+    with torch.no_grad():
+        before = chances()
+    episodes = []
+    for answer, chance, reward in zip(answers, before, WORTH, strict=True):
+        for _ in range(round(100 * chance)):
+            made = one_token(tiny, answer, log_probs=[math.log(chance)])
+            turns = [Turn(reward, None, "")]
+            episodes.append(
+                Trajectory(made, "w", 0, len(episodes), 0, turns=turns, success=reward > 0)
+            )
+    part = SimpleNamespace(name=WHOLE)
+    stale, fresh = (View(1, 1, part, learner, episodes, None, SHARP, age) for age in (1, 0))
+    with moved(update, 0.1):
+        now = chances() @ WORTH
+        around = []
+        for far in (0.01, -0.01):
+            with moved(z, far):
+                around.append(chances() @ WORTH)
+        slope = (around[0] - around[1]) / 0.02
+        look, biased = (utility("next_rollout", {}).look(view).product for view in (stale, fresh))
+        logarithm = utility("log_success", {}).look(stale).product
+    assert before.sum() > 0.99
+    assert look == pytest.approx(slope, rel=0.1)
+    assert logarithm == pytest.approx(slope / now, rel=0.1)
+    assert abs(biased - slope) > 0.2 * abs(slope)
+
+
+def test_an_episode_is_weighed_by_all_of_its_own_tokens(tiny):
+    """Those of all its answers, not what an expert wrote; and no single one outweighs the others by much."""
+    learner, made = Learner(tiny, OptimizerSettings(lr=0.0), ProcessGroup(), 3000), []
+    for _ in range(3):
+        conversation = Conversation(tiny, Limits())
+        conversation.observe("first")
+        conversation.begin(tiny.chat_format.answer("it is")[:-1])
+        conversation.act(tiny.chat_format.answer("so")[-2:], [0.0, 0.0])
+        conversation.observe("second")
+        conversation.act(tiny.chat_format.answer("no")[-2:], [0.0, 0.0])
+        made.append(conversation)
+    with torch.no_grad():
+        own = tiny.score(made[:1]).log_probs[~made[0].given()[made[0].chosen()]]
+    for conversation, shift in zip(made, (0.1, -0.2, -100.0), strict=True):
+        conversation.answers[0].log_probs[:] = (own[:2] + shift).tolist()
+        conversation.answers[1].log_probs[:] = own[2:].tolist()
+    examples = [Example(conversation) for conversation in made]
+    ratios = learner.ratios(examples)
+    assert ratios == pytest.approx([math.exp(-0.2), math.exp(0.4), math.exp(20)], rel=1e-3)
+    view = View(1, 1, SimpleNamespace(name=WHOLE), learner, [], None, staleness=1)
+    assert view.ratios(examples) == pytest.approx([math.exp(-0.2), math.exp(0.4), 2.0], rel=1e-3)
+    made[0].answers[1].log_probs.clear()
+    with pytest.raises(ValueError, match=r"this engine does not tell them: train\.ahead=0"):
+        learner.ratios(examples)

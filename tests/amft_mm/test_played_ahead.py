@@ -1,6 +1,7 @@
 """train.ahead: the next step's episodes are played while this one is learnt from."""
 
 import json
+import shutil
 import threading
 
 import pytest
@@ -92,20 +93,74 @@ def test_playing_and_learning_go_on_at_the_same_time(tmp_path, monkeypatch):
     train(config_of("train.ahead=1", "train.steps=2", f"out={tmp_path}/run"))
 
 
+LEARNT = ["method=amft", "demos.n=8", "train.demos=2", "+method.balance.doubt=0.1"]
+
+
+@pytest.mark.slow
+def test_mu_is_learnt_from_what_older_weights_played(tmp_path):
+    """Two runs are equal to the last bit, and one that goes on from a checkpoint as if it had not stopped."""
+    words = [*LEARNT, "train.ahead=1", "train.steps=6", "train.group=4", "checkpoint.every=3"]
+    for name in ("one", "two"):
+        train(config_of(*words, f"out={tmp_path}/{name}"))
+    one, two = rows_of(tmp_path / "one"), rows_of(tmp_path / "two")
+    assert one == two
+    assert [row["rollout/staleness"] for row in one] == [0, 1, 1, 0, 1, 1]
+    looked = [row for row in one if "meta/look" in row and row["rollout/staleness"]]
+    assert any(row["meta/moved"] for row in looked)
+    assert len({row["mu"] for row in one}) > 2
+
+    shutil.rmtree(tmp_path / "two" / "checkpoints" / "step_000006")
+    train(config_of(*words, f"out={tmp_path}/two", "resume=true"))
+    assert rows_of(tmp_path / "two") == one
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", ["method.utility.name=log_success", "method=amft_paper"])
+def test_other_looks_and_balances_play_ahead(tmp_path, words):
+    train(config_of("method=amft", *LEARNT[1:3], words, "train.ahead=1", f"out={tmp_path}/run"))
+    found = rows_of(tmp_path / "run")
+    assert [row["rollout/staleness"] for row in found] == [0, 1, 1, 1]
+    assert any("meta/hypergradient" in row for row in found)
+
+
+@pytest.mark.slow
+def test_a_look_that_plays_itself_waits_for_the_engine(tmp_path, played):
+    """Defect: two threads asked one engine and stepped the same worlds."""
+    words = [
+        "method.utility.name=heldout",
+        "+method.utility.every=1",
+        "+method.utility.tasks=3",
+    ]
+    train(config_of(*LEARNT[:3], *words, "train.ahead=1", f"out={tmp_path}/run"))
+    assert sorted(step for step, thread in played if thread == "ahead") == [2, 3, 4]
+    assert sorted(step for step, thread in played if thread == "MainThread") == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("method=mu_oracle demos.n=8", "plays after each mix that it tries"),
+        ("method=bridge demos.n=8", "method.rival is compared with the model"),
+        ("method=hpt demos.n=8", "guidance.name=hpt plays the task instances"),
+        ("train.pool=5 train.curriculum.name=difficulty", "picks what a step plays by"),
+        ("checkpoint.every=1", "the one after a checkpoint is played in turn"),
+    ],
+)
+def test_what_can_not_be_played_meanwhile_is_refused(words, reason):
+    config = config_of(*words.split(), "train.ahead=1")
+    with pytest.raises(ValueError, match=rf"train\.ahead=1 plays a step while.*{reason}"):
+        refuse_contradictions(config)
+    config.train.ahead = 0
+    refuse_contradictions(config)
+
+
 @pytest.mark.parametrize(
     "words",
     [
         "method=amft demos.n=8",
-        "method=mu_oracle demos.n=8",
-        "method=bridge demos.n=8",
-        "method=hpt demos.n=8",
         "method.resample=2 train.reward_noise=0",
-        "train.pool=5 train.curriculum.name=difficulty",
+        "train.pool=5 train.curriculum.name=variance",
     ],
 )
-def test_what_goes_by_the_step_before_is_refused(words):
-    config = config_of(*words.split(), "train.ahead=1")
-    with pytest.raises(ValueError, match=r"train\.ahead=1 plays a step before"):
-        refuse_contradictions(config)
-    config.train.ahead = 0
-    refuse_contradictions(config)
+def test_what_draws_without_regard_to_the_step_before_goes_together(words):
+    refuse_contradictions(config_of(*words.split(), "train.ahead=1"))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
+
+import numpy as np
 
 from agents.trajectory import Trajectory
 from amft_mm.learning.learner import Example, Learner
@@ -13,6 +15,9 @@ from amft_mm.methods.parts import MixedPart
 
 MOST = 10**9
 """Of steps, tasks and demonstrations that a utility may be told."""
+LARGEST_RATIO = 2.0
+"""An episode counts so often at most, however much likelier it has become: its weight's variance stays
+bounded (truncated importance sampling)."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,16 @@ class View:
     """Of what is held out, and of the expert's episodes."""
     temperature: float = 1.0
     """At which rollouts are sampled: the policy is the model at this temperature."""
+    staleness: int = 0
+    """How many steps older than the present ones the weights are that played `trajectories`."""
+
+    def ratios(self, examples: Sequence[Example]) -> list[float]:
+        """What each of `trajectories` counts in a mean over the present policy's episodes. It is one number
+        a conversation, since a return is credited to all tokens. Asked for in all processes at once."""
+        if not self.staleness:
+            return [1.0] * len(examples)
+        found = self.learner.ratios(examples, self.temperature)
+        return [min(ratio, LARGEST_RATIO) for ratio in found]
 
     def is_due(self, every: int) -> bool:
         """Whether a utility that looks every so many steps looks at this one; before the second, no mix
@@ -66,6 +81,11 @@ class Utility(Protocol):
     def look(self, view: View) -> Look | None:
         """Asked for in all processes at once."""
         ...
+
+
+def weighted(example: Example, weight: float) -> Example:
+    """With a weight for each of its answers."""
+    return replace(example, advantages=np.full(len(example.conversation.answers), weight))
 
 
 def look_at(

@@ -1,17 +1,16 @@
 """log_success: U is the mean over unseen task instances of log P(success | x).
 
-Where some of a group's episodes succeed, the gradient is the mean of grad log pi over these. Where none
-does, the expert's episode is a witness: log P(success | x) >= log pi(y* | x), and its gradient is used. So
-it asks for imitation where exploration is blind, and for exploration where it can see.
+Where some of a group's episodes succeed, the gradient is the mean of grad log pi over these, weighed by how
+much likelier each is than when older weights played it (train.ahead). Where none does, the expert's episode
+is a witness: log P(success | x) >= log pi(y* | x), and its gradient is used. So it asks for imitation where
+exploration is blind, and for exploration where it can see.
 """
 
 from __future__ import annotations
 
-import numpy as np
-
 from agents.trajectory import by_task
 from amft_mm.learning.learner import Example
-from amft_mm.methods.utility.base import MOST, Look, View, look_at
+from amft_mm.methods.utility.base import MOST, Look, View, look_at, weighted
 from envs.contract import whole_number
 
 
@@ -23,20 +22,18 @@ class LogSuccess:
         if not view.is_due(self._every):
             return None
         played = [t for t in view.trajectories if not t.failed and t.conversation.answers]
+        groups = list(by_task(played).values())
+        won = [[Example(t.conversation) for t in members if t.success] for members in groups]
+        ratios = iter(view.ratios([example for shown in won for example in shown]))
         examples: list[Example] = []
         places: list[int] = []
-        groups = by_task(played).values()
-        for number, members in enumerate(groups):
-            won = [t for t in members if t.success]
-            shown = [_weighted(Example(t.conversation), 1 / len(won)) for t in won]
-            if not won:
-                witness = view.sources.expert_of(members[0])
+        for number, shown in enumerate(won):
+            counts = [next(ratios) for _ in shown]
+            shown = [weighted(e, r / sum(counts)) for e, r in zip(shown, counts, strict=True)]
+            if not shown:
+                witness = view.sources.expert_of(groups[number][0])
                 shown = [] if witness is None else [Example(witness.conversation)]
             examples += shown
             places += [number] * len(shown)
         learner, name = view.learner, view.part.name
         return look_at(learner, name, examples, places, len(groups), view.temperature)
-
-
-def _weighted(example: Example, weight: float) -> Example:
-    return Example(example.conversation, np.full(len(example.conversation.answers), weight))

@@ -7,24 +7,29 @@ The rollouts of a step are drawn by the weights that the last mixes made, on fre
 is an estimate without bias, whatever loss the method explores with: its baselines, divisions by a spread or
 a length, and clipping do not enter. On validating a meta-gradient by what follows: Xu, van Hasselt,
 Silver, arXiv 1805.09801.
+
+Where older weights played them (train.ahead), d log pi / d mu is still that of the present ones, and each
+episode's term is weighed by pi(y) / pi_played(y): no bias comes in but by that ratio's bound.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from agents.trajectory import Trajectory, by_task
 from amft_mm.learning.credit import against
 from amft_mm.learning.learner import Example, Learner
-from amft_mm.methods.utility.base import Look, View, look_at
+from amft_mm.methods.utility.base import Look, View, look_at, weighted
+
+Ratios = Callable[[Sequence[Example]], Sequence[float]]
 
 
 class NextRollout:
     def look(self, view: View) -> Look | None:
         groups = by_task(view.trajectories).values()
-        return expected_return(view.learner, view.part.name, groups, view.temperature)
+        return expected_return(view.learner, view.part.name, groups, view.temperature, view.ratios)
 
 
 def expected_return(
@@ -32,9 +37,12 @@ def expected_return(
     part: str,
     groups: Iterable[Sequence[Trajectory]],
     temperature: float = 1.0,
+    ratios: Ratios | None = None,
 ) -> Look | None:
-    """A look at it from groups of episodes. What an expert began is not the policy's own, and is left out."""
-    examples: list[Example] = []
+    """A look at it from groups of episodes. What an expert began is not the policy's own, and is left out.
+    `ratios` weigh what other weights than the present ones played."""
+    played: list[Example] = []
+    shares: list[float] = []
     places: list[int] = []
     count = 0
     for members in groups:
@@ -44,8 +52,11 @@ def expected_return(
         worth = against(np.array([t.total_reward for t in own]), "others") / len(own)
         for trajectory, share in zip(own, worth, strict=True):
             if share:
-                answers = len(trajectory.conversation.answers)
-                examples.append(Example(trajectory.conversation, np.full(answers, share)))
+                played.append(Example(trajectory.conversation))
+                shares.append(share)
                 places.append(count)
         count += 1
+    if ratios is not None:
+        shares = [share * ratio for share, ratio in zip(shares, ratios(played), strict=True)]
+    examples = [weighted(*one) for one in zip(played, shares, strict=True)]
     return look_at(learner, part, examples, places, count, temperature)
