@@ -228,24 +228,38 @@ def _ahead(config: DictConfig) -> Iterator[str]:
     train, method, guide = config.train, config.method, config.method.guidance.name
     if not train.ahead:
         return
-    chosen = train.curriculum.name
-    asked = {
-        f"method.balance.name={method.balance.name}": any(
-            part.balance.tries for part in mixed_parts(config)
-        )
-        and "plays after each mix that it tries, so that the engine is not free meanwhile",
-        f"method.guidance.name={guide}": _guides(config)
-        and "plays the task instances of a step's demonstrations, round by round, when its turn has come",
-        f"train.curriculum.name={chosen}": chosen not in ("uniform", "variance")
-        and "picks what a step plays by what came of the one before",
-        "method.rival": bool(method.rival)
-        and "is compared with the model on the same task instances: one of the two would be a step older",
-        f"checkpoint.every={config.checkpoint.every}": config.checkpoint.every == 1
-        and "leaves no step to be played ahead: the one after a checkpoint is played in turn, so that a run "
-        "goes on from there as if it had not stopped",
-    }
-    for setting, reason in asked.items():
-        if reason:
+    tries = any(part.balance.tries for part in mixed_parts(config))
+    chosen, every = train.curriculum.name, config.checkpoint.every
+    asked = (
+        (
+            tries,
+            f"method.balance.name={method.balance.name}",
+            "plays after each mix that it tries, so that the engine is not free meanwhile",
+        ),
+        (
+            _guides(config),
+            f"method.guidance.name={guide}",
+            "plays the task instances of a step's demonstrations, round by round, when its turn has come",
+        ),
+        (
+            chosen not in ("uniform", "variance"),
+            f"train.curriculum.name={chosen}",
+            "picks what a step plays by what came of the one before",
+        ),
+        (
+            method.rival,
+            "method.rival",
+            "is compared with the model on the same task instances: one of the two would be a step older",
+        ),
+        (
+            every == 1,
+            f"checkpoint.every={every}",
+            "leaves no step to be played ahead: the one after a checkpoint is played in turn, so that a run "
+            "goes on from there as if it had not stopped",
+        ),
+    )
+    for there, setting, reason in asked:
+        if there:
             yield (
                 f"train.ahead=1 plays a step while the one before it is learnt from, and {setting} {reason}. "
                 "Leave one of them out"
