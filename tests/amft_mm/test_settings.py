@@ -70,6 +70,13 @@ def refused(words):
         ("train env=mix env.shares.math=-1", "env.shares"),
         ("train model.dtype=foo", "give float32, bfloat16 or float16, or null"),
         ("train model=3", "model=3: give one of"),
+        ("train method.exploration.clip=0.3", "no file sets: +method.exploration.clip=VALUE"),
+        (
+            "train recipe=tiny_vril",
+            "recipe=tiny_vril: there is no such setting. Did you mean tiny_virl",
+        ),
+        ("train resume=true out=nowhere recipe=foo", "recipe=foo: there is no such setting"),
+        ("train env=mix env.shares={virl:1,chess:2}", "env.shares.chess: there is no such setting"),
         ("train seed=-1", "seed=-1: give a whole number from 0"),
         # names
         ("train env=vril", "Did you mean virl"),
@@ -87,6 +94,8 @@ def refused(words):
         ("evaluate eval.episodes=-5", "eval.episodes=-5: give a whole number from 1"),
         ("evaluate record=-1", "record=-1: give a whole number from 0"),
         ("demos n=0", "n=0: give a whole number from 1"),
+        ("demos machine=one_80gb", "machine: there is no such setting"),
+        ("evaluate recipe=tiny_math", "recipe: there is no such setting"),
         ("demos corrupt.share=2", "corrupt.share=2: give a number from 0 to 1"),
         ("demos corrupt.kind=foo", "give wrong_actions, wrong_answers or shuffled_pictures"),
         ("compare seeds=0", "seeds=0: give a whole number from 1"),
@@ -176,6 +185,24 @@ def test_help_shows_what_is_chosen(capsys):
     told = capsys.readouterr().out
     assert "env.source=countdown" in told
     assert "train.steps=11" in told
+
+
+@pytest.mark.parametrize(
+    ("command", "groups"),
+    [
+        ("train", {"env", "model", "engine", "method", "machine", "recipe"}),
+        ("evaluate", {"env", "model", "engine"}),
+        ("demos", {"env", "model", "engine"}),
+        ("compare", {"study"}),
+        ("pretrain", set()),
+    ],
+)
+def test_help_names_the_groups_of_a_command_and_no_others(command, groups, capsys):
+    """`recipe` and `study` were missing, and `machine` was told of commands that have none."""
+    main([command, "--help"])
+    told = capsys.readouterr().out.partition("Groups: name=file")[2].partition("Settings:")[0]
+    rows = [line.split("=")[0].strip() for line in told.splitlines() if line[2:3].strip()]
+    assert set(rows) == groups
 
 
 def test_help_and_version_load_no_torch(tmp_path):
