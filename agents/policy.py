@@ -32,7 +32,7 @@ from agents.chat_format import ChatFormat
 from agents.conversation import Conversation
 from agents.files import weights_written
 from agents.image_features import ImageFeatures
-from agents.locate import locate_model
+from agents.locate import IN_THE_BOX, locate_model
 from agents.pictures import PictureReader, ProcessorReader, Reader
 from agents.ranks import is_first
 from agents.self_check import check_scores
@@ -115,7 +115,7 @@ class Policy:
             raise ModelError(f"model={name!r} is a LoRA adapter already: leave out lora=")
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         dtype = dtype or (torch.float32 if device == "cpu" else torch.bfloat16)
-        config = AutoConfig.from_pretrained(folder)
+        config = config_of(folder)
         # Sharded, the first process reads the weights and hands them out; others build the model without.
         empty = shard and not is_first()
         with init_empty_weights(include_buffers=False) if empty else nullcontext():
@@ -346,7 +346,21 @@ def chunked_scores(
 
 def reads_alone(name: str) -> bool:
     """Whether the model that `Policy.load` takes by this name is of text alone; no weights are read."""
-    return not anatomy.sees(AutoConfig.from_pretrained(base_of(locate_model(name))[0]))
+    return not anatomy.sees(config_of(base_of(locate_model(name))[0]))
+
+
+def config_of(folder: str) -> Any:
+    """What transformers says of a model, by its folder or hub id."""
+    try:
+        return AutoConfig.from_pretrained(folder)
+    except OSError as error:
+        if Path(folder).is_dir():
+            raise
+        raise FileNotFoundError(
+            f"model={folder!r}: there is no such folder, and the hub gave no such model "
+            f"({str(error).splitlines()[0]}) Give a folder with config.json and weights, a hub id as "
+            f"OWNER/NAME, or {' or '.join(IN_THE_BOX)}, which are in the box."
+        ) from None
 
 
 def load_processor(folder: str) -> Any:
@@ -401,6 +415,11 @@ def add_lora(model: Any, options: dict[str, Any]) -> Any:
     """LoRA on the language model's projections, unless `target_modules` says otherwise."""
     from peft import LoraConfig, get_peft_model
 
+    if unknown := sorted(options.keys() - LoraConfig.__dataclass_fields__.keys()):
+        raise ModelError(
+            f"lora={options}: peft's LoraConfig has no {', '.join(unknown)}. Mostly used are r, lora_alpha, "
+            "lora_dropout and target_modules"
+        )
     chosen = {"r": 16, "lora_alpha": 32, **options}
     chosen.setdefault("target_modules", anatomy.lora_targets(model))
     return get_peft_model(model, LoraConfig(**chosen))

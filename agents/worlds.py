@@ -29,6 +29,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from envs.arguments import refuse_arguments
 from envs.contract import one_of, whole_number
 from envs.guard import CallFailed, GuardedEnv
 from envs.shown import NO_BRIEFING, Briefing, shown
@@ -48,6 +49,9 @@ class World:
 
         try:
             return gymnasium.make(self.id, disable_env_checker=True, **self.options)
+        except TypeError:
+            refuse_arguments(self.id, self.options)
+            raise
         except (gymnasium.error.Error, ModuleNotFoundError) as error:
             module = self.id.partition(":")[0]
             if isinstance(error, ModuleNotFoundError) and f"'{module}'" not in str(error):

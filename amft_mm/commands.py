@@ -32,7 +32,7 @@ COMMANDS = {
     "train": Command(
         "amft_mm.train",
         "trains an agent",
-        "amft-mm train env=virl|general_points|math [name=value ...]",
+        "amft-mm train env=virl|general_points|math|... [name=value ...]",
         "train",
         configured=True,
     ),
@@ -47,7 +47,7 @@ COMMANDS = {
     "demos": Command(
         "amft_mm.demos",
         "writes demonstrations",
-        "amft-mm demos env=virl|general_points|math n=1000 [name=value ...]",
+        "amft-mm demos env=virl|general_points|math|... n=1000 [name=value ...]",
         "demos",
         configured=True,
         needs_words=True,
@@ -142,7 +142,13 @@ def _called(name: str, words: list[str]) -> Any:
 def _configured(name: str, words: list[str]) -> None:
     from omegaconf import OmegaConf
 
-    from amft_mm.config.command_line import Words, composed, config_groups, configuration
+    from amft_mm.config.command_line import (
+        Words,
+        composed,
+        config_groups,
+        configuration,
+        defaults_of,
+    )
 
     command = COMMANDS[name]
     if {"--help", "-h"} & {*words} or (command.needs_words and not words):
@@ -150,8 +156,9 @@ def _configured(name: str, words: list[str]) -> None:
         from amft_mm.config.schema import SCHEMAS
 
         said = Words.of([word for word in words if word not in ("--help", "-h")])
+        groups = config_groups(name, said.folder)
         print(
-            help_of(SCHEMAS[name], command.usage, composed(name, said), config_groups(said.folder))
+            help_of(SCHEMAS[name], command.usage, composed(name, said), groups, defaults_of(name))
         )
         return
     shows = "--cfg" in words or any(word.startswith("--cfg=") for word in words)

@@ -1,9 +1,20 @@
-"""Numbers on a command line that argparse reads: `type=whole(1, 10)`, and what is allowed is told."""
+"""What a user gives, and what is allowed.
+
+    type=whole(1, 10)                      a number on a command line that argparse reads
+    refuse_arguments("my/World-v0", [...])   ValueError: my/World-v0 has no argument cty. Did you mean city?
+
+Each error says what there is to choose from.
+"""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import difflib
+import inspect
+from collections.abc import Callable, Iterable
+
+import gymnasium
+from gymnasium.envs.registration import load_env_creator
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:
@@ -20,3 +31,24 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
         return number
 
     return read
+
+
+def refuse_arguments(name: str, given: Iterable[str]) -> None:
+    """ValueError where an environment that is registered lacks one of these arguments, or wants another."""
+    spec = gymnasium.registry.get(name.rpartition(":")[2])
+    if spec is None or spec.entry_point is None:
+        return
+    point = spec.entry_point
+    creator = load_env_creator(point) if isinstance(point, str) else point
+    taken = inspect.signature(creator).parameters
+    if any(argument.kind is argument.VAR_KEYWORD for argument in taken.values()):
+        return
+    there = {*given, *spec.kwargs}
+    told = f"It takes {', '.join(taken)}."
+    for argument in sorted(there - taken.keys()):
+        near = difflib.get_close_matches(argument, taken, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise ValueError(f"{name} has no argument {argument}.{hint} {told}")
+    for argument, how in taken.items():
+        if how.default is how.empty and argument not in there:
+            raise ValueError(f"{name} needs the argument {argument}. {told}")

@@ -84,13 +84,16 @@ class Variant:
         return [dict(zip(names, one, strict=True)) for one in values]
 
 
+PARTS_OF_A_VARIANT = {"method", "settings", "search"}
+
+
 class Grid:
     def __init__(self, config: DictConfig) -> None:
         plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
         self.out = Path(plain["out"])
         self.envs: list[str] = plain["envs"]
         self.variants = [variant(name, plain) for name in plain["methods"]]
-        self.baselines = [variant(name, plain).name for name in plain["baselines"]]
+        self.baselines = [variant(name, plain, "baselines").name for name in plain["baselines"]]
         self._budgets = {env: flat(settings) for env, settings in plain["budgets"].items()}
         self._conditions = {name: flat(settings) for name, settings in plain["conditions"].items()}
         self.seeds, self._more = int(plain["seeds"]), plain["more_seeds"]
@@ -101,7 +104,7 @@ class Grid:
         self._replay = bool(plain["replay"])
         self._passes = {"eval.passes": plain["passes"]} if plain["passes"] else {}
         for env in self.envs:
-            one_of("envs", env, tuple(self._budgets))
+            with_a_budget(env, self._budgets)
         self._part, self._parts = shard(str(plain["shard"]))
         if self._parts > 1 and self.max_seeds > self.seeds:
             raise ValueError(
@@ -213,12 +216,26 @@ def words_of(env: str, method: str, settings: Settings) -> tuple[str, ...]:
     return (f"env={env}", f"method={method}", *words)
 
 
-def variant(name: str, config: dict[str, Any]) -> Variant:
-    """By its name among `variants`, or a preset's."""
+def with_a_budget(env: str, budgets: dict[str, Settings]) -> None:
+    try:
+        one_of("envs", env, tuple(budgets))
+    except ValueError as error:
+        raise ValueError(
+            f"{error} Another one is compared with a budget of its own: ++budgets.{env}.train.steps=60"
+        ) from None
+
+
+def variant(name: str, config: dict[str, Any], setting: str = "methods") -> Variant:
+    """By its name among `variants`, or a preset's; `setting` is where it is named."""
     own, presets = config["variants"].get(name), methods()
     if own is None:
-        one_of("methods", name, (*presets, *config["variants"]))
+        one_of(setting, name, (*presets, *config["variants"]))
         own = {"method": name}
+    if not isinstance(own, dict) or "method" not in own or own.keys() - PARTS_OF_A_VARIANT:
+        raise ValueError(
+            f"variants.{name}={own}: give the preset that it is of, and perhaps settings and a search, as "
+            "{method:amft,settings:{method.horizon:0.5}}"
+        )
     search = {**config["search"], **flat(own.get("search", {}))}
     heedless = heedless_of(presets[own["method"]]) if own["method"] in presets else None
     return Variant(name, own["method"], flat(own.get("settings", {})), search, heedless)

@@ -24,7 +24,14 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from amft_mm.config.fields import SettingError, checked, shown, takes_any_name, unknown
+from amft_mm.config.fields import (
+    SettingError,
+    checked,
+    shown,
+    takes_any_name,
+    takes_others,
+    unknown,
+)
 from amft_mm.config.loaded import is_of
 from amft_mm.config.renamed import RENAMED
 from amft_mm.config.schema import SCHEMAS
@@ -52,7 +59,8 @@ class Words:
                 folder = word.partition("=")[2]
             elif word.startswith("-"):
                 raise SettingError(
-                    f"{word}: there is no such option; there are --help, --cfg and --config-dir"
+                    f"{word}: there is no such option; there are --help, --cfg and --config-dir. Settings "
+                    "are written name=value"
                 )
             else:
                 settings.append(word)
@@ -85,6 +93,7 @@ def composed(command: str, said: Words) -> DictConfig:
 
 
 def _compose(command: str, said: Words) -> DictConfig:
+    refuse_other_files(command, said)
     words = [_with_plus(command, override) for override in parsed(said.settings)]
     if said.folder is not None:
         words.append(f"hydra.searchpath=['file://{said.folder}']")
@@ -138,37 +147,60 @@ def parsed(words: Sequence[str]) -> list[Override]:
     return found
 
 
+def refuse_other_files(command: str, said: Words) -> None:
+    """Files of a group that are not there; an optional group would be left out without a word."""
+    groups = config_groups(command, said.folder)
+    for override in parsed(said.settings):
+        name, value = override.key_or_group, override.value()
+        if name not in groups or override.is_delete():
+            continue
+        if not isinstance(value, str):
+            raise SettingError(f"{override.input_line}: give one of {', '.join(groups[name])}")
+        if value not in groups[name]:
+            raise SettingError(_unknown(f"{name}={value}", value, groups[name]))
+
+
 def refuse_unknown(command: str, said: Words, overrides: Sequence[Override]) -> None:
     """Names that stand in no file; those that a word adds by + are left to the schema and the parts that they
     are for."""
-    groups, chosen = config_groups(said.folder), []
-    for override in overrides:
-        name, value = override.key_or_group, override.value()
-        if name in groups and not override.is_delete():
-            if not isinstance(value, str):
-                raise SettingError(f"{override.input_line}: give one of {', '.join(groups[name])}")
-            if value not in groups[name]:
-                raise SettingError(_unknown(f"{name}={value}", value, groups[name]))
-            chosen.append(str(override.input_line))
+    groups = config_groups(command, said.folder)
+    chosen = [str(o.input_line) for o in overrides if o.key_or_group in groups]
     known = names_in(_compose(command, Words(tuple(chosen), said.folder)))
     for override in overrides:
-        name = override.key_or_group
+        name, value = override.key_or_group, override.value()
         adds = override.is_add() or override.is_force_add()
-        if not adds and name not in known and name not in groups:
-            raise SettingError(_unknown(name, name, known))
+        if adds or name in groups:
+            continue
+        within = names_in(OmegaConf.create(value)) if isinstance(value, dict) else []
+        for one in (name, *(f"{name}.{key}" for key in within)):
+            if one not in known:
+                others = takes_others(SCHEMAS[command], one)
+                more = f" One that no file sets: +{one}=VALUE" if others else ""
+                raise SettingError(_unknown(one, one, known) + more)
 
 
-def config_groups(folder: Path | None = None) -> dict[str, list[str]]:
-    """The groups of configurations and what there is to choose from."""
-    found = {
-        place.name: {f.name[:-5] for f in place.iterdir() if f.name.endswith(".yaml")}
-        for place in data_folder("configs").iterdir()
-        if place.is_dir() and not place.name.startswith("_")
+def defaults_of(command: str) -> dict[str, Any]:
+    """The groups of configurations that a command has, and which file of each it takes by itself."""
+    file = OmegaConf.load(str(data_folder("configs") / f"{command}.yaml"))
+    listed = OmegaConf.to_container(file, resolve=False).get("defaults", [])  # type: ignore[union-attr]
+    return {
+        name.removeprefix("optional "): default
+        for entry in listed
+        if isinstance(entry, dict)
+        for name, default in entry.items()
     }
-    for name, choices in found.items():
+
+
+def config_groups(command: str = "train", folder: Path | None = None) -> dict[str, list[str]]:
+    """The groups of configurations that a command has, and what there is to choose from."""
+    found = {}
+    for name in defaults_of(command):
+        place = data_folder("configs") / name
+        choices = {f.name[:-5] for f in place.iterdir() if f.name.endswith(".yaml")}
         if folder is not None and (folder / name).is_dir():
             choices |= {f.stem for f in (folder / name).glob("*.yaml")}
-    return {name: sorted(choices) for name, choices in found.items()}
+        found[name] = sorted(choices)
+    return found
 
 
 def names_in(config: DictConfig) -> list[str]:
@@ -281,7 +313,7 @@ def run_to_go_on_with(overrides: Sequence[Override]) -> DictConfig | None:
 def changed(begun: DictConfig, said: Words, overrides: Sequence[Override]) -> DictConfig:
     """A run's configuration with what the words say; settings that are newer than it as they stand in the
     files."""
-    groups = config_groups(said.folder)
+    groups = config_groups("train", said.folder)
     words = tuple(str(o.input_line) for o in overrides if o.key_or_group in groups)
     files = _compose("train", Words(words, said.folder))
     newer = {str(key): value for key, value in files.items() if key not in groups}

@@ -16,7 +16,7 @@ from transformers import AutoConfig, PreTrainedConfig
 
 from agents import anatomy
 from agents.locate import locate_model
-from agents.policy import CHUNK, add_lora
+from agents.policy import CHUNK, add_lora, config_of
 from agents.sharding import blocks_of
 
 GIB = 2**30
@@ -130,7 +130,7 @@ def model_config(model: DictConfig) -> PreTrainedConfig:
     if model.get("sizes"):
         sizes: dict[str, Any] = OmegaConf.to_container(model.sizes)  # type: ignore[assignment]
         return AutoConfig.for_model(sizes.pop("model_type"), **sizes)
-    return AutoConfig.from_pretrained(locate_model(model.name))
+    return config_of(locate_model(model.name))
 
 
 def build(architecture: PreTrainedConfig, model: DictConfig) -> Any:

@@ -187,6 +187,19 @@ def takes_any_name(schema: type, name: str) -> bool:
     return False
 
 
+def takes_others(schema: type, name: str) -> bool:
+    """Whether a dotted name would be in a section that holds more than it names."""
+    *sections, _ = name.split(".")
+    others = False
+    for part in sections:
+        kind, rule = rules_of(schema).get(part, (None, None))
+        within = None if rule is None else section_of(kind, rule, None)
+        if rule is None or within is None:
+            return False
+        schema, others = within, rule.others
+    return others
+
+
 # Words.
 
 MANY = 10**9

@@ -13,29 +13,33 @@ from amft_mm.config.fields import allowed, rules_of, section_of, shown
 
 COLUMN = 34
 """Where sentences begin."""
-WITHOUT_SECTION = ("machine",)
-"""Groups whose files set what stands in several sections."""
 
 
-def help_of(schema: type, usage: str, config: DictConfig, groups: Mapping[str, list[str]]) -> str:
-    """`config` is what is set where nothing else is said."""
+def help_of(
+    schema: type,
+    usage: str,
+    config: DictConfig,
+    groups: Mapping[str, list[str]],
+    defaults: Mapping[str, Any],
+) -> str:
+    """`config` is what is set where nothing else is said; `defaults` are the files that it is from."""
     plain: Any = OmegaConf.to_container(config, resolve=False)
     width = max(80, min(shutil.get_terminal_size((110, 40)).columns, 130))
     lines = [str(schema.__doc__), "", f"    {usage}", "", "Groups: name=file"]
     lines += [
         line
         for name, files in groups.items()
-        if name in plain or name in WITHOUT_SECTION
-        for line in _row(f"{name}={_chosen(name, plain)}", ", ".join(files), width)
+        for line in _row(f"{name}={_chosen(name, plain, defaults)}", ", ".join(files), width)
     ]
     lines += ["", "Settings: name=value"]
     lines += _section(schema, plain, "", width)
     return "\n".join(lines)
 
 
-def _chosen(group: str, plain: Mapping[str, Any]) -> str:
+def _chosen(group: str, plain: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
+    """By name where a group is a section; else its files set what stands in several."""
     part = plain.get(group)
-    return str(part.get("name", "")) if isinstance(part, Mapping) else shown(part)
+    return str(part.get("name", "")) if isinstance(part, Mapping) else shown(defaults[group])
 
 
 def _section(schema: type, given: Any, prefix: str, width: int) -> Iterator[str]:

@@ -27,6 +27,7 @@ LOOKS = {"ood_color", "ood_deck"}
 def refuse_contradictions(config: DictConfig) -> None:
     for refused in (
         _idle,
+        _limited,
         unknown_options,
         _engined,
         _guided,
@@ -56,6 +57,15 @@ def _idle(config: DictConfig) -> Iterator[str]:
         yield (
             "train.steps=0 and train.warmup_steps=0: nothing would be trained. To play without training: "
             "python -m amft_mm.evaluate"
+        )
+
+
+def _limited(config: DictConfig) -> Iterator[str]:
+    most, one = config.limits.max_tokens, config.limits.max_new_tokens
+    if one >= most:
+        yield (
+            f"limits.max_new_tokens={one} leaves no room for an answer in an episode of "
+            f"limits.max_tokens={most}: lower the one, or raise the other"
         )
 
 

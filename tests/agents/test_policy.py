@@ -192,6 +192,19 @@ def test_a_folder_that_is_no_model_is_said_so(tmp_path):
         Policy.load(str(tmp_path))
 
 
+def test_a_model_that_is_nowhere_is_said_so_by_its_name(monkeypatch):
+    """It was told as advice about transformers' offline mode, without the name that was given."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    for name in ("nowhere", "no/where"):
+        with pytest.raises(FileNotFoundError, match=f"model='{name}': there is no such folder"):
+            Policy.load(name)
+
+
+def test_options_that_lora_does_not_have_are_named():
+    with pytest.raises(ModelError, match=r"LoraConfig has no rank\. Mostly used are r, lora_alpha"):
+        Policy.load("tiny", device="cpu", lora={"rank": 8})
+
+
 def test_pictures_are_scaled_as_the_model_was_trained_to_have_them(tiny):
     """A picture that fits is passed on as it is: same numbers as the processor's own."""
     image = picture(5, 112, 84)

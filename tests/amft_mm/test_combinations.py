@@ -27,6 +27,7 @@ def config_of(words, name="train"):
     [
         # numbers that would do nothing
         ("train.steps=0 train.warmup_steps=0", "nothing would be trained.*amft_mm.evaluate"),
+        ("limits.max_new_tokens=5000", "max_new_tokens=5000 leaves no room for an answer.*max_tokens=4096"),
         # options that no part takes
         ("method=grpo +method.exploration.size=3", r"method\.exploration\.size: grpo takes clip"),
         ("method=sdpo +method.imitation.size=3", r"sdpo takes alpha, siblings, feedback"),

@@ -77,6 +77,24 @@ def test_demonstrations_of_another_world_or_that_are_none_are_told(here):
         Demonstrations(here / "sums")
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            "env=math +env.sorce=countdown",
+            "amft/Math-v0 has no argument sorce. Did you mean source?",
+        ),
+        ("env=math recipe=tiny_virl", "amft/Math-v0 has no argument instruction_as."),
+    ],
+)
+def test_arguments_that_a_world_does_not_have_are_told(here, words, told):
+    """They ended training by a traceback of gymnasium."""
+    said = refused(f"train out=there {words}")
+    assert said.startswith("train: the split id of env.splits can not be played: ")
+    assert told in said
+    assert not (here / "there").exists()
+
+
 def test_a_demonstration_is_cut_where_it_is_too_long(tiny):
     """It was trained on whole; one of a million tokens held a run up for minutes."""
     from agents.conversation import Limits

@@ -1,16 +1,19 @@
 """Every setting has a type and a range: what is not allowed is told by every command before it starts."""
 
+import re
 import subprocess
 import sys
 from contextlib import suppress
 
+import gymnasium
 import pytest
 from hydra import compose, initialize_config_dir
 
 from amft_mm.commands import COMMANDS, main
 from amft_mm.config.command_line import configuration
-from amft_mm.config.fields import checked
+from amft_mm.config.fields import checked, rules_of
 from amft_mm.config.schema import SCHEMAS
+from amft_mm.config.schema.worlds import WORLDS
 from envs.paths import data_folder
 
 
@@ -70,6 +73,13 @@ def refused(words):
         ("train env=mix env.shares.math=-1", "env.shares"),
         ("train model.dtype=foo", "give float32, bfloat16 or float16, or null"),
         ("train model=3", "model=3: give one of"),
+        ("train method.exploration.clip=0.3", "no file sets: +method.exploration.clip=VALUE"),
+        (
+            "train recipe=tiny_vril",
+            "recipe=tiny_vril: there is no such setting. Did you mean tiny_virl",
+        ),
+        ("train resume=true out=nowhere recipe=foo", "recipe=foo: there is no such setting"),
+        ("train env=mix env.shares={virl:1,chess:2}", "env.shares.chess: there is no such setting"),
         ("train seed=-1", "seed=-1: give a whole number from 0"),
         # names
         ("train env=vril", "Did you mean virl"),
@@ -87,6 +97,8 @@ def refused(words):
         ("evaluate eval.episodes=-5", "eval.episodes=-5: give a whole number from 1"),
         ("evaluate record=-1", "record=-1: give a whole number from 0"),
         ("demos n=0", "n=0: give a whole number from 1"),
+        ("demos machine=one_80gb", "machine: there is no such setting"),
+        ("evaluate recipe=tiny_math", "recipe: there is no such setting"),
         ("demos corrupt.share=2", "corrupt.share=2: give a number from 0 to 1"),
         ("demos corrupt.kind=foo", "give wrong_actions, wrong_answers or shuffled_pictures"),
         ("compare seeds=0", "seeds=0: give a whole number from 1"),
@@ -134,6 +146,23 @@ def test_every_environment_passes(env):
     checked(SCHEMAS["train"], composed("train", [f"env={env}"]))
 
 
+@pytest.mark.parametrize(
+    ("world", "name", "allowed"),
+    [
+        (world, name, rule.among)
+        for world, schema in WORLDS.items()
+        for name, (_, rule) in rules_of(schema).items()
+        if rule.among
+    ],
+)
+def test_a_worlds_settings_allow_what_the_world_takes(world, name, allowed):
+    """Defect: `env.face_rule=twelve` and `env.thought=search` of sums, which the guides speak of, were refused."""
+    with pytest.raises(ValueError, match=f"^{name}='nothing' is not one of ") as refusal:
+        gymnasium.make(world, **{name: "nothing"})
+    taken = re.findall(r"'(\w+)'", str(refusal.value).partition(" is not one of ")[2])
+    assert set(taken) == set(allowed)
+
+
 def test_values_get_the_types_of_the_schema():
     words = ["env=math", "train.steps='7'", "train.lr=0", "+env.extra=1", "method.rival={rank:3}"]
     config = configuration("train", words)
@@ -176,6 +205,24 @@ def test_help_shows_what_is_chosen(capsys):
     told = capsys.readouterr().out
     assert "env.source=countdown" in told
     assert "train.steps=11" in told
+
+
+@pytest.mark.parametrize(
+    ("command", "groups"),
+    [
+        ("train", {"env", "model", "engine", "method", "machine", "recipe"}),
+        ("evaluate", {"env", "model", "engine"}),
+        ("demos", {"env", "model", "engine"}),
+        ("compare", {"study"}),
+        ("pretrain", set()),
+    ],
+)
+def test_help_names_the_groups_of_a_command_and_no_others(command, groups, capsys):
+    """`recipe` and `study` were missing, and `machine` was told of commands that have none."""
+    main([command, "--help"])
+    told = capsys.readouterr().out.partition("Groups: name=file")[2].partition("Settings:")[0]
+    rows = [line.split("=")[0].strip() for line in told.splitlines() if line[2:3].strip()]
+    assert set(rows) == groups
 
 
 def test_help_and_version_load_no_torch(tmp_path):

@@ -19,6 +19,7 @@ class Evaluation:
 
 @dataclass
 class EvaluationAlone(Evaluation):
+    splits: list[str] | None = setting("null is all of the environment's")
     in_order: bool = setting("instances are those of the seeds 0, 1, 2, ..., each once")
 
 

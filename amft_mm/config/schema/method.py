@@ -44,7 +44,7 @@ class Method:
     credit: Any = setting("from rewards to advantages", schema=lambda _: Credit, others=True)
     balance: Named = setting("what sets mu, the weight of imitation", others=True)
     guidance: Named = setting(
-        "none, joined, prefix, micro_groups, uft, hpt, superrl, relift, failing", others=True
+        "none, shown, joined, prefix, micro_groups, uft, hpt, superrl, relift, failing", others=True
     )
     rival: Any = setting("a second model that explores alone, or null", schema=lambda _: Rival)
     balanced: bool = setting("make both gradients equally large before they are mixed")
@@ -54,7 +54,10 @@ class Method:
     )
     utility: Named = setting("what a balance that learns climbs", others=True)
     validation: str | None = setting("what eval.validation is by default")
-    tangent: str = setting("how the effect of mu on the weights is followed")
+    tangent: str = setting(
+        "how the effect of mu on the weights is followed",
+        among=("exact", "last_step", "plain_descent"),
+    )
     horizon: float = setting("what a mix's effect still counts a step later", least=0, most=1)
     kl: float = setting("weight of the penalty for leaving the first weights", least=0)
     minibatches: int = setting("as the method's authors have it", least=1, most=10_000)

@@ -27,7 +27,10 @@ class Picture(Env):
 class GeneralPoints(Picture):
     target: int = setting("what the formula must make", least=1, most=10_000)
     num_cards: int = setting("that are dealt", least=3, most=6)
-    face_rule: str = setting("J, Q, K count ten, or by their rank", among=("ten", "rank"))
+    face_rule: str = setting(
+        "J, Q, K count ten, by their rank, twelve, or by a rule that each hand is told",
+        among=("ten", "rank", "twelve", "varied"),
+    )
     colors: str = setting("suits that are dealt", among=("black", "red", "all"))
     deck: str = setting("classic, flat, chalk, or a folder of 52 pictures")
     attempts: int = setting("answers allowed", least=1, most=1000)
@@ -72,7 +75,9 @@ class Sums(Env):
     split: str = setting("that is trained on")
     attempts: int = setting("answers allowed", least=1, most=1000)
     prompts: str = setting("wording", among=("fixed", "varied"))
-    thought: str = setting("what the expert writes before the answer", among=("none", "steps"))
+    thought: str = setting(
+        "what the expert writes before the answer", among=("none", "steps", "search")
+    )
 
 
 WORLDS = {
