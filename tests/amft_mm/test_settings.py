@@ -156,7 +156,7 @@ def test_every_environment_passes(env):
     ],
 )
 def test_a_worlds_settings_allow_what_the_world_takes(world, name, allowed):
-    """Defect: `env.face_rule=twelve` and `env.thought=search` of sums, which the guides speak of, were refused."""
+    """Defect: `env.face_rule=twelve` and `env.thought=search` of sums, told by guides, were refused."""
     with pytest.raises(ValueError, match=f"^{name}='nothing' is not one of ") as refusal:
         gymnasium.make(world, **{name: "nothing"})
     taken = re.findall(r"'(\w+)'", str(refusal.value).partition(" is not one of ")[2])
