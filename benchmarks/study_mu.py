@@ -1,6 +1,7 @@
 """Does the controller find the best mix, where the best mix is known?
 
     python benchmarks/study_mu.py out=study.png [seeds=20] [steps=150]
+    python benchmarks/study_mu.py parts=true                     # `amft` with one part left out at a time
 
 A point in 50 dimensions shall reach a target. Exploration's gradient points there, with noise: it is a mean
 over eight task instances, whose own products with z are the look. The demonstrations' gradient is clean but
@@ -9,6 +10,7 @@ points beside it. Three problems:
     falling   far away imitation is worth more, near the target exploration is: the best mu falls with time
     fixed     the target stays as far ahead as it was, and the best mu where it was
     turned    the same, but from the middle of the run on the demonstrations point away from the target
+    even      the same, but demonstrations point at the target with as much noise as exploration: half is best
 
 At every tenth step the best mu is looked for by brute force: the mix that comes closest to the target after
 ten more steps of the same optimizer, over many draws of noise. `oracle` takes the best of five mixes in this
@@ -32,6 +34,7 @@ from amft_mm.methods.balance import Signal, balance
 SIZE, NOISE, ASIDE, DRAWS, AHEAD, INSTANCES = 50, 2.0, 0.6, 32, 10, 8
 LR, BETAS, EPS = 0.02, (0.9, 0.95), 1e-8
 PROBLEMS = ("falling", "fixed", "turned")
+EVEN = "even"
 CONTROLLERS: dict[str, tuple[str, dict[str, Any]]] = {
     "amft": ("amft", {}),
     "amft_ema, the one before": ("amft_ema", {}),
@@ -41,6 +44,18 @@ CONTROLLERS: dict[str, tuple[str, dict[str, Any]]] = {
     "imitation alone": ("sft", {}),
     "oracle": ("oracle", {}),
 }
+PARTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "amft": ({}, {}),
+    "no doubt: each look moves mu": ({"doubt": 0.0}, {}),
+    "evidence stays when mu has moved": ({"stale": 1e6}, {}),
+    "evidence is one look": ({"memory": 1.01}, {}),
+    "looks that share z count as so many": ({"shared": 0.0}, {}),
+    "no horizon: the last mix alone": ({"shared": 0.0}, {"rho": 0.0}),
+    "momentum cut off (last_step)": ({}, {"tangent": "last_step"}),
+    "plain descent's derivative": ({}, {"tangent": "plain_descent"}),
+    "gradients as large as they are": ({}, {"balanced": False}),
+}
+"""`amft` with one part left out: the controller's settings, and those of the step."""
 
 
 @dataclass
@@ -50,7 +65,16 @@ class Walk:
     result: float = 0.0
 
 
-def walk(problem: str, name: str, settings: dict[str, Any], seed: int, steps: int) -> Walk:
+def walk(
+    problem: str,
+    name: str,
+    settings: dict[str, Any],
+    seed: int,
+    steps: int,
+    rho: float = 0.9,
+    tangent: str = "exact",
+    balanced: bool = True,
+) -> Walk:
     torch.manual_seed(seed)
     target = torch.ones(SIZE, dtype=torch.float64)
     aside = ASIDE * torch.randn(SIZE, dtype=torch.float64)
@@ -60,13 +84,13 @@ def walk(problem: str, name: str, settings: dict[str, Any], seed: int, steps: in
         place.grad = torch.randn(SIZE, dtype=torch.float64)
         optimizer.step()
         place.data.zero_()
-    mixed, out, mu = MixedStep(optimizer, None, rho=0.9), Walk(), 0.5
+    mixed, out, mu = MixedStep(optimizer, None, rho=rho, tangent=tangent), Walk(), 0.5
     controller = None if name == "oracle" else balance(name, steps, settings)
     for step in range(steps):
         if problem != "falling":
             target = place.detach() + 1.0
         turned = problem == "turned" and step >= steps // 2
-        shown = place.detach() * 2 - target if turned else target + aside
+        shown = place.detach() * 2 - target if turned else target + (problem != EVEN) * aside
         noise = NOISE * math.sqrt(INSTANCES) * torch.randn(INSTANCES, SIZE, dtype=torch.float64)
         each = place.detach() - target + noise
         place.grad = each.mean(0)
@@ -79,11 +103,13 @@ def walk(problem: str, name: str, settings: dict[str, Any], seed: int, steps: in
             mu = controller.mu(step)
         elif step % 5 == 0:
             mu = best_mu(np.linspace(0, 1, 5), place.detach(), state, target, shown)
-        if step % 10 == 0 and name.startswith("amft"):
+        if step % 10 == 0 and name.startswith("amft") and problem != EVEN:
             grid = np.linspace(0, 1, 21)
             out.best.append((step, best_mu(grid, place.detach(), state, target, shown)))
         place.grad = place.detach() - shown
-        mixed.mix(mu, norm / float(place.grad.norm()))
+        if problem == EVEN:
+            place.grad += NOISE * torch.randn(SIZE, dtype=torch.float64)
+        mixed.mix(mu, norm / float(place.grad.norm()) if balanced else 1.0)
         mixed.step()
         out.found.append(mu)
     went = place.detach() / math.sqrt(SIZE)
@@ -125,7 +151,30 @@ def best_mu(
     return float(grid[int((theta - target).norm(dim=-1).mean(1).argmin())])
 
 
-def main(out: str = "study.png", seeds: str = "20", steps: str = "150") -> None:
+def left_out(seeds: int, steps: int) -> None:
+    """Prints, for each part that is left out, how the three problems end and how often mu leaves 0.3 to 0.7
+    where it has no reason to."""
+    heads = "".join(f"{problem:>24}" for problem in PROBLEMS)
+    print(f"{'left out':<38}{heads}{'even: left 0.3 to 0.7':>24}")
+    for name, (settings, of_step) in PARTS.items():
+        told = ""
+        for problem in PROBLEMS:
+            ends = [
+                walk(problem, "amft", settings, s, steps, **of_step).result for s in range(seeds)
+            ]
+            low, middle, high = np.quantile(ends, [0.1, 0.5, 0.9])
+            told += f"{f'{middle:.2f} ({low:.2f} to {high:.2f})':>24}"
+        runs = [walk(EVEN, "amft", settings, s, steps, **of_step).found for s in range(seeds)]
+        left = np.mean([not all(0.3 <= mu <= 0.7 for mu in found) for found in runs])
+        print(f"{name:<38}{told}{left:>24.0%}", flush=True)
+
+
+def main(
+    out: str = "study.png", seeds: str = "20", steps: str = "150", parts: str = "false"
+) -> None:
+    if parts == "true":
+        left_out(int(seeds), int(steps))
+        return
     from matplotlib.figure import Figure
 
     plotted = [name for name, (kind, _) in CONTROLLERS.items() if kind.startswith("amft")][:2]
