@@ -29,7 +29,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from envs.arguments import refuse_arguments
+from envs.arguments import make_env
 from envs.contract import one_of, whole_number
 from envs.guard import CallFailed, GuardedEnv
 from envs.shown import NO_BRIEFING, Briefing, shown
@@ -48,10 +48,7 @@ class World:
         import envs  # noqa: F401 - makes the suite's own worlds known
 
         try:
-            return gymnasium.make(self.id, disable_env_checker=True, **self.options)
-        except TypeError:
-            refuse_arguments(self.id, self.options)
-            raise
+            return make_env(self.id, self.options, disable_env_checker=True)
         except (gymnasium.error.Error, ModuleNotFoundError) as error:
             module = self.id.partition(":")[0]
             if isinstance(error, ModuleNotFoundError) and f"'{module}'" not in str(error):

@@ -1,7 +1,7 @@
 """What a user gives, and what is allowed.
 
     type=whole(1, 10)                      a number on a command line that argparse reads
-    refuse_arguments("my/World-v0", [...])   ValueError: my/World-v0 has no argument cty. Did you mean city?
+    make_env("my/World-v0", {"cty": "rome"})  ValueError: my/World-v0 has no argument cty. Did you mean city?
 
 Each error says what there is to choose from.
 """
@@ -11,7 +11,8 @@ from __future__ import annotations
 import argparse
 import difflib
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import gymnasium
 from gymnasium.envs.registration import load_env_creator
@@ -33,7 +34,16 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
     return read
 
 
-def refuse_arguments(name: str, given: Iterable[str]) -> None:
+def make_env(name: str, arguments: Mapping[str, Any], **how: Any) -> gymnasium.Env[Any, Any]:
+    """`gymnasium.make`, which is told `how`; arguments that the environment does not take are refused."""
+    try:
+        return gymnasium.make(name, **how, **arguments)
+    except TypeError:
+        _refuse(name, arguments)
+        raise
+
+
+def _refuse(name: str, given: Iterable[str]) -> None:
     """ValueError where an environment that is registered lacks one of these arguments, or wants another."""
     spec = gymnasium.registry.get(name.rpartition(":")[2])
     if spec is None or spec.entry_point is None:

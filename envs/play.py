@@ -24,7 +24,7 @@ from gymnasium import spaces
 from PIL import Image as PILImage
 
 import envs  # noqa: F401  registers the worlds
-from envs.arguments import refuse_arguments, whole
+from envs.arguments import make_env, whole
 from envs.names import check_names
 from envs.shown import pictures_of
 from envs.tools import Tool, in_words
@@ -136,13 +136,8 @@ def make(name: str, arguments: dict[str, Any]) -> gymnasium.Env[Any, Any]:
             f"there is no environment {name!r}.{hint} Those of this suite are {', '.join(ours)}; "
             f"one of your own is named my_package:MyEnv-v0."
         )
-    arguments = {"render_mode": "rgb_array"} | arguments
     try:
-        try:
-            env = gymnasium.make(name, **arguments)
-        except TypeError:
-            refuse_arguments(name, arguments)
-            raise
+        env = make_env(name, {"render_mode": "rgb_array"} | arguments)
     except (gymnasium.error.Error, ImportError, OSError, TypeError, ValueError) as error:
         raise PlayError(f"{name} cannot be made: {error}") from error
     if not isinstance(env.action_space, spaces.Text):

@@ -56,10 +56,11 @@ def splits_figure(results: Sequence[Result], keys: Mapping[str, str], title: str
     drawn = figure.subplots(1, len(keys), sharey=True, squeeze=False).flat
     for axes, (key, said) in zip(drawn, keys.items(), strict=True):
         for number, method in enumerate(methods_of(results)):
-            seeds = [*curves_of(results, method, key).values()]
-            taken = [*curves_of(results, method, SECONDS).values()]
-            if seeds and taken:
-                _line(axes, method, seeds, colours(number % 10), "-", taken)
+            taken = curves_of(results, method, SECONDS)
+            seeds = {s: own for s, own in curves_of(results, method, key).items() if s in taken}
+            if seeds:
+                minutes = [_minutes(own, taken[seed]) for seed, own in seeds.items()]
+                _line(axes, method, [*seeds.values()], colours(number % 10), "-", minutes)
         axes.set_title(said, fontsize=9)
         axes.set_xlabel("minutes", fontsize=9)
         axes.set_ylim(0, 1)
@@ -123,21 +124,26 @@ def thinned(seeds: Sequence[Points]) -> tuple[np.ndarray, np.ndarray]:
     return steps, table
 
 
+def _minutes(curve: Points, taken: Points) -> Points:
+    """That had been taken at the points of a curve: none at a warm-up's end."""
+    known = dict(taken)
+    return [(step, known.get(step, 0.0) / 60) for step, _ in curve]
+
+
 def _line(
     axes: object,
     name: str,
     seeds: Sequence[Points],
     colour: object,
     mark: str,
-    taken: Sequence[Points] | None = None,
+    by: Sequence[Points] | None = None,
 ) -> None:
-    """By step, or by the minutes of the seconds that were `taken` until then."""
+    """By step, or by what else is told of the same steps."""
     steps, table = thinned(seeds)
     if not len(steps):
         return
-    if taken:
-        seconds = [dict(points) for points in taken]
-        steps = np.array([np.mean([of.get(int(s), 0.0) for of in seconds]) for s in steps]) / 60
+    if by:
+        steps = thinned(by)[1].mean(0)
     axes.plot(steps, table.mean(0), mark, color=colour, label=name, linewidth=1.5)  # type: ignore[attr-defined]
     if len(seeds) > 1:
         low, high = table.min(0), table.max(0)

@@ -7,7 +7,7 @@ said beside them in words.py, how a page shows them in page.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from amft_mm.compare.conditions import (
@@ -157,7 +157,8 @@ def _told_of_one(
         first = next(iter(results[0].scores))
         figures[name] = splits_figure(results, {"success": first, **splits}, title)
         parts.append((f"![success on each split](figures/{name})", name))
-    return parts + _curves(results, title, baselines)
+    captions = CURVES | {key: key for key in splits}
+    return parts + _curves(results, title, baselines, captions)
 
 
 def _elsewhere(results: Sequence[Result]) -> dict[str, str]:
@@ -170,9 +171,15 @@ def _elsewhere(results: Sequence[Result]) -> dict[str, str]:
     }
 
 
-def _curves(results: Sequence[Result], title: str, baselines: Sequence[str]) -> list[Part]:
+def _curves(
+    results: Sequence[Result],
+    title: str,
+    baselines: Sequence[str],
+    captions: Mapping[str, str],
+) -> list[Part]:
+    """`captions` say of each curve what it is."""
     env, condition, parts = results[0].env, results[0].condition, list[Part]()
-    for key, caption in {**CURVES, **{key: key for key in _elsewhere(results)}}.items():
+    for key, caption in captions.items():
         lines = {m: own for m in methods_of(results) if (own := curves_of(results, m, key))}
         if lines and not (key == "success" and any("gained" in r.curves for r in results)):
             name = f"{file_name(env, condition, key)}.svg"

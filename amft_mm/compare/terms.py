@@ -82,8 +82,7 @@ def search_words(methods: Sequence[str], tried: Tried) -> str:
     for_whom: dict[tuple[str, str], list[str]] = {}
     for method in methods:
         for name, values in tried.get(method, {}).items():
-            among = ", ".join(f"{value:g}" for value in sorted(values))
-            for_whom.setdefault((name, among), []).append(method)
+            for_whom.setdefault((name, _listed(values)), []).append(method)
     if not for_whom:
         return "Nothing was searched, no learning rate either: settings are those of recipe and command."
     told = "; ".join(
@@ -100,6 +99,13 @@ def _given(result: Result) -> dict[str, str]:
         for name, _, value in pairs
         if name not in OF_A_RUN and not name.startswith("method.")
     }
+
+
+def _listed(values: Sequence[Any]) -> str:
+    """Numbers in their order, names in that of the trials."""
+    if all(isinstance(value, int | float) for value in values):
+        return ", ".join(f"{value:g}" for value in sorted(values))
+    return ", ".join(map(str, values))
 
 
 def _most_common(values: Iterable[Any]) -> Any:

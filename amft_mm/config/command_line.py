@@ -12,8 +12,9 @@ configuration, with what the words change in it.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -179,7 +180,8 @@ def refuse_unknown(command: str, said: Words, overrides: Sequence[Override]) -> 
                 raise SettingError(_unknown(one, one, known) + more)
 
 
-def defaults_of(command: str) -> dict[str, Any]:
+@cache
+def defaults_of(command: str) -> Mapping[str, Any]:
     """The groups of configurations that a command has, and which file of each it takes by itself."""
     file = OmegaConf.load(str(data_folder("configs") / f"{command}.yaml"))
     listed = OmegaConf.to_container(file, resolve=False).get("defaults", [])  # type: ignore[union-attr]

@@ -16,6 +16,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from amft_mm.compare.__main__ import check_beginnings
+from amft_mm.compare.figures import splits_figure
 from amft_mm.compare.grid import Grid
 from amft_mm.compare.jobs import make_all
 from amft_mm.compare.places import places
@@ -234,6 +235,13 @@ def test_splits_that_are_evaluated_on_the_way_are_drawn_by_the_time_that_was_tak
     assert "success on ood_hard" in made.page
     drawn = made.figures["math-clean-splits.svg"]
     assert all(word in drawn for word in ("minutes", "ood_hard", "grpo", "amft"))
+    # Of more points than a line has, each still stands at the time that it took.
+    steps = range(20, 1620, 20)
+    spent = [(step, 3.0 * step) for step in steps]
+    long = {"success": [(step, 0.5) for step in steps], "seconds spent": spent}
+    long["success on ood_hard"] = long["success"]
+    many = splits_figure([result("amft", 0, 0.5, curves=long)], {"success": "id"}, "long")
+    assert ">80<" in many
     at_the_end = [result("amft", s, 0.5, curves={"success": [(40, 0.5)]}) for s in range(2)]
     assert not any("splits" in name for name in report(at_the_end, warmups, "here", USUAL).figures)
 
@@ -297,6 +305,10 @@ def test_the_report_says_what_was_searched_and_whose_settings_differ():
         "for amft, best_fixed; method.balance.mu among 0.5001, 0.501 for best_fixed."
     )
     assert "No method has other settings of training than the rest." in told(alike[1:])
+
+    utilities = ("next_rollout", "log_success")
+    named = [made("amft", 80, choice={"method.utility.name": one}) for one in utilities]
+    assert "method.utility.name among next_rollout, log_success for each." in told(alike[:1], named)
 
 
 def test_tries_are_told_where_they_were_played_and_files_of_before_are_read():
