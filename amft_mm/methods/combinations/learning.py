@@ -1,0 +1,167 @@
+"""What can not be learnt so: updates and who makes them, credit, mu, and settings that would do nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from omegaconf import DictConfig
+
+from amft_mm.config.settings import parts_of
+from amft_mm.learning.credit import check
+from amft_mm.methods.combinations.asked import guides, noise, streams
+from amft_mm.methods.parts import mixed_parts
+
+
+def idle(config: DictConfig) -> Iterator[str]:
+    if config.train.steps + config.train.warmup_steps == 0:
+        yield (
+            "train.steps=0 and train.warmup_steps=0: nothing would be trained. To play without training: "
+            "python -m amft_mm.evaluate"
+        )
+
+
+def rivalled(config: DictConfig) -> Iterator[str]:
+    method = config.method
+    if not method.rival:
+        return
+    if guides(config) or method.mu_per or method.credit.credit == "gae":
+        yield "method.rival goes neither with guidance, method.mu_per nor credit by gae"
+    if config.model.lora:
+        yield "method.rival trains all weights, beside an adapter of its own: model.lora=null"
+
+
+def sharded(config: DictConfig) -> Iterator[str]:
+    if config.train.shard and config.method.rival:
+        yield (
+            "train.shard with method.rival (method=bridge): the adapter that both models share is added to "
+            "whole matrices. Take train.shard=false, on GPUs that hold both models"
+        )
+    if config.train.shard and config.train.ahead and config.engine.name == "hf":
+        yield (
+            "train.shard with train.ahead and engine=hf: rollouts and learning would bring the same weights "
+            "together at once. Take train.ahead=0, or engine=vllm"
+        )
+    if config.train.offload and not config.train.shard:
+        yield "train.offload=true would do nothing without train.shard=true"
+
+
+def credited(config: DictConfig) -> Iterator[str]:
+    method, settings = config.method, {str(k): v for k, v in config.method.credit.items()}
+    if settings["credit"] == "gae":
+        return
+    check(**settings)
+    if method.cut == "bootstrap":
+        yield (
+            f"method.cut=bootstrap asks a critic, and method.credit.credit={settings['credit']} has none: "
+            "use method.cut=mask, or method=ppo"
+        )
+
+
+def updated(config: DictConfig) -> Iterator[str]:
+    train = config.train
+    if config.method.rival and train.minibatches * train.epochs > 1:
+        yield (
+            "method.rival makes one update a step, as its adapter does: "
+            "train.minibatches=1 train.epochs=1"
+        )
+
+
+def tried(config: DictConfig) -> Iterator[str]:
+    """What makes a step several times over to see what comes of it, and takes it back."""
+    train, method = config.train, config.method
+    if not any(part.balance.tries for part in mixed_parts(config)):
+        return
+    several = int(os.environ.get("WORLD_SIZE", "1"))
+    asked = {
+        "train.minibatches": train.minibatches > 1 and train.minibatches,
+        "train.epochs": train.epochs > 1 and train.epochs,
+        "method.mu_per": method.mu_per,
+        "method.rival": method.rival,
+        "processes": several > 1 and several,
+    }
+    for setting, value in asked.items():
+        if value:
+            yield (
+                f"{setting}={value}: method.balance.name={method.balance.name} tries whole steps, one update "
+                "of one part by one process. Leave it out, or take method=amft"
+            )
+
+
+def mixed(config: DictConfig) -> Iterator[str]:
+    guide = config.method.guidance.name
+    if config.method.mu_per == "difficulty" and guide != "shown":
+        yield (
+            "method.mu_per=difficulty tells hard demonstrations by how the model fares at their task "
+            f"instances, which method.guidance.name={guide} does not say: method.guidance.name=shown plays "
+            "them"
+        )
+    if config.method.mu_per == "env" and len(parts_of(config.env)) == 1:
+        yield (
+            f"method.mu_per=env is for several environments (env=mix), and env={config.env.name} "
+            "is one: leave it out"
+        )
+
+
+def without_exploration(config: DictConfig) -> Iterator[str]:
+    """Settings of exploration, where there is none."""
+    name = config.method.balance.name
+    if any(part.explores(k) for part in mixed_parts(config) for k in range(config.train.steps)):
+        return
+    if config.train.steps == 0:
+        return
+    method = config.method
+    of_the_loss = {
+        "method.rival": method.rival,
+        "method.kl": method.kl,
+        "method.entropy": method.entropy,
+        "method.correction.name": method.correction.name != "none" and method.correction.name,
+    }
+    of_rollouts = {
+        "method.guidance.name": guides(config) and method.guidance.name,
+        "train.reward_noise": noise(config),
+        "method.resample": method.resample,
+        "train.pool": config.train.pool,
+        "method.overlong": method.overlong,
+        "method.cut": method.cut != "learn" and method.cut,
+        "train.minibatches": config.train.minibatches > 1 and config.train.minibatches,
+        "train.epochs": config.train.epochs > 1 and config.train.epochs,
+    }
+    asked = of_the_loss if streams(config) else of_the_loss | of_rollouts
+    for setting, value in asked.items():
+        if value:
+            yield (
+                f"{setting}={value} would do nothing: method.balance.name={name} never explores. "
+                f"Leave it out, or take another balance"
+            )
+
+
+def without_learning(config: DictConfig) -> Iterator[str]:
+    """Settings of learning mu, where it is not learnt."""
+    method = config.method
+    if any(part.balance.learns for part in mixed_parts(config)):
+        return
+    asked = {
+        "method.horizon": method.horizon,
+        "method.tangent": method.tangent != "exact" and method.tangent,
+        "method.utility.name": method.utility.name != "next_rollout" and method.utility.name,
+    }
+    for setting, value in asked.items():
+        if value:
+            yield (
+                f"{setting}={value} would do nothing: method.balance.name={method.balance.name} does not "
+                "learn mu. Leave it out, or take method=amft"
+            )
+
+
+def validated(config: DictConfig) -> Iterator[str]:
+    if config.eval.validation is not None and not config.eval.every:
+        yield (
+            f"eval.validation={config.eval.validation} takes the best of the weights that it has seen, and "
+            "eval.every=0 shows it the last alone: eval.every=20, or eval.validation=null"
+        )
+    if config.eval.passes is not None and config.eval.tries > 1:
+        yield (
+            f"eval.passes plays sampled tries beside greedy evaluations, and eval.tries={config.eval.tries} "
+            "makes all of them sampled, with pass@k: leave one of the two out"
+        )
