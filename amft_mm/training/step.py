@@ -3,7 +3,7 @@
     draw      task instances, and demonstrations where the method guides by them
     play      the group's episodes of each
     credit    each answer
-    divide    the groups into minibatches, and for each of them, `epochs` times over:
+    divide    groups and demonstrations into minibatches, and for each of them, `epochs` times over:
         gradients g_R of exploration, g_S of imitation
         look      what the last mixes did for the utility: the balance moves mu by it
         mix       g = (1 - mu) g_R + mu g_S
@@ -196,7 +196,7 @@ class TrainingStep:
                 row |= companion.played(step, groups, row)
                 clock(companion.time)
             self._play_ahead(step + 1, number + 1)
-        parts = divided(groups, self._train.minibatches, self._processes)
+        parts = self._divided(number, groups)
         chosen = [self._guidance.choose(part, self._processes) for part in parts]
         minibatches = [
             Minibatch(step, number, choice, part, (k, len(chosen)), staleness)
@@ -207,6 +207,13 @@ class TrainingStep:
                 self._credit_part(part, minibatches)
         clock("time/update")
         return minibatches
+
+    def _divided(self, number: int, groups: list[Group]) -> list[list[Group]]:
+        """A part for each update; where nothing is explored, demonstrations alone are divided."""
+        count = self._train.minibatches
+        if self._explores(number):
+            return divided(groups, count, self._processes)
+        return [[] for _ in range(max(1, min(count, self._train.demos)))]
 
     def _play_ahead(self, step: int, number: int) -> None:
         """Begins to play the next step's episodes, or lets the engine rest."""

@@ -194,6 +194,18 @@ def test_methods_make_several_updates(tmp_path, method):
     assert all(np.isfinite(row["grad/norm"]) for row in rows)
 
 
+def test_imitation_alone_makes_as_many_updates(tmp_path):
+    """Or a recipe with minibatches would set methods that explore against one that steps less often."""
+    whole = rows_of(tmp_path / "whole", "method=sft", "train.reward_noise=0")
+    divided = rows_of(
+        tmp_path / "divided", "method=sft", "train.reward_noise=0", "train.minibatches=8"
+    )
+    assert [row["updates"] for row in divided] == [4] * 3  # of a demonstration each
+    for one, other in zip(whole, divided, strict=True):
+        assert "updates" not in one
+        assert one["tokens/demo"] == other["tokens/demo"] > 0
+
+
 def test_each_demonstration_of_a_step_is_in_one_minibatch(tiny, tmp_path):
     train(config_of(f"out={tmp_path}/run", *SHORT, "train.steps=0", "method=sft"))
     config = config_of("train.tasks=4", f"demos.folder={tmp_path}/run/demos")

@@ -124,7 +124,6 @@ def without_exploration(config: DictConfig) -> Iterator[str]:
         "train.pool": config.train.pool,
         "method.overlong": method.overlong,
         "method.cut": method.cut != "learn" and method.cut,
-        "train.minibatches": config.train.minibatches > 1 and config.train.minibatches,
         "train.epochs": config.train.epochs > 1 and config.train.epochs,
     }
     asked = of_the_loss if streams(config) else of_the_loss | of_rollouts
