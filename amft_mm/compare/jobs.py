@@ -4,8 +4,8 @@
 
 As many are made at once as there are places (amft_mm/compare/places.py). Calls that share a folder, on one
 machine or several, share the work: who makes a run holds its lock, the others take the next, and what is left
-they wait for. A run that crashed is a result too, with the end of its log; it is tried again when the command
-is.
+they wait for. A run that was stopped goes on from its last checkpoint. One that crashed is a result too, with
+the end of its log; it is tried again when the command is.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from agents.files import write_text
 from amft_mm.compare.grid import Run
 from amft_mm.compare.places import Place
 from amft_mm.compare.replays import keep_last
@@ -35,8 +37,12 @@ from amft_mm.compare.result import (
     write_result,
 )
 from amft_mm.config.command_line import quoted
+from amft_mm.runs.folder import has_begun
+from amft_mm.runs.metrics import read_rows
 
 LOG = "log.txt"
+BEGUN = "begun.txt"
+"""Beside the folder of a run that has not ended: its settings."""
 WAIT = 1.0
 """Seconds, between looks at what others make."""
 
@@ -86,7 +92,7 @@ class _Left:
                     return None
                 for number, run in self._runs.items():
                     run.folder.parent.mkdir(parents=True, exist_ok=True)
-                    lock = FileLock(run.folder.with_name(f"{run.folder.name}.lock"))
+                    lock = FileLock(_beside(run, "lock"))
                     with suppress(Timeout):
                         lock.acquire(blocking=False)
                         del self._runs[number]
@@ -125,33 +131,47 @@ def _made_again(run: Run, before: Result, place: Place) -> Result:
 
 
 def _make(run: Run, keep: bool, place: Place) -> Result:
-    shutil.rmtree(run.folder, ignore_errors=True)  # of an attempt that did not finish
-    log = run.folder.with_name(f"{run.folder.name}.{LOG}")
-    words = [
-        sys.executable,
-        "-m",
-        "amft_mm.train",
-        *run.settings,
-        f"out={quoted(str(run.folder))}",
-        "threads=1",
-    ]
+    begun, log = _beside(run, BEGUN), _beside(run, LOG)
+    words, before = list(run.settings), 0.0
+    if _stopped(run):
+        words = ["resume=true"]
+        before = sum(row.get("time/step", 0.0) for row in read_rows(run.folder))
+    else:
+        shutil.rmtree(run.folder, ignore_errors=True)
+        write_text(begun, "\n".join(run.settings))
+    words = [*words, f"out={quoted(str(run.folder))}", "threads=1", "wandb.mode=disabled"]
     started = time.monotonic()
-    with open(log, "w", encoding="utf-8") as lines:
+    with open(log, "a" if before else "w", encoding="utf-8") as lines:
         ended = subprocess.run(
-            [*words, "wandb.mode=disabled"],
+            [sys.executable, "-m", "amft_mm.train", *words],
             stdout=lines,
             stderr=subprocess.STDOUT,
             env={**os.environ, "OMP_NUM_THREADS": "1", **place},
             check=False,
         )
-    seconds = time.monotonic() - started
+    seconds = before + time.monotonic() - started
     if ended.returncode:
         end = log.read_text(encoding="utf-8", errors="replace")[-2000:]
         return crashed(run, f"exit {ended.returncode}: {end}", seconds)
     result = result_of(run, seconds)
+    begun.unlink(missing_ok=True)
     if not keep:
         _clear(run, result)
     return result
+
+
+def _stopped(run: Run) -> bool:
+    """Whether there is an attempt by these settings that did not end."""
+    begun = _beside(run, BEGUN)
+    return (
+        begun.is_file()
+        and begun.read_text(encoding="utf-8") == "\n".join(run.settings)
+        and has_begun(run.folder)
+    )
+
+
+def _beside(run: Run, name: str) -> Path:
+    return run.folder.with_name(f"{run.folder.name}.{name}")
 
 
 def _clear(run: Run, result: Result) -> None:

@@ -1,0 +1,70 @@
+"""A comparison is killed, and goes on where it was."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from amft_mm.compare.grid import Run
+from amft_mm.compare.jobs import make_all
+from amft_mm.runs.metrics import read_rows
+from tests.amft_mm.test_train import ROOT
+
+CALL = """
+import sys
+from tests.amft_mm.test_compare_going_on import made
+made(sys.argv[1])
+"""
+
+
+def made(folder, lr="0.001"):
+    settings = [
+        *("env=math", "method=sft", "model.name=tiny-random", "demos.n=4", "train.warmup_steps=0"),
+        *(f"train.lr={lr}", "train.steps=12", "train.demos=2", "limits.max_new_tokens=8"),
+        *("eval.every=0", "eval.episodes=2", "checkpoint.every=1"),
+    ]
+    run = Run("math", "clean", "sft", 0, Path(folder) / "0", tuple(settings))
+    return make_all([run], [{}], lambda _: None, keep=False)[0]
+
+
+def killed_after(folder, steps):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, "-c", CALL, str(folder)]
+    call = subprocess.Popen(words, env=environment, start_new_session=True)
+    while len(read_rows(folder / "0")) < steps:
+        assert call.poll() is None
+        time.sleep(0.01)
+    os.killpg(call.pid, signal.SIGKILL)
+    call.wait()
+    return read_rows(folder / "0")[:steps]
+
+
+@pytest.mark.slow
+def test_a_comparison_that_was_killed_goes_on_from_the_last_checkpoint(tmp_path):
+    """Runs of hours were begun anew."""
+    before = killed_after(tmp_path, 4)
+    begun = tmp_path / "0.begun.txt"
+    assert begun.exists()
+    result = made(tmp_path)
+    assert result.state == "finished", result.why
+    rows = [row for row in read_rows(tmp_path / "0") if row["phase"] == "mix"]
+    assert [row["step"] for row in rows] == list(range(1, 13))
+    assert rows[:3] == before[:3]  # with their times: not made again
+    assert result.seconds > sum(row["time/step"] for row in rows[:3])
+    assert not begun.exists()
+    assert json.loads((tmp_path / "0.json").read_text())["state"] == "finished"
+
+
+@pytest.mark.slow
+def test_what_was_begun_with_other_settings_is_begun_anew(tmp_path):
+    before = killed_after(tmp_path, 2)
+    result = made(tmp_path, lr="0.002")
+    assert result.state == "finished", result.why
+    rows = [row for row in read_rows(tmp_path / "0") if row["phase"] == "mix"]
+    assert [row["step"] for row in rows] == list(range(1, 13))
+    assert rows[0]["time/step"] != before[0]["time/step"]
