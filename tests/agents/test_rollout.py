@@ -305,7 +305,7 @@ def test_a_task_that_can_not_be_dealt_is_recorded(tiny):
 def test_a_hang_costs_its_own_episode(tiny):
     plan = Plan(tasks=3, limits=LIMITS, replacements=0)
     stuck = plan.sampling_seed(1, 0, 0)
-    worlds = Worlds(COUNTING, 3, seconds=0.5)
+    worlds = Worlds(COUNTING, 3, seconds=4.0)
     engine = Scripted(tiny, lambda request: "hang" if request.seed == stuck else "fine")
     begun = time.monotonic()
     trajectories = play(worlds, tiny, engine, plan)

@@ -163,7 +163,7 @@ def test_a_result_of_the_wrong_shape_is_an_exception():
 def test_a_hang_is_abandoned_and_the_environment_built_anew(where):
     release = threading.Event()
     moods = iter([True])
-    env = guarded(0.3, **{where: lambda: release.wait(60) and None if next(moods, False) else None})
+    env = guarded(2.0, **{where: lambda: release.wait(60) and None if next(moods, False) else None})
     before = time.monotonic()
     _, info = env.reset()
     if where == "step":
@@ -300,7 +300,7 @@ def test_an_expert_is_asked_as_the_environment_is(seconds):
 
 def test_an_expert_that_hangs_costs_its_episode():
     wait = threading.Event()
-    env = GuardedEnv(lambda: Asked(wait.wait), seconds=0.2)
+    env = GuardedEnv(lambda: Asked(wait.wait), seconds=2.0)
     env.reset(seed=0)
     with pytest.raises(CallFailed, match="hang"):
         env.ask("expert")
