@@ -1,8 +1,17 @@
-"""A seed from several numbers: the same numbers, the same seed, and no two lists near each other."""
+"""A seed from several numbers: the same numbers, the same seed, and no two lists near each other.
+
+Zeros at the end count for nothing: (1, 2) and (1, 2, 0) are the same.
+"""
 
 from __future__ import annotations
 
 import numpy as np
+
+
+def demonstration_seed(seed: int, number: int) -> int:
+    """Of the task instance of a demonstration. Without a last number that is not 0 it would be that of the
+    first task of a step."""
+    return mixed_seed(seed, number, 29)
 
 
 def mixed_seed(*parts: int) -> int:

@@ -32,7 +32,7 @@ from agents.demonstrations import Demonstration, write_card, write_part
 from agents.experts import BadEpisode, demonstrate, is_spoilt, spoilt
 from agents.files import write_text
 from agents.importers import import_chats
-from agents.seeds import mixed_seed
+from agents.seeds import demonstration_seed
 from agents.worlds import World
 from amft_mm.config.settings import parts_of, world_of
 from amft_mm.runs.hub import Hub
@@ -139,7 +139,7 @@ def experts_rows(
             )
         play = partial(demonstrate, env, world, slips=config.slips)
         for number in count(first):
-            seed = mixed_seed(config.seed, number)
+            seed = demonstration_seed(config.seed, number)
             try:
                 if is_spoilt(config.seed, seed, config.corrupt.share):
                     rng = np.random.default_rng([config.seed, seed, 8])

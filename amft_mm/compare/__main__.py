@@ -100,7 +100,7 @@ def sequential_parts(pairs: Sequence[Pair], seen: list[int]) -> list[Part]:
     words = (
         f"Looked at after {', '.join(map(str, seen))} seeds, each look at {level(tuple(seen)):.1%} so that "
         "all together err 5 times in 100 (Pocock, 1977), and with the scatter of seeds that all pairs show "
-        "together; a pair that was told apart had no more seeds."
+        "together; a method with no open pair had no more seeds."
     )
     return [("## Told apart", None), (words, decisions(pairs))]
 

@@ -53,7 +53,8 @@ def under_conditions(results: Sequence[Result], before: Before) -> Conditions:
             scores = by_seed(here, method)
             ends = [points[-1][1] for points in curves_of(here, method, "mu").values()]
             mu = float(np.mean(ends)) if ends else None
-            standing = Standing(mean_of(scores), difference(scores, begun_with(here, before)), mu)
+            first = begun_with(here, before, next(iter(here[0].scores)))
+            standing = Standing(mean_of(scores), difference(scores, first), mu)
             found.setdefault(method, {})[condition] = standing
     return found
 

@@ -158,7 +158,8 @@ class Grid:
             if len(choices) < 2 or not self._mine(f"{env}/{method.name}"):
                 continue  # there is nothing to choose, or others do
             for choice in choices:
-                label = "_".join(f"{n.rsplit('.', 1)[-1]}-{v:g}" for n, v in choice.items())
+                label = "_".join(f"{n.rsplit('.', 1)[-1]}-{told(v)}" for n, v in choice.items())
+                label = label.replace("/", "-")
                 folder = self.out / "trials" / env / method.name / label
                 settings: Settings = {"env.splits": [VALIDATION], "eval.every": 0}
                 steps = self._budgets[env].get("train.steps")
@@ -207,6 +208,11 @@ class Grid:
         return zlib.crc32(name.encode()) % self._parts == self._part
 
 
+def told(value: Any) -> str:
+    """What was chosen, as a name in a folder or a table has it."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def words_of(env: str, method: str, settings: Settings) -> tuple[str, ...]:
     """As they are written on the command line. A method's own parts check what they are given."""
     words = [
@@ -236,9 +242,19 @@ def variant(name: str, config: dict[str, Any], setting: str = "methods") -> Vari
             f"variants.{name}={own}: give the preset that it is of, and perhaps settings and a search, as "
             "{method:amft,settings:{method.horizon:0.5}}"
         )
-    search = {**config["search"], **flat(own.get("search", {}))}
+    search = searched({**flat(config["search"]), **flat(own.get("search", {}))})
     heedless = heedless_of(presets[own["method"]]) if own["method"] in presets else None
     return Variant(name, own["method"], flat(own.get("settings", {})), search, heedless)
+
+
+def searched(search: Settings) -> dict[str, list[Any]]:
+    for name, values in search.items():
+        if not isinstance(values, list) or not values:
+            raise ValueError(
+                f"search={{{name}:{written(values)}}}: give a list of what is tried, as "
+                f"search={{{name}:[{written(values)},...]}}"
+            )
+    return search
 
 
 def heedless_of(preset: dict[str, Any]) -> str | None:

@@ -4,8 +4,8 @@
 
 As many are made at once as there are places (amft_mm/compare/places.py). Calls that share a folder, on one
 machine or several, share the work: who makes a run holds its lock, the others take the next, and what is left
-they wait for. A run that was stopped goes on from its last checkpoint. One that crashed is a result too, with
-the end of its log; it is tried again when the command is.
+they wait for. A run that was stopped goes on from its last checkpoint, if it can. One that crashed is a
+result too, with the end of its log; it is tried again when the command is.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from pathlib import Path
+from signal import SIGHUP, SIGINT, SIGTERM
 
 from filelock import FileLock, Timeout
 
@@ -30,6 +31,7 @@ from amft_mm.compare.replays import keep_last
 from amft_mm.compare.result import (
     Result,
     crashed,
+    fingerprint,
     path_of,
     read_crash,
     read_result,
@@ -42,7 +44,10 @@ from amft_mm.runs.metrics import read_rows
 
 LOG = "log.txt"
 BEGUN = "begun.txt"
-"""Beside the folder of a run that has not ended: its settings."""
+"""Beside the folder of a run that has not ended: its settings, and what its warm-up came to."""
+SIGNALS = {code for s in (SIGHUP, SIGINT, SIGTERM) for code in (-s, 128 + s)}
+"""How a run ends that somebody stopped."""
+STOPPED = "stopped on the way; it goes on from its last checkpoint when the command is given again"
 WAIT = 1.0
 """Seconds, between looks at what others make."""
 
@@ -110,7 +115,8 @@ def _result(run: Run, old_crash: Result | None, keep: bool, place: Place) -> Res
         found = crash
     if found is None:
         found = _make(run, keep, place)
-        write_result(run, found)
+        if found.why != STOPPED:  # which is no result: whoever comes next goes on with it
+            write_result(run, found)
     elif keep and found.state == "finished" and not (run.folder / "model").is_dir():
         found = _made_again(run, found, place)
     return found
@@ -131,17 +137,35 @@ def _made_again(run: Run, before: Result, place: Place) -> Result:
 
 
 def _make(run: Run, keep: bool, place: Place) -> Result:
-    begun, log = _beside(run, BEGUN), _beside(run, LOG)
-    words, before = list(run.settings), 0.0
-    if _stopped(run):
-        words = ["resume=true"]
-        before = sum(row.get("time/step", 0.0) for row in read_rows(run.folder))
-    else:
+    log, started = _beside(run, LOG), time.monotonic()
+    before, code = 0.0, None
+    if _can_go_on(run):
+        rows = read_rows(run.folder)
+        before = sum(row.get("time/step", 0.0) for row in rows)
+        code = _train(run, ["resume=true"], "a", place)
+        if code and code not in SIGNALS and read_rows(run.folder) == rows:
+            code, before = None, 0.0  # by an older version, or from a checkpoint that was spoilt
+    if code is None:
         shutil.rmtree(run.folder, ignore_errors=True)
-        write_text(begun, "\n".join(run.settings))
+        write_text(_beside(run, BEGUN), _beginning(run))
+        code = _train(run, list(run.settings), "w", place)
+    seconds = before + time.monotonic() - started
+    if code in SIGNALS:
+        return crashed(run, STOPPED, seconds)
+    if code:
+        end = log.read_text(encoding="utf-8", errors="replace")[-2000:]
+        return crashed(run, f"exit {code}: {end}", seconds)
+    result = result_of(run, seconds)
+    _beside(run, BEGUN).unlink(missing_ok=True)
+    if not keep:
+        _clear(run, result)
+    return result
+
+
+def _train(run: Run, words: list[str], mode: str, place: Place) -> int:
+    """Its exit status; what it says goes to the log."""
     words = [*words, f"out={quoted(str(run.folder))}", "threads=1", "wandb.mode=disabled"]
-    started = time.monotonic()
-    with open(log, "a" if before else "w", encoding="utf-8") as lines:
+    with open(_beside(run, LOG), mode, encoding="utf-8") as lines:
         ended = subprocess.run(
             [sys.executable, "-m", "amft_mm.train", *words],
             stdout=lines,
@@ -149,25 +173,23 @@ def _make(run: Run, keep: bool, place: Place) -> Result:
             env={**os.environ, "OMP_NUM_THREADS": "1", **place},
             check=False,
         )
-    seconds = before + time.monotonic() - started
-    if ended.returncode:
-        end = log.read_text(encoding="utf-8", errors="replace")[-2000:]
-        return crashed(run, f"exit {ended.returncode}: {end}", seconds)
-    result = result_of(run, seconds)
-    begun.unlink(missing_ok=True)
-    if not keep:
-        _clear(run, result)
-    return result
+    return ended.returncode
 
 
-def _stopped(run: Run) -> bool:
-    """Whether there is an attempt by these settings that did not end."""
+def _can_go_on(run: Run) -> bool:
+    """Whether there is an attempt that began like this and did not end."""
     begun = _beside(run, BEGUN)
     return (
         begun.is_file()
-        and begun.read_text(encoding="utf-8") == "\n".join(run.settings)
+        and begun.read_text(encoding="utf-8") == _beginning(run)
         and has_begun(run.folder)
     )
+
+
+def _beginning(run: Run) -> str:
+    """By what settings and after which warm-up."""
+    warm = read_result(run.warm) if run.warm else None
+    return "\n".join([*run.settings, fingerprint(warm) if warm else ""])
 
 
 def _beside(run: Run, name: str) -> Path:

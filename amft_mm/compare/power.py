@@ -76,7 +76,8 @@ def noise(results: Iterable[Result]) -> Noise | None:
                 continue
             means = np.array([each.mean() for each in both])
             within = np.mean([each.var() / len(each) for each in both])
-            # May be below 0: the mean over pairs is unbiased.
+            # May be below 0: not cut off, the mean over pairs is hardly biased. Where seeds agree on which
+            # instances are hard it is a little too small.
             spreads.append(means.var(ddof=1) - within)
             shares.append(np.mean([np.abs(each).mean() for each in both]))
             pairs += len(both)

@@ -192,9 +192,11 @@ def _curves(
 def begun(result: Result, before: Before) -> Result:
     """With what its warm-up came to as the first point of its curve, and a curve of what it gained since."""
     warmup, own = before.get((result.env, result.seed)), result.curves.get("success")
-    if warmup is None or not own:
+    first = next(iter(result.scores))
+    if warmup is None or not own or first not in warmup.scores:
         return result
-    whole = [*warmup.curves.get("success", [])[-1:], *own]
+    last = warmup.curves.get("success", [])[-1:]
+    whole = [*((step, warmup.scores[first].success) for step, _ in last), *own]
     gained = [(step, 100 * (value - whole[0][1])) for step, value in whole]
     elsewhere = {
         ELSEWHERE + split: [(whole[0][0], score.success), *result.curves[ELSEWHERE + split]]

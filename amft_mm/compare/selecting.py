@@ -40,9 +40,11 @@ def by_seed(results: Sequence[Result], method: str, split: str | None = None) ->
 
 
 def begun_with(results: Sequence[Result], before: Before, split: str | None = None) -> BySeed:
-    """What the warm-ups of these runs came to, where they are known."""
+    """What the warm-ups of these runs came to, where they are known and were evaluated on that split."""
     own = warm_ups_of(results, before)
-    return {w.seed: w.first if split is None else w.scores[split] for w in own}
+    if split is None:
+        return {w.seed: w.first for w in own}
+    return {w.seed: w.scores[split] for w in own if split in w.scores}
 
 
 def warm_ups_of(results: Sequence[Result], before: Before) -> list[Result]:

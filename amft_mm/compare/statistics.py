@@ -137,11 +137,13 @@ def apart(one: Score, other: Score) -> np.ndarray:
 
 
 def _draws_of_instances(by_seed: Sequence[np.ndarray], seed: int) -> np.ndarray:
-    """Means of `DRAWS` draws of seeds, and of instances within each."""
+    """Means of `DRAWS` draws of seeds, and of instances. All seeds meet the same instances, so that a draw
+    has the same ones for all."""
     rng = np.random.default_rng([seed, 2])
-    means = np.stack(
-        [each[rng.integers(len(each), size=(DRAWS, len(each)))].mean(1) for each in by_seed]
-    )
+    drawn: dict[int, np.ndarray] = {}
+    for count in {len(each): None for each in by_seed}:
+        drawn[count] = rng.integers(count, size=(DRAWS, count))
+    means = np.stack([each[drawn[len(each)]].mean(1) for each in by_seed])
     which = rng.integers(len(by_seed), size=(DRAWS, len(by_seed)))
     return means[which, np.arange(DRAWS)[:, None]].mean(1)
 

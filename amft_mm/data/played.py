@@ -19,7 +19,7 @@ from agents.demonstrations import Demonstration, recorded
 from agents.engines.base import Sampling
 from agents.experts import BadEpisode
 from agents.rollout import Plan, play
-from agents.seeds import mixed_seed
+from agents.seeds import demonstration_seed
 from agents.trajectory import Trajectory
 from agents.worlds import World, Worlds
 from amft_mm.config.players import open_process_group, player_of
@@ -41,7 +41,7 @@ def played(config: DictConfig, world: World, first: int) -> Iterator[Demonstrati
                 tasks=slots,
                 sampling=Sampling(**sampling),
                 limits=Limits(**config.limits),
-                seeds=tuple(mixed_seed(config.seed, number) for number in numbers),
+                seeds=tuple(demonstration_seed(config.seed, number) for number in numbers),
             )
             trajectories = play(worlds, model, engine, plan)
             for number, trajectory in zip(numbers, trajectories, strict=True):

@@ -14,6 +14,7 @@ from agents.conversation import Limits
 from agents.engines.base import Sample
 from agents.engines.hf import HFEngine
 from agents.rollout import Plan, play, summary
+from agents.seeds import demonstration_seed
 from agents.worlds import World, Worlds
 from envs.contract import EndedBy, Outcome, Scene
 from envs.contract import World as WorldBase
@@ -111,6 +112,13 @@ def test_processes_play_as_threads_do(tiny):
     plan = Plan(seed=3, step=5, tasks=2, group=3, limits=LIMITS)
     threads = played(tiny, plan, slots=6)
     assert ids_of(played(tiny, plan, 6, 2, kind="processes")) == ids_of(threads)
+
+
+def test_no_step_plays_what_a_demonstration_is_of():
+    """The first task of step n was that of demonstration n: trailing zeros count for nothing in a seed."""
+    shown = {demonstration_seed(0, number) for number in range(200)}
+    played = {Plan(seed=0, step=n, tasks=4).task_seed(k) for n in range(200) for k in range(4)}
+    assert not shown & played
 
 
 def test_seed_and_step_decide_the_tasks_and_the_luck(tiny):

@@ -95,7 +95,7 @@ def test_methods_differ_in_nothing_but_the_method():
     assert {run.seed for run in trials} == {1000}  # no reported seed
     assert all("env.splits=[train]" in run.settings for run in trials)  # no reported split
     lengths = [w for r in trials for w in r.settings if w.startswith("train.steps=")]
-    assert set(lengths) == {"train.steps=80", "train.steps=30"}  # shorter than the runs
+    assert set(lengths) == {"train.steps=80", "train.steps=20"}  # shorter than the runs
     each = [sum(r.method == m and r.env == "math" for r in trials) for m in ("sft", "best_fixed")]
     assert each == [3, 15]
 
@@ -107,6 +107,15 @@ def test_settings_may_be_nested_as_a_command_line_has_them():
     )
     assert dotted == nested
     assert "train.steps=7" in nested
+
+
+def test_names_are_searched_as_numbers_are_and_nested_or_not():
+    """The folder of a trial was made by a format for numbers."""
+    words = "++search={train.lr:[0.5],method.exploration.name:[grpo,my/loss.py:mine]}"
+    folders = [run.folder.name for run in grid("envs=[math]", "methods=[amft]", words).trials()]
+    assert folders == ["name-grpo_lr-0.5", "name-my-loss.py:mine_lr-0.5"]
+    nested = grid("envs=[math]", "methods=[amft]", "++search.train.lr=[0.25,0.5]").trials()
+    assert [run.choice for run in nested] == [{"train.lr": 0.25}, {"train.lr": 0.5}]
 
 
 def test_shards_are_disjoint_and_together_everything():
@@ -128,11 +137,31 @@ def test_shards_are_disjoint_and_together_everything():
         ("shard=3/2", "shard=2/8"),
         ("shard=x", "shard=2/8"),
         ("trial_length=2", "from 0 to 1"),
+        ("search={train.lr:0.1}", r"search=\{train.lr:\[0.1,"),
+        ("++search.train.lr=[]", "give a list of what is tried"),
     ],
 )
 def test_mistakes_are_named(setting, words):
     with pytest.raises(ValueError, match=words):
         grid(setting).runs({})
+
+
+def test_more_seeds_say_nothing_of_other_instances():
+    """All are evaluated on the same ones: five seeds that fare alike are no five times as many instances."""
+    each = [float(k % 2) for k in range(200)]
+    own = {seed: Score(0.5, 200, each) for seed in range(5)}
+    found = mean_of(own)
+    error = (0.25 / 200) ** 0.5
+    assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.1)
+
+
+def test_a_condition_may_have_splits_that_the_warm_up_was_not_evaluated_on():
+    """After all runs the report ended with a KeyError."""
+    other = {"ood_fake": Score(0.3, 200), "id": Score(0.4, 200)}
+    rows = [result("sft", s, 0.0, condition="other", scores=other) for s in range(2)]
+    warm = [result("sft", s, 0.1, condition="warm") for s in range(2)]
+    made = report(rows, warm, "command", ["sft"])
+    assert "ood_fake" in made.markdown
 
 
 def test_what_is_the_same_is_a_tie_and_what_is_apart_is_not():

@@ -5,13 +5,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from amft_mm.compare.grid import Run
-from amft_mm.compare.jobs import make_all
+from amft_mm.compare.jobs import STOPPED, make_all
 from amft_mm.runs.metrics import read_rows
 from tests.amft_mm.test_train import ROOT
 
@@ -44,6 +46,16 @@ def killed_after(folder, steps):
     return read_rows(folder / "0")[:steps]
 
 
+def stopped_after(folder, steps):
+    """The training process alone, as who does not know of the comparison would."""
+    while len(read_rows(folder / "0")) < steps:
+        time.sleep(0.01)
+    for words in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # of processes that have ended
+            if f"out={folder}/0".encode() in words.read_bytes():
+                os.kill(int(words.parent.name), signal.SIGTERM)
+
+
 @pytest.mark.slow
 def test_a_comparison_that_was_killed_goes_on_from_the_last_checkpoint(tmp_path):
     """Runs of hours were begun anew."""
@@ -58,6 +70,30 @@ def test_a_comparison_that_was_killed_goes_on_from_the_last_checkpoint(tmp_path)
     assert result.seconds > sum(row["time/step"] for row in rows[:3])
     assert not begun.exists()
     assert json.loads((tmp_path / "0.json").read_text())["state"] == "finished"
+
+
+@pytest.mark.slow
+def test_what_cannot_be_gone_on_with_is_begun_anew(tmp_path):
+    """After an update with a new setting it was refused at each call, and written down as a crash."""
+    before = killed_after(tmp_path, 4)
+    config = tmp_path / "0" / "config.yaml"
+    config.write_text(config.read_text().replace("steps: 12", "steps: 13"))
+    result = made(tmp_path)
+    assert result.state == "finished", result.why
+    rows = [row for row in read_rows(tmp_path / "0") if row["phase"] == "mix"]
+    assert [row["step"] for row in rows] == list(range(1, 13))
+    assert rows[0]["time/step"] != before[0]["time/step"]
+
+
+@pytest.mark.slow
+def test_who_stops_a_run_has_no_crash_in_the_results(tmp_path):
+    """Another call would have listed it, and not have gone on with it."""
+    stop = threading.Thread(target=stopped_after, args=(tmp_path, 3), daemon=True)
+    stop.start()
+    result = made(tmp_path)
+    assert result.why == STOPPED
+    assert not (tmp_path / "0.json").exists()
+    assert made(tmp_path).state == "finished"
 
 
 @pytest.mark.slow
