@@ -59,15 +59,15 @@ def stopped_after(folder, steps):
 @pytest.mark.slow
 def test_a_comparison_that_was_killed_goes_on_from_the_last_checkpoint(tmp_path):
     """Runs of hours were begun anew."""
-    before = killed_after(tmp_path, 4)
+    before = killed_after(tmp_path, 6)  # checkpoints are written in the background
     begun = tmp_path / "0.begun.txt"
     assert begun.exists()
     result = made(tmp_path)
     assert result.state == "finished", result.why
     rows = [row for row in read_rows(tmp_path / "0") if row["phase"] == "mix"]
     assert [row["step"] for row in rows] == list(range(1, 13))
-    assert rows[:3] == before[:3]  # with their times: not made again
-    assert result.seconds > sum(row["time/step"] for row in rows[:3])
+    assert rows[:2] == before[:2]  # with their times: not made again
+    assert result.seconds > sum(row["time/step"] for row in rows[:2])
     assert not begun.exists()
     assert json.loads((tmp_path / "0.json").read_text())["state"] == "finished"
 
