@@ -196,7 +196,8 @@ def _without_expert(config: DictConfig) -> list[str]:
 def _has_expert(part: EnvPart) -> bool:
     env = world_of(part.env).make()
     env.close()
-    return getattr(type(env.unwrapped), "expert", World.expert) is not World.expert
+    own = getattr(env.unwrapped, "expert", None)
+    return own is not None and getattr(own, "__func__", own) is not World.expert
 
 
 def validated(config: DictConfig) -> Iterator[str]:
