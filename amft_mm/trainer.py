@@ -96,6 +96,7 @@ class Trainer:
         torch.manual_seed(config.seed)
         processes = open_process_group(config)
         path = Path(config.out or default_path(config.env.name, config.method.name, config.seed))
+        path = processes.gather([path])[0]  # the first one's: clocks may differ by a second
         with ExitStack() as closing:
             run = RunFolder(path, config, resume=config.resume, processes=processes)
             closing.callback(run.close)
@@ -272,7 +273,12 @@ class Trainer:
         """The weights that validation took for the best are the run's, and are what it reports."""
         self.processes.wait()
         best = checkpoints.best(self.folder)
-        assert best is not None  # the last step is validated whatever `eval.every` is
+        if best is None:  # the last step is validated whatever `eval.every` is
+            raise checkpoints.CheckpointError(
+                f"{self.folder}: the checkpoint that validation took for the best is not there any more "
+                f"(there: {checkpoints.names(self.folder)}). Delete the last one too, to go on from an "
+                "earlier one by resume=true, or begin anew in another folder"
+            )
         path = checkpoints.path_of(self.folder, best["step"])
         self.policy.put_trained(self._read(path, only="model")["model"])
         self.engine.refresh()
@@ -324,13 +330,13 @@ class Trainer:
                 ) from None
         if self.processes.main:
             self.run.forget_after(self.step)
-            checkpoints.forget_lost_best(self.folder)
+            checkpoints.forget_unfinished(self.folder)
         return newest is not None
 
     def warm_from(self, run: Path) -> None:
         """Begins where another run's warm-up ended, with its weights and optimizer."""
         path = checkpoints.path_of(run / "checkpoints", self._warmup)
-        if not path.is_dir():
+        if not checkpoints.is_whole(path):
             raise FileNotFoundError(
                 f"train.warm_from={run}: there is no checkpoint of the end of a warm-up of "
                 f"train.warmup_steps={self._warmup} (there: {checkpoints.names(path.parent)}); "

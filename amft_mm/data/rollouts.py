@@ -60,7 +60,7 @@ class Played:
     mine: list[Trajectory]
     """This process's."""
     metrics: dict[str, float]
-    """Of all processes', of the episodes that no expert began."""
+    """Of all processes', of the episodes that no expert began; tries, and what went wrong in them, of all."""
     fared: dict[int, float]
     """The share of each task instance's episodes that succeeded, of those."""
     errors: list[dict[str, Any]] = field(default_factory=list)
@@ -105,7 +105,13 @@ class RolloutWorker:
         by_instance = by_task(t for t in unaided if not t.failed)
         fared = {task: float(np.mean([t.success for t in ts])) for task, ts in by_instance.items()}
         errors = [error for trajectory in everyone for error in trajectory.errors]
-        return Played(mine, {**summary(unaided), "generated": generated}, fared, errors)
+        technical = {
+            name: count
+            for name, count in summary(everyone).items()
+            if name == "tries" or name.startswith("failure/")
+        }
+        metrics = {**summary(unaided), **technical, "generated": generated}
+        return Played(mine, metrics, fared, errors)
 
     def play_ahead(
         self, thread: Executor, seed: int, step: int, tasks: int, group: int, guided: Guided

@@ -28,7 +28,8 @@ from amft_mm.methods.guidance.base import Group, Guidance, Place, success_rate
 from amft_mm.runs.processes import ProcessGroup
 
 HELDOUT_SEED = 2**29
-"""Added to the run's seed where something is drawn that no step trains on."""
+"""Where something is drawn that no step trains on: added to the run's seed for rollouts. Demonstrations that
+are held out are the same for all seeds."""
 POOL = 2**28
 """In the place of a step, where task instances are of a pool."""
 UNGUIDED = Guidance()
@@ -232,7 +233,7 @@ class Sources:
     def heldout_demonstrations(
         self, step: int, count: int, only: str | None = None
     ) -> list[Example]:
-        """The expert's episodes of seeds that no step draws."""
+        """The expert's episodes of seeds that no step draws, the same in runs of all seeds."""
         workers = [
             worker
             for worker, number in zip(self._workers, self._dealt(count, step, only), strict=True)
@@ -311,14 +312,16 @@ def beginning(row: Demonstration, share: float, policy: Policy, *, learnt: bool 
 
 
 def together(figures: Sequence[dict[str, float]]) -> dict[str, float]:
-    """Figures of several environments: counts add up, shares and means by numbers of episodes."""
+    """Figures of several environments: counts add up, shares and means by numbers of the episodes that they
+    are of. Those that failed have nothing but a reason to stop."""
     counts = ("episodes", "failed", "tries", "generated")
     out: dict[str, float] = {name: sum(f[name] for f in figures) for name in counts}
     for name in sorted({key for f in figures for key in f} - set(counts)):
         if name.startswith("failure/"):
             out[name] = sum(f.get(name, 0) for f in figures)
         else:
-            weights = [f["episodes"] for f in figures]
+            stops = name.startswith("stop/")
+            weights = [f["episodes"] - (0 if stops else f["failed"]) for f in figures]
             parts = (f.get(name, 0.0) * w for f, w in zip(figures, weights, strict=True))
             out[name] = sum(parts) / sum(weights)
     return out

@@ -135,10 +135,10 @@ class Evaluator:
         self._tried: Tries = {}
 
     def evaluate(self, *, last: bool = True) -> dict[str, Any]:
-        """All splits at the end; those of `eval.splits`, or the first of each environment, before."""
+        """Those of `eval.splits`, or the first of each environment; all others beside them at the end."""
         row: dict[str, Any] = {}
         self._last, self._tried = [], {}
-        for split in self._all if last else self._between:
+        for split in self._at_the_end() if last else self._between:
             played = self._play(split, SEED)
             row |= self._figures(split.label, played)
             if last and self._config.eval.get("passes"):
@@ -148,6 +148,11 @@ class Evaluator:
                 first = played.errors[0]
                 row[f"eval/{split.label}/crash"] = f"{first.get('kind')}: {first.get('message')}"
         return row
+
+    def _at_the_end(self) -> list[Split]:
+        """With what `eval.splits` names of training, so that the last weights are scored as all before."""
+        known = {split.label for split in self._all}
+        return [*self._all, *(split for split in self._between if split.label not in known)]
 
     @property
     def validates(self) -> bool:

@@ -69,8 +69,8 @@ class Example:
     success_rate: float | None = None
     """Of its group."""
     scored: tuple[float, ...] | None = None
-    """Its tokens' log-probabilities by the learner when they were sampled, for several updates on the same
-    examples; None says: under the present weights."""
+    """Its tokens' log-probabilities by the learner before the step's first update, for several updates on the
+    same examples; None says: under the present weights."""
 
     told: Conversation | None = None
     """The same answers where more is said beforehand: what a teacher reads."""
@@ -118,8 +118,8 @@ class LossReport:
     loss: float
     tokens: int
     sequences: int
-    entropy: float
-    """Mean over the chosen tokens."""
+    entropy: float | None
+    """Mean over the chosen tokens; None where there are none."""
     largest_ratio_error: float
     """Furthest that a log-probability is from what the engine sampled with (0: nothing to compare)."""
     given: int = 0
@@ -133,9 +133,10 @@ class LossReport:
 
 
 class Half:
-    """The gradient of the first `count` examples, until that of all is there.
+    """The gradient h of the first `count` examples, until g, that of all n, is there.
 
-    With independent halves h_1 and h_2 of equal size the variance of g = h_1 + h_2 is that of h_1 - h_2."""
+    With k independent examples in h, the variance of g is |n h - k g|^2 / (k (n - k)) on average: of equal
+    halves that of their difference. A single example tells nothing of it."""
 
     def __init__(self, parameters: Sequence[torch.Tensor], count: int) -> None:
         self._parameters, self.count = parameters, count
@@ -145,10 +146,15 @@ class Half:
         self._first = {p: p.grad.clone() for p in self._parameters if p.grad is not None}
 
     @torch.no_grad()
-    def noise(self) -> float:
+    def noise(self, k: float, n: float) -> float:
+        """`k` and `n` are this process's, or all processes' where the gradients are."""
+        if not k:
+            return 0.0
         whole = {p: p.grad for p in self._parameters if p.grad is not None}
-        apart = {p: 2 * self._first[p] - g if p in self._first else -g for p, g in whole.items()}
-        return norm_of(apart) ** 2
+        apart = {
+            p: n * self._first[p] - k * g if p in self._first else -k * g for p, g in whole.items()
+        }
+        return norm_of(apart) ** 2 / (k * (n - k))
 
 
 @dataclass(frozen=True)
@@ -234,19 +240,16 @@ class Learner:
                 error = max(error, float(terms.log_k.abs().max()))
                 moved = max(moved, float(terms.log_ratios.detach().abs().max()))
             notes.append(terms.notes)
-        noise = 0.0 if half is None else half.noise()
-        if self.policy.sharded is not None:
-            noise /= self.processes.size  # of gradients that are all processes' already
+        noise = 0.0 if half is None else self._noise(half, len(examples))
         self.processes.share_gradients(self.parameters)
-        total, entropy, noise = self.processes.sum(total, entropy, noise)
+        total, entropy = self.processes.sum(total, entropy)
         error, moved = self.processes.most(error, moved)
         figures = means_of(self.processes.gather(notes))
-        entropy *= totals.per_token
         return LossReport(
             total,
             totals.tokens,
             totals.sequences,
-            entropy,
+            entropy * totals.per_token if totals.tokens else None,
             error,
             totals.given,
             figures,
@@ -254,10 +257,20 @@ class Learner:
             noise,
         )
 
+    def _noise(self, half: Half, count: int) -> float:
+        """The variance of all processes' gradient. What a process with a single example can not tell of its
+        part is taken to be as with the others."""
+        if self.policy.sharded is not None:  # each one's gradient is all processes'
+            return half.noise(*self.processes.sum(half.count, count))
+        own, told = half.noise(half.count, count), count if half.count else 0
+        noise, told_of, whole = self.processes.sum(own, told, count)
+        return noise * whole / told_of if told_of else 0.0
+
     @torch.no_grad()
     def scored(self, examples: Sequence[Example], objective: Objective) -> list[Example]:
         """The examples with their log-probabilities under the present weights: what several updates on them
         compare with, where the engine's are corrected for."""
+        self.policy.model.eval()
         with self.policy.gathered():
             own = self._scores(examples, objective.temperature)
         return [replace(e, scored=tuple(s.tolist())) for e, s in zip(examples, own, strict=True)]

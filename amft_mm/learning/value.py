@@ -57,6 +57,7 @@ class ValueHead:
         episodes would have gone on."""
         values: dict[int, np.ndarray] = {}
         places = {id(example): i for i, example in enumerate(examples)}
+        self._policy.model.eval()
         with self._policy.gathered():
             for part in by_length(examples, self._budget, lambda e: e.conversation):
                 hidden = self._policy.score([e.conversation for e in part]).hidden

@@ -100,6 +100,7 @@ class Objectives:
     @torch.no_grad()
     def _measured(self, conversations: Sequence[Conversation], tokens: int) -> list[float]:
         assert self.imitation.measure is not None
+        self._policy.model.eval()
         found: list[float] = []
         for part in by_length(conversations, tokens):
             measure = self.imitation.measure([Example(conversation) for conversation in part])

@@ -112,7 +112,7 @@ def together(parts: list[MixedPart], figures: list[dict[str, Any]]) -> dict[str,
     there = [(share, own) for share, own in zip(shares, figures, strict=True) if share > 0]
     for name in {name: None for _, own in there for name in own if name != "share"}:
         values = [(share, own[name]) for share, own in there if own.get(name) is not None]
-        if name == "tokens/demo":
+        if name.startswith("tokens/"):
             row[name] = sum(value for _, value in values)
         elif len(values) == len(there):
             whole = sum(share for share, _ in values)

@@ -130,9 +130,17 @@ def path_of(folder: Path, step: int) -> Path:
     return folder / f"{PREFIX}{step:06d}"
 
 
+def whole(folder: Path) -> list[Path]:
+    """Those that were written to their end, the newest last."""
+    return sorted(path for path in folder.glob(f"{PREFIX}*") if is_whole(path))
+
+
+def is_whole(path: Path) -> bool:
+    return (path / STATE).is_file()
+
+
 def latest(folder: Path) -> Path | None:
-    found = sorted(path for path in folder.glob(f"{PREFIX}*") if (path / STATE).is_file())
-    return found[-1] if found else None
+    return next(reversed(whole(folder)), None)
 
 
 def name_of(path: Path | None) -> str:
@@ -141,7 +149,7 @@ def name_of(path: Path | None) -> str:
 
 def names(folder: Path) -> str:
     """Which ones there are, for messages."""
-    return ", ".join(path.name for path in sorted(folder.glob(f"{PREFIX}*"))) or "none"
+    return ", ".join(path.name for path in whole(folder)) or "none"
 
 
 def load(
@@ -188,10 +196,13 @@ def best(folder: Path) -> dict[str, Any] | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
-def forget_lost_best(folder: Path) -> None:
-    """Where a run was killed before the checkpoint that its best evaluation was of was written."""
+def forget_unfinished(folder: Path) -> None:
+    """What a kill left half-written, and which one is the best where that is not there."""
+    for path in folder.glob(f"{PREFIX}*"):
+        if not is_whole(path):
+            shutil.rmtree(path, ignore_errors=True)
     known = best(folder)
-    if known is not None and not path_of(folder, known["step"]).is_dir():
+    if known is not None and not is_whole(path_of(folder, known["step"])):
         (folder / "best.json").unlink()
 
 
@@ -203,6 +214,7 @@ def random_states() -> dict[str, Any]:
         "python": [version, list(words), gauss],
         "numpy": [kind, keys.tolist(), position, has_gauss, cached],
         "torch": torch.get_rng_state().tolist(),
+        "cuda": torch.cuda.get_rng_state().tolist() if torch.cuda.is_initialized() else None,
     }
 
 
@@ -212,6 +224,8 @@ def put_random_states(states: dict[str, Any]) -> None:
     kind, keys, position, has_gauss, cached = states["numpy"]
     np.random.set_state((kind, np.array(keys, np.uint32), position, has_gauss, cached))
     torch.set_rng_state(torch.tensor(states["torch"], dtype=torch.uint8))
+    if states.get("cuda") and torch.cuda.is_available():
+        torch.cuda.set_rng_state(torch.tensor(states["cuda"], dtype=torch.uint8))
 
 
 def _to_disk(path: Path, words: bytes) -> None:
@@ -224,6 +238,6 @@ def _to_disk(path: Path, words: bytes) -> None:
 def _forget_old(folder: Path, keep: int) -> None:
     kept = best(folder)
     name = None if kept is None else path_of(folder, kept["step"]).name
-    for path in sorted(folder.glob(f"{PREFIX}*"))[: -max(1, keep)]:
+    for path in whole(folder)[: -max(1, keep)]:
         if path.name != name:
             shutil.rmtree(path, ignore_errors=True)

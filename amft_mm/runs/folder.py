@@ -31,6 +31,10 @@ if TYPE_CHECKING:  # what it needs is slow to import, and help does not
     from amft_mm.runs.processes import ProcessGroup
 
 CONFIG = "config.yaml"
+REFERENCE = "reference"
+"""The weights that a run stays near, as they were when exploration began."""
+TAU = "tau.json"
+"""A threshold that was measured then."""
 TRIES = "tries.json"
 """What came of the tries of `eval.passes`, by split and task instance: [tries, successes]."""
 
@@ -112,7 +116,11 @@ class RunFolder:
         return found
 
     def _same_run(self, config: DictConfig) -> None:
-        before, now = (without(flat(one), MAY_DIFFER) for one in (read_config(self.path), config))
+        before, now = (flat(one) for one in (read_config(self.path), config))
+        # Which steps are played ahead goes by it (amft_mm/training/step.py).
+        fixed = {k: before.get(k) for k in ("checkpoint.every",) if before.get("train.ahead")}
+        then, again = (without(one, MAY_DIFFER) for one in (before, now))
+        before, now = then | fixed, again | {k: now.get(k) for k in fixed}
         changed = {k for k in before.keys() | now.keys() if before.get(k) != now.get(k)}
         told = [
             f"{k}: {before.get(k)} then, {now.get(k)} now"
@@ -156,8 +164,11 @@ def _unwritable(path: Path, error: OSError) -> RuntimeError:
 
 
 def _of_a_start_that_failed(path: Path, config: DictConfig) -> None:
-    """A configuration without a step: only what it asked for otherwise is in the way, its demonstrations."""
+    """A configuration without a step. In the way are what other weights were frozen or measured for, and
+    demonstrations where other ones are asked for."""
     before = read_config(path)
+    shutil.rmtree(path / REFERENCE, ignore_errors=True)
+    (path / TAU).unlink(missing_ok=True)
     if any(plain(before.get(key)) != plain(config.get(key)) for key in ("env", "demos")):
         shutil.rmtree(path / "demos", ignore_errors=True)
 

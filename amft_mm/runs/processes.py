@@ -78,10 +78,13 @@ class ProcessGroup:
         return [hand[i] for i in range(longest) for hand in dealt if i < len(hand)]
 
     def share_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
-        """The sum over all processes. Sharded parameters come summed already."""
+        """The sum over all processes; None where none has any, as in one process alone: an optimizer leaves
+        that parameter as it is. Sharded parameters come summed already."""
         if self.size == 1:
             return
         whole = [p for p in parameters if p.requires_grad and not isinstance(p, DTensor)]
+        there = self.most(*(float(p.grad is not None) for p in whole))
+        whole = [p for p, found in zip(whole, there, strict=True) if found]
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in whole]
         for parameter, gradient in zip(whole, reduce(gradients, "sum"), strict=True):
             parameter.grad = gradient

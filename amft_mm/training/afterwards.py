@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from amft_mm.data.sources import Sources
-from amft_mm.learning.learner import Learner, Objective, OptimizerSettings
+from amft_mm.learning.learner import Learner, OptimizerSettings
 from amft_mm.learning.mixed_step import MixedStep
 from amft_mm.learning.optimization import moments, put_moments, set_lr
 from amft_mm.methods.guidance import Choice
+from amft_mm.methods.objectives import Objectives
 from amft_mm.training.companions import Companion, Row
 
 
@@ -23,10 +24,10 @@ class ImitatedAfterwards(Companion):
         self,
         learner: Learner,
         settings: OptimizerSettings,
-        objective: Objective,
+        objectives: Objectives,
         sources: Sources,
     ) -> None:
-        self._learner, self._objective, self._sources = learner, objective, sources
+        self._learner, self._objectives, self._sources = learner, objectives, sources
         self._own = MixedStep(settings.optimizer(learner.parameters), settings.max_norm)
 
     def finished(self, choices: Sequence[Choice], row: Row) -> Row:
@@ -35,7 +36,7 @@ class ImitatedAfterwards(Companion):
             return {}
         set_lr(self._own.optimizer, self._learner.lr)
         examples = self._sources.examples_at([place for places in wanted for place in places])
-        report = self._learner.gradients(examples, self._objective)
+        report = self._learner.gradients(examples, self._objectives.imitation)
         mix = self._own.mix(1.0, learn=False)
         self._own.step()
         return {

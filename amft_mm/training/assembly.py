@@ -69,7 +69,7 @@ def learning(
         joining.append(Criticised(credit.critic))
     if guidance.imitates_afterwards:
         settings = optimizer_settings(config)
-        joining.append(ImitatedAfterwards(learner, settings, objectives.imitation, sources))
+        joining.append(ImitatedAfterwards(learner, settings, objectives, sources))
     if config.method.rival:
         rival = Rival(policy, learner, **config.method.rival)
         joining.append(Bridged(rival, sources, engine, learner, objectives.exploration, credit))

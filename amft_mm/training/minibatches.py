@@ -57,11 +57,13 @@ def over_updates(rows: Sequence[Row], minibatches: int) -> Row:
     if len(rows) == 1:
         return {name: value for name, value in rows[0].items() if name != "policy/moved"}
     out = dict(rows[0]) | {"updates": len(rows)}
-    for name, first in rows[0].items():
+    for name in {name: None for row in rows for name in row}:
+        values = [row[name] for row in rows if row.get(name) is not None]
         if name.startswith("tokens/"):
             out[name] = sum(row.get(name, 0) for row in rows[:minibatches])
-        elif isinstance(first, float) and not name.startswith(("rollout/", "meta/")):
-            values = [row[name] for row in rows if row.get(name) is not None]
+        elif name.startswith(("rollout/", "meta/")):
+            continue
+        elif values and isinstance(values[0], float):
             out[name] = sum(values) / len(values)
     if "policy/moved" in out:
         out["policy/moved"] = rows[-1].get("policy/moved")

@@ -49,6 +49,7 @@ from amft_mm.methods.parts import MixedPart, mixed_parts, together
 from amft_mm.methods.utility import Look, View, utility
 from amft_mm.runs.episodes import Recorder
 from amft_mm.runs.failures import Failures
+from amft_mm.runs.folder import REFERENCE, TAU
 from amft_mm.runs.processes import ProcessGroup
 from amft_mm.training.ahead import LookAhead
 from amft_mm.training.assembly import (
@@ -166,11 +167,10 @@ class TrainingStep:
             for companion in self._companions.values():
                 companion.stepped()
         row |= over_updates(updates, len(minibatches))
-        row["demos/cut"] = self._cut_short(
-            step, row.get("tokens/demo", 0) or row.get("tokens/stream", 0)
-        )
         for companion in self._companions.values():
             row |= companion.finished([one.choice for one in minibatches], row)
+        imitated = row.get("tokens/demo", 0) or row.get("tokens/stream", 0)
+        row["demos/cut"] = self._cut_short(step, imitated)
         self._check(step, finite, row.get("loss/exploration", 0.0))
         self._updates += 1
         if not self._train.ahead:
@@ -398,24 +398,27 @@ class TrainingStep:
         if self._balanced:
             scale = part.scales.update(mixed.exploration_norm(), self.learner.gradient_norm())
         tried: Row = {}
-        if part.balance.tries and drawn.choice.mu is None:
+        weight, chosen = 1.0, drawn.choice.mu is not None
+        if part.balance.tries and not chosen:
             balance, tasks = part.balance, part.balance.trial_tasks
             worth = self._ahead.success(balance.tries, scale, step=drawn.step, tasks=tasks)
             tried, mu = balance.tried(worth), balance.mu(drawn.number)
-        noise = [seen.get(f"grad/{name}_noise", 0.0) for name in ("exploration", "imitation")]
-        mu, weight = part.balance.weigh(
-            drawn.number,
-            mu,
-            lambda: replace(
-                mixed.gradients(scale),
-                exploration_noise=noise[0],
-                imitation_noise=noise[1] * scale**2,
-            ),
-        )
+        if not chosen:
+            noise = [seen.get(f"grad/{name}_noise", 0.0) for name in ("exploration", "imitation")]
+            mu, weight = part.balance.weigh(
+                drawn.number,
+                mu,
+                lambda: replace(
+                    mixed.gradients(scale),
+                    exploration_noise=noise[0],
+                    imitation_noise=noise[1] * scale**2,
+                ),
+            )
         for companion in self._companions.values():
             companion.imitated(mu, scale)
-        learns, weight = part.balance.learns, share * weight
-        mix = mixed.mix(mu, scale, learn=learns, part=part.name, weight=weight)
+        # Where the guidance said mu, the balance's did nothing, and there is nothing to learn of it.
+        learns = part.balance.learns and not chosen
+        mix = mixed.mix(mu, scale, learn=learns, part=part.name, weight=share * weight)
         ratio = mix.effective_ratio(mu) * scale
         return tried | {
             "mu": mu,
@@ -448,8 +451,8 @@ class TrainingStep:
     def begin_exploring(self, folder: Path) -> None:
         """Exploration begins with the weights as they are; what keeps them does so below `folder`."""
         budget = self._train.micro_batch_tokens
-        self._objectives.freeze(folder / "reference")
-        self._objectives.calibrate(folder / "tau.json", self._heldout, self._processes, budget)
+        self._objectives.freeze(folder / REFERENCE)
+        self._objectives.calibrate(folder / TAU, self._heldout, self._processes, budget)
         for companion in self._companions.values():
             companion.begin()
 

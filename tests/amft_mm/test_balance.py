@@ -263,6 +263,22 @@ def test_the_gate_leaves_a_step_at_a_conflict_whatever_mu_is(mu):
     assert gate.weigh(0, mu, lambda: Gradients(1.0, 1.0, 0.5)) == (mu, 1.0)
 
 
+@pytest.mark.parametrize(
+    ("words", "mu"),
+    [
+        ("method=cosine_gate method.balance.mu=1.0", 1.0),
+        ("method=gac +method.balance.start=1.0 +method.balance.highest=1.0", 1.0),
+        ("method=gac +method.balance.start=0.0", 0.0),
+    ],
+)
+def test_what_decides_on_seeing_both_gradients_sees_both_at_a_bound_too(words, mu):
+    """Defect: it was imitation or exploration alone, for ever, and nobody said so."""
+    (part,) = mixed_parts(configuration("train", ["env=math", *words.split()]))
+    assert part.balance.mu(0) == mu
+    assert part.explores(0)
+    assert part.balance.needs_both
+
+
 def test_the_old_name_of_norm_matching_is_refused_with_the_new_one():
     """It is not the method that is known as GradNorm."""
     with pytest.raises(ValueError, match="gradnorm is called norm_matching now"):
@@ -287,6 +303,14 @@ def test_sasr_imitates_less_as_the_gradient_of_imitation_fades():
     seldom = np.mean([sasr.weights(step, Gradients(1.0, 0.1, 0.0))[1] for step in range(500)])
     assert often == pytest.approx(1 / 2, abs=0.1)
     assert seldom == pytest.approx(0.1 / 1.1, abs=0.05)
+
+
+def test_sasr_waits_for_the_first_gradient_of_imitation():
+    """Defect: where the first one was 0 it imitated at every step, for ever."""
+    sasr = balance("sasr", 1000, {})
+    sasr.weights(0, Gradients(1.0, 0.0, 0.0))
+    often = np.mean([sasr.weights(step, Gradients(1.0, 1.0, 0.0))[1] for step in range(1, 500)])
+    assert often == pytest.approx(1 / 2, abs=0.1)
 
 
 def test_chord_mu_falls_over_200_steps_however_long_the_run_is():

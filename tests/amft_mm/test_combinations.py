@@ -76,6 +76,9 @@ def config_of(words, name="train"):
         ("method=grpo sampling.temperature=0", "all write the same.*sampling.temperature=1"),
         ("method=amft sampling.top_k=1", "all write the same"),
         ("method=nft ~method.credit.baseline method.credit.credit=gae", "nft learns.*Take episode"),
+        ("method=nft method.overlong={band:0.2}", "and not from rewards: method.overlong=.*Leave it out"),
+        ("method=amft method.guidance.name=joined train.group=2", "one at most.*Take train.group=3"),
+        ("env=mix method=ppo method.mu_per=env", "method.mu_per=env learns from a step part by part"),
         # demonstrations
         ("demos.n=0", "demos.n=0, but train.warmup_steps wants.*method=grpo"),
         ("demos.n=0 train.warmup_steps=0", "demos.n=0, but method.balance.name=amft wants"),
@@ -162,6 +165,23 @@ def test_a_model_of_text_is_not_shown_pictures(tmp_path):
     with pytest.raises(ValueError, match=r"reads text alone.*env\.modality=text"):
         refuse_contradictions(config_of(words))
     refuse_contradictions(config_of([*words, "env.modality=text"]))
+
+
+def test_a_look_at_an_expert_that_is_not_there_is_refused(tmp_path, monkeypatch):
+    """Defect: with demos.folder the world needs none, and mu stayed where it began without a word."""
+    (tmp_path / "mute.py").write_text(
+        "import gymnasium\nfrom envs import World\n"
+        "class Mute(World): pass\n"
+        "gymnasium.register('my/Mute-v0', entry_point=Mute)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    row = Demonstration("one", ["1 + 1?"], ["2"], picture_of=[-1], world="mute:my/Mute-v0")
+    write_part(tmp_path / "demos", 0, [row])
+    words = ["env=own", "env.name=mute", "env.id=mute:my/Mute-v0", f"demos.folder={tmp_path}/demos"]
+    refuse_contradictions(config_of(words))
+    with pytest.raises(ValueError, match=r"mute has none.*utility\.name=next_rollout"):
+        refuse_contradictions(config_of([*words, "method.utility.name=demo_nll"]))
+    refuse_contradictions(config_of(["env=math", "method.utility.name=demo_nll"]))
 
 
 def test_demonstrations_of_another_world_are_told_before_the_warm_up(tmp_path):

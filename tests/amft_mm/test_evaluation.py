@@ -10,11 +10,12 @@ from safetensors.torch import load_file
 from scipy import stats
 
 from agents.demonstrations import Demonstrations
-from amft_mm.data.rollouts import RolloutWorker
+from amft_mm.data.rollouts import Played, RolloutWorker
 from amft_mm.evaluation.evaluator import Evaluator, check_splits, chosen_splits, validation_splits
 from amft_mm.evaluation.intervals import bootstrap, pass_at, wilson
 from amft_mm.evaluation.table import markdown_row
 from amft_mm.runs import checkpoints
+from amft_mm.runs.processes import ProcessGroup
 from amft_mm.train import train
 from envs.paths import data_folder
 from tests.amft_mm.test_train import TINY, run
@@ -122,6 +123,23 @@ def test_a_run_that_is_validated_ends_with_its_peak(tmp_path, monkeypatch):
     saved = load_file(tmp_path / "run" / "model" / "model.safetensors")
     assert saved
     assert all(torch.equal(value, kept[name]) for name, value in saved.items() if name in kept)
+
+
+def test_the_last_weights_are_scored_on_what_all_before_were(monkeypatch):
+    """Defect: the split of training, which eval.splits may name, was not played at the end, so that the last
+    weights could not be the best."""
+    success = {"train": 1.0, "id": 0.5, "ood_hard": 0.0}
+
+    def play(self, split, seed):
+        return Played([], {"success": success[split.name], "episodes": 2, "failed": 0}, {})
+
+    monkeypatch.setattr(Evaluator, "_play", play)
+    with initialize_config_dir(CONFIGS, version_base="1.3"):
+        config = compose("train", ["env=math", "eval.splits=[train,id]"])
+    evaluator = Evaluator(config, None, None, ProcessGroup())
+    between, last = (evaluator.evaluate(last=last) for last in (False, True))
+    assert evaluator.score(between) == evaluator.score(last) == 0.75
+    assert last["eval/ood_hard/success"] == 0.0
 
 
 def test_sampled_tries_are_played_at_the_end_alone_beside_greedy_success(tmp_path, monkeypatch):

@@ -4,8 +4,13 @@ import json
 
 import pytest
 
+from agents.conversation import Conversation, Limits
+from agents.trajectory import ERROR, Trajectory
 from amft_mm.commands import main
+from amft_mm.data.rollouts import PlaySettings, RolloutWorker
+from amft_mm.data.sources import together
 from amft_mm.runs.failures import Failures, WorldsFail, told
+from amft_mm.runs.processes import ProcessGroup
 from tests.amft_mm.test_train import TINY, rows
 
 WORLD = """
@@ -124,3 +129,33 @@ def test_failures_are_counted_in_a_row(tmp_path):
     with pytest.raises(WorldsFail, match="for 2 steps in a row"):
         failures.tell(4, bad, errors)
     assert len((tmp_path / "failures.jsonl").read_text().splitlines()) == 1
+
+
+def test_an_environment_of_a_mix_that_failed_alone_is_no_zero():
+    """Defect: it counted with all its episodes, as if none of them had succeeded."""
+    played = {
+        "episodes": 4,
+        "failed": 0,
+        "tries": 4,
+        "generated": 9,
+        "success": 0.5,
+        "stop/end": 1.0,
+    }
+    failed = {"episodes": 4, "failed": 4, "tries": 4, "generated": 0, "stop/error": 1.0}
+    found = together([played, failed])
+    assert found["success"] == 0.5
+    assert (found["stop/end"], found["stop/error"], found["failed"]) == (0.5, 0.5, 4)
+    assert "success" not in together([failed, failed])
+
+
+def test_failures_of_episodes_that_an_expert_began_are_counted(tiny, monkeypatch):
+    """Defect: where all are helped, a world that always fails never ended the run."""
+    conversation = Conversation(tiny, Limits())
+    error = {"kind": "hang", "where": "step", "message": "took long", "traceback": ""}
+    broken = Trajectory(
+        conversation, "w", 0, 0, 0, stop=ERROR, aided=True, error=error, earlier=[error], tries=2
+    )
+    monkeypatch.setattr(RolloutWorker, "_play", lambda self, plan: [broken])
+    worker = RolloutWorker(None, tiny, None, PlaySettings(), ProcessGroup())
+    metrics = worker.play(0, 1, tasks=1, group=1).metrics
+    assert (metrics["episodes"], metrics["tries"], metrics["failure/hang"]) == (0, 2, 2)

@@ -5,10 +5,13 @@ import signal
 import subprocess
 import threading
 import time
+from contextlib import nullcontext
 
 import pytest
 
 from amft_mm.commands import main
+from amft_mm.config.command_line import configuration
+from amft_mm.runs.folder import RunFolder
 from tests.amft_mm.test_train import ROOT, TINY, command, rows
 
 QUIET = ["env=math", "eval.every=0"]
@@ -127,6 +130,32 @@ def test_a_start_that_failed_leaves_nothing_in_the_way(here):
         train("demos.n=5", "train.curriculum.name=nope")
     train("demos.n=4", "train.steps=1")
     assert rows(here)[-1]["step"] == 3
+
+
+def test_a_start_that_failed_leaves_no_reference_behind(here):
+    """Defect: the next start, from other weights, was kept near the old ones and took their threshold."""
+    config = configuration("train", ["env=math"])
+    RunFolder(here, config).close()
+    (here / "reference").mkdir()
+    (here / "tau.json").write_text("{}")
+    RunFolder(here, config).close()
+    assert not (here / "reference").exists()
+    assert not (here / "tau.json").exists()
+
+
+@pytest.mark.parametrize("ahead", [0, 1])
+def test_what_is_played_ahead_goes_by_where_checkpoints_are(here, ahead):
+    """Defect: another checkpoint.every made other steps stale, and the run another than it was."""
+    first, now = (
+        configuration("train", ["env=math", f"train.ahead={ahead}", f"checkpoint.every={every}"])
+        for every in (4, 8)
+    )
+    run = RunFolder(here, first)
+    run.log({"step": 1})
+    run.close()
+    refused = pytest.raises(FileExistsError, match=r"checkpoint\.every: 4 then, 8 now")
+    with refused if ahead else nullcontext():
+        RunFolder(here, now, resume=True).close()
 
 
 @pytest.mark.slow

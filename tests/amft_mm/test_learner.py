@@ -6,8 +6,11 @@ import torch
 
 from agents.conversation import Conversation, Limits
 from amft_mm.learning.learner import Example, Learner, Objective, OptimizerSettings
+from amft_mm.learning.value import ValueHead
 from amft_mm.methods.exploration import EXPLORATION
+from amft_mm.methods.imitation import sft
 from amft_mm.runs.processes import ProcessGroup
+from tests.amft_mm.processes import finish, started
 
 SPARING = [name for name, module in EXPLORATION.items() if getattr(module, "BY_ADVANTAGE", False)]
 
@@ -70,8 +73,10 @@ def test_where_nothing_moves_gradients_are_zeros(tiny):
 
 
 def test_without_examples_there_is_no_gradient(tiny):
+    """Defect: an entropy of 0, which amft_paper took for what to keep to."""
     report, gradients, _ = learnt(tiny, [], EXPLORATION["grpo"].loss, by_advantage=True)
     assert report.sequences == 0
+    assert report.entropy is None
     assert all(gradient is None for gradient in gradients)
 
 
@@ -92,3 +97,42 @@ def test_the_noise_of_a_gradient_is_what_halves_of_the_examples_differ_by(tiny):
     assert noise["plain"] == 0.0
     apart = (whole["other"] - whole["plain"]).norm() / whole["plain"].norm()
     assert float(apart) < 1e-5
+
+
+def test_the_noise_of_a_gradient_is_without_its_signal_whatever_the_number(tiny):
+    """Defect: of one example all of its gradient was noise, of three that are alike a ninth of it."""
+    learner = Learner(tiny, OptimizerSettings(lr=0.0), ProcessGroup(), 100)
+    objective = Objective(EXPLORATION["reinforce"].loss)
+    for count in (1, 3):
+        examples = rollouts(tiny, [1.0]) * count
+        report = learner.gradients(examples, objective, measure_noise=True)
+        assert report.noise < 1e-6 * learner.gradient_norm() ** 2
+        learner.drop_gradients()
+
+
+def test_what_ratios_are_to_is_scored_without_dropout(tiny):
+    """Defect: with LoRA's dropout each was of another model."""
+    learner = Learner(tiny, OptimizerSettings(lr=0.0), ProcessGroup(), 100)
+    critic = ValueHead(tiny, ProcessGroup(), 100)
+    asked = (lambda: learner.scored([], Objective(sft.loss)), lambda: critic.credited([], []))
+    for ask in asked:
+        tiny.model.train()
+        ask()
+        assert not tiny.model.training
+
+
+def _shared():
+    """The first parameter has a gradient in one process, the second in both, the third in none."""
+    group, ones = ProcessGroup(), torch.ones(2)
+    parameters = [torch.nn.Parameter(ones) for _ in range(3)]
+    parameters[0].grad = ones.clone() if group.rank else None
+    parameters[1].grad = ones * (1 + group.rank)
+    group.share_gradients(parameters)
+    assert [p.grad is None for p in parameters] == [False, False, True]
+    assert parameters[0].grad.tolist() == [1.0, 1.0]
+    assert parameters[1].grad.tolist() == [3.0, 3.0]
+
+
+def test_what_has_a_gradient_in_no_process_has_none():
+    """Defect: with zeros in its place the optimizer decayed what one process alone leaves as it is."""
+    finish(started(_shared, 2))

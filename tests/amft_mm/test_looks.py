@@ -179,6 +179,23 @@ def test_what_an_expert_began_or_what_failed_is_not_looked_at(tiny):
     )
 
 
+def test_a_group_that_only_an_expert_won_has_the_expert_for_a_witness(tiny):
+    """Defect: the demonstration that had joined it was taken for its own success, of tokens that do not
+    count, and the witness was not asked."""
+    learner, asked = learner_with_z(tiny), []
+
+    class Draws:
+        def expert_of(self, trajectory):
+            asked.append(trajectory)
+            return Example(conversation(tiny, 5))
+
+    played = [episode(tiny, 0, 0, 0.0), episode(tiny, 0, 1, 1.0, aided=True)]
+    part = SimpleNamespace(name=WHOLE)
+    look = utility("log_success", {}).look(View(1, 1, part, learner, played, Draws()))
+    assert len(asked) == 1
+    assert look.product
+
+
 def test_there_is_nothing_to_see_where_every_group_fares_alike(tiny):
     learner = learner_with_z(tiny)
     alike = [[episode(tiny, task, k, float(task)) for k in range(3)] for task in range(2)]

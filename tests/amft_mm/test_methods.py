@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from amft_mm.data.sources import beginning
 from amft_mm.learning.learner import Example, Learner, Objective, OptimizerSettings
 from amft_mm.methods.balance import balance
 from amft_mm.methods.guidance import guidance
+from amft_mm.methods.guidance.failing import Failing
 from amft_mm.methods.objectives import Objectives
 from amft_mm.methods.presets import STATUSES, methods
 from amft_mm.runs.episodes import answer_tokens
@@ -90,7 +92,9 @@ def test_sed_finds_its_threshold_among_demonstrations_and_keeps_it(tiny, tmp_pat
         made = Objectives(config.method, tiny)
         with pytest.raises(ValueError, match="needs tau"):
             made.imitation.loss(*[None] * 2)
+        tiny.model.train()  # nothing is to be dropped out where a threshold is measured
         made.calibrate(tmp_path / "tau.json", lambda rows=shown: rows, ProcessGroup(), 3000)
+        assert tiny.model.training is not bool(shown)
         shares.append(learner.gradients([Example(row)], made.imitation).figures["sed/open_ended"])
     learner.drop_gradients()
     assert shares[0] == shares[1] == pytest.approx(0.3, abs=0.5 / row.chosen().sum() + 0.05)
@@ -379,6 +383,55 @@ def test_every_kind_of_method_trains(tmp_path, name):
         assert [row["mu"] for row in rows] == [0.0] * 3
         assert all(row["tokens/demo"] > 0 for row in rows)
         assert all("rollout/success" in row for row in rows)
+
+
+def trained(config):
+    """Rows of its mixed steps."""
+    train(config)
+    lines = (Path(config.out) / "metrics.jsonl").read_text().splitlines()
+    return [row for row in map(json.loads, lines) if row["phase"] == "mix"]
+
+
+class NothingFailed(Failing):
+    """As where no group failed."""
+
+    def choose(self, groups, processes):
+        return replace(super().choose(groups, processes), imitate=[], mu=0.0)
+
+
+NOTHING_FAILED = f"method.guidance.name={__name__}:NothingFailed"
+
+
+def test_where_guidance_says_mu_no_balance_says_another(tmp_path):
+    """Defect: half of the exploration gradient was given to nothing."""
+    rows = trained(config_of(tmp_path, "pcgrad", NOTHING_FAILED, "train.steps=1"))
+    assert [row["mu"] for row in rows] == [0.0]
+
+
+def test_nothing_is_learnt_of_a_mu_that_guidance_said(tmp_path):
+    """Defect: d = -g_R was held for what mu did, and looks found that more of it costs return."""
+    rows = trained(config_of(tmp_path, "amft", NOTHING_FAILED, "train.reward_noise=0.5"))
+    assert all(row["mu"] == 0.0 and row["grad/exploration_norm"] > 0 for row in rows)
+    assert not any("meta/hypergradient" in row for row in rows)
+
+
+def test_demonstrations_that_relift_found_too_long_do_not_end_a_later_step(tmp_path):
+    """Defect: they were counted in the step after, which imitates nothing, as if none were left."""
+    row, long = demonstration("math"), demonstration("math")
+    long.messages[0] *= 100
+    write_part(tmp_path / "demos", 0, [row, long])
+    more = [f"demos.folder={tmp_path}/demos", "method.guidance.size=4", "limits.max_tokens=1000"]
+    rows = trained(config_of(tmp_path, "relift", *more, "train.warmup_steps=0"))
+    assert [row["tokens/demo"] > 0 for row in rows] == [False, True, False]
+    assert [row["demos/cut"] > 0 for row in rows] == [False, True, False]
+
+
+def test_relift_imitates_by_a_loss_that_is_calibrated(tmp_path):
+    """Defect: it held the loss as it was before its threshold was found, and the run ended at its first
+    imitation."""
+    more = ["method.guidance.size=2", "method.imitation.name=sed", "train.steps=1"]
+    (row,) = trained(config_of(tmp_path, "relift", *more))
+    assert row["tokens/demo"] > 0
 
 
 def test_guided_methods_refuse_demonstrations_of_another_world(tmp_path):

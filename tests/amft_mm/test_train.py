@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from amft_mm.config.settings import dealt
 from amft_mm.runs.trackers import wandb_mode
 from tests import started
+from tests.amft_mm import processes
 
 ROOT = Path(__file__).parents[2]
 TINY = [
@@ -204,6 +205,30 @@ def test_the_newest_and_the_best_checkpoints_are_kept(tmp_path):
     kept = sorted(path.name for path in tmp_path.glob("step_*"))
     assert kept == ["step_000002", "step_000004", "step_000005"]
     assert checkpoints.best(tmp_path) == {"step": 2, "score": 0.9}
+
+
+def test_what_a_kill_left_half_written_is_no_checkpoint(tmp_path):
+    """Defect: it was kept in the place of whole ones, and remained the best one for ever."""
+    from amft_mm.runs import checkpoints
+
+    checkpoints.path_of(tmp_path, 40).mkdir()
+    checkpoints.mark_best(tmp_path, 40, 0.9)
+    writer = checkpoints.Writer(tmp_path, keep=1)
+    writer.save(30, {"step": 30, "model": {"w": torch.ones(2)}})
+    writer.wait()
+    assert checkpoints.names(tmp_path) == "step_000030"
+    checkpoints.forget_unfinished(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["step_000030"]
+    assert checkpoints.best(tmp_path) is None
+
+
+@pytest.mark.slow
+def test_processes_that_are_told_no_folder_share_the_first_ones(tmp_path, monkeypatch):
+    """Defect: each named it by its own clock, and two sides of a second made two runs."""
+    monkeypatch.setattr("amft_mm.trainer.default_path", lambda *_: Path(f"by-{os.environ['RANK']}"))
+    words = [*processes.SMALL, "env=math", "method=sft", "train.steps=1"]
+    processes.finish(processes.started(processes._train, 2, (str(tmp_path), words)))
+    assert [path.name for path in tmp_path.iterdir()] == ["by-0"]
 
 
 def test_a_broken_checkpoint_is_told_by_name(tmp_path):

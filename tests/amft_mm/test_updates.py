@@ -1,6 +1,7 @@
 """Several updates on the same rollouts: minibatches and epochs."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from agents.trajectory import Trajectory
 from amft_mm.data.sources import Sources
 from amft_mm.learning.learner import Example, Learner, Objective, OptimizerSettings
 from amft_mm.methods.exploration import exploration
+from amft_mm.methods.parts import together
 from amft_mm.runs.processes import ProcessGroup
 from amft_mm.train import train
 from amft_mm.training.minibatches import divided, over_updates
@@ -121,6 +123,24 @@ def test_figures_of_updates():
     }
     del rows[0]["policy/moved"]
     assert over_updates(rows[:1], 1) == rows[0]
+
+
+def test_figures_that_the_first_update_lacks_are_told():
+    """Defect: of hpt, whose first minibatch may imitate nothing, no loss of imitation was told."""
+    rows = [{"mu": 0.0}, {"mu": 1.0, "loss/imitation": 2.0, "tokens/demo": 5}]
+    assert over_updates(rows, 2) == {
+        "mu": 0.5,
+        "loss/imitation": 2.0,
+        "tokens/demo": 5,
+        "updates": 2,
+    }
+
+
+def test_tokens_of_parts_add_up():
+    """Defect: those of a stream were averaged."""
+    parts = [SimpleNamespace(name=name, weight=0.5) for name in ("one", "other")]
+    row = together(parts, [{"tokens/stream": 2, "mu": 0.0}, {"tokens/stream": 4, "mu": 1.0}])
+    assert (row["tokens/stream"], row["mu"]) == (6, 0.5)
 
 
 SHORT = [

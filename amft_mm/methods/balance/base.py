@@ -59,7 +59,7 @@ class Balance:
     @property
     def needs_both(self) -> bool:
         """Whether both gradients are taken at every step, whatever mu is."""
-        return self.learns or bool(self.tries)
+        return self.learns or bool(self.tries) or self.measures_noise
 
     def tried(self, worth: Sequence[float]) -> dict[str, float]:
         """Is told the success after each of `tries`, before its mu is asked for; what is worth logging."""
@@ -111,6 +111,10 @@ class Meeting(Balance):
 
     def mu(self, step: int) -> float:
         return 0.5
+
+    @property
+    def needs_both(self) -> bool:
+        return True
 
     def weights(self, step: int, gradients: Gradients) -> tuple[float, float]:
         """Of exploration and of imitation."""

@@ -3,11 +3,12 @@
     P(imitate) = |g_S| / (|g_S| + gamma |g_S at the end of the warm-up|)
 
 so that imitation fades as its gradient does. From memory of the paper; here both gradients are taken at
-every step, so that a run costs what the others cost, and the first one stands for the warm-up's end.
+every step, so that a run costs what the others cost, and the first above 0 stands for the warm-up's end.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,9 @@ class SASR(Meeting):
 
     def weights(self, step: int, gradients: Gradients) -> tuple[float, float]:
         now = gradients.imitation_norm
-        if self._first is None:
+        if not self._first and 0 < now < math.inf:
             self._first = now
-        both = now + self._gamma * self._first
+        both = now + self._gamma * (self._first or now)
         imitates = np.random.default_rng([self._seed, step]).random() < (
             now / both if both else 0.5
         )

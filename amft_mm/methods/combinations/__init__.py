@@ -35,6 +35,7 @@ def refuse_contradictions(config: DictConfig) -> None:
         demonstrating.demonstrated,
         learning.mixed,
         playing.compared,
+        learning.unseen,
         playing.shown,
     ):
         for problem in refused(config):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+import numpy as np
 from omegaconf import DictConfig
 
-from amft_mm.config.settings import parts_of
+from amft_mm.config.settings import EnvPart, parts_of, world_of
 from amft_mm.learning.credit import check
-from amft_mm.methods.combinations.asked import guides, noise, streams
+from amft_mm.methods.combinations.asked import guidance_of, guides, noise, streams
 from amft_mm.methods.parts import mixed_parts
+from envs.contract import World
 
 
 def idle(config: DictConfig) -> Iterator[str]:
@@ -49,6 +51,11 @@ def sharded(config: DictConfig) -> Iterator[str]:
 def credited(config: DictConfig) -> Iterator[str]:
     method, settings = config.method, {str(k): v for k, v in config.method.credit.items()}
     if settings["credit"] == "gae":
+        if method.mu_per:
+            yield (
+                f"method.mu_per={method.mu_per} learns from a step part by part, and credit by gae has one "
+                "critic of the whole: leave one of them out"
+            )
         return
     check(**settings)
     if method.cut == "bootstrap":
@@ -151,6 +158,46 @@ def without_learning(config: DictConfig) -> Iterator[str]:
                 f"{setting}={value} would do nothing: method.balance.name={method.balance.name} does not "
                 "learn mu. Leave it out, or take method=amft"
             )
+
+
+def unseen(config: DictConfig) -> Iterator[str]:
+    """Looks of which nothing can ever come: mu would stay where it began, without a word."""
+    train, method = config.train, config.method
+    if not train.steps or not any(part.balance.learns for part in mixed_parts(config)):
+        return
+    utility = method.utility.name
+    if utility == "next_rollout" and _own_members(config) < 2:
+        yield (
+            f"train.group={train.group}: method.utility.name=next_rollout compares the episodes of a group "
+            f"that no demonstration began, and method.guidance.name={method.guidance.name} leaves one at "
+            f"most, so that mu would never move. Take train.group={train.group + 1} or more"
+        )
+    if utility == "demo_nll" and (without := _without_expert(config)):
+        yield (
+            f"method.utility.name=demo_nll looks at held-out episodes of an expert, and {', '.join(without)} "
+            "has none, so that mu would never move. Take method.utility.name=next_rollout"
+        )
+
+
+def _own_members(config: DictConfig) -> int:
+    """How many episodes of a group may be all the model's own, in the best case."""
+    guide, rng = guidance_of(config), np.random.default_rng(0)
+    rounds = enumerate(guide.rounds(config.train.group))
+    shares = [share for k, size in rounds for share in guide.shares(k, size, 1.0, 1.0, rng)]
+    return sum(share == 0 for share in shares)
+
+
+def _without_expert(config: DictConfig) -> list[str]:
+    """The environments, where none of them has one: what one has is seen."""
+    parts = parts_of(config.env)
+    return [] if any(_has_expert(part) for part in parts) else [part.name for part in parts]
+
+
+def _has_expert(part: EnvPart) -> bool:
+    env = world_of(part.env).make()
+    env.close()
+    own = getattr(env.unwrapped, "expert", None)
+    return own is not None and getattr(own, "__func__", own) is not World.expert
 
 
 def validated(config: DictConfig) -> Iterator[str]:

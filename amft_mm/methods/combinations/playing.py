@@ -159,3 +159,8 @@ def compared(config: DictConfig) -> Iterator[str]:
             "method.exploration.name=nft learns from whether episodes succeed, as groups tell: "
             "method.credit.credit=gae would do nothing. Take episode"
         )
+    if method.exploration.name == "nft" and method.overlong:
+        yield (
+            "method.exploration.name=nft learns from whether episodes succeed, and not from rewards: "
+            f"method.overlong={method.overlong} would do nothing. Leave it out"
+        )

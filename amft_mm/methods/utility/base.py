@@ -55,7 +55,7 @@ class View:
     learner: Learner
     trajectories: Sequence[Trajectory]
     """This process's rollouts of the step and part, as they were rewarded: of task instances that no
-    update has seen."""
+    update has seen, but where they are of a pool (`train.pool`) or those of demonstrations (guidance)."""
     sources: Draws
     """Of what is held out, and of the expert's episodes."""
     temperature: float = 1.0

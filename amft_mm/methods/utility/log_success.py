@@ -1,9 +1,10 @@
 """log_success: U is the mean over unseen task instances of log P(success | x).
 
 Where some of a group's episodes succeed, the gradient is the mean of grad log pi over these, weighed by how
-much likelier each is than when older weights played it (train.ahead). Where none does, the expert's episode
-is a witness: log P(success | x) >= log pi(y* | x), and its gradient is used. So it asks for imitation where
-exploration is blind, and for exploration where it can see.
+much likelier each is than when older weights played it (train.ahead); what an expert began is no success of
+the policy's own. Where there is none, the expert's episode is a witness: log P(success | x) >=
+log pi(y* | x), and its gradient is used. So it asks for imitation where exploration is blind, and for
+exploration where it can see.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ class LogSuccess:
             return None
         played = [t for t in view.trajectories if not t.failed and t.conversation.answers]
         groups = list(by_task(played).values())
-        won = [[Example(t.conversation) for t in members if t.success] for members in groups]
+        won = [
+            [Example(t.conversation) for t in members if t.success and not t.aided]
+            for members in groups
+        ]
         ratios = iter(view.ratios([example for shown in won for example in shown]))
         examples: list[Example] = []
         places: list[int] = []
