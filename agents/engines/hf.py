@@ -403,8 +403,9 @@ class HFEngine:
 
 
 def copy_of(policy: Policy) -> Policy:
-    """The same model with weights of its own, which nobody trains."""
-    model = copy.deepcopy(policy.model).requires_grad_(False)
+    """The same model with weights of its own, which nobody trains. Which of them the learner does is marked
+    there too: what is remembered of pictures stays true only where its eye is frozen."""
+    model = copy.deepcopy(policy.model)
     return Policy(model, policy.processor, policy.pictures, policy.below, policy.dtype)
 
 
