@@ -267,19 +267,6 @@ def test_an_answer_that_was_dropped_or_cut_is_forgotten(tiny, kept):
     assert again.log_probs == pytest.approx(fresh.log_probs, abs=1e-5)
 
 
-def test_other_stop_tokens_end_an_answer_too(tiny):
-    engine = HFEngine(tiny)
-    conversation = Conversation(tiny, LIMITS)
-    conversation.observe("Hi.")
-    [long] = written(engine, [Request(conversation, 1, SAMPLED, 12)])
-    stop = long.ids[4]
-    [short] = written(engine, [Request(conversation, 1, Sampling(stop_ids=(stop,)), 12)])
-    assert short.ids == long.ids[: long.ids.index(stop) + 1]
-    conversation.act(short.ids)
-    conversation.observe("And now?")
-    assert conversation.ids[conversation.answers[0].stop] == tiny.chat_format.stop_id
-
-
 def test_an_empty_conversation_or_one_twice_is_a_mistake(tiny):
     engine = HFEngine(tiny)
     with pytest.raises(ValueError, match="without any message"):
