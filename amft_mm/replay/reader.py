@@ -53,7 +53,8 @@ def read_source(path: Path, limit: int = 2000) -> Source:
         )
     pictures: dict[str, bytes] = {}
     episodes: list[dict[str, Any]] = []
-    sketches, problems = Sketches(), []
+    problems: list[str] = []
+    sketches = Sketches()
     for file in reversed(files):
         episodes = _episodes(file, limit - len(episodes), pictures, sketches, problems) + episodes
     if not episodes:
