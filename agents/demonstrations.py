@@ -142,8 +142,9 @@ class Demonstrations(Sequence[Demonstration]):
         return [self[place] for place in self.places(seed, step, count)]
 
     def places(self, seed: int, step: int, count: int) -> list[int]:
-        """Which rows a training step is shown: a function of (seed, step) alone. Every one is shown
-        once before any is shown again, in an order that changes each time."""
+        """Which rows a training step is shown: a function of (seed, step, count) alone. Where
+        every step is shown as many, each is shown once before any is shown again, in an order that changes
+        each time; where a mix deals steps other numbers, some come sooner again and some later."""
         first = step * count
         return [self._shuffled(seed, position) for position in range(first, first + count)]
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from agents.demonstrations import Demonstration
 from agents.worlds import World
-from envs.guard import CallFailed, GuardedEnv
+from envs.guard import CallFailed, GuardedEnv, failure_of
 from envs.shown import shown
 
 KINDS = ("wrong_actions", "wrong_answers", "shuffled_pictures")
@@ -54,8 +54,8 @@ def demonstrate(
     observation, info = env.reset(seed=seed)
     rng, slipped = np.random.default_rng([seed, 9]), False
     for turn in range(LONGEST):
-        if info.get("error"):
-            raise BadEpisode(f"{info['error']['kind']}: {info['error']['message']}")
+        if (failure := failure_of(info)) is not None:
+            raise BadEpisode(f"{failure['kind']}: {failure['message']}")
         _show(demonstration, observation, info)
         expert = _asked(env, "expert")
         slipped = not slipped and bool(rng.random() < slips)
@@ -67,7 +67,7 @@ def demonstrate(
         observation, reward, terminated, truncated, info = env.step(expert)
         demonstration.rewards.append(float(reward))
         demonstration.verdicts.append(str(info.get("verdict") or ""))
-        if (terminated or truncated) and not info.get("error"):
+        if (terminated or truncated) and failure_of(info) is None:
             demonstration.success = bool(info.get("success", False))
             demonstration.stop = str(info.get("ended_by") or "")
             return demonstration

@@ -31,7 +31,7 @@ import numpy as np
 
 from envs.arguments import make_env
 from envs.contract import one_of, whole_number
-from envs.guard import CallFailed, GuardedEnv
+from envs.guard import CallFailed, GuardedEnv, failure_of
 from envs.shown import NO_BRIEFING, Briefing, shown
 
 KINDS = ("threads", "processes")
@@ -201,8 +201,8 @@ def _seen(
     info: dict[str, Any],
     experts: bool,
 ) -> StepResult:
-    if info.get("error"):
-        return StepResult("", error=plain(info["error"]), ended_by="error")
+    if (failure := failure_of(info)) is not None:
+        return StepResult("", error=plain(failure), ended_by="error")
     try:
         told = shown(observation, info)
     except ValueError as error:
@@ -224,7 +224,7 @@ def _seen(
 
 
 _KNOWN = (
-    "verdict", "success", "feedback", "ended_by", "new_image", "error", "system", "tools", "tool",
+    "verdict", "success", "feedback", "ended_by", "new_image", "system", "tools", "tool",
 )  # fmt: skip
 
 

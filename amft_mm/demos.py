@@ -44,7 +44,7 @@ MOST_FAILURES = 0.5
 """Share of a part's episodes that may fail before the run is given up: the expert does not work."""
 
 MOST_IN_VAIN = 500
-"""Episodes of which nothing is kept before the command is given up."""
+"""Episodes of a part of which nothing is kept before the command is given up."""
 
 
 def demos(config: DictConfig) -> None:
@@ -159,22 +159,23 @@ def kept_rows(
     wanted: int,
 ) -> Iterator[Demonstration]:
     """The next demonstrations that pass the filter; others are counted by reason."""
-    kept = failed = 0
+    kept = failed = tried = 0  # of this part: what was left out of others says nothing of it
     while kept < wanted:
         row = next(rows)
         state.tried += 1
+        tried += 1
         if isinstance(row, BadEpisode):
             failed += 1
             reason = f"failed: {str(row)[:100]}"
             state.left_out[reason] += 1
-            if failed >= 20 and failed > MOST_FAILURES * (failed + kept):
-                raise ValueError(f"{failed} of {failed + kept} episodes failed; {reason}")
+            if failed >= 20 and failed > MOST_FAILURES * tried:
+                raise ValueError(f"{failed} of {tried} episodes failed; {reason}")
             continue
         reason = filtered(row, config.keep)
         if reason:
             state.left_out[reason] += 1
-            if state.left_out[reason] > MOST_IN_VAIN and kept == 0:
-                raise ValueError(f"the filter keeps nothing of {MOST_IN_VAIN} episodes: {reason}")
+            if kept == 0 and tried >= MOST_IN_VAIN:
+                raise ValueError(f"the filter keeps nothing of {tried} episodes: {reason}")
             continue
         kept += 1
         yield row

@@ -28,9 +28,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from amft_mm.config.begun import settings_of
 from amft_mm.runs.curves import is_success
 from amft_mm.runs.failures import told
-from amft_mm.runs.folder import read_config
 from amft_mm.runs.metrics import is_step, read_rows
 from amft_mm.runs.progress import as_share
 
@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--once", action="store_true", help="print what there is, and end")
     given = parser.parse_args(arguments)
     try:
-        read_config(given.run)
+        settings_of(given.run)
     except (ValueError, OSError) as error:
         raise SystemExit(f"watch: {error}") from None
     console = Console()
@@ -72,7 +72,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def picture(run: Path, width: int) -> RenderableType:
     """The run as it is now, for a terminal of that width. Names are text, never markup."""
-    config, rows = read_config(run), read_rows(run)
+    config, rows = settings_of(run), read_rows(run)
     last = int(config.train.warmup_steps + config.train.steps)
     steps = [row for row in rows if is_step(row)]
     head = Text(f"{run}   {config.env.name}, {config.method.name}, seed {config.seed}", "bold")

@@ -51,6 +51,14 @@ LONGEST_MESSAGE = 500
 LONGEST_TRACEBACK = 4_000
 
 
+def failure_of(info: dict[str, Any]) -> dict[str, Any] | None:
+    """The error that a guard put there. A world's own `error` is a word of the world, and no failure."""
+    error = info.get("error")
+    if isinstance(error, dict) and {"kind", "where", "message"} <= error.keys():
+        return error
+    return None
+
+
 class _Failure(Exception):
     """Something went wrong within the environment; `kind` says what."""
 

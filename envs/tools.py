@@ -118,6 +118,13 @@ def write_call(name: str, /, **arguments: Any) -> str:
 
 def read_call(text: str, tools: Sequence[Tool]) -> Call | BadCall:
     """The call that a text ends with."""
+    try:
+        return _read(text, tools)
+    except RecursionError:  # of JSON, of its repr, or of a schema's check
+        return BadCall(CallFault.UNREADABLE_CALL, "The call is nested too deep.")
+
+
+def _read(text: str, tools: Sequence[Tool]) -> Call | BadCall:
     count = text.count(BEGIN)
     if count == 0:
         return BadCall(CallFault.NO_CALL, f"Call a tool: {', '.join(t.name for t in tools)}.")
@@ -128,7 +135,7 @@ def read_call(text: str, tools: Sequence[Tool]) -> Call | BadCall:
         return BadCall(CallFault.UNREADABLE_CALL, f"A call ends with {END}, and nothing after it.")
     try:
         said = json.loads(inner, object_pairs_hook=_once_each, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
+    except ValueError:
         return BadCall(CallFault.UNREADABLE_CALL, "The call is no valid JSON.")
     if not isinstance(said, dict) or said.keys() != {"name", "arguments"}:
         message = 'A call is {"name": ..., "arguments": {...}}.'

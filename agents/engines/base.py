@@ -32,8 +32,6 @@ class Sampling:
     temperature: float = 1.0
     top_p: float = 1.0
     top_k: int = 0
-    stop_ids: tuple[int, ...] = ()
-    """Tokens that end an answer beside the model's own stop token."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature <= 2:

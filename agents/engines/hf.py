@@ -335,12 +335,11 @@ class HFEngine:
             theirs = logits if len(mine) == len(logits) else logits[places]
             ids, plain, sampled = choose(theirs, uniforms, sampling, self._banned)
             chosen = zip(mine, ids.tolist(), plain.tolist(), sampled.tolist(), strict=True)
-            stops = {self._stop, *sampling.stop_ids}
             for w, token, log_prob, sampled_log_prob in chosen:
                 w.sample.ids.append(token)
                 w.sample.log_probs.append(log_prob)
                 w.sample.sampled_log_probs.append(sampled_log_prob)
-                if token in stops or len(w.sample.ids) == w.request.max_new_tokens:
+                if token == self._stop or len(w.sample.ids) == w.request.max_new_tokens:
                     done.append(w)
         self.tokens_written += len(self._writing)
         self._writing = [w for w in self._writing if w not in done]
@@ -403,8 +402,9 @@ class HFEngine:
 
 
 def copy_of(policy: Policy) -> Policy:
-    """The same model with weights of its own, which nobody trains."""
-    model = copy.deepcopy(policy.model).requires_grad_(False)
+    """The same model with weights of its own, which nobody trains. Which of them the learner does is marked
+    there too: what is remembered of pictures stays true only where its eye is frozen."""
+    model = copy.deepcopy(policy.model)
     return Policy(model, policy.processor, policy.pictures, policy.below, policy.dtype)
 
 

@@ -67,7 +67,7 @@ class VLLMEngine:
             "seed": mixed_seed(*request.turn_seed()),
             "max_tokens": request.max_new_tokens,
             "logprobs": 0,
-            "stop_token_ids": [self._policy.chat_format.stop_id, *sampling.stop_ids],
+            "stop_token_ids": [self._policy.chat_format.stop_id],
             "logit_bias": self._never,
             "detokenize": False,
         }

@@ -78,7 +78,7 @@ def _json(content: bytes, url: str) -> Any:
         return None
     try:
         return json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ServerError(f"{url} replied with something that is not JSON: {error}") from None
 
 

@@ -24,7 +24,9 @@ class PictureFolder:
     def open(self, named: Any) -> np.ndarray:
         """A path inside the folder, a data: address, or {"bytes": base64} / {"path": ...}."""
         if isinstance(named, dict):
-            named = named.get("url") or named.get("path") or named.get("bytes")
+            inside = named.get("bytes")
+            inside = f"data:,{inside}" if isinstance(inside, str) else inside
+            named = named.get("url") or named.get("path") or inside
         if not isinstance(named, str) or not named:
             raise BadRow("picture not understood", repr(named)[:100])
         if named.startswith(("http://", "https://", "ftp://")):
@@ -36,14 +38,23 @@ class PictureFolder:
             raise BadRow("picture can not be read", f"{named[:100]}: {error}") from None
 
     def _file(self, named: str) -> bytes:
-        path = (self._folder / named.removeprefix("file://")).resolve()
-        if not path.is_relative_to(self._folder):
-            raise BadRow("picture outside the folder", f"{named[:100]} is not in {self._folder}")
-        if not path.is_file():
-            raise BadRow("picture missing", f"{named[:100]} is not in {self._folder}")
-        if path.stat().st_size > LARGEST_FILE:
-            raise BadRow("picture too large", f"{named[:100]} has {path.stat().st_size} bytes")
-        return path.read_bytes()
+        try:
+            path = (self._folder / named.removeprefix("file://")).resolve()
+            if not path.is_relative_to(self._folder):
+                raise BadRow(
+                    "picture outside the folder", f"{named[:100]} is not in {self._folder}"
+                )
+            if not path.is_file():
+                raise BadRow("picture missing", f"{named[:100]} is not in {self._folder}")
+            if path.stat().st_size > LARGEST_FILE:
+                raise BadRow("picture too large", f"{named[:100]} has {path.stat().st_size} bytes")
+            return path.read_bytes()
+        except BadRow:
+            raise
+        except (OSError, ValueError, RuntimeError) as error:  # no name that a file can have
+            raise BadRow(
+                "picture missing", f"{named[:100]!r} is no file ({error!s:.100})"
+            ) from None
 
     @staticmethod
     def _inline(named: str) -> bytes:

@@ -30,12 +30,15 @@ def as_demonstration(name: str, said: Sequence[Said]) -> Demonstration:
         raise BadRow("too many turns", str(len(said)))
     system = [words for who, words, _ in said if who == "system"]
     turns = [entry for entry in said if entry[0] != "system"]
+    for where, words in (("its id", name), *(("a system message", words) for words in system)):
+        _refuse_what_no_file_takes(words, where)
     if not turns:
         raise BadRow("no turns", "nothing is said")
     for number, (who, words, _) in enumerate(turns):
         expected = ("user", "assistant")[number % 2]
         if who != expected:
             raise BadRow("turns do not alternate", f"turn {number} is by {who}, not by {expected}")
+        _refuse_what_no_file_takes(words, f"turn {number}")
         if len(words) > LONGEST_TEXT:
             raise BadRow("too long a text", f"turn {number} has {len(words)} characters")
     if len(turns) % 2:
@@ -48,3 +51,10 @@ def as_demonstration(name: str, said: Sequence[Said]) -> Demonstration:
         row.show(words, pictures)
         row.answers.append(answer)
     return row
+
+
+def _refuse_what_no_file_takes(words: str, where: str) -> None:
+    try:
+        words.encode("utf-8")
+    except UnicodeEncodeError:
+        raise BadRow("half a character", f"{where} has a lone surrogate: {words!r:.100}") from None

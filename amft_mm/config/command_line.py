@@ -25,6 +25,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from amft_mm.config.begun import settings_of
 from amft_mm.config.fields import (
     SettingError,
     checked,
@@ -36,7 +37,7 @@ from amft_mm.config.fields import (
 from amft_mm.config.loaded import is_of
 from amft_mm.config.renamed import RENAMED
 from amft_mm.config.schema import SCHEMAS
-from amft_mm.runs.folder import has_begun, read_config
+from amft_mm.runs.folder import has_begun
 from envs.paths import data_folder
 
 
@@ -65,6 +66,8 @@ class Words:
                 )
             else:
                 settings.append(word)
+        if waiting:
+            raise SettingError("--config-dir: name the folder, as --config-dir=FOLDER")
         if folder is not None and not Path(folder).is_dir():
             raise SettingError(f"--config-dir={folder}: there is no such folder")
         return cls(tuple(settings), None if folder is None else Path(folder).resolve())
@@ -205,6 +208,13 @@ def config_groups(command: str = "train", folder: Path | None = None) -> dict[st
     return found
 
 
+def _set_by(group: str, choice: str, folder: Path | None) -> DictConfig:
+    """What a file of a group sets elsewhere than below the group's own name."""
+    places = (data_folder("configs"), *([] if folder is None else [folder]))
+    files = (Path(str(place)) / group / f"{choice}.yaml" for place in places)
+    return cast(DictConfig, OmegaConf.load(next(file for file in files if file.is_file())))
+
+
 def names_in(config: DictConfig) -> list[str]:
     """Every name that is set, whole branches included."""
     found: list[str] = []
@@ -271,7 +281,7 @@ def of_its_run(config: DictConfig, overrides: Sequence[Override]) -> DictConfig:
     words change in that."""
     if config.run is None:
         return config
-    begun = read_config(Path(str(config.run)))
+    begun = settings_of(Path(str(config.run)))
     with open_dict(config):
         for key in OF_A_RUN:
             config[key] = begun[key]
@@ -306,7 +316,7 @@ def run_to_go_on_with(overrides: Sequence[Override]) -> DictConfig | None:
         raise SettingError("resume=true: give the run's folder too, as out=FOLDER")
     run = Path(str(said["out"]))
     if has_begun(run):
-        return read_config(run)
+        return settings_of(run)
     if said.keys() <= {"out", "resume"}:
         raise SettingError(f"resume=true out={run}: there is no run to go on with")
     return None
@@ -322,12 +332,17 @@ def changed(begun: DictConfig, said: Words, overrides: Sequence[Override]) -> Di
     config = cast(DictConfig, OmegaConf.merge(newer, begun))
     known = names_in(config)
     with open_dict(config):
-        for override in overrides:
+        # As in a new run: what is chosen of groups, then a recipe or machine, which set parts of those.
+        for override in sorted(
+            overrides, key=lambda o: (o.key_or_group not in groups, o.key_or_group not in files)
+        ):
             name = override.key_or_group
             adds = override.is_add() or override.is_force_add()
-            if name in groups:
-                if name in files:  # a machine's settings stand elsewhere, and are the run's already
-                    config[name] = files[name]
+            if name in files and name in groups:
+                config[name] = files[name]
+            elif name in groups:
+                if not override.is_delete():  # what is left out left nothing in the run
+                    config.merge_with(_set_by(name, str(override.value()), said.folder))
             elif override.is_delete():
                 raise SettingError(
                     f"{override.input_line}: a run that is gone on with has its settings"

@@ -20,13 +20,14 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from amft_mm.config.begun import settings_of
 from amft_mm.config.command_line import config_groups, configuration
 from amft_mm.evaluation.intervals import wilson
 from amft_mm.replay.reader import Source
 from amft_mm.runs.curves import is_success
 from amft_mm.runs.dotted import WHERE, flat, without
 from amft_mm.runs.failures import FAILURES, PREFIX, told
-from amft_mm.runs.folder import CONFIG, read_config
+from amft_mm.runs.folder import CONFIG
 from amft_mm.runs.metrics import EVALUATION, is_step
 
 GROUPS = ("env", "method", "model", "engine")
@@ -62,7 +63,7 @@ def overview(source: Source) -> dict[str, Any]:
 def _config(path: Path | None) -> Row:
     if path is None or not (path / CONFIG).is_file():
         return {}
-    found: Row = OmegaConf.to_container(read_config(path), resolve=True)  # type: ignore[assignment]
+    found: Row = OmegaConf.to_container(settings_of(path))  # type: ignore[assignment]
     return found
 
 

@@ -13,7 +13,6 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ import pyarrow
 import pyarrow.parquet as parquet
 
 from agents.columns import COLUMNS, LARGEST_PICTURE, LATER, MORE, pictures_in
-from agents.worlds import World
+from amft_mm.replay.sketches import Sketches
 from amft_mm.runs.metrics import read_rows
 
 LARGEST_FILE = 20_000_000
@@ -55,8 +54,9 @@ def read_source(path: Path, limit: int = 2000) -> Source:
     pictures: dict[str, bytes] = {}
     episodes: list[dict[str, Any]] = []
     problems: list[str] = []
+    sketches = Sketches()
     for file in reversed(files):
-        episodes = _episodes(file, limit - len(episodes), pictures, problems) + episodes
+        episodes = _episodes(file, limit - len(episodes), pictures, sketches, problems) + episodes
     if not episodes:
         raise ValueError(problems[0] if problems else f"{path}: its files hold no episode")
     if len(problems) > MOST_PROBLEMS:
@@ -80,7 +80,7 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def _episodes(
-    file: Path, most: int, pictures: dict[str, bytes], problems: list[str]
+    file: Path, most: int, pictures: dict[str, bytes], sketches: Sketches, problems: list[str]
 ) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     try:
@@ -88,7 +88,7 @@ def _episodes(
             if len(found) >= most:
                 break
             try:
-                found.append(_episode(row, pictures))
+                found.append(_episode(row, pictures, sketches))
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 problems.append(f"{file}, row {number} is no episode: {error!s:.200}")
     except (pyarrow.ArrowException, OSError, ValueError) as error:
@@ -106,7 +106,7 @@ def _rows(file: Path) -> Iterator[dict[str, Any]]:
         yield from opened.read_row_group(group, columns=wanted).to_pylist()
 
 
-def _episode(row: dict[str, Any], pictures: dict[str, bytes]) -> dict[str, Any]:
+def _episode(row: dict[str, Any], pictures: dict[str, bytes], sketches: Sketches) -> dict[str, Any]:
     known = [_kept(picture, pictures) for picture in row.get("pictures") or []]
     at = pictures_in(row.get("picture_of") or [], len(known))
     slips = set(row.get("slips") or [])
@@ -142,7 +142,7 @@ def _episode(row: dict[str, Any], pictures: dict[str, bytes]) -> dict[str, Any]:
         "success": bool(row.get("success")),
         "stop": str(row.get("stop") or ""),
         "corrupted": str(row.get("corrupted") or ""),
-        "sketch": sketch_of(str(row.get("world") or ""), options, seed),
+        "sketch": sketches.of(str(row.get("world") or ""), options, seed),
         "turns": turns,
     }
 
@@ -188,18 +188,3 @@ def _number(value: Any) -> float | None:
 
 def _at(values: Sequence[Any] | None, number: int) -> Any:
     return values[number] if values is not None and number < len(values) else None
-
-
-@lru_cache(maxsize=4096)
-def _sketch(world: str, options: str, seed: int) -> str:
-    try:
-        env = World(world, json.loads(options)).make()
-        env.reset(seed=seed)
-        return json.dumps(env.unwrapped.sketch())  # type: ignore[attr-defined]
-    except Exception:  # a world that is not here: the episode is shown without
-        return "{}"
-
-
-def sketch_of(world: str, options: str, seed: int) -> Any:
-    """What the world would draw of the instance beside its pictures."""
-    return json.loads(_sketch(world, options, seed)) if world.startswith("amft/") else {}

@@ -334,6 +334,11 @@ def _refuse_what_is_not_unseen(
         raise ValueError(
             f"split={split!r} needs another face_rule than {face_rule!r}: it is the same rule."
         )
+    if split == "ood_hand" and face_rule == "varied":
+        raise ValueError(
+            "split='ood_hand' needs one face_rule, not 'varied': what J, Q, K count in other episodes makes "
+            "its numbers of cards that training deals."
+        )
     if split == "ood_five" and num_cards == 5:
         raise ValueError("split='ood_five' needs another num_cards than 5: training deals as many.")
     if split == "ood_large" and visual:

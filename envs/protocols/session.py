@@ -33,7 +33,8 @@ class SessionError(ValueError):
 
 
 class Session:
-    """One player's world. It is made when first needed, and anew for another split."""
+    """One player's world. It is made when first needed, and anew for another split; a reset that names none
+    is of the session's own arguments."""
 
     def __init__(self, world: str, arguments: dict[str, Any] | None = None) -> None:
         self._id = world
@@ -77,11 +78,11 @@ class Session:
 
     def tools(self) -> tuple[Tool, ...]:
         """What the world declares; () where it has none."""
-        return tuple(self._world_of(None).tools)
+        return tuple(self._any_world().tools)
 
     def splits(self) -> tuple[str, ...]:
         """Those that these arguments allow; () where the world has none."""
-        return tuple(split for split in self._world_of(None).splits if self._makes(split))
+        return tuple(split for split in self._any_world().splits if self._makes(split))
 
     def expert(self) -> str:
         """The text that an expert would write now, for tests and demonstrations."""
@@ -94,8 +95,11 @@ class Session:
             self._world.close()
         self._world, self.done = None, True
 
+    def _any_world(self) -> World:
+        return self._world or self._world_of(None)
+
     def _world_of(self, split: str | None) -> World:
-        if self._world is None or (split is not None and split != self._split):
+        if self._world is None or split != self._split:
             made = make_world(
                 self._id, self._arguments | ({} if split is None else {"split": split})
             )

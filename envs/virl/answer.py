@@ -12,7 +12,9 @@ from envs.virl.actions import Action, Style, find_action, read_action, read_brie
 
 KEYS = ("current observation", "current instruction", "action")
 _LONGEST_FIELD = 2000
-_NO_INTERSECTION = re.compile(r"\b(no|not|n't|without|never)\b[^.;]{0,30}\bintersection", re.I)
+_NO_INTERSECTION = re.compile(
+    r"(?:\b(?:no|not|without|never)|n['’]t)\b[^.;]{0,30}\bintersection", re.I
+)
 
 
 @dataclass(frozen=True)

@@ -122,6 +122,11 @@ BROKEN = [
     ({"image": "broken.png", **said("a", "b")}, "picture can not be read"),
     ({"image": "https://example.org/a.png", **said("a", "b")}, "picture on the network"),
     ({"image": "data:image/png;base64,%%%", **said("a", "b")}, "picture can not be read"),
+    # Defects: a name that no file can have, and half a character, ended the whole import.
+    ({"image": "iVBORw0KGgo" * 99, **said("a", "b")}, "picture missing"),
+    ({"image": "a\0.png", **said("a", "b")}, "picture missing"),
+    (said("a", "b \ud800"), "half a character"),
+    ({"id": "\ud800", **said("a", "b")}, "half a character"),
     ({"image": 5, **said("a", "b")}, "picture not understood"),
     ({"messages": [{"role": "tool", "content": "x"}]}, "entry not understood"),
     ({"messages": [{"role": "user", "content": 5}]}, "content not understood"),

@@ -125,6 +125,7 @@ def test_tokens_and_money_are_counted(endpoint):
         (200, b"<html>"),
         (200, {"choices": []}),
         (200, []),
+        (200, b"[" * 100_000),
         (400, {"error": "bad request"}),
         (200, {"choices": [{"message": None}]}),
     ],

@@ -13,11 +13,13 @@ import pytest
 from agents.conversation import Limits
 from agents.engines.base import Sample
 from agents.engines.hf import HFEngine
+from agents.experts import demonstrate
 from agents.rollout import Plan, play, summary
 from agents.seeds import demonstration_seed
 from agents.worlds import World, Worlds
 from envs.contract import EndedBy, Outcome, Scene
 from envs.contract import World as WorldBase
+from envs.guard import GuardedEnv
 
 LIMITS = Limits(max_new_tokens=16)
 VIRL = World("amft/VIRL-v0", {"size": (112, 112), "attempts": 3})
@@ -354,6 +356,29 @@ def test_a_world_that_can_not_be_built_is_said_at_once():
         Worlds(World("amft/VIRL-v0", {"modality": "smell"}), 4)
     with pytest.raises(ValueError, match="Did you mean 'threads'"):
         Worlds(COUNTING, 4, kind="thread")
+
+
+class Wordy(Counting):
+    """Tells of errors in its own words."""
+
+    def facts(self):
+        return {"error": "no such room"}
+
+
+gymnasium.register("tests/Wordy-v0", entry_point=Wordy)
+
+
+def test_a_worlds_own_word_for_an_error_is_no_failure(tiny):
+    """Defect: an info with `error="text"` was taken for the guard's, whose kind it then lacked."""
+    world = World("tests.agents.test_rollout:tests/Wordy-v0")
+    worlds = Worlds(world, 1)
+    trajectories = play(worlds, tiny, Scripted(tiny, lambda _: "x"), Plan(limits=LIMITS))
+    worlds.close()
+    assert summary(trajectories)["success"] == 1.0
+    assert trajectories[0].turns[0].facts == {"error": "no such room"}
+    env = GuardedEnv(world.make)
+    assert demonstrate(env, world, 0).success
+    env.close()
 
 
 def test_facts_are_plain_data(tiny):

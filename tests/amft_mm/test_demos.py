@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from agents.demonstrations import Demonstrations
+import amft_mm.demos as module
+from agents.demonstrations import Demonstration, Demonstrations
+from agents.experts import BadEpisode
 from agents.policy import Policy
 from agents.worlds import World
-from amft_mm.demos import make_demos
+from amft_mm.demos import State, make_demos
 from tests import started
 
 GP = {"name": "gp", "id": "amft/GeneralPoints-v0", "size": [112, 112], "split": "train"}
@@ -81,8 +83,6 @@ def test_datasets_opens_the_folder_with_its_pictures(tmp_path):
 
 
 def test_an_interrupted_run_goes_on_and_comes_to_the_same(tmp_path, monkeypatch):
-    import amft_mm.demos as module
-
     _, whole = made(GP, tmp_path / "whole", n=10)
     write, calls = module.write_part, []
 
@@ -165,6 +165,24 @@ def test_filters_count_what_they_leave_out(tmp_path):
 def test_a_filter_that_keeps_nothing_ends_with_a_reason(tmp_path):
     with pytest.raises(ValueError, match="return below 99"):
         made(MATH, tmp_path / "d", keep={"min_return": 99})
+
+
+def test_each_part_is_given_up_by_its_own_episodes_alone(monkeypatch):
+    """Defect: what earlier parts left out counted too, so a model that succeeds in one of ten was given up at
+    the second part's first failure; and episodes that were filtered were no episodes."""
+    monkeypatch.setattr(module, "MOST_IN_VAIN", 30)
+    good, bad = Demonstration("a", [], [], success=True), Demonstration("b", [], [], success=False)
+    rows = iter([*[bad] * 9, good] * 8)
+    state = State({})
+    config = OmegaConf.create({"keep": {"success": True, "min_return": None, "max_turns": None}})
+    for _ in range(2):
+        assert len(list(module.kept_rows(config, rows, state, 4))) == 4
+    with pytest.raises(ValueError, match="keeps nothing of 30 episodes: no success"):
+        list(module.kept_rows(config, iter([bad] * 99), state, 4))
+    failing = iter([*[bad, BadEpisode("hang")] * 20, *[BadEpisode("hang")] * 9])
+    monkeypatch.setattr(module, "MOST_IN_VAIN", 500)
+    with pytest.raises(ValueError, match="21 of 41 episodes failed"):
+        list(module.kept_rows(config, failing, state, 4))
 
 
 def test_mistakes_without_pictures_can_not_be_of_pictures(tmp_path):

@@ -11,6 +11,8 @@ import pytest
 from agents.demonstrations import Demonstration, Demonstrations, write_part
 from amft_mm.commands import main
 from amft_mm.config.command_line import configuration
+from amft_mm.replay.overview import overview
+from amft_mm.replay.reader import Source
 from amft_mm.runs.metrics import read_rows
 from tests.amft_mm.test_train import ROOT, TINY
 
@@ -54,6 +56,35 @@ def test_a_broken_configuration_is_told_by_its_path(here, text):
     (here / "run" / "config.yaml").write_text(text)
     for words in ("evaluate run=run", "watch run", "train resume=true out=run"):
         assert "config.yaml" in refused(words)
+
+
+@pytest.mark.parametrize(
+    "words", ["evaluate run=run", "watch run", "train resume=true out=run", "replay run"]
+)
+def test_a_configuration_of_others_takes_nothing_of_the_environment(here, words, monkeypatch):
+    """Defect: its ${oc.env:...} was resolved, into a replay's page and an evaluation's addresses."""
+    monkeypatch.setenv("MYSECRET", "do-not-tell")
+    with (here / "run" / "config.yaml").open("a") as file:
+        file.write("leak: ${oc.env:MYSECRET}\n")
+    if words == "replay run":
+        found = overview(Source("run", [], {}, path=here / "run"))
+        assert "a value from elsewhere" in found["problems"][0]
+        assert "do-not-tell" not in json.dumps(found)
+    else:
+        said = refused(words)
+        assert "a value from elsewhere" in said
+        assert "do-not-tell" not in said
+
+
+def test_a_machine_or_recipe_is_used_where_a_run_goes_on(here):
+    """Defect: both words did nothing, and nothing was said."""
+    words = ["resume=true", "out=run"]
+    assert configuration("train", words).limits.max_tokens == 777
+    config = configuration("train", [*words, "train.micro_batch_tokens=99", "machine=one_80gb"])
+    assert config.model.lora["r"] == 64
+    assert config.train.micro_batch_tokens == 99
+    assert configuration("train", [*words, "recipe=smollm2_math"]).train.warmup_steps == 24
+    assert "as --config-dir=FOLDER" in refused("train resume=true out=run --config-dir")
 
 
 def test_metrics_that_are_spoilt_are_read_as_far_as_they_can_be(here, capsys):

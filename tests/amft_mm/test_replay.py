@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -21,6 +22,7 @@ from agents.experts import demonstrate
 from agents.rollout import Plan, play
 from agents.worlds import World, Worlds
 from amft_mm.config.command_line import configuration
+from amft_mm.replay import sketches
 from amft_mm.replay.__main__ import main
 from amft_mm.replay.film import frames, save
 from amft_mm.replay.overview import overview
@@ -184,6 +186,44 @@ def test_one_bad_file_or_row_costs_itself_alone(tmp_path):
     told = overview(source)["problems"]
     assert len(told) == 2
     assert any("part-00001.parquet" in line for line in told)
+
+
+@pytest.mark.parametrize(
+    ("world", "options"),
+    [
+        ("amft/Discrete-v0", {"game": "this:X-v0"}),
+        ("this:X-v0", {}),
+        ("amft/VIRL-v0", {"data": "/etc"}),
+        ("amft/VIRL-v0", {"city": "/etc/city.json"}),
+        ("amft/GeneralPoints-v0", {"num_cards": 6, "target": 9999, "modality": "text"}),
+    ],
+)
+def test_a_file_of_others_makes_no_world_that_imports_reads_or_hangs(
+    world, options, tmp_path, monkeypatch
+):
+    """Defect: any world was made with any options to draw its sketch, so opening a file imported modules,
+    asked addresses, and waited without end."""
+    monkeypatch.setattr(sketches, "SECONDS", 0.5)
+    sys.modules.pop("this", None)
+    row = Demonstration("a", ["?"], ["!"], world=world, options=json.dumps(options), seed=1)
+    write_part(tmp_path, 0, [row])
+    (found,) = read_source(tmp_path).episodes
+    assert found["sketch"] == {}
+    assert "this" not in sys.modules
+
+
+def test_a_sketch_is_of_the_instance_whatever_else_its_world_was_told():
+    options = {"city": "newyork", "modality": "text", "prompts": "varied", "data": None}
+    env = World("amft/VIRL-v0", options).make()
+    env.reset(seed=3)
+    drawn = sketches.Sketches().of("amft/VIRL-v0", json.dumps(options), 3)
+    assert drawn == json.loads(json.dumps(env.unwrapped.sketch()))
+    options = {"face_rule": "varied", "deck": "chalk", "prompts": "varied", "thought": "search"}
+    env = World("amft/GeneralPoints-v0", options).make()
+    _, info = env.reset(seed=3)
+    drawn = sketches.Sketches().of("amft/GeneralPoints-v0", json.dumps(options), 3)
+    assert drawn["cards"] == info["cards"]
+    assert drawn["numbers"] == info["numbers"]
 
 
 def test_no_number_that_is_none_reaches_the_page():

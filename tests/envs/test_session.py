@@ -22,10 +22,19 @@ def test_a_task_is_the_instance_of_its_number():
         shown = session.reset(split="id", index=index)
         assert shown["text"] == env.reset(seed=index)[0]["text"]
         assert (shown["done"], shown["reward"], shown["image"]) == (False, 0.0, None)
-    assert session.reset(seed=7)["text"] == env.reset(seed=7)[0]["text"]  # the split stays
     shown = session.answer(session.expert())
     assert (shown["verdict"], shown["reward"], shown["done"]) == ("correct", 5.0, True)
     assert (shown["success"], shown["ended_by"]) == (True, "success")
+
+
+def test_a_reset_without_a_split_is_of_the_sessions_own():
+    """Defect: the split of an evaluation stayed, so that a client trained on its tasks."""
+    own = gymnasium.make(GP, split="train", **TEXT)
+    session = Session(GP, {"split": "train", **TEXT})
+    session.reset(split="id", index=3)
+    session.tools()  # which leaves the episode as it is
+    assert session.answer(session.expert())["success"]
+    assert session.reset(seed=7)["text"] == own.reset(seed=7)[0]["text"]
 
 
 def test_pictures_come_when_they_are_new():

@@ -77,6 +77,11 @@ def test_a_call_is_read_as_it_was_written(text, arguments):
         (wrapped('{"name": "look", "name": "stop", "arguments": {}}'), "unreadable_call"),
         (wrapped('{"name": "stop", "arguments": NaN}'), "unreadable_call"),
         (wrapped("[" * 100_000), "unreadable_call"),
+        (
+            wrapped('{"name": "stop", "arguments": ' + "[" * 985 + "]" * 985 + "}"),
+            "unreadable_call",
+        ),
+        (wrapped('{"arguments": {}, "name": ' + "[" * 985 + "]" * 985 + "}"), "unreadable_call"),
         (wrapped('{"name": "stop", "arguments": ' + "9" * 6000 + "}"), "unreadable_call"),
         (wrapped("x" * 30_000), "unreadable_call"),
         (write_call("fly"), "unknown_tool"),

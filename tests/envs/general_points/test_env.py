@@ -421,6 +421,7 @@ def test_a_megabyte_is_a_legal_action(text):
         ({"size": (5, 5)}, ["size", "5"]),
         ({"split": "test"}, ["split", "'test'", "'train'"]),
         ({"split": "ood_color", "colors": "all"}, ["ood_color", "all"]),
+        ({"split": "ood_hand", "face_rule": "varied"}, ["ood_hand", "one face_rule"]),
         ({"split": "ood_regular", "face_rule": "rank"}, ["ood_regular", "'rank'", "same rule"]),
         ({"split": "ood_all_12", "face_rule": "twelve"}, ["ood_all_12", "same rule"]),
         ({"split": "ood_five", "num_cards": 5}, ["ood_five", "another num_cards"]),

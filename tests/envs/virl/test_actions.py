@@ -1,5 +1,7 @@
 """Directions and actions, as models write them."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from envs.virl.actions import (
     right_directions,
     turn_words,
 )
+from envs.virl.answer import read
 from envs.virl.geo import bearing, compass_name, haversine, turn_between, view_side, wrap
 
 
@@ -43,6 +46,22 @@ def test_actions_are_read_as_models_write_them(text, style, action):
 @given(st.one_of(st.text(), st.none(), st.integers(), st.lists(st.text())))
 def test_anything_is_read_or_refused(text):
     assert read_action(text, "absolute") is None or isinstance(text, str)
+
+
+@pytest.mark.parametrize(
+    ("observed", "claims"),
+    [
+        ("I don't see an intersection", False),
+        ("There isn’t any intersection here.", False),
+        ("This is not an intersection", False),
+        ("I am at an intersection", True),
+        ("A distant intersection", True),
+    ],
+)
+def test_an_intersection_that_is_denied_is_not_claimed(observed, claims):
+    """Defect: `\\bn't` is nowhere in "isn't", so "I don't see an intersection" counted as claiming one."""
+    said = json.dumps({"current observation": observed, "action": "forward()"})
+    assert read(said, "absolute").says_intersection is claims
 
 
 def test_the_last_call_in_a_text_counts():
