@@ -24,7 +24,7 @@ from agents.files import reason_of
 from agents.policy import Policy
 from agents.trajectory import Trajectory
 from agents.worlds import World
-from envs.guard import CallFailed, GuardedEnv
+from envs.guard import CallFailed, GuardedEnv, failure_of
 
 ALTERNATIVES = 3
 SECONDS = 10.0
@@ -107,7 +107,7 @@ def experts_of(world: World, seed: int, answers: Sequence[str]) -> list[str]:
     said = [""] * len(answers)
     _, info = env.reset(seed=seed)
     for turn, answer in enumerate(answers):
-        if info.get("error"):
+        if failure_of(info):
             break
         try:
             said[turn] = str(env.ask("expert"))
