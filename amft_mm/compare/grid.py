@@ -158,7 +158,7 @@ class Grid:
             if len(choices) < 2 or not self._mine(f"{env}/{method.name}"):
                 continue  # there is nothing to choose, or others do
             for choice in choices:
-                label = "_".join(f"{n.rsplit('.', 1)[-1]}-{told(v)}" for n, v in choice.items())
+                label = "_".join(f"{n.rsplit('.', 1)[-1]}-{brief(v)}" for n, v in choice.items())
                 label = label.replace("/", "-")
                 folder = self.out / "trials" / env / method.name / label
                 settings: Settings = {"env.splits": [VALIDATION], "eval.every": 0}
@@ -208,7 +208,7 @@ class Grid:
         return zlib.crc32(name.encode()) % self._parts == self._part
 
 
-def told(value: Any) -> str:
+def brief(value: Any) -> str:
     """What was chosen, as a name in a folder or a table has it."""
     return f"{value:g}" if isinstance(value, float) else str(value)
 

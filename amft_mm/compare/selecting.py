@@ -39,11 +39,9 @@ def by_seed(results: Sequence[Result], method: str, split: str | None = None) ->
     return {r.seed: r.first if split is None else r.scores[split] for r in own}
 
 
-def begun_with(results: Sequence[Result], before: Before, split: str | None = None) -> BySeed:
+def begun_with(results: Sequence[Result], before: Before, split: str) -> BySeed:
     """What the warm-ups of these runs came to, where they are known and were evaluated on that split."""
     own = warm_ups_of(results, before)
-    if split is None:
-        return {w.seed: w.first for w in own}
     return {w.seed: w.scores[split] for w in own if split in w.scores}
 
 

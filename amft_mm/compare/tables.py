@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from amft_mm.compare.conditions import title_of
-from amft_mm.compare.grid import told
+from amft_mm.compare.grid import brief
 from amft_mm.compare.parts import BASELINE, Cell, Table, over, share
 from amft_mm.compare.result import SECONDS, TOKENS, Result
 from amft_mm.compare.selecting import (
@@ -90,7 +90,7 @@ def success_table(results: Sequence[Result], before: Before, baselines: Sequence
         areas = [area(points) for points in curves_of(results, method, "success").values()]
         row.append(f"{100 * np.mean(areas):.1f}" if areas else "")
         if searched:
-            found = (f"{n.rsplit('.', 1)[-1]} {told(v)}" for n, v in chosen[method].items())
+            found = (f"{n.rsplit('.', 1)[-1]} {brief(v)}" for n, v in chosen[method].items())
             row.append(", ".join(found))
         rows.append(row)
     return heads, rows

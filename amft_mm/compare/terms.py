@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from amft_mm.compare.grid import brief
 from amft_mm.compare.result import Result
 from amft_mm.compare.selecting import methods_of, settings_of
 
@@ -103,9 +104,8 @@ def _given(result: Result) -> dict[str, str]:
 
 def _listed(values: Sequence[Any]) -> str:
     """Numbers in their order, names in that of the trials."""
-    if all(isinstance(value, int | float) for value in values):
-        return ", ".join(f"{value:g}" for value in sorted(values))
-    return ", ".join(map(str, values))
+    numbers = all(isinstance(value, int | float) for value in values)
+    return ", ".join(map(brief, sorted(values) if numbers else values))
 
 
 def _most_common(values: Iterable[Any]) -> Any:

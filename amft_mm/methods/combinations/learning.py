@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig
@@ -134,12 +135,7 @@ def without_exploration(config: DictConfig) -> Iterator[str]:
         "train.epochs": config.train.epochs > 1 and config.train.epochs,
     }
     asked = of_the_loss if streams(config) else of_the_loss | of_rollouts
-    for setting, value in asked.items():
-        if value:
-            yield (
-                f"{setting}={value} would do nothing: method.balance.name={name} never explores. "
-                f"Leave it out, or take another balance"
-            )
+    yield from _in_vain(asked, f"{name} never explores. Leave it out, or take another balance")
 
 
 def without_learning(config: DictConfig) -> Iterator[str]:
@@ -152,12 +148,15 @@ def without_learning(config: DictConfig) -> Iterator[str]:
         "method.tangent": method.tangent != "exact" and method.tangent,
         "method.utility.name": method.utility.name != "next_rollout" and method.utility.name,
     }
+    name = method.balance.name
+    yield from _in_vain(asked, f"{name} does not learn mu. Leave it out, or take method=amft")
+
+
+def _in_vain(asked: Mapping[str, Any], why: str) -> Iterator[str]:
+    """What is asked for beside a balance that `why` begins with."""
     for setting, value in asked.items():
         if value:
-            yield (
-                f"{setting}={value} would do nothing: method.balance.name={method.balance.name} does not "
-                "learn mu. Leave it out, or take method=amft"
-            )
+            yield f"{setting}={value} would do nothing: method.balance.name={why}"
 
 
 def unseen(config: DictConfig) -> Iterator[str]:
