@@ -29,6 +29,12 @@ def some_conversations(policy, count=3):
     return made
 
 
+def scored_alike(one, other, conversations) -> bool:
+    """To the last bits: the same products in memory that begins elsewhere may be summed in another order."""
+    a, b = (policy.score(conversations).log_probs for policy in (one, other))
+    return torch.allclose(a, b, rtol=0, atol=1e-5)
+
+
 def plainly(policy, conversation):
     """Log-probabilities by the model's own forward pass over one conversation, positions and all."""
     ids = torch.tensor([conversation.ids])
@@ -123,7 +129,7 @@ def test_lora_trains_the_adapter_alone_and_begins_as_the_model(family_folders, f
     policy = Policy.load(str(family_folders[family]), device="cpu", lora={"r": 4})
     plain.model.eval(), policy.model.eval()
     conversations = some_conversations(plain)
-    assert torch.equal(plain.score(conversations).log_probs, policy.score(conversations).log_probs)
+    assert scored_alike(plain, policy, conversations)
     policy.score(conversations).log_probs.sum().backward()
     trained = [name for name, p in policy.model.named_parameters() if p.grad is not None]
     assert trained
@@ -141,7 +147,8 @@ def test_lora_trains_the_adapter_alone_and_begins_as_the_model(family_folders, f
     mine, theirs = policy.model.state_dict(), again.model.state_dict()
     assert all(torch.equal(mine[key], theirs[key]) for key in mine)
     assert any(p.requires_grad for p in again.model.parameters())
-    assert torch.equal(policy.score(conversations).log_probs, again.score(conversations).log_probs)
+    assert scored_alike(policy, again, conversations)
+    assert not scored_alike(policy, plain, conversations)
     with pytest.raises(ModelError, match="adapter already"):
         Policy.load(str(tmp_path), device="cpu", lora={"r": 4})
 
