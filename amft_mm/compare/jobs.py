@@ -4,29 +4,26 @@
 
 As many are made at once as there are places (amft_mm/compare/places.py). Calls that share a folder, on one
 machine or several, share the work: who makes a run holds its lock, the others take the next, and what is left
-they wait for. A run that was stopped goes on from its last checkpoint, if it can. One that crashed is a
-result too, with the end of its log; it is tried again when the command is.
+they wait for. Who stops the command stops its runs; they go on from their last checkpoints, if they can, when
+it is given again. One that crashed is a result too, with the end of its log; it is tried again then.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from pathlib import Path
-from signal import SIGHUP, SIGINT, SIGTERM
 
 from filelock import FileLock, Timeout
 
 from agents.files import write_text
 from amft_mm.compare.grid import Run
 from amft_mm.compare.places import Place
+from amft_mm.compare.processes import ENDS, Processes, alone
 from amft_mm.compare.replays import keep_last
 from amft_mm.compare.result import (
     Result,
@@ -45,8 +42,6 @@ from amft_mm.runs.metrics import read_rows
 LOG = "log.txt"
 BEGUN = "begun.txt"
 """Beside the folder of a run that has not ended: its settings, and what its warm-up came to."""
-SIGNALS = {code for s in (SIGHUP, SIGINT, SIGTERM) for code in (-s, 128 + s)}
-"""How a run ends that somebody stopped."""
 STOPPED = "stopped on the way; it goes on from its last checkpoint when the command is given again"
 WAIT = 1.0
 """Seconds, between looks at what others make."""
@@ -57,22 +52,21 @@ def make_all(
 ) -> list[Result]:
     """`keep` leaves what others begin with, checkpoints and model, and makes it again where it is gone."""
     left, results, telling = _Left(runs), dict[int, Result](), threading.Lock()
-    old = [
-        read_crash(run) for run in runs
-    ]  # what crashes while others look on is not tried again by them
+    # What crashes while others look on is not tried again by them.
+    old = [read_crash(run) for run in runs]
 
     def work(place: Place) -> None:
         while taken := left.take():
             number, lock = taken
             try:
-                found = _result(runs[number], old[number], keep, place)
+                found = _result(runs[number], old[number], keep, place, processes)
             finally:
                 lock.release()
             with telling:
                 results[number] = found
                 tell(f"{len(results)}/{len(runs)}  {runs[number].title}  {found.as_text()}")
 
-    with ThreadPoolExecutor(len(places)) as pool:
+    with ThreadPoolExecutor(len(places)) as pool, Processes() as processes:
         try:
             for worker in as_completed([pool.submit(work, place) for place in places]):
                 worker.result()
@@ -109,23 +103,25 @@ class _Left:
             self._runs.clear()
 
 
-def _result(run: Run, old_crash: Result | None, keep: bool, place: Place) -> Result:
+def _result(
+    run: Run, old_crash: Result | None, keep: bool, place: Place, processes: Processes
+) -> Result:
     found, crash = read_result(run), read_crash(run)
     if found is None and crash != old_crash:
         found = crash
     if found is None:
-        found = _make(run, keep, place)
+        found = _make(run, keep, place, processes)
         if found.why != STOPPED:  # which is no result: whoever comes next goes on with it
             write_result(run, found)
     elif keep and found.state == "finished" and not (run.folder / "model").is_dir():
-        found = _made_again(run, found, place)
+        found = _made_again(run, found, place, processes)
     return found
 
 
-def _made_again(run: Run, before: Result, place: Place) -> Result:
+def _made_again(run: Run, before: Result, place: Place, processes: Processes) -> Result:
     """What others begin with, where only its result is left. Sums of floats differ between kinds of
     machines, and after hundreds of steps the weights do: such runs are not to be compared."""
-    found = _make(run, keep=True, place=place)
+    found = _make(run, True, place, processes)
     if found.state == "finished" and found.scores != before.scores:
         shutil.rmtree(run.folder)
         raise FileExistsError(
@@ -136,21 +132,27 @@ def _made_again(run: Run, before: Result, place: Place) -> Result:
     return found
 
 
-def _make(run: Run, keep: bool, place: Place) -> Result:
+def _make(run: Run, keep: bool, place: Place, processes: Processes) -> Result:
+    alone(run.folder)
     log, started = _beside(run, LOG), time.monotonic()
     before, code = 0.0, None
+
+    def train(words: list[str], mode: str) -> int:
+        told = [f"out={quoted(str(run.folder))}", "threads=1", "wandb.mode=disabled"]
+        return processes.train([*words, *told], log, mode, place)
+
     if _can_go_on(run):
         rows = read_rows(run.folder)
         before = sum(row.get("time/step", 0.0) for row in rows)
-        code = _train(run, ["resume=true"], "a", place)
-        if code and code not in SIGNALS and read_rows(run.folder) == rows:
+        code = train(["resume=true"], "a")
+        if code and code not in ENDS and read_rows(run.folder) == rows:
             code, before = None, 0.0  # by an older version, or from a checkpoint that was spoilt
     if code is None:
         shutil.rmtree(run.folder, ignore_errors=True)
         write_text(_beside(run, BEGUN), _beginning(run))
-        code = _train(run, list(run.settings), "w", place)
+        code = train(list(run.settings), "w")
     seconds = before + time.monotonic() - started
-    if code in SIGNALS:
+    if code in ENDS:
         return crashed(run, STOPPED, seconds)
     if code:
         end = log.read_text(encoding="utf-8", errors="replace")[-2000:]
@@ -160,20 +162,6 @@ def _make(run: Run, keep: bool, place: Place) -> Result:
     if not keep:
         _clear(run, result)
     return result
-
-
-def _train(run: Run, words: list[str], mode: str, place: Place) -> int:
-    """Its exit status; what it says goes to the log."""
-    words = [*words, f"out={quoted(str(run.folder))}", "threads=1", "wandb.mode=disabled"]
-    with open(_beside(run, LOG), mode, encoding="utf-8") as lines:
-        ended = subprocess.run(
-            [sys.executable, "-m", "amft_mm.train", *words],
-            stdout=lines,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "OMP_NUM_THREADS": "1", **place},
-            check=False,
-        )
-    return ended.returncode
 
 
 def _can_go_on(run: Run) -> bool:

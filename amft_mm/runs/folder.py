@@ -31,6 +31,8 @@ if TYPE_CHECKING:  # what it needs is slow to import, and help does not
     from amft_mm.runs.processes import ProcessGroup
 
 CONFIG = "config.yaml"
+LOCK = ".lock"
+"""Held by who trains there."""
 REFERENCE = "reference"
 """The weights that a run stays near, as they were when exploration began."""
 TAU = "tau.json"
@@ -143,7 +145,7 @@ def has_begun(path: Path) -> bool:
 
 def _locked(path: Path) -> FileLock:
     """So that no two processes train into one folder."""
-    lock = FileLock(path / ".lock")
+    lock = FileLock(path / LOCK)
     try:
         path.mkdir(parents=True, exist_ok=True)
         lock.acquire(blocking=False)

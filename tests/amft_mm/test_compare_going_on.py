@@ -11,9 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from amft_mm.compare.grid import Run
 from amft_mm.compare.jobs import STOPPED, make_all
+from amft_mm.runs.folder import LOCK
 from amft_mm.runs.metrics import read_rows
 from tests.amft_mm.test_train import ROOT
 
@@ -34,13 +36,19 @@ def made(folder, lr="0.001"):
     return make_all([run], [{}], lambda _: None, keep=False)[0]
 
 
-def killed_after(folder, steps):
+def called_for(folder, steps):
+    """A comparison in a process of its own, whose run has made that many."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     words = [sys.executable, "-c", CALL, str(folder)]
     call = subprocess.Popen(words, env=environment, start_new_session=True)
     while len(read_rows(folder / "0")) < steps:
         assert call.poll() is None
         time.sleep(0.01)
+    return call
+
+
+def killed_after(folder, steps):
+    call = called_for(folder, steps)
     os.killpg(call.pid, signal.SIGKILL)
     call.wait()
     return read_rows(folder / "0")[:steps]
@@ -94,6 +102,33 @@ def test_who_stops_a_run_has_no_crash_in_the_results(tmp_path):
     assert result.why == STOPPED
     assert not (tmp_path / "0.json").exists()
     assert made(tmp_path).state == "finished"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_comparison_that_is_stopped_stops_its_runs(tmp_path, number):
+    """They went on alone where the signal came from a batch system and not from a terminal."""
+    call = called_for(tmp_path, 3)
+    call.send_signal(number)
+    assert call.wait(60) != 0
+    with FileLock(tmp_path / "0" / LOCK, blocking=False):  # nobody trains there any more
+        rows = read_rows(tmp_path / "0")
+    assert len(rows) < 12
+    assert not (tmp_path / "0.json").exists()
+    assert made(tmp_path).state == "finished"
+    assert read_rows(tmp_path / "0")[:3] == rows[:3]
+
+
+@pytest.mark.slow
+def test_a_run_whose_comparison_was_killed_is_waited_for(tmp_path):
+    """It trained on, and the next call deleted its folder under it."""
+    call = called_for(tmp_path, 3)
+    call.kill()
+    call.wait()
+    result = made(tmp_path)
+    assert result.state == "finished", result.why
+    rows = [row for row in read_rows(tmp_path / "0") if row["phase"] == "mix"]
+    assert [row["step"] for row in rows] == list(range(1, 13))
 
 
 @pytest.mark.slow
