@@ -20,7 +20,7 @@ from omegaconf import DictConfig
 
 from amft_mm.config.command_line import quoted
 from amft_mm.config.dry_run import describe, table
-from amft_mm.config.fields import checked
+from amft_mm.config.fields import checked, shown
 from amft_mm.config.schema import SCHEMAS
 from amft_mm.runs.hub import HubError
 from amft_mm.runs.progress import Progress
@@ -39,6 +39,8 @@ def train(config: DictConfig) -> dict[str, Any]:
             trainer.listeners.insert(0, progress.tell)
             if trainer.resumed:
                 progress.say(f"going on after step {trainer.step} of {trainer.last_step}")
+                for name, value in trainer.run.newer.items():
+                    progress.say(f"it began before there was {name}: {name}={shown(value)}")
             try:
                 summary = trainer.train()
             except HubError as error:

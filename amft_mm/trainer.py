@@ -23,6 +23,7 @@ from omegaconf import DictConfig
 from agents.engines.base import Engine
 from agents.files import reason_of, write_text
 from agents.policy import Policy
+from amft_mm.config.begun import defaults
 from amft_mm.config.difference import words_of
 from amft_mm.config.fields import checked
 from amft_mm.config.players import engine_of, load_policy, open_process_group
@@ -98,7 +99,9 @@ class Trainer:
         path = Path(config.out or default_path(config.env.name, config.method.name, config.seed))
         path = processes.gather([path])[0]  # the first one's: clocks may differ by a second
         with ExitStack() as closing:
-            run = RunFolder(path, config, resume=config.resume, processes=processes)
+            run = RunFolder(
+                path, config, resume=config.resume, newer=defaults(), processes=processes
+            )
             closing.callback(run.close)
             hub = None
             if config.push_to_hub is not None and processes.main:

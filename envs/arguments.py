@@ -1,7 +1,7 @@
 """What a user gives, and what is allowed.
 
     type=whole(1, 10)                      a number on a command line that argparse reads
-    make_env("my/World-v0", {"cty": "rome"})  ValueError: my/World-v0 has no argument cty. Did you mean city?
+    make_env("my/World-v0", {"cty": "rome"})  ValueError: ... has no argument cty. Did you mean 'city'?
 
 Each error says what there is to choose from.
 """
@@ -9,13 +9,14 @@ Each error says what there is to choose from.
 from __future__ import annotations
 
 import argparse
-import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import gymnasium
 from gymnasium.envs.registration import load_env_creator
+
+from envs.contract import did_you_mean
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:
@@ -56,9 +57,9 @@ def _refuse(name: str, given: Iterable[str]) -> None:
     there = {*given, *spec.kwargs}
     told = f"It takes {', '.join(taken)}."
     for argument in sorted(there - taken.keys()):
-        near = difflib.get_close_matches(argument, taken, n=1)
-        hint = f" Did you mean {near[0]}?" if near else ""
-        raise ValueError(f"{name} has no argument {argument}.{hint} {told}")
+        raise ValueError(
+            f"{name} has no argument {argument}.{did_you_mean(argument, taken)} {told}"
+        )
     for argument, how in taken.items():
         if how.default is how.empty and argument not in there:
             raise ValueError(f"{name} needs the argument {argument}. {told}")

@@ -271,9 +271,14 @@ def one_of(name: str, value: Any, allowed: Iterable[T]) -> T:
     for option in options:
         if type(value) is type(option) and value == option:
             return option
-    near = difflib.get_close_matches(str(value), [str(o) for o in options], n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = did_you_mean(str(value), map(str, options))
     raise ValueError(f"{name}={value!r:.100} is not one of {', '.join(map(repr, options))}.{hint}")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A sentence for the end of an error, or nothing where no name is near."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def whole_number(name: str, value: Any, low: int, high: int) -> int:

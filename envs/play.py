@@ -11,7 +11,6 @@ all but the last end with a backslash. The end of the input or ctrl-c ends the g
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -25,6 +24,7 @@ from PIL import Image as PILImage
 
 import envs  # noqa: F401  registers the worlds
 from envs.arguments import make_env, whole
+from envs.contract import did_you_mean
 from envs.names import check_names
 from envs.shown import pictures_of
 from envs.tools import Tool, in_words
@@ -130,8 +130,7 @@ def make(name: str, arguments: dict[str, Any]) -> gymnasium.Env[Any, Any]:
     """`gymnasium.make`, with an error that helps where that is not possible."""
     if ":" not in name and name not in gymnasium.registry:
         ours = sorted(known for known in gymnasium.registry if known.startswith("amft/"))
-        near = difflib.get_close_matches(name, gymnasium.registry, n=1, cutoff=0.5)
-        hint = f" Did you mean {near[0]}?" if near else ""
+        hint = did_you_mean(name, gymnasium.registry)
         raise PlayError(
             f"there is no environment {name!r}.{hint} Those of this suite are {', '.join(ours)}; "
             f"one of your own is named my_package:MyEnv-v0."

@@ -278,10 +278,10 @@ STEP = """
 1 draw | task instances and demonstrations, by (seed, step) alone | Sources | amft_mm/data/sources.py
 2 play | a group of episodes of each task instance | RolloutWorker.play | amft_mm/data/rollouts.py
 3 credit | an advantage for each answer | Credit.examples | amft_mm/training/credit.py
-4 g_R | gradient of exploration, over the rollouts | TrainingStep._explore | amft_mm/training/step.py
+4 g_R | gradient of exploration, over the rollouts | Mixing.add | amft_mm/training/mixing.py
 5 look | what the last mixes did for the utility: grad U . z | Utility.look | amft_mm/methods/utility/base.py
 6 mu | the balance moves it by what was seen | Balance.update | amft_mm/methods/balance/base.py
-7 g_S | gradient of imitation, over the demonstrations | TrainingStep._imitate | amft_mm/training/step.py
+7 g_S | gradient of imitation, over the demonstrations | Mixing.add | amft_mm/training/mixing.py
 8 mix | g = (1 - mu) g_R + mu g_S | MixedStep.mix | amft_mm/learning/mixed_step.py
 9 step | AdamW, on the clipped mix; z, its derivative by mu | MixedStep.step | amft_mm/learning/mixed_step.py
 10 tell | figures of all processes; engines take the new weights | TrainingStep.mix | amft_mm/training/step.py

@@ -1,4 +1,5 @@
-"""What a run was begun with, as plain values: `settings_of(run)`, for commands that take a run's folder.
+"""What a run was begun with, as plain values: `settings_of(run)`, for commands that take a run's folder; and
+what it goes on with where it began before there was a setting: `defaults()`.
 
 The folder may be anybody's. A run writes every value resolved, so one that refers to something else, such as
 ${oc.env:KEY}, is not a run's: it is refused, and what it refers to is not read.
@@ -7,11 +8,13 @@ ${oc.env:KEY}, is not a run's: it is refused, and what it refers to is not read.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
+from amft_mm.runs.dotted import flat
 from amft_mm.runs.folder import CONFIG, read_config
+from envs.paths import data_folder
 
 
 def settings_of(run: Path) -> DictConfig:
@@ -22,6 +25,13 @@ def settings_of(run: Path) -> DictConfig:
             "themselves: take it out of the file if you trust the rest"
         )
     return config
+
+
+def defaults() -> dict[str, Any]:
+    """By dotted names: of every setting that a run has whatever its world, model and method are."""
+    file = cast(DictConfig, OmegaConf.load(str(data_folder("configs") / "train.yaml")))
+    del file["defaults"]
+    return flat(file)
 
 
 def _reference(value: Any) -> str | None:

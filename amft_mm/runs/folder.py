@@ -17,6 +17,7 @@ import json
 import math
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,17 +51,27 @@ class RunFolder:
         config: DictConfig,
         *,
         resume: bool = False,
+        newer: Mapping[str, Any] | None = None,
         processes: ProcessGroup | None = None,
     ) -> None:
+        """`newer` are settings that a run of before may lack, and what each then has to be."""
         self.path = path
+        self.newer: dict[str, Any] = {}
+        """Those of them that the run lacks."""
         self._lock = _locked(path) if processes is None or processes.main else None
         try:
-            self._begin(config, resume, processes)
+            self._begin(config, resume, newer or {}, processes)
         except BaseException:
             self.close()
             raise
 
-    def _begin(self, config: DictConfig, resume: bool, processes: ProcessGroup | None) -> None:
+    def _begin(
+        self,
+        config: DictConfig,
+        resume: bool,
+        newer: Mapping[str, Any],
+        processes: ProcessGroup | None,
+    ) -> None:
         path = self.path
         there = has_begun(path)
         if there and not resume:
@@ -69,7 +80,7 @@ class RunFolder:
                 "by out=FOLDER."
             )
         if there:
-            self._same_run(config)
+            self._same_run(config, newer)
         if processes is not None:
             processes.wait()  # all have looked before anyone writes
         if processes is None or processes.main:
@@ -117,8 +128,10 @@ class RunFolder:
         )
         return found
 
-    def _same_run(self, config: DictConfig) -> None:
+    def _same_run(self, config: DictConfig, newer: Mapping[str, Any]) -> None:
         before, now = (flat(one) for one in (read_config(self.path), config))
+        self.newer = {k: v for k, v in newer.items() if k not in before}
+        before |= self.newer
         # Which steps are played ahead goes by it (amft_mm/training/step.py).
         fixed = {k: before.get(k) for k in ("checkpoint.every",) if before.get("train.ahead")}
         then, again = (without(one, MAY_DIFFER) for one in (before, now))

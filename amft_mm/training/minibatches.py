@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from agents.trajectory import Trajectory
+from amft_mm.data.sources import Sources
 from amft_mm.learning.learner import Example
 from amft_mm.methods.guidance import Choice, Group
 from amft_mm.methods.guidance.base import success_rate
+from amft_mm.methods.parts import MixedPart
 from amft_mm.runs.processes import ProcessGroup
 from amft_mm.training.companions import Row
 
@@ -35,6 +38,16 @@ class Minibatch:
     def success(self) -> dict[int, float | None]:
         """Of each task instance's group."""
         return {members[0].task: success_rate(members) for _, members in self.groups}
+
+    def explored(self, part: MixedPart, sources: Sources) -> list[Trajectory]:
+        """The episodes that a part of the step explores."""
+        return [t for t in self.choice.explore if self._has(part, t, sources)]
+
+    def groups_of(self, part: MixedPart, sources: Sources) -> list[Group]:
+        return [group for group in self.groups if self._has(part, group[1][0], sources)]
+
+    def _has(self, part: MixedPart, episode: Trajectory, sources: Sources) -> bool:
+        return part.has(sources.env_of(episode), self.success.get(episode.task))
 
 
 def divided(groups: Sequence[Group], count: int, processes: ProcessGroup) -> list[list[Group]]:

@@ -11,7 +11,6 @@ into its own zone, so that no question is in two splits.
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from envs.contract import one_of
+from envs.contract import did_you_mean, one_of
 from envs.math_tasks.countdown import CountdownItems, read_countdown
 from envs.math_tasks.problems import SPLITS, Problem, solved
 
@@ -200,11 +199,9 @@ def check_name(name: str) -> None:
         )
     known = set(_reasoning_gym().factory.DATASETS) - MANY_ANSWERS
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ValueError(
             f"source={name!r} is neither a file or folder that exists, nor 'hf:owner/name', nor a "
-            f"generator of reasoning-gym (such as {', '.join(RECIPES)}).{hint}"
+            f"generator of reasoning-gym (such as {', '.join(RECIPES)}).{did_you_mean(name, known)}"
         )
 
 

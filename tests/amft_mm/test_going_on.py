@@ -8,8 +8,10 @@ import time
 from contextlib import nullcontext
 
 import pytest
+from omegaconf import OmegaConf
 
 from amft_mm.commands import main
+from amft_mm.config.begun import defaults
 from amft_mm.config.command_line import configuration
 from amft_mm.runs.folder import RunFolder
 from tests.amft_mm.test_train import ROOT, TINY, command, rows
@@ -156,6 +158,26 @@ def test_what_is_played_ahead_goes_by_where_checkpoints_are(here, ahead):
     refused = pytest.raises(FileExistsError, match=r"checkpoint\.every: 4 then, 8 now")
     with refused if ahead else nullcontext():
         RunFolder(here, now, resume=True).close()
+
+
+def test_a_run_of_before_a_setting_goes_on_with_its_default(here):
+    """Defect: each new setting refused the runs that had begun before it."""
+    before = configuration("train", ["env=math"])
+    del before.train["minibatches"], before.play["failing"]
+    run = RunFolder(here, before)
+    run.log({"step": 1})
+    run.close()
+    now = configuration("train", ["resume=true", f"out={here}"])
+    again = RunFolder(here, now, resume=True, newer=defaults())
+    again.close()
+    assert again.newer == {"train.minibatches": 1, "play.failing": now.play.failing}
+    OmegaConf.save(before, here / "config.yaml")
+    other = configuration("train", ["resume=true", f"out={here}", "train.minibatches=2"])
+    with pytest.raises(FileExistsError, match=r"train\.minibatches: 1 then, 2 now"):
+        RunFolder(here, other, resume=True, newer=defaults())
+    of_a_world = configuration("train", ["resume=true", f"out={here}", "+env.level=2"])
+    with pytest.raises(FileExistsError, match=r"env\.level: None then, 2 now"):
+        RunFolder(here, of_a_world, resume=True, newer=defaults())
 
 
 @pytest.mark.slow

@@ -113,7 +113,7 @@ def test_demonstrations_of_another_world_or_that_are_none_are_told(here):
     [
         (
             "env=math +env.sorce=countdown",
-            "amft/Math-v0 has no argument sorce. Did you mean source?",
+            "amft/Math-v0 has no argument sorce. Did you mean 'source'?",
         ),
         ("env=math recipe=tiny_virl", "amft/Math-v0 has no argument instruction_as."),
     ],

@@ -18,7 +18,7 @@ from amft_mm.methods.parts import together
 from amft_mm.runs.processes import ProcessGroup
 from amft_mm.train import train
 from amft_mm.training.minibatches import divided, over_updates
-from amft_mm.training.step import TrainingStep
+from amft_mm.training.mixing import Mixing
 from envs.paths import data_folder
 
 
@@ -162,10 +162,8 @@ def rows_of(folder, *settings):
 def test_amft_looks_at_the_rollouts_of_the_weights_that_played(tmp_path, monkeypatch):
     """Once a step, at the first of its minibatches; mu moves once a step."""
     looked = []
-    original = TrainingStep._look
-    monkeypatch.setattr(
-        TrainingStep, "_look", lambda self, *a: (looked.append(a), original(self, *a))[1]
-    )
+    original = Mixing._look
+    monkeypatch.setattr(Mixing, "_look", lambda self, *a: (looked.append(a), original(self, *a))[1])
     rows = rows_of(tmp_path / "run", "method=amft", "train.minibatches=2", "train.epochs=2")
     assert [row["updates"] for row in rows] == [4] * 3
     assert [a[1].share for a in looked] == [(0, 2)] * 3

@@ -106,10 +106,10 @@ def test_pictures_of_an_earlier_game_do_not_stay(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["amft/Meth-v0"], ["'amft/Meth-v0'", "Did you mean amft/Math-v0?"]),
+        (["amft/Meth-v0"], ["'amft/Meth-v0'", "Did you mean 'amft/Math-v0'?"]),
         (
             ["amft/Math-v0", "-k", "sorce=countdown"],
-            ["amft/Math-v0 has no argument sorce. Did you mean source? It takes source, "],
+            ["amft/Math-v0 has no argument sorce. Did you mean 'source'? It takes source, "],
         ),
         (["amft/OpenEnv-v0"], ["amft/OpenEnv-v0 needs the argument url. It takes url, "]),
         (["amft/Math-v0", "-k", "attempts=many"], ["attempts='many'", "1 to 1000"]),

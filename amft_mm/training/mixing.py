@@ -1,0 +1,188 @@
+"""What a part of a step adds to the update's gradient, and what it teaches its mu.
+
+mixing.add(part, drawn, clock, fresh)   -> figures of the mix
+
+    g_R    gradient of exploration, over the minibatch's rollouts
+    look   what the last mixes did for the utility: the balance moves mu by it
+    g_S    gradient of imitation, over demonstrations or what the method has in their place
+    g      (1 - mu) g_R + mu g_S
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from omegaconf import DictConfig
+
+from amft_mm.config.settings import options_of
+from amft_mm.methods.balance import Signal
+from amft_mm.methods.imitation.streams import Offered
+from amft_mm.methods.parts import MixedPart
+from amft_mm.methods.utility import Look, View, utility
+from amft_mm.training.ahead import LookAhead
+from amft_mm.training.assembly import Assembly
+from amft_mm.training.clock import Clock
+from amft_mm.training.companions import Row
+from amft_mm.training.minibatches import Minibatch
+
+
+class Mixing:
+    def __init__(self, config: DictConfig, assembly: Assembly) -> None:
+        method = config.method
+        self._demos = int(config.train.demos)
+        self._balanced = bool(method.balanced)
+        self._utility = utility(method.utility.name, options_of(method.utility))
+        self._with = assembly
+        self._ahead = LookAhead(assembly.learner, assembly.sources, assembly.engine)
+
+    def add(self, part: MixedPart, drawn: Minibatch, clock: Clock, fresh: list[Minibatch]) -> Row:
+        """Adds to the update's gradient what a part gives; its figures. `fresh` are the step's rollouts
+        before its first update; afterwards there are none."""
+        row, look, share = Row(), None, self._share(part, drawn)
+        if part.success is not None:
+            row["share"] = share
+        if part.explores(drawn.number):
+            if share:
+                self._explore(part, drawn, row, clock)
+            if fresh:
+                look = self._look(part, drawn, fresh)
+        if part.balance.learns and fresh:
+            row |= part.balance.update(self._signal(part, drawn, look, row))
+        mu = self._mu(part, drawn)
+        clock("time/meta")
+        if not share:
+            return row | {"mu": mu}
+        if mu > 0.0 or part.balance.needs_both:
+            self._imitate(part, drawn, row)
+        row |= self._mixed(part, drawn, mu, row, share)
+        clock("time/update")
+        return row
+
+    def _share(self, part: MixedPart, drawn: Minibatch) -> float:
+        """What a part has of the update: where it is made of difficulties, by how many groups are its."""
+        if part.success is None:
+            return part.weight
+        known = [s for s in drawn.success.values() if s is not None]
+        own, whole = self._with.processes.sum(sum(part.has("", s) for s in known), len(known))
+        return own / whole if whole else 0.0
+
+    def _mu(self, part: MixedPart, drawn: Minibatch) -> float:
+        return part.balance.mu(drawn.number) if drawn.choice.mu is None else drawn.choice.mu
+
+    def _explore(self, part: MixedPart, drawn: Minibatch, row: Row, clock: Clock) -> None:
+        """g_R of a part is taken."""
+        examples, objective = drawn.examples[part.name], self._with.objectives.exploration
+        noisy = part.balance.measures_noise
+        report = self._with.learner.gradients(
+            examples, objective, self._with.credit.critic, measure_noise=noisy
+        )
+        if noisy:
+            row["grad/exploration_noise"] = report.noise
+        row |= {
+            "tokens/demo": report.given,
+            "loss/exploration": report.loss,
+            "policy/entropy": report.entropy,
+            "rollout/ratio_error": report.largest_ratio_error,
+            "policy/moved": report.moved,
+            **report.figures,
+        }
+        for companion in self._with.companions.values():
+            companion.explored()
+        self._with.learner.mixed.take_exploration()
+        clock("time/update")
+
+    def _look(self, part: MixedPart, drawn: Minibatch, fresh: list[Minibatch]) -> Look | None:
+        """What the step's rollouts or other data say of the last mixes."""
+        if not part.balance.learns or part.name not in self._with.learner.mixed.z:
+            return None
+        own = [t for one in fresh for t in one.explored(part, self._with.sources)]
+        rewarded = self._with.rewarded(drawn.step, own)
+        at = self._with.objectives.exploration.temperature
+        view = View(
+            drawn.number,
+            drawn.step,
+            part,
+            self._with.learner,
+            rewarded,
+            self._with.sources,
+            at,
+            drawn.staleness,
+        )
+        return self._utility.look(view)
+
+    def _signal(self, part: MixedPart, drawn: Minibatch, look: Look | None, row: Row) -> Signal:
+        """What the balance is told of the step."""
+        z_norm, entropy = self._with.learner.mixed.z_norm(part.name), row.get("policy/entropy")
+        if look is None:
+            return Signal(drawn.number, z_norm=z_norm, entropy=entropy)
+        row |= {"meta/hypergradient": look.product, "meta/error": look.error}
+        seen = (look.product, look.error, look.instances)
+        return Signal(drawn.number, *seen, z_norm=z_norm, entropy=entropy)
+
+    def _imitate(self, part: MixedPart, drawn: Minibatch, row: Row) -> None:
+        """.grad holds g_S of a part, or of what the method has in its place."""
+        stream = self._with.objectives.stream
+        if stream is not None:
+            examples = stream(self._offered(part, drawn))
+        elif part.success is not None:  # the demonstrations of its own task instances
+            own = drawn.groups_of(part, self._with.sources)
+            examples = self._with.sources.examples_at([place for place, _ in own])
+        elif drawn.choice.imitate is None:
+            examples = self._with.sources.demonstrations(
+                drawn.step, self._demos, part.only, drawn.share
+            )
+        else:
+            examples = self._with.sources.examples_at(drawn.choice.imitate)
+        noisy = part.balance.measures_noise
+        report = self._with.learner.gradients(
+            examples, self._with.objectives.imitation, measure_noise=noisy
+        )
+        if noisy:
+            row["grad/imitation_noise"] = report.noise
+        row |= {"loss/imitation": report.loss, **report.figures}
+        if stream is not None:
+            row["tokens/stream"] = report.tokens
+        else:
+            row["tokens/demo"] = row.get("tokens/demo", 0) + report.tokens
+
+    def _offered(self, part: MixedPart, drawn: Minibatch) -> Offered:
+        own = drawn.groups_of(part, self._with.sources)
+        return Offered(self._with.policy, own, self._with.sources.demonstration_at)
+
+    def _mixed(self, part: MixedPart, drawn: Minibatch, mu: float, seen: Row, share: float) -> Row:
+        """Mixes both gradients of a part into the update's; figures of the mix."""
+        mixed, scale = self._with.learner.mixed, 1.0
+        if self._balanced:
+            scale = part.scales.update(mixed.exploration_norm(), self._with.learner.gradient_norm())
+        tried: Row = {}
+        weight, chosen = 1.0, drawn.choice.mu is not None
+        if part.balance.tries and not chosen:
+            balance, tasks = part.balance, part.balance.trial_tasks
+            worth = self._ahead.success(balance.tries, scale, step=drawn.step, tasks=tasks)
+            tried, mu = balance.tried(worth), balance.mu(drawn.number)
+        if not chosen:
+            noise = [seen.get(f"grad/{name}_noise", 0.0) for name in ("exploration", "imitation")]
+            mu, weight = part.balance.weigh(
+                drawn.number,
+                mu,
+                lambda: replace(
+                    mixed.gradients(scale),
+                    exploration_noise=noise[0],
+                    imitation_noise=noise[1] * scale**2,
+                ),
+            )
+        for companion in self._with.companions.values():
+            companion.imitated(mu, scale)
+        # Where the guidance said mu, the balance's did nothing, and there is nothing to learn of it.
+        learns = part.balance.learns and not chosen
+        mix = mixed.mix(mu, scale, learn=learns, part=part.name, weight=share * weight)
+        ratio = mix.effective_ratio(mu) * scale
+        return tried | {
+            "mu": mu,
+            "grad/imitation_norm": mix.imitation_norm,
+            "grad/exploration_norm": mix.exploration_norm,
+            "grad/cosine": mix.cosine,
+            "grad/effective_ratio": ratio if math.isfinite(ratio) else None,
+            "grad/scale": scale,
+        }
