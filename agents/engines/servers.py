@@ -99,7 +99,7 @@ class Servers:
             self._adapter = self._adapter_alone and hasattr(policy.model, "peft_config")
             self._version = f"{self._run}-{next(self._updates)}"
             save = save_adapter if self._adapter else save_weights
-            save(policy, self._folder / self._version)
+            save(policy, self._folder / self._version, writes=ranks.is_first())
             if ranks.is_first():
                 with ThreadPoolExecutor(len(self._servers)) as pool:
                     list(pool.map(self._bring_up, self._servers))

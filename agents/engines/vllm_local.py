@@ -105,7 +105,7 @@ class LocalVLLM:
             vllm_worker.hand_over(())
         else:
             folder = Path(self._folder.name)
-            save_weights(policy, folder)
+            save_weights(policy, folder, writes=True)
             self._llm.collective_rpc("reload_weights", kwargs={"weights_path": str(folder)})
         self._llm.reset_prefix_cache()
         self._llm.llm_engine.reset_mm_cache()
@@ -166,10 +166,11 @@ def _completion(output: Any) -> Completion:
 
 
 def merged_copy(policy: Policy, folder: Path) -> None:
-    """The policy as a folder that vLLM can load: configuration, processor and weights."""
+    """The policy as a folder that vLLM can load: configuration, processor and weights. Of several processes
+    all come here, each with a folder of its own."""
     from agents.engines.weights import save_weights
 
     policy.plain_model.config.save_pretrained(folder)
     policy.plain_model.generation_config.save_pretrained(folder)
     policy.processor.save_pretrained(folder)
-    save_weights(policy, folder)
+    save_weights(policy, folder, writes=True)

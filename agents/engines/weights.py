@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 
-from agents import ranks
 from agents.policy import Policy
 from agents.sharding import local_part, whole
 
@@ -38,10 +37,9 @@ def named_weights(policy: Policy) -> Iterator[tuple[str, torch.Tensor]]:
         yield name.replace(".base_layer.", "."), whole(tensor)
 
 
-def save_weights(policy: Policy, folder: Path) -> None:
+def save_weights(policy: Policy, folder: Path, *, writes: bool) -> None:
     """As safetensors in `folder`, in shards, in what the policy computes in. Of several processes all come
-    here, and the first writes."""
-    writes = ranks.is_first()
+    here; those write that have a folder of their own, or one for all of them."""
     shard: dict[str, torch.Tensor] = {}
     size = number = 0
     for name, tensor in named_weights(policy):
@@ -56,13 +54,13 @@ def save_weights(policy: Policy, folder: Path) -> None:
         _write(shard, folder / f"model-{number:05d}.safetensors")
 
 
-def save_adapter(policy: Policy, folder: Path) -> None:
-    """LoRA's changes alone, in PEFT's layout, for an engine that has the model below them."""
+def save_adapter(policy: Policy, folder: Path, *, writes: bool) -> None:
+    """LoRA's changes alone, in PEFT's layout, for an engine that has the model below them. All come here."""
     from peft import get_peft_model_state_dict
 
     state = get_peft_model_state_dict(policy.model)
     weights = {name: whole(tensor).to(policy.dtype).contiguous() for name, tensor in state.items()}
-    if ranks.is_first():
+    if writes:
         _write(weights, folder / "adapter_model.safetensors")
         for adapter in policy.model.peft_config.values():
             adapter.save_pretrained(folder)

@@ -9,13 +9,17 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
+from accelerate import PartialState
 from omegaconf import OmegaConf
+from safetensors.torch import load_file
 
 from agents.conversation import Conversation, Limits
 from agents.engines import Request, make_engine, written
 from agents.engines.base import GREEDY
-from agents.engines.vllm_local import llm_options
+from agents.engines.vllm_local import llm_options, merged_copy
+from agents.policy import Policy
 from envs.paths import data_folder
+from tests.amft_mm.processes import finish, started
 
 ON_GPU = SimpleNamespace(device=torch.device("cuda", 0), pictures=None)
 
@@ -38,6 +42,21 @@ def test_each_of_several_processes_has_vllm_on_its_own_gpu():
     with pytest.raises(ValueError, match=r"engine\.tensor_parallel=2 with several processes"):
         llm_options(ON_GPU, several=True, tensor_parallel=2)
     assert llm_options(ON_GPU, tensor_parallel=2)["tensor_parallel_size"] == 2
+
+
+def copies_of_its_own(folder, shard):
+    rank = PartialState(cpu=True).process_index
+    policy = Policy.load("tiny-random", device="cpu", shard=shard, check=False)
+    merged_copy(policy, folder / str(rank))
+
+
+@pytest.mark.parametrize("shard", [False, True])
+def test_each_of_several_processes_has_a_folder_with_weights(tmp_path, shard):
+    """Defect: the first alone wrote weights, each into a folder of its own; the others' vLLM found none."""
+    finish(started(copies_of_its_own, 2, (tmp_path, shard)))
+    first, second = (load_file(tmp_path / rank / "model-00000.safetensors") for rank in "01")
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_vllms_own_options_come_last():
