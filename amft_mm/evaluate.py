@@ -39,6 +39,7 @@ def evaluate(config: DictConfig) -> dict[str, Any]:
     weights = player_name(config)
     if config.run is not None and isinstance(policy, Policy):
         weights = load_weights(policy, Path(config.run), str(config.checkpoint))
+        engine.refresh()
     evaluator = Evaluator(config, policy, engine, processes)
     found = evaluator.evaluate(last=config.eval.splits is None)
     summary = evaluator.summary(weights, found)

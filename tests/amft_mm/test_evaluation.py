@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from scipy import stats
 
 from agents.demonstrations import Demonstrations
+from amft_mm.commands import main
 from amft_mm.data.rollouts import Played, RolloutWorker
 from amft_mm.evaluation.evaluator import Evaluator, check_splits, chosen_splits, validation_splits
 from amft_mm.evaluation.intervals import bootstrap, pass_at, wilson
@@ -18,6 +19,7 @@ from amft_mm.runs import checkpoints
 from amft_mm.runs.processes import ProcessGroup
 from amft_mm.train import train
 from envs.paths import data_folder
+from tests.agents.token_server import TokenServer
 from tests.amft_mm.test_train import TINY, run
 
 CONFIGS = str(data_folder("configs"))
@@ -199,6 +201,27 @@ def test_a_row_of_street_routes_tells_steps_and_whole_routes_apart():
         "| weights | n | listed, steps | listed, routes | listed_rule, steps | listed_rule, routes |",
         "| tiny | 18 | .96 | .50 | .00 | .00 |",
     ]
+
+
+def test_an_engine_with_weights_of_its_own_plays_by_the_checkpoint(tmp_path, monkeypatch):
+    """Defect: vLLM played by the model that the run began with, which was told as the run's checkpoint."""
+    monkeypatch.chdir(tmp_path)
+    quick = ["eval.episodes=1", "limits.max_new_tokens=4", "threads=1"]
+    steps = "train={warmup_steps:1,steps:0,warmup_demos:2,warmup_lr:0.01}"
+    words = ["env=math", "method=sft", "model.name=tiny-random", "demos.n=4", steps, "out=run"]
+    main(["train", *words, *quick])
+    server = TokenServer("tiny-random").begin()
+    asked = ["evaluate", "run=run", "engine=vllm", f"engine.servers=[{server.url}]", *quick]
+    with pytest.raises(SystemExit, match=r"engine\.weights_folder=FOLDER"):
+        main(asked)
+    main([*asked, f"engine.weights_folder={tmp_path}/weights"])
+    server.http.shutdown()
+    assert server.asked
+    kept = checkpoints.load(checkpoints.latest(tmp_path / "run" / "checkpoints"))["model"]
+    [given] = (tmp_path / "weights").glob("*/*.safetensors")
+    assert all(
+        torch.equal(value, kept[name]) for name, value in load_file(given).items() if name in kept
+    )
 
 
 def evaluated(folder, *settings):
