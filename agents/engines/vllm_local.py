@@ -63,7 +63,7 @@ class LocalVLLM:
         name = str(next(self._numbers))
         try:
             self._llm.llm_engine.add_request(name, asked, params)
-        except ValueError as error:  # longer than vLLM's max_model_len
+        except refusals() as error:  # longer than vLLM's max_model_len, say
             self._refused.append((request, f"vLLM takes it not: {error}"))
         else:
             self._asked[name] = request
@@ -110,6 +110,14 @@ class LocalVLLM:
         self._llm.reset_prefix_cache()
         self._llm.llm_engine.reset_mm_cache()
         self._llm.llm_engine.reset_encoder_cache()
+
+
+def refusals() -> tuple[type[Exception], ...]:
+    """By which vLLM says that it does not take a prompt."""
+    from vllm import exceptions
+
+    own = getattr(exceptions, "VLLMClientError", None)  # which is no ValueError
+    return (ValueError,) if own is None else (ValueError, own)
 
 
 def llm_options(

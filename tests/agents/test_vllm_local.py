@@ -79,8 +79,14 @@ def test_where_it_runs_and_what_servers_there_are_go_together(options, said):
         make_engine("vllm", ON_GPU, **options)
 
 
+class ClientError(Exception):
+    """vllm.exceptions.VLLMClientError, which is no ValueError."""
+
+
 class StandIn:
     """vllm.LLM: says `hi` after two steps, and writes down what it is told."""
+
+    refusal = ClientError
 
     def __init__(self, model, **options):
         self.options, self.told, self.asked = options, [], {}
@@ -88,7 +94,7 @@ class StandIn:
 
     def add_request(self, name, prompt, params):
         if len(prompt["prompt_token_ids"]) > 200:
-            raise ValueError("longer than the maximum model length")
+            raise self.refusal("longer than the maximum model length")
         self.told.append("ask")
         self.asked[name] = [prompt["prompt_token_ids"], params, 0]
 
@@ -123,6 +129,7 @@ class StandIn:
 @pytest.fixture
 def engine(tiny, monkeypatch):
     vllm, params = ModuleType("vllm"), ModuleType("vllm.sampling_params")
+    vllm.exceptions = SimpleNamespace(VLLMClientError=ClientError)
     vllm.LLM, vllm.SamplingParams = StandIn, SimpleNamespace
     params.RequestOutputKind = SimpleNamespace(FINAL_ONLY=2)
     monkeypatch.setitem(sys.modules, "vllm", vllm)
@@ -162,7 +169,12 @@ def test_it_sleeps_while_the_learner_learns_and_wakes_when_it_is_wanted(tiny, en
     assert llm.told == [asleep, ("wake_up", ["weights"]), ("wake_up", ["kv_cache"]), "ask"]
 
 
-def test_answers_come_as_they_are_written_and_what_is_too_long_is_an_error_of_its_own(tiny, engine):
+@pytest.mark.parametrize("refusal", [ClientError, ValueError])
+def test_answers_come_as_they_are_written_and_what_is_too_long_is_an_error_of_its_own(
+    tiny, engine, monkeypatch, refusal
+):
+    """Defect: vLLM's refusal of one prompt, which is no ValueError from 0.32 on, ended the run."""
+    monkeypatch.setattr(StandIn, "refusal", refusal)
     first, long = request(tiny), request(tiny, "word " * 300)
     engine.ask(first)
     engine.ask(long)
