@@ -105,6 +105,12 @@ def collapsed(conversation: Conversation) -> list[int]:
 WHERE = ("colocated", "servers")
 
 
+def where_of(where: str | None, servers: Sequence[str]) -> str:
+    """colocated, beside the learner in its process, or servers, at the addresses of running `vllm serve`s;
+    None is servers where there are addresses."""
+    return one_of("engine.where", where or ("servers" if servers else "colocated"), WHERE)
+
+
 def make_vllm_engine(
     policy: Policy,
     *,
@@ -116,10 +122,8 @@ def make_vllm_engine(
     tensor_parallel: int = 1,
     **options: Any,
 ) -> VLLMEngine:
-    """`where`: colocated, beside the learner in its process, or servers, at the addresses of running `vllm
-    serve`s; None is servers where there are addresses."""
-    where = one_of("engine.where", where or ("servers" if servers else "colocated"), WHERE)
-    if where == "servers":
+    """`options` are of `ServedVLLM`, or of `llm_options`."""
+    if where_of(where, servers) == "servers":
         from agents.engines.vllm_server import ServedVLLM
 
         if not servers:

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from agents.conversation import ChatModel
 from agents.engines import Engine, make_engine
+from agents.engines.vllm import where_of
 from agents.locate import locate_model
 from agents.policy import Policy
 from amft_mm.config.settings import options_of
@@ -95,9 +96,24 @@ def player_name(config: DictConfig) -> str:
 
 def engine_of(config: DictConfig, policy: Policy) -> Engine:
     options = options_of(config.engine)
+    if vllm_is_here(config.engine):
+        options = room_of(config.limits) | options
     if config.engine.name == "hf" and config.get("train", {}).get("ahead"):
         options["own_weights"] = True  # those of the model change while it plays
     return make_engine(config.engine.name, policy, **options)
+
+
+def vllm_is_here(engine: DictConfig) -> bool:
+    """Whether vLLM runs beside the learner, in its process."""
+    if engine.name != "vllm":
+        return False
+    return where_of(engine.get("where"), engine.get("servers") or ()) == "colocated"
+
+
+def room_of(limits: DictConfig) -> dict[str, int]:
+    """What vLLM has to take, so that it takes whole episodes: a picture in each turn."""
+    pictures = min(int(limits.max_turns), int(limits.max_tokens))  # each is a token at least
+    return {"max_model_len": int(limits.max_tokens), "max_images": pictures}
 
 
 def quiet_libraries() -> None:

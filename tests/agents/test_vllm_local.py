@@ -20,6 +20,7 @@ from agents.engines.vllm_local import llm_options, merged_copy
 from agents.policy import Policy
 from envs.paths import data_folder
 from tests.amft_mm.processes import finish, started
+from amft_mm.config.players import engine_of
 
 ON_GPU = SimpleNamespace(device=torch.device("cuda", 0), pictures=None)
 
@@ -127,7 +128,7 @@ class StandIn:
 
 
 @pytest.fixture
-def engine(tiny, monkeypatch):
+def stand_in(monkeypatch):
     vllm, params = ModuleType("vllm"), ModuleType("vllm.sampling_params")
     vllm.exceptions = SimpleNamespace(VLLMClientError=ClientError)
     vllm.LLM, vllm.SamplingParams = StandIn, SimpleNamespace
@@ -149,6 +150,10 @@ CACHES = ["reset_prefix_cache", "reset_mm_cache", "reset_encoder_cache"]
 
 def test_it_sleeps_while_the_learner_learns_and_wakes_when_it_is_wanted(tiny, engine):
     """Weights wake to be replaced, the cache when something is asked; and after new weights nothing that was
+
+
+@pytest.fixture
+def engine(tiny, stand_in):
     computed before is left in any of the three caches."""
     llm = engine._backend._llm
     assert llm.options["limit_mm_per_prompt"] == {"image": 2, "video": 0}
@@ -158,6 +163,19 @@ def test_it_sleeps_while_the_learner_learns_and_wakes_when_it_is_wanted(tiny, en
     assert llm.told == ["ask", ("sleep", 1)]
     llm.told.clear()
     engine.refresh()
+def test_it_takes_what_the_limits_of_a_run_allow(tiny, stand_in):
+    """Defect: 16 pictures and 4,096 tokens whatever the limits said, where routes show 21 pictures."""
+    limits = OmegaConf.create({"max_tokens": 9000, "max_turns": 40})
+    config = OmegaConf.create({"engine": {"name": "vllm"}, "limits": limits})
+    made = engine_of(config, tiny)._backend._llm.options
+    assert made["max_model_len"] == 9000
+    assert made["limit_mm_per_prompt"]["image"] == 40
+    config.engine.max_images = 3
+    assert engine_of(config, tiny)._backend._llm.options["limit_mm_per_prompt"]["image"] == 3
+    config.engine = {"name": "vllm", "servers": ["http://127.0.0.1:9"]}
+    engine_of(config, tiny)  # whose limits are their own
+
+
     assert llm.told == [("wake_up", ["weights"]), "take_weights", *CACHES]
     llm.told.clear()
     written(engine, [request(tiny), request(tiny)])
