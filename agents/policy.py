@@ -378,7 +378,12 @@ def load_processor(folder: str) -> Any:
 
 def reader_of(model: Any, processor: Any, min_pixels: int | None, max_pixels: int | None) -> Reader:
     if anatomy.places_pictures_in_a_grid(model):
-        return PictureReader(processor.image_processor, min_pixels, max_pixels)
+        eye = processor.image_processor
+        reader = PictureReader(eye, min_pixels, max_pixels)
+        # So that whoever is given the processor reads pictures alike: another engine, a model that is saved.
+        budget = {"shortest_edge": reader.min_pixels, "longest_edge": reader.max_pixels}
+        eye.size = type(eye.size)(**budget)
+        return reader
     if min_pixels is not None or max_pixels is not None:
         raise ModelError(
             f"model.min_pixels, model.max_pixels: {type(model).__name__} scales pictures in its own way; "

@@ -7,17 +7,20 @@ where it is installed, in test_vllm_engine.py.
 import sys
 from types import ModuleType, SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from accelerate import PartialState
 from omegaconf import OmegaConf
 from safetensors.torch import load_file
+from transformers import AutoProcessor
 
 from agents.conversation import Conversation, Limits
 from agents.engines import Request, make_engine, written
 from agents.engines.base import GREEDY
 from agents.engines.vllm_local import llm_options, merged_copy
 from agents.policy import Policy
+from amft_mm.config.players import engine_of
 from envs.paths import data_folder
 from tests.amft_mm.processes import finish, started
 from amft_mm.config.players import engine_of
