@@ -127,6 +127,8 @@ class Trainer:
             self.resumed = True
         elif self.config.train.warm_from is not None:
             self.warm_from(Path(self.config.train.warm_from))
+        self.training_step.hand_over()  # so that what can not take the weights says so before the warm-up
+        self.engine.rest()
 
     def __enter__(self) -> Self:
         return self
@@ -353,7 +355,6 @@ class Trainer:
         self.policy.put_trained(state["model"])
         self.training_step.learner.load_state_dict(state["learner"])
         self.step = int(state["step"])
-        self.engine.refresh()
         return state
 
     def _read(self, path: Path, only: str = "") -> dict[str, Any]:

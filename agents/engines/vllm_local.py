@@ -84,7 +84,7 @@ class LocalVLLM:
             del self._asked[name]
 
     def rest(self) -> None:
-        if self._sleeps and not self._asleep:
+        if self._sleeps and "weights" not in self._asleep:
             self._llm.sleep(level=1)
             self._asleep = {"weights", "kv_cache"}
 

@@ -31,8 +31,9 @@ class Playing:
     def __init__(self, config: DictConfig, assembly: Assembly) -> None:
         self._train, self._saves_every = config.train, int(config.checkpoint.every)
         self._with = assembly
-        self._moved = self._handed_over = 0
-        """Steps that were made here, and how many the engine knows of."""
+        self._moved, self._handed_over = 0, -1
+        """Steps that were made here, and how many the engine knows of: at first of none, not even of the
+        weights before them."""
         self._ahead: dict[int, int] = {}
         """The step that is played ahead, and of how many the weights knew that play it."""
 

@@ -70,7 +70,6 @@ class TrainingStep:
         update = self.learner.mixed.step()
         self._check(step, update.finite, report.loss)
         self._playing.moved()
-        self.hand_over()
         return {
             "mu": 1.0,
             "loss/imitation": report.loss,
@@ -113,7 +112,7 @@ class TrainingStep:
         row["demos/cut"] = self._cut_short(step, imitated)
         self._check(step, finite, row.get("loss/exploration", 0.0))
         self._playing.moved()
-        if not self._train.ahead:
+        if self._playing.explores(number) and not self._train.ahead:
             self.hand_over()
         clock("time/update")
         return row

@@ -7,6 +7,7 @@ import pytest
 from agents.demonstrations import Demonstrations
 from amft_mm.commands import main
 from tests.agents.test_openai_engine import endpoint, said  # noqa: F401 - a fixture
+from tests.agents.token_server import TokenServer
 
 SUM = ["env=math"]
 
@@ -53,3 +54,24 @@ def test_what_a_model_of_an_endpoint_solves_are_demonstrations(endpoint, tmp_pat
     counts = json.loads((tmp_path / "own" / "progress.json").read_text())
     assert counts["left_out"] == {"no success": 1}
     assert "leave one out" in refused(*words, "n=1", "slips=0.5")
+
+
+def test_weights_are_handed_over_before_anything_is_played_and_to_nobody_else(
+    tmp_path, monkeypatch
+):
+    """Defects: without a warm-up servers played the first step by whatever they held; each step of a warm-up
+    handed over weights that nobody read."""
+    monkeypatch.chdir(tmp_path)
+    server, versions = TokenServer("tiny-random").begin(), []
+    generate = server._generate
+    server._generate = lambda body: versions.append(server.version) or generate(body)
+    words = ["train", *SUM, "method=grpo", "model.name=tiny-random", "threads=1", "demos.n=4"]
+    words += ["engine=vllm", f"engine.servers=[{server.url}]", "engine.weights_folder=weights"]
+    words += ["eval={every:0,episodes:1}", "limits.max_new_tokens=4"]
+    steps = "train={warmup_steps:%d,steps:1,warmup_demos:2,tasks:2,group:2}"
+    main([*words, steps % 0, "out=cold"])
+    assert len(server.loaded) == 2  # as it begins, and after its one step
+    assert "default" not in versions
+    main([*words, steps % 3, "out=warm"])
+    assert len(server.loaded) == 2 + 3
+    server.http.shutdown()
