@@ -21,11 +21,17 @@ def is_first() -> bool:
     return not several() or distributed.get_rank() == 0
 
 
+def wait() -> None:
+    """Until all processes have come here."""
+    if several():
+        distributed.barrier()
+
+
 def from_first(value: Value) -> Value:
     """What the first process has; all processes come here, and none goes on before all have come."""
     if not several():
         return value
-    distributed.barrier()
+    wait()
     shared = [value]
     distributed.broadcast_object_list(shared, src=0)
     return shared[0]

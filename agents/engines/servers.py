@@ -88,12 +88,13 @@ class Servers:
         raise ServerError("; ".join(server.why for server in self._servers))
 
     def hand_over(self, policy: Policy) -> None:
-        """All processes come here, with nothing asked that is not answered."""
+        """All processes come here, each with nothing asked that is not answered."""
         if self._folder is None:
             raise ValueError(
                 "engine=vllm with servers needs engine.weights_folder=FOLDER, a folder that learner "
                 "and servers both see, to hand over new weights"
             )
+        ranks.wait()  # another process may be waiting for its answers still
         # A thread that nobody waits for may be bringing one up by older weights.
         with self._rejoining:
             self._adapter = self._adapter_alone and hasattr(policy.model, "peft_config")

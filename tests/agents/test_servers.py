@@ -13,6 +13,7 @@ import time
 import httpx
 import pytest
 import torch
+from accelerate import PartialState
 
 from agents.conversation import Conversation, Limits
 from agents.engines import Request, make_engine, written
@@ -24,6 +25,7 @@ from agents.policy import Policy
 from agents.rollout import Plan, play
 from agents.worlds import World, Worlds
 from tests.agents.token_server import TokenServer
+from tests.amft_mm.processes import finish, started
 
 MODEL = "tiny-random"
 LIMITS = Limits(max_new_tokens=8)
@@ -179,6 +181,25 @@ def test_of_lora_the_adapter_alone_is_handed_over(servers, tmp_path):
     whole.refresh()
     assert servers[0].loaded[-1] == ["model-00000.safetensors"]
     assert ids(written(whole, requests(lora, 2))) == expected
+
+
+def comes_late(folder):
+    """The second process has something asked still, when the first comes to hand over weights."""
+    rank = PartialState(cpu=True).process_index
+    engine = engine_of(
+        Policy.load(MODEL, device="cpu", check=False), ["http://127.0.0.1:9"], folder
+    )
+    if rank == 1:
+        time.sleep(3)
+        assert not list(folder.iterdir())
+    with pytest.raises(ServerError):  # nobody is there
+        engine.refresh()
+    assert list(folder.iterdir())
+
+
+def test_no_weights_are_replaced_while_another_process_is_answered(tmp_path):
+    """Defect: with train.ahead=1 the first process handed over new ones when its own episodes had ended."""
+    finish(started(comes_late, 2, (tmp_path,)))
 
 
 def free_port():
