@@ -18,6 +18,7 @@ from agents import anatomy
 from agents.locate import locate_model
 from agents.policy import CHUNK, add_lora, config_of
 from agents.sharding import blocks_of
+from amft_mm.config.players import vllm_is_here
 
 GIB = 2**30
 ADAM_BYTES = 8
@@ -56,7 +57,9 @@ def describe(config: DictConfig, processes: int | None = None) -> dict[str, floa
         "derivative by mu, carried through Adam": carried * trained * 4 / share * here * learns,
         "optimizer": trained * ADAM_BYTES / share * here,
     }
-    if config.engine.name == "vllm":
+    if second := _beside(config, trained, everything - trained, width):
+        held["reference or second model"] = second / share * here
+    if vllm_is_here(config.engine):
         held["weights of vLLM in this process"] = everything * width
     learning = {
         "gradients, two while they are mixed": 2 * trained * 4 / share * here,
@@ -90,6 +93,18 @@ def describe(config: DictConfig, processes: int | None = None) -> dict[str, floa
 
 
 def _counted(model: Any) -> dict[str, int]:
+def _beside(config: DictConfig, trained: int, still: int, width: int) -> int:
+    """Bytes of other weights than the policy's: what it is kept near to, a rival, what plays meanwhile."""
+    copy, found = trained * 4 + still * width, 0
+    if config.method.kl > 0:
+        found += copy if config.model.lora is None else trained * 4
+    if config.method.rival:
+        found += copy + trained * ADAM_BYTES
+    if config.train.ahead and config.engine.name == "hf":
+        found += copy
+    return found
+
+
     """Parameters, by what becomes of them."""
     blocks = [list(block.parameters()) for block in blocks_of(model)]
     inside = {id(p) for block in blocks for p in block}

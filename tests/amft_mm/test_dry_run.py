@@ -65,6 +65,34 @@ def test_shards_take_their_part_of_what_is_held():
     assert without["derivative by mu, carried through Adam"] == 0
 
 
+SECOND = "reference or second model"
+
+
+@pytest.mark.parametrize(
+    ("words", "copies"),
+    [
+        ("method=grpo", None),
+        ("method=grpo method.kl=0.1", 1),
+        ("method=grpo method.kl=0.1 train.ahead=1", 2),
+        ("method=grpo train.ahead=1 engine=vllm", None),
+        ("method=bridge", 3),  # with its optimizer
+    ],
+)
+def test_what_is_held_beside_the_model_is_told(words, copies):
+    """Defect: as much as the model again, which nobody was told of."""
+    found = describe(composed("model=tiny", "model.freeze_vision=false", *words.split()))
+    assert found.get(SECOND) == (copies and pytest.approx(copies * found["optimizer"] / 2))
+    adapter = describe(composed("model=qwen2_5_vl_3b", "method=grpo", "method.kl=0.1"))
+    assert adapter[SECOND] == adapter["optimizer"] / 2
+
+
+def test_vllm_takes_memory_here_where_it_is_here():
+    """Defect: servers' weights were counted too."""
+    name = "weights of vLLM in this process"
+    assert describe(composed("model=tiny", "engine=vllm"))[name] > 0
+    assert name not in describe(composed("model=tiny", "engine=vllm", "engine.servers=[http://a]"))
+
+
 def test_sizes_and_recipes_belong_to_the_model_that_is_loaded(tmp_path):
     """Defects guarded against: the preset's sizes told for another model; thousands of steps at a rate that
     was tried with the tiny model alone."""
