@@ -32,6 +32,7 @@ from torch.distributed.fsdp import (
 )
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from agents.anatomy import ModelError
 from agents.ranks import is_first
 
 Twins = dict[torch.Tensor, torch.Tensor]
@@ -172,8 +173,14 @@ def blocks_of(model: Any) -> list[torch.nn.Module]:
     """The language model's layers, each of which is brought together by itself. The eye is not read in every
     pass, and is part of the rest."""
     named = model.get_base_model() if hasattr(model, "get_base_model") else model
-    decoder = named.get_decoder()
-    return list(decoder.layers)
+    kinds = set(named._no_split_modules or ())
+    found = [m for m in named.get_decoder().modules() if type(m).__name__ in kinds]
+    if not found:
+        raise ModelError(
+            f"{type(named).__name__} does not say what its layers are (_no_split_modules), so that its "
+            "weights can not be divided: take train.shard=false"
+        )
+    return found
 
 
 def local_part(tensor: torch.Tensor) -> torch.Tensor:

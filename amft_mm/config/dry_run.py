@@ -45,7 +45,8 @@ def describe(config: DictConfig, processes: int | None = None) -> dict[str, floa
     head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     episodes = min(config.play.slots, config.train.tasks * config.train.group)
     episodes = -(-episodes // share)
-    cache = 2 * layers * text.num_key_value_heads * head * config.limits.max_tokens * episodes
+    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+    cache = 2 * layers * heads * head * config.limits.max_tokens * episodes
     learns = config.method.balance.name.startswith("amft")
     carried = 3 if config.method.tangent == "exact" and config.method.horizon > 0 else 1
     # With offloading these are on the device one block at a time.
@@ -92,7 +93,6 @@ def describe(config: DictConfig, processes: int | None = None) -> dict[str, floa
     }
 
 
-def _counted(model: Any) -> dict[str, int]:
 def _beside(config: DictConfig, trained: int, still: int, width: int) -> int:
     """Bytes of other weights than the policy's: what it is kept near to, a rival, what plays meanwhile."""
     copy, found = trained * 4 + still * width, 0
@@ -105,6 +105,7 @@ def _beside(config: DictConfig, trained: int, still: int, width: int) -> int:
     return found
 
 
+def _counted(model: Any) -> dict[str, int]:
     """Parameters, by what becomes of them."""
     blocks = [list(block.parameters()) for block in blocks_of(model)]
     inside = {id(p) for block in blocks for p in block}

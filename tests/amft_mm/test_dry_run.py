@@ -2,11 +2,19 @@
 
 import pytest
 from hydra import compose, initialize_config_dir
-from transformers import Qwen2Config
+from transformers import (
+    BloomConfig,
+    FalconConfig,
+    GPT2Config,
+    GPTNeoXConfig,
+    OPTConfig,
+    Qwen2Config,
+)
 
 from agents.locate import locate_model
+from agents.sharding import blocks_of
 from amft_mm.config.command_line import config_groups, configuration
-from amft_mm.config.dry_run import describe
+from amft_mm.config.dry_run import build, describe, model_config
 from envs.paths import data_folder
 
 CONFIGS = str(data_folder("configs"))
@@ -91,6 +99,19 @@ def test_vllm_takes_memory_here_where_it_is_here():
     name = "weights of vLLM in this process"
     assert describe(composed("model=tiny", "engine=vllm"))[name] > 0
     assert name not in describe(composed("model=tiny", "engine=vllm", "engine.servers=[http://a]"))
+
+
+@pytest.mark.parametrize(
+    "family", [GPT2Config, GPTNeoXConfig, OPTConfig, FalconConfig, BloomConfig]
+)
+def test_layers_are_found_whatever_a_model_calls_them(tmp_path, family):
+    """Defect: AttributeError for decoders without `.layers`, or without grouped heads."""
+    family(
+        num_hidden_layers=3, num_attention_heads=2, hidden_size=32, vocab_size=100
+    ).save_pretrained(tmp_path)
+    config = configuration("train", ["env=math", f"model.name={tmp_path}"])
+    assert len(blocks_of(build(model_config(config.model), config.model))) == 3
+    assert describe(config, 2)["weights brought together for a pass"] > 0
 
 
 def test_sizes_and_recipes_belong_to_the_model_that_is_loaded(tmp_path):
