@@ -47,7 +47,7 @@ COMMANDS = {
     "demos": Command(
         "amft_mm.demos",
         "writes demonstrations",
-        "amft-mm demos env=virl|general_points|math|... n=1000 [name=value ...]",
+        "amft-mm demos env=virl|general_points|math|... n=512 [name=value ...]",
         "demos",
         configured=True,
         needs_words=True,

@@ -1,6 +1,7 @@
-"""`python -m amft_mm.demos env=virl n=1000` plays experts into a folder of demonstrations.
+"""`python -m amft_mm.demos env=virl` plays experts into a folder of demonstrations.
 
-With `engine=openai engine.model=NAME` (or `hf`, `vllm`) a model plays, and what succeeds is kept.
+They are those that a training run of the same words records: the recipe's. With `engine=openai
+engine.model=NAME` (or `hf`, `vllm`) a model plays, and what succeeds is kept.
 `import_from=FILE` takes JSON chats with pictures instead. The folder opens with
 `datasets.load_dataset(FOLDER)`; an interrupted run goes on where it was.
 """
@@ -48,6 +49,12 @@ MOST_IN_VAIN = 500
 
 
 def demos(config: DictConfig) -> None:
+    if "parts" in config.env:
+        names = " and ".join(f"env={name} out=FOLDER/{name}" for name in config.env.parts)
+        raise ValueError(
+            f"env={config.env.name}: demonstrations are of one environment. Make those of each by itself, as "
+            f"{names}; env={config.env.name} demos.folder=FOLDER then trains on them"
+        )
     if config.engine is not None:
         refuse_what_a_model_does_not(config)
     hub = None

@@ -29,6 +29,7 @@ from amft_mm.config.begun import settings_of
 from amft_mm.config.fields import (
     SettingError,
     checked,
+    rules_of,
     shown,
     takes_any_name,
     takes_others,
@@ -104,12 +105,14 @@ def _compose(command: str, said: Words) -> DictConfig:
     try:
         with initialize_config_dir(str(data_folder("configs")), version_base="1.3"):
             config = compose(command, words)
-            if command == "train" and _loads_another(command, words, config):
+            if "recipe" in defaults_of(command) and _loads_another(command, words, config):
                 chosen = any(
                     override.key_or_group == "recipe" for override in parsed(said.settings)
                 )
                 config = compose(command, words if chosen else [*words, "~recipe"])
                 config.model.sizes = None
+        if command == "demos":
+            config = of_a_recipe_for_demonstrations(config, parsed(said.settings))
         for override in parsed(said.settings):  # {} is nothing, and not what the files say
             if override.value() == {} and OmegaConf.select(config, override.key_or_group):
                 OmegaConf.update(config, override.key_or_group, {}, merge=False)
@@ -261,6 +264,25 @@ def refuse_a_model_beside_an_endpoint(config: DictConfig, overrides: Sequence[Ov
                 f"{override.input_line}: with engine=openai the endpoint's model plays; name it by "
                 "engine.model=NAME"
             )
+
+
+def of_a_recipe_for_demonstrations(config: DictConfig, overrides: Sequence[Override]) -> DictConfig:
+    """What a recipe says of demonstrations, so that they are those that a run of it records; what it says of
+    training is left out. Slips are the expert's."""
+    recipe = config.get("demos", {})
+    mine, training = (rules_of(SCHEMAS[command]).keys() for command in ("demos", "train"))
+    with open_dict(config):
+        for name in training - mine:
+            config.pop(name, None)
+    said = {str(override.key_or_group) for override in overrides}
+    for name in sorted(said):
+        if name.partition(".")[0] in training - mine - {"recipe"}:
+            raise SettingError(_unknown(name, name, names_in(config)))
+    by_an_expert = config.engine is None and config.import_from is None
+    for name in ("n", *(["slips"] if by_an_expert else [])):
+        if name in recipe and name not in said:
+            config[name] = recipe[name]
+    return config
 
 
 def without_slips_of_a_recipe(config: DictConfig, overrides: Sequence[Override]) -> DictConfig:

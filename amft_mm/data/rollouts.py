@@ -100,8 +100,7 @@ class RolloutWorker:
         everyone = [t for members in self._processes.gather(groups) for t in members]
         self._refuse_limits_that_leave_nothing(everyone)
         unaided = [t for t in everyone if not t.aided]
-        written = sum(int((t.conversation.chosen() & ~t.conversation.given()).sum()) for t in mine)
-        (generated,) = self._processes.sum(written)
+        (generated,) = self._processes.sum(tokens_written(mine))
         by_instance = by_task(t for t in unaided if not t.failed)
         fared = {task: float(np.mean([t.success for t in ts])) for task, ts in by_instance.items()}
         errors = [error for trajectory in everyone for error in trajectory.errors]
@@ -199,6 +198,12 @@ class RolloutWorker:
             self._expert_world.close()
         if self._worlds is not None:
             self._worlds.close()
+
+
+def tokens_written(trajectories: Sequence[Trajectory]) -> int:
+    """By the agent; what a demonstration gave is none of them."""
+    conversations = (t.conversation for t in trajectories)
+    return sum(int((c.chosen() & ~c.given()).sum()) for c in conversations)
 
 
 def light(trajectory: Trajectory) -> Trajectory:

@@ -22,7 +22,7 @@ from agents.seeds import mixed_seed
 from agents.trajectory import Trajectory, by_task
 from amft_mm.config.settings import dealt, demonstrations_of, options_of, parts_of, world_of
 from amft_mm.data.curriculum import curriculum
-from amft_mm.data.rollouts import Guided, Played, RolloutWorker, play_settings
+from amft_mm.data.rollouts import Guided, Played, RolloutWorker, play_settings, tokens_written
 from amft_mm.learning.learner import Example
 from amft_mm.methods.guidance.base import Group, Guidance, Place, success_rate
 from amft_mm.runs.processes import ProcessGroup
@@ -46,6 +46,7 @@ class Sources:
         self._numbers = self._tasks * (1 + self._resample)  # of an environment's tasks in a step
         settings = play_settings(config)
         self._cut = self._emptied = 0
+        self._heldout_tokens = 0.0
         self.errors: list[dict[str, Any]] = []
         """Of the last step's rollouts, all processes'."""
         self._policy, self._processes, self._limits = policy, processes, settings.limits
@@ -93,6 +94,10 @@ class Sources:
         row |= {f"rollout/{k}": v for k, v in together(figures).items() if k != "generated"}
         again = row.get("tokens/drawn_again", 0)
         row["tokens/generated"] = sum(f["generated"] for f in figures) + again
+        taught = [t for _, members in groups if differ(members) for t in members]
+        (taught_by,) = self._processes.sum(tokens_written(taught))
+        if row["tokens/generated"]:
+            row["rollout/zero_std"] = 1.0 - taught_by / row["tokens/generated"]
         return groups, row
 
     def _groups(
@@ -228,7 +233,13 @@ class Sources:
             if count:
                 played = worker.play(HELDOUT_SEED + self._seed, step, count, self._group)
                 groups += by_task(played.mine).values()
+                self._heldout_tokens += played.metrics["generated"]
         return groups
+
+    def heldout_tokens(self) -> float:
+        """How many were written in held-out rollouts since this was asked last, by all processes."""
+        tokens, self._heldout_tokens = self._heldout_tokens, 0.0
+        return tokens
 
     def heldout_demonstrations(
         self, step: int, count: int, only: str | None = None

@@ -32,6 +32,7 @@ from amft_mm.training.bridge import Bridged
 from amft_mm.training.companions import (
     Companion,
     Criticised,
+    HeldoutCounted,
     LengthPenalty,
     Recording,
     WrongRewards,
@@ -83,6 +84,7 @@ def assembled(
         *rewarding,
         *_recording(config, policy, processes, recorder, sources, credit),
         *_learning(config, policy, engine, learner, sources, objectives, guided, credit),
+        HeldoutCounted(sources),
     ]
     failures = Failures(
         recorder.folder.parent,

@@ -141,3 +141,16 @@ class Recording(Companion):
                 advantages = None if credit is None else credit[: self._count]
                 world = world_of(env.env)
                 self._recorder.keep("rollout", step, env.name, shown, world, advantages)
+
+
+class HeldoutCounted(Companion):
+    """What is played to look at a mix is written too, and counts as a step's rollouts do."""
+
+    name = "heldout"
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+
+    def finished(self, choices: Sequence[Choice], row: Row) -> Row:
+        tokens = self._sources.heldout_tokens()
+        return {"tokens/generated": row.get("tokens/generated", 0) + tokens} if tokens else {}

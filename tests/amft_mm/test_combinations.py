@@ -1,5 +1,7 @@
 """What does not go together is refused before anything starts, and what the suite ships is not."""
 
+import json
+
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
@@ -191,6 +193,58 @@ def test_demonstrations_of_another_world_are_told_before_the_warm_up(tmp_path):
     with pytest.raises(ValueError, match=r"holds demonstrations of amft/VIRL-v0, and env=math"):
         refuse_contradictions(config_of([*words, "method=amft"]))
     with pytest.raises(ValueError, match=r"is of amft/VIRL-v0, not of amft/Math-v0"):
+        refuse_contradictions(config_of([*words, "method=luffy"]))
+
+
+def demonstrated(folder, world, **options):
+    row = Demonstration("one", ["?"], ["2"], picture_of=[-1], world=world)
+    row.options = options.pop("text", json.dumps(options))
+    write_part(folder, 0, [row])
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (
+            {"answer": "json", "thought": "none", "instruction_as": "sentence"},
+            r"answer=json and not short, thought=none and not steps, instruction_as=sentence and not number.*"
+            r"by env\.answer=json env\.thought=none env\.instruction_as=sentence",
+        ),
+        ({"modality": "text"}, r"modality=text and not visual"),
+        ({"mode": "free", "actions": "relative"}, r"env\.mode=free env\.actions=relative"),
+        ({"answer": "short", "split": "id", "prompts": "varied", "city": "helsinki"}, None),
+        ({"size": [28, 28], "unknown": 1}, None),
+        ({"text": "[" * 100_000}, None),
+    ],
+)
+def test_demonstrations_in_another_form_are_told_with_what_to_say(tmp_path, options, told):
+    """Defect: the world's id alone was compared, and the model was taught JSON and played short answers."""
+    demonstrated(tmp_path, "amft/VIRL-v0", **options)
+    config = config_of(["env=virl", f"demos.folder={tmp_path}"])
+    if told is None:
+        refuse_contradictions(config)
+    else:
+        with pytest.raises(ValueError, match=told):
+            refuse_contradictions(config)
+
+
+def test_each_environment_of_a_mix_has_its_own_form(tmp_path):
+    for name, world in (("virl", "VIRL"), ("general_points", "GeneralPoints"), ("math", "Math")):
+        demonstrated(tmp_path / name, f"amft/{world}-v0")
+    words = ["env=mix", f"demos.folder={tmp_path}"]
+    refuse_contradictions(config_of(words))  # what tells nothing is left alone
+    demonstrated(tmp_path / "math", "amft/Math-v0", source="gsm_symbolic")
+    with pytest.raises(ValueError, match=r"env\.parts\.math\.source=gsm_symbolic"):
+        refuse_contradictions(config_of(words))
+    refuse_contradictions(config_of([*words, "env.parts.math.source=gsm_symbolic"]))
+
+
+def test_who_plays_the_instances_of_demonstrations_has_to_draw_the_same(tmp_path):
+    """By the same seed another city has other routes."""
+    demonstrated(tmp_path, "amft/VIRL-v0", city="helsinki")
+    words = ["env=virl", f"demos.folder={tmp_path}"]
+    refuse_contradictions(config_of([*words, "method=amft"]))
+    with pytest.raises(ValueError, match=r"city=helsinki and not gridtown"):
         refuse_contradictions(config_of([*words, "method=luffy"]))
 
 

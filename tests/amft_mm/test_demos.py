@@ -12,7 +12,9 @@ from agents.demonstrations import Demonstration, Demonstrations
 from agents.experts import BadEpisode
 from agents.policy import Policy
 from agents.worlds import World
-from amft_mm.demos import State, make_demos
+from amft_mm.config.command_line import configuration
+from amft_mm.config.fields import SettingError
+from amft_mm.demos import State, demos, make_demos
 from tests import started
 
 GP = {"name": "gp", "id": "amft/GeneralPoints-v0", "size": [112, 112], "split": "train"}
@@ -217,6 +219,41 @@ def test_a_demonstration_becomes_the_models_conversation(tmp_path, tiny):
     assert short.stopped == "out_of_tokens"
     assert 0 < len(short.answers) < len(conversation.answers)
     assert short.ids == conversation.ids[: len(short.ids)]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["env=virl"], ["env=math"], ["env=general_points"], ["env=sokoban"]),
+        *(["env=virl", "model=qwen2_5_vl_3b"], ["env=math", "model.name=some/folder"]),
+        ["env=math", "model=smollm2"],
+    ],
+    ids=" ".join,
+)
+def test_the_command_writes_what_a_run_of_the_same_words_would_record(words):
+    """Defect: a recipe was training's alone, so that the command wrote streets in JSON, and a run on them
+    played short answers."""
+    run, own = configuration("train", words), configuration("demos", words)
+    assert own.env == run.env
+    assert (own.n, own.slips) == (run.demos.n, run.demos.slips)
+    assert own.limits.max_new_tokens == run.limits.max_new_tokens
+
+
+def test_words_say_more_than_the_recipe_and_what_it_says_of_training_is_no_setting():
+    own = configuration("demos", ["env=general_points", "n=3", "slips=0.1", "env.thought=none"])
+    assert (own.n, own.slips, own.env.thought) == (3, 0.1, "none")
+    assert configuration("demos", ["env=math", "~recipe"]).n == 512
+    asked = ["env=general_points", "engine=openai", "engine.model=m"]
+    assert configuration("demos", asked).slips == 0  # a model makes its own
+    with pytest.raises(SettingError, match=r"train\.steps: there is no such setting"):
+        configuration("demos", ["env=virl", "train.steps=3"])
+    with pytest.raises(SettingError, match=r"Did you mean n\?"):
+        configuration("demos", ["env=virl", "demos.n=3"])
+
+
+def test_a_mix_is_made_of_the_demonstrations_of_each():
+    with pytest.raises(ValueError, match=r"env=virl out=FOLDER/virl and env=general_points"):
+        demos(configuration("demos", ["env=mix"]))
 
 
 def test_an_empty_folder_says_how_to_fill_it(tmp_path):

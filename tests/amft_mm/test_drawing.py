@@ -13,6 +13,7 @@ from amft_mm.data.rollouts import Played
 from amft_mm.data.sources import Sources, differ
 from amft_mm.runs.processes import ProcessGroup
 from amft_mm.train import train
+from amft_mm.training.companions import HeldoutCounted
 from envs.paths import data_folder
 
 
@@ -21,8 +22,18 @@ def config_of(*settings):
         return compose("train", ["env=math", "method=grpo", "model.name=tiny-random", *settings])
 
 
+class Said:
+    """Ten tokens of an agent."""
+
+    def chosen(self):
+        return np.ones(10, bool)
+
+    def given(self):
+        return np.zeros(10, bool)
+
+
 def episode(task, member, reward, seed=0):
-    return Trajectory(None, "", task, member, seed, [Turn(reward, None, "")], success=reward > 0)
+    return Trajectory(Said(), "", task, member, seed, [Turn(reward, None, "")], success=reward > 0)
 
 
 class Scripted:
@@ -30,6 +41,9 @@ class Scripted:
 
     def __init__(self, differing):
         self.differing, self.asked = differing, []
+
+    def settle(self):
+        pass
 
     def play(self, seed, step, tasks, group, guided=None):
         self.asked.append((seed, step, tasks))
@@ -77,7 +91,31 @@ def test_groups_that_do_not_differ_are_drawn_again(tiny):
     assert row["rollout/drawn_again"] == 3 + 8
     assert row["tokens/drawn_again"] == 20.0 * (3 + 8)
     assert row["tokens/generated"] == 20.0 * (4 + 3 + 8)
+    assert row["rollout/zero_std"] == 1 - 3 / (4 + 3 + 8)
     assert row["rollout/success"] == 0.25  # of what was drawn first: no group was chosen there
+
+
+def test_the_share_of_tokens_in_groups_that_taught_nothing_is_told(tiny):
+    """Of all processes': here another one's groups, as many, all differ."""
+    drawn = sources(tiny, lambda seed, step, task: task == 2)
+    assert drawn.rollouts(1)[1]["rollout/zero_std"] == 1 - 1 / 4
+
+    class WithAnother(ProcessGroup):
+        def sum(self, *figures):
+            return [figure + 20.0 * 2 for figure in figures]
+
+    drawn._processes = WithAnother()
+    assert drawn.rollouts(1)[1]["rollout/zero_std"] == 1 - 3 / 4
+
+
+def test_what_is_played_to_look_at_a_mix_is_counted(tiny):
+    """Defect: mu_oracle and utility=heldout told the tokens of the step's own rollouts alone."""
+    drawn = sources(tiny, lambda *_: True)
+    drawn.heldout_rollouts(1, 3)
+    drawn.heldout_rollouts(1, 2)
+    counted = HeldoutCounted(drawn)
+    assert counted.finished([], {"tokens/generated": 80.0}) == {"tokens/generated": 180.0}
+    assert counted.finished([], {"tokens/generated": 80.0}) == {}
 
 
 def test_drawing_again_ends_where_all_differ_and_is_the_same_each_time(tiny):

@@ -28,7 +28,7 @@ class Demos:
         schema=lambda _: Named,
         others=True,
     )
-    model: Model = setting("of engine hf and vllm")
+    model: Model = setting("of engine hf and vllm, and whose recipe is followed")
     sampling: Sampling = setting("of a model's answers")
     limits: Limits = setting("of a model's episodes")
     slots: int = setting("episodes at once, where a model plays", least=1, most=100_000)

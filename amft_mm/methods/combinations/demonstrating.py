@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from typing import Any
 
 from omegaconf import DictConfig
 
-from amft_mm.config.settings import demonstrations_of, parts_of
+from agents.demonstrations import Demonstration
+from amft_mm.config.fields import shown
+from amft_mm.config.settings import EnvPart, demonstrations_of, parts_of, world_of
 from amft_mm.methods.combinations.asked import guidance_of, guides, streams
 from amft_mm.methods.parts import mixed_parts
+
+FORM = ("modality", "mode", "actions", "order", "answer", "thought", "instruction_as", "source")
+"""Options of worlds that say how a task is shown and in which form it is answered: demonstrations that
+differ in one teach what the run does not play. Others may differ, such as which instances there are (split,
+city, hands), their wording and looks (prompts, deck, size), and what is paid for them."""
 
 
 def guided(config: DictConfig) -> Iterator[str]:
@@ -109,3 +118,35 @@ def _of_another_world(config: DictConfig) -> Iterator[str]:
                 f"demos.folder={config.demos.folder} holds demonstrations of {row.world}, and env="
                 f"{part.name} is {part.env.id}: take its own, or the environment that they are of"
             )
+        elif other := _other_options(row, part, all_of_them=guides(config)):
+            where = f"env.parts.{part.name}." if "parts" in config.env else "env."
+            differ = ", ".join(f"{name}={theirs} and not {ours}" for name, theirs, ours in other)
+            words = " ".join(f"{where}{name}={theirs}" for name, theirs, _ in other)
+            yield (
+                f"demos.folder={config.demos.folder} holds demonstrations of {part.name} by other settings "
+                f"than the run's: {differ}. Play it so, by {words}, or take other demonstrations (amft-mm "
+                "demos with the same env= and model= writes those of the recipe)"
+            )
+
+
+def _other_options(
+    row: Demonstration, part: EnvPart, *, all_of_them: bool
+) -> list[tuple[str, str, str]]:
+    """Name, value in the demonstration, value in the run; of options that both tell. `all_of_them`: task
+    instances are played again by their seeds, which are others by any other option."""
+    there, here = _options(row.options), world_of(part.env).options
+    names = [name for name in here if name in there and (all_of_them or name in FORM)]
+    return [
+        (name, shown(there[name])[:80], shown(here[name])[:80])
+        for name in names
+        if there[name] != here[name]
+    ]
+
+
+def _options(text: str) -> dict[str, Any]:
+    """What a file says; nothing where it says nothing that is read."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
