@@ -29,13 +29,14 @@ from omegaconf import DictConfig
 from amft_mm.compare import power
 from amft_mm.compare.grid import Choice, Grid, More, Run
 from amft_mm.compare.jobs import make_all
+from amft_mm.compare.looks import level, looks
 from amft_mm.compare.page import Links
 from amft_mm.compare.parts import Part
 from amft_mm.compare.places import Place, places
 from amft_mm.compare.replays import replays_in, write_replays
 from amft_mm.compare.report import Report, report
 from amft_mm.compare.result import Result, fingerprint, is_made, known_results, read_result
-from amft_mm.compare.sequential import Pair, decisions, level, looks, pairs_of, wanting
+from amft_mm.compare.sequential import Pair, decisions, pairs_of, wanting
 from amft_mm.config.command_line import configuration
 from amft_mm.config.fields import SettingError
 

@@ -84,6 +84,16 @@ class Variant:
         return [dict(zip(names, one, strict=True)) for one in values]
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What a comparison of two methods has."""
+
+    seeds: int
+    episodes: int
+    most: int
+    """Seeds, where those do not tell."""
+
+
 PARTS_OF_A_VARIANT = {"method", "settings", "search"}
 
 
@@ -135,12 +145,12 @@ class Grid:
     def seeds_of(self, method: str) -> range:
         return range(max(self.seeds, int(self._more.get(method, 0))))
 
-    def planned(self) -> dict[tuple[str, str], tuple[int, int]]:
-        """By environment and condition: how many seeds and episodes a comparison of two methods has."""
+    def planned(self) -> dict[tuple[str, str], Plan]:
+        """By environment and condition."""
         seeds = min(len(self.seeds_of(v.name)) for v in self.variants)
-        usual = self._evaluation["eval.episodes"]
+        usual, most = self._evaluation["eval.episodes"], max(seeds, self.max_seeds)
         return {
-            (env, condition): (seeds, int(self._budgets[env].get("eval.episodes", usual)))
+            (env, condition): Plan(seeds, int(self._budgets[env].get("eval.episodes", usual)), most)
             for env, condition in product(self.envs, self._conditions)
         }
 
