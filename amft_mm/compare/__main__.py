@@ -46,6 +46,11 @@ OF_A_SEED = ("seed=", "demos.seed=", "demos.folder=", "train.warm_from=")
 
 
 def compare(config: DictConfig) -> list[Result]:
+    if config.only and not config.render:
+        raise ValueError(
+            f"only={config.only}: says what a report is of that is made anew, by render=true as well. What "
+            "is run say envs=, methods= and conditions="
+        )
     return render(config) if config.render else make(config)
 
 

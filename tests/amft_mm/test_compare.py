@@ -496,15 +496,16 @@ def test_under_a_condition_one_sees_who_does_better_and_who_crashed():
 
 def test_tables_of_a_comparison_that_was_looked_at_often_agree():
     """Defect: the first table said better, by one look's interval, where `Told apart` said open."""
-    rng = np.random.default_rng(4)
 
-    def fared(method, seed, share):
-        each = (rng.random(100) < share).astype(float).tolist()
+    def fared(method, seed, won):
+        """By instance: the baseline solves the first 40."""
+        each = [float(k < 40) for k in range(100)]
+        if won:
+            each[seed : seed + 2] = [0.0] * 2
+            each[40 + 5 * seed : 47 + 5 * seed] = [1.0] * 7
         return result(method, seed, 0.5, scores={"id": Score(float(np.mean(each)), 100, each)})
 
-    rows = [fared("sft_then_rl", s, 0.5) for s in range(3)] + [
-        fared("amft", s, 0.6) for s in range(3)
-    ]
+    rows = [fared(m, s, m == "amft") for m in ("sft_then_rl", "amft") for s in range(3)]
     seen, plain = [3, 5, 8], report(rows, [], "here", USUAL).markdown
     pairs = pairs_of(rows, USUAL, seen, 0.01)
     assert [pair.state for pair in pairs] == ["open"]
@@ -513,6 +514,7 @@ def test_tables_of_a_comparison_that_was_looked_at_often_agree():
     assert row.split(" | ")[1] == pairs[0].apart.as_difference()
     assert "tie" in row
     assert f"after 3, 5, 8 seeds: brackets of differences are {level(tuple(seen)):.1%}" in told
+    assert "| amft | +5.0 (+0 to +10), better |" in plain
     assert "It was looked at" not in plain
     assert by_looks([3], pairs).level == 0.95
 
@@ -566,13 +568,15 @@ def test_a_report_is_made_again_from_files_that_no_command_of_today_would_make(t
     made = (tmp_path / "one" / "README.md").read_text()
     assert "Made by `the command of then`: 4 runs." in made
     assert "| of_before | +10.0 (" in made
-    assert "other" not in made
+    assert "| other |" not in made
     assert "All begin with id 20.0" in made
     page = (tmp_path / "one" / "index.html").read_text()
     assert "../runs/math/clean/of_before/1.json" in page
     assert str(tmp_path) not in made + page
     with pytest.raises(ValueError, match="of_before"):
         compare(configuration("compare", [*words, "only={methods:[of_befor]}"]))
+    with pytest.raises(ValueError, match="by render=true as well"):
+        compare(configuration("compare", ["only={methods:[amft]}", f"out={tmp_path}"]))
     with pytest.raises(FileNotFoundError, match="no runs of a comparison that can be read"):
         compare(configuration("compare", ["render=true", f"out={tmp_path}/none"]))
 
