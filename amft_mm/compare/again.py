@@ -2,7 +2,7 @@
 
     found_in(config, tell)   -> what the JSON files under FOLDER say (runs/, warm/, trials/)
 
-Which runs it is of says `only={envs:[...],methods:[...],conditions:[...]}`, in that order; without, all that
+Which runs it is of says `only={envs:[...],methods:[...],conditions:[...]}`, each in its order; without, all that
 are there. Files are data of others: what an older version wrote is read as far as it says enough, and what
 cannot be read is named and left out. No setting of today has to agree with those that runs were made by.
 """
@@ -21,7 +21,8 @@ from amft_mm.compare.grid import WARM
 from amft_mm.compare.result import Result, result_from
 from envs.contract import one_of
 
-KINDS = {"envs": "env", "methods": "method", "conditions": "condition"}
+KINDS = {"envs": "env", "conditions": "condition", "methods": "method"}
+"""In the order that a comparison makes them."""
 SPENT = ("demonstration tokens", "generated tokens", "optimizer steps")
 MADE = re.compile(r"Made by `([^`\n]+)`")
 
