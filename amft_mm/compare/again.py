@@ -2,9 +2,9 @@
 
     found_in(config, tell)   -> what the JSON files under FOLDER say (runs/, warm/, trials/)
 
-Which runs it is of says `only={envs:[...],methods:[...],conditions:[...]}`, each in its order; without, all that
-are there. Files are data of others: what an older version wrote is read as far as it says enough, and what
-cannot be read is named and left out. No setting of today has to agree with those that runs were made by.
+Which runs it is of says `only={envs:[...],methods:[...],conditions:[...]}`, each in its order; without, all
+that are there. Files are data of others: what an older version wrote is read as far as it says enough, and
+what cannot be read is named and left out. No setting of today has to agree with those that runs were made by.
 """
 
 from __future__ import annotations
