@@ -6,7 +6,7 @@ for that, and a warm-up is made again where a run still needs its weights. Machi
 the work when each runs the command; without a shared folder `shard=2/8` does an eighth of the methods, and
 the command puts together what was copied into one folder. Written are `README.md`, `index.html`, `figures/`
 and `replays/` in `out=`; a study's lie in a folder of their own there, and what it shares with other
-comparisons is not made again.
+comparisons is not made again. `render=true` makes that anew from the JSON files alone.
 """
 
 from __future__ import annotations
@@ -27,15 +27,18 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from amft_mm.compare import power
+from amft_mm.compare.again import Found, command_of, found_in
 from amft_mm.compare.grid import Choice, Grid, More, Run
 from amft_mm.compare.jobs import make_all
+from amft_mm.compare.looks import level, looks
 from amft_mm.compare.page import Links
 from amft_mm.compare.parts import Part
 from amft_mm.compare.places import Place, places
 from amft_mm.compare.replays import replays_in, write_replays
 from amft_mm.compare.report import Report, report
 from amft_mm.compare.result import Result, fingerprint, is_made, known_results, read_result
-from amft_mm.compare.sequential import Pair, decisions, level, looks, pairs_of, wanting
+from amft_mm.compare.sequential import Pair, decisions, pairs_of, wanting
+from amft_mm.compare.verdicts import by_looks
 from amft_mm.config.command_line import configuration
 from amft_mm.config.fields import SettingError
 
@@ -43,6 +46,15 @@ OF_A_SEED = ("seed=", "demos.seed=", "demos.folder=", "train.warm_from=")
 
 
 def compare(config: DictConfig) -> list[Result]:
+    if config.only and not config.render:
+        raise ValueError(
+            f"only={config.only}: says what a report is of that is made anew, by render=true as well. What "
+            "is run say envs=, methods= and conditions="
+        )
+    return render(config) if config.render else make(config)
+
+
+def make(config: DictConfig) -> list[Result]:
     grid, at_once = Grid(config), places(config.jobs)
     trials = grid.trials()
     planned = [*trials, *grid.runs({})]
@@ -64,12 +76,32 @@ def compare(config: DictConfig) -> list[Result]:
         more |= dict.fromkeys(wanting_more, wanted)
     warmups = [found for run in grid.warm(runs) if (found := read_result(run))]
     check_beginnings([*tried, *results], warmups)
-    words = [*power_parts(told), *(sequential_parts(pairs, seen) if len(seen) > 1 else [])]
-    out, runs_folder = grid.out / config.report, grid.out / "runs"
-    write_replays(results, grid.baselines, runs_folder, out)
-    around = Links(os.path.relpath(runs_folder, out), replays_in(results, out))
-    write(out, report(results, warmups, _command(), grid.baselines, words, around, tried))
+    tell(config, Found(results, warmups, tried), _command(), told, seen)
     return results
+
+
+def render(config: DictConfig) -> list[Result]:
+    """The report of runs that are there, as they are."""
+    found = found_in(config, print)
+    told = power.words(found.runs, power.plans_of(found.runs), config.worth)
+    command = command_of(Path(config.out) / config.report, _command())
+    tell(config, found, command, told, looks(config.seeds, config.max_seeds or config.seeds))
+    return found.runs
+
+
+def tell(config: DictConfig, found: Found, command: str, told: list[str], seen: list[int]) -> None:
+    """Writes the report."""
+    baselines, runs = list(config.baselines), Path(config.out) / "runs"
+    out = Path(config.out) / config.report
+    pairs = pairs_of(found.runs, baselines, seen, config.worth) if len(seen) > 1 else []
+    words = [*power_parts(told), *(sequential_parts(pairs, seen) if pairs else [])]
+    write_replays(found.runs, baselines, runs, out)
+    around = Links(os.path.relpath(runs, out), replays_in(found.runs, out))
+    verdicts = by_looks(seen, pairs)
+    made = report(
+        found.runs, found.warmups, command, baselines, words, around, found.trials, verdicts
+    )
+    write(out, made)
 
 
 def pilots(config: DictConfig) -> list[Result]:

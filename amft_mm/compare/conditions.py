@@ -20,11 +20,13 @@ from amft_mm.compare.selecting import (
     conditions_of,
     curves_of,
     methods_of,
+    runs_of,
     sampled,
 )
 from amft_mm.compare.statistics import BySeed, Estimate, difference, mean_difference, mean_of
+from amft_mm.compare.verdicts import ONCE, Verdicts
 
-CLEAN = "clean"
+CLEAN, AS_CLEAN = "clean", "as clean"
 Scores = Callable[[Sequence[Result], str], BySeed]
 """Those of a method, among results."""
 
@@ -66,21 +68,31 @@ def conditions_table(results: Sequence[Result], found: Conditions) -> Table:
         for method, of_method in found.items():
             cell = of_method.get(condition)
             if cell is None:
-                row.append("as clean" if _heedless(results, method, condition) else "crashed")
+                heedless = is_heedless(results, method, condition)
+                text, where = (AS_CLEAN, CLEAN) if heedless else ("crashed", condition)
+                runs = runs_of(_under(results, where), method)
+                row.append(Cell(text, runs=runs) if runs else "")
             else:
                 learnt = "" if cell.mu is None else f", mu {cell.mu:.2f}"
-                row.append(Cell(cell.success.as_share() + learnt, cell.success))
+                runs = runs_of(as_it_fares(results, method, condition), method)
+                row.append(Cell(cell.success.as_share() + learnt, cell.success, runs=runs))
         rows.append(row)
     return ["condition", *(f"{method}, %" for method in found)], rows
 
 
-def differences_table(results: Sequence[Result], baseline: str, scores: Scores) -> Table:
+def differences_table(
+    results: Sequence[Result], baseline: str, scores: Scores, verdicts: Verdicts = ONCE
+) -> Table:
     """Of the other methods to the baseline, over the same seeds; of those that have such scores."""
-    conditions = conditions_of(results)
+    conditions, env = conditions_of(results), results[0].env
 
     def cell(method: str, condition: str) -> Cell | str:
-        mine, theirs = (scores(_as_it_fares(results, m, condition), m) for m in (method, baseline))
-        return over(difference(mine, theirs))
+        pair = (method, baseline)
+        runs = [as_it_fares(results, m, condition) for m in pair]
+        mine, theirs = (scores(own, m) for own, m in zip(runs, pair, strict=True))
+        between = (env, condition, method, baseline) if scores is by_seed else None
+        led = [r for own, m in zip(runs, pair, strict=True) for r in runs_of(own, m)]
+        return over(verdicts.apart(mine, theirs, between), tuple(led))
 
     others = [method for method in methods_of(results) if method != baseline]
     columns = {f"{m} over {baseline}": [cell(m, c) for c in conditions] for m in others}
@@ -101,29 +113,41 @@ def losses_table(results: Sequence[Result]) -> Table:
     return heads, [[m, *(column[m] for column in columns)] for m in methods_of(results)]
 
 
-def _most_lost(results: Sequence[Result], method: str, scores: Scores) -> str:
+def _most_lost(results: Sequence[Result], method: str, scores: Scores) -> Cell | str:
     found = []
     for condition in conditions_of(results):
-        own = scores(_as_it_fares(results, method, condition), method)
+        here = as_it_fares(results, method, condition)
+        own = scores(here, method)
         for other in methods_of(results):
-            theirs = scores(_as_it_fares(results, other, condition), other)
-            less = mean_difference(theirs, own)
+            there = as_it_fares(results, other, condition)
+            less = mean_difference(scores(there, other), own)
             if less is not None:
-                found.append((less, f"{100 * less:.1f} ({condition}, to {other})"))
-    return max(found)[1] if found else ""
+                text = f"{100 * less:.1f} ({condition}, to {other})"
+                led = () if other == method else runs_of(there, other)
+                found.append((less, text, (*runs_of(here, method), *led)))
+    if not found:
+        return ""
+    _, text, runs = max(found, key=lambda one: one[:2])
+    return Cell(text, runs=runs)
 
 
-def _as_it_fares(results: Sequence[Result], method: str, condition: str) -> list[Result]:
-    return _ended_well(results, CLEAN if _heedless(results, method, condition) else condition)
+def as_it_fares(results: Sequence[Result], method: str, condition: str) -> list[Result]:
+    """The runs that tell of it, of this condition or of `clean`."""
+    return _ended_well(results, CLEAN if is_heedless(results, method, condition) else condition)
 
 
 def title_of(env: str, condition: str) -> str:
     return env if condition == CLEAN else f"{env}, {condition}"
 
 
-def _ended_well(results: Sequence[Result], condition: str) -> list[Result]:
-    return [r for r in results if r.condition == condition and r.state == "finished"]
-
-
-def _heedless(results: Sequence[Result], method: str, condition: str) -> bool:
+def is_heedless(results: Sequence[Result], method: str, condition: str) -> bool:
+    """Whether it was not run under this condition, which changes nothing for it."""
     return not any(r.method == method and r.condition == condition for r in results)
+
+
+def _under(results: Sequence[Result], condition: str) -> list[Result]:
+    return [r for r in results if r.condition == condition]
+
+
+def _ended_well(results: Sequence[Result], condition: str) -> list[Result]:
+    return [r for r in _under(results, condition) if r.state == "finished"]

@@ -21,6 +21,8 @@ BAR = 90, 12
 PANEL = 190, 112
 """Width and height, in pixels where there is room."""
 LEFT, RIGHT, TOP, BOTTOM = 36, 6, 6, 16
+SEEDS = 5
+"""That have a colour and dashes of their own."""
 Scale = tuple[float, float]
 
 
@@ -63,6 +65,8 @@ def panels(curves: Curves) -> str:
     if beside:
         told += f"; grey: {', '.join(beside)}"
     words = html.escape(f"{curves.title} by step: {told}.")
+    if curves.each_seed:
+        words += f" {_keys(sorted({seed for seeds in curves.lines.values() for seed in seeds}))}"
     return f"<p>{words}</p><div class='panels'>{''.join(found)}</div>"
 
 
@@ -88,7 +92,13 @@ def _own(curves: Curves, name: str, steps: Scale, values: Scale) -> str:
     if curves.each_seed:
         thin = {seed: thinned([points]) for seed, points in seeds.items()}
         return "".join(
-            _line(list(zip(at, table[0], strict=True)), steps, values, "own", f"seed {seed}")
+            _line(
+                list(zip(at, table[0], strict=True)),
+                steps,
+                values,
+                f"own {_mark(seed)}",
+                f"seed {seed}",
+            )
             for seed, (at, table) in thin.items()
         )
     at, table = thinned(list(seeds.values()))
@@ -97,6 +107,17 @@ def _own(curves: Curves, name: str, steps: Scale, values: Scale) -> str:
     around = [*zip(at, table.min(0), strict=True), *reversed([*zip(at, table.max(0), strict=True)])]
     band = f"<path class='band' d='{_path(around, steps, values)}Z'/>" if len(seeds) > 1 else ""
     return band + _line(_mean(curves, name), steps, values, "own")
+
+
+def _mark(seed: int) -> str:
+    """The class of a seed's colour and dashes, the same in all pictures."""
+    return f"s{seed % SEEDS}"
+
+
+def _keys(seeds: Sequence[int]) -> str:
+    """Read where there is no pointer to hover with."""
+    line = "<svg aria-hidden='true'><path class='{}' d='M0 4H30'/></svg>"
+    return "".join(f"<span class='key'>{line.format(_mark(s))}seed {s}</span>" for s in seeds)
 
 
 def _mean(curves: Curves, name: str) -> list[tuple[float, float]]:

@@ -30,11 +30,14 @@ Choice = Settings
 """What was searched for and found."""
 More = dict[tuple[str, str, str], int]
 """Numbers of seeds, by environment, condition and method."""
+WARM = "warm"
+"""Folder and condition of warm-ups."""
 VALIDATION = "train"
 """The split that trials are compared on, by instances that no run trains on."""
 UNLEARNT = ("eval.passes", "record.")
 """How settings begin that change nothing of what a run learns or how its greedy evaluations fare: runs with
 others are the same, but for what is told of them."""
+RECORDED = "record.evaluation"
 AFTER_WARMUP = ("train.steps", "train.demos", "train.tasks", "train.group")
 """What a budget says and a warm-up does not ask for."""
 
@@ -82,6 +85,16 @@ class Variant:
         names = sorted(self.search)
         values = product(*(self.search[name] for name in names))
         return [dict(zip(names, one, strict=True)) for one in values]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a comparison of two methods has."""
+
+    seeds: int
+    episodes: int
+    most: int
+    """Seeds, where those do not tell."""
 
 
 PARTS_OF_A_VARIANT = {"method", "settings", "search"}
@@ -135,12 +148,12 @@ class Grid:
     def seeds_of(self, method: str) -> range:
         return range(max(self.seeds, int(self._more.get(method, 0))))
 
-    def planned(self) -> dict[tuple[str, str], tuple[int, int]]:
-        """By environment and condition: how many seeds and episodes a comparison of two methods has."""
+    def planned(self) -> dict[tuple[str, str], Plan]:
+        """By environment and condition."""
         seeds = min(len(self.seeds_of(v.name)) for v in self.variants)
-        usual = self._evaluation["eval.episodes"]
+        usual, most = self._evaluation["eval.episodes"], max(seeds, self.max_seeds)
         return {
-            (env, condition): (seeds, int(self._budgets[env].get("eval.episodes", usual)))
+            (env, condition): Plan(seeds, int(self._budgets[env].get("eval.episodes", usual)), most)
             for env, condition in product(self.envs, self._conditions)
         }
 
@@ -149,8 +162,8 @@ class Grid:
         settings = {**self._evaluation, **self._passes, **asked}
         settings |= {"eval.every": 0, "train.steps": 0}
         settings |= {"seed": seed, "demos.seed": seed}
-        folder = self.out / "warm" / f"{env}-{seed}"
-        return Run(env, "warm", "sft", seed, folder, words_of(env, "sft", settings))
+        folder = self.out / WARM / f"{env}-{seed}"
+        return Run(env, WARM, "sft", seed, folder, words_of(env, "sft", settings))
 
     def _all_trials(self) -> Iterator[Run]:
         for env, method in product(self.envs, self.variants):
@@ -181,9 +194,19 @@ class Grid:
             seeds = more.get((env, condition, method.name), 0)
             for seed in range(max(seeds, len(self.seeds_of(method.name)))):
                 folder = self.out / "runs" / env / condition / method.name / str(seed)
-                more_told = {**self._passes, **settings}
+                shown = self._replay and seed == 0
+                more_told = {
+                    **self._passes,
+                    **(self._all_episodes(env) if shown else {}),
+                    **settings,
+                }
                 run = self._after_warm(env, condition, method, seed, folder, choice, more_told)
-                yield replace(run, shown=self._replay and seed == 0)
+                yield replace(run, shown=shown)
+
+    def _all_episodes(self, env: str) -> Settings:
+        """Kept until it is known where methods differ."""
+        given = {**self._evaluation, **self._budgets[env]}
+        return {RECORDED: given.get(RECORDED, given["eval.episodes"])}
 
     def _after_warm(
         self,

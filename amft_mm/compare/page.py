@@ -7,14 +7,18 @@ they hold the ends of logs, and names that users give.
 
 from __future__ import annotations
 
+import base64
 import html
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
+from pathlib import PurePosixPath
 from urllib.parse import quote
 
+from amft_mm.compare.conditions import title_of
 from amft_mm.compare.drawing import Scale, bar, panels, scale_of
+from amft_mm.compare.grid import WARM
 from amft_mm.compare.parts import BASELINE, Cell, Curves, Part, Table
 from amft_mm.compare.result import Result
 from amft_mm.runs.look import head
@@ -37,21 +41,28 @@ class Links:
     """Pages of episodes, by environment and condition."""
 
     def of(self, result: Result) -> str:
+        if result.condition == WARM:
+            beside = PurePosixPath(self.runs).with_name(WARM)
+            return quote(f"{beside}/{result.env}-{result.seed}.json")
         return quote(f"{self.runs}/{result.name}.json")
 
     def replay_of(self, result: Result) -> str | None:
-        page = self.replays.get((result.env, result.condition))
+        page = self.replays.get((result.env, result.condition))  # of a warm-up there is none
         return page and f"{quote(page)}#at=list&run={quote(result.method, safe='')}"
 
 
 HERE = Links()
+NONE: Mapping[str, str] = {}
 
 
-def page_of(parts: Sequence[Part], links: Links = HERE) -> str:
+def page_of(parts: Sequence[Part], links: Links = HERE, figures: Mapping[str, str] = NONE) -> str:
+    """`figures` are the texts of those that parts name."""
     blocks, titles = list[str](), list[str]()
     for words, more in parts:
         if isinstance(more, str):
-            continue  # a figure of what the page has in its tables
+            if drawn := figures.get(more):
+                blocks.append(_figure(words, drawn))
+            continue
         if words.startswith("#"):
             level, title = len(words) - len(words.lstrip("#")), html.escape(words.lstrip("# "))
             blocks.append(f"<h{level} id='part-{len(blocks)}'>{title}</h{level}>")
@@ -69,6 +80,18 @@ def page_of(parts: Sequence[Part], links: Links = HERE) -> str:
     return (
         f"{head('Methods compared', _file('report.css'), script=script)}<body>\n{body}\n"
         f"<script>{script}</script>\n</body></html>\n"
+    )
+
+
+def _figure(words: str, drawn: str) -> str:
+    """As a picture, whose text can do nothing in the page; what a phone cannot show at once it scrolls."""
+    said = html.escape(words.removeprefix("![").partition("]")[0], quote=True)
+    data = base64.b64encode(drawn.encode()).decode()
+    width = re.search(r"<svg[^>]* width=\"([\d.]+)pt\"", drawn)
+    least = f" style='min-width:{float(width[1]) * 0.9:.0f}px'" if width else ""
+    return (
+        f"<div class='table figure' tabindex='0'><img alt='{said}'{least} "
+        f"src='data:image/svg+xml;base64,{data}'></div>"
     )
 
 
@@ -114,13 +137,22 @@ def _cell(cell: Cell | str, scale: Scale | None, links: Links) -> str:
 
 
 def _links(cell: Cell | str, links: Links) -> str:
-    """To what each run came to, and to the episodes of one of them."""
+    """To what each run came to, and to the episodes of one of them; a line for each method and setting."""
     if not isinstance(cell, Cell) or not cell.runs:
         return ""
-    found = [_link(links.of(r), str(r.seed), r.name) for r in cell.runs]
-    if replay := links.replay_of(cell.runs[0]):
-        found.append(_link(replay, "replay", f"episodes of {cell.runs[0].method}"))
-    return f"<small>{' '.join(found)}</small>"
+    groups: dict[tuple[str, str], list[Result]] = {}
+    for run in cell.runs:
+        groups.setdefault((title_of(run.env, run.condition), run.method), []).append(run)
+    settings, methods = ({key[place] for key in groups} for place in (0, 1))
+    lines = []
+    for (setting, method), runs in groups.items():
+        named = [setting] * (len(settings) > 1) + [method] * (len(methods) > 1)
+        found = [html.escape(word) for word in named]
+        found += [_link(links.of(r), str(r.seed), r.name) for r in runs]
+        if replay := links.replay_of(runs[0]):
+            found.append(_link(replay, "replay", f"episodes of {method}"))
+        lines.append(f"<small>{' '.join(found)}</small>")
+    return "".join(lines)
 
 
 def _link(address: str, text: str, title: str) -> str:

@@ -16,6 +16,9 @@ BASELINE = "baseline"
 """Where a method would be compared with itself."""
 
 
+Runs = tuple[Result, ...]
+
+
 @dataclass(frozen=True)
 class Cell:
     text: str
@@ -23,7 +26,7 @@ class Cell:
     """Of a share, or of a difference of shares: drawn as a bar."""
     heat: float | None = None
     """From -1, worse than most, to 1: drawn as a colour."""
-    runs: tuple[Result, ...] = ()
+    runs: Runs = ()
     """Led to."""
 
     def __str__(self) -> str:
@@ -49,15 +52,15 @@ class Curves:
 
 
 Part = tuple[str, Table | Curves | str | None]
-"""Words, and a table, curves, or the file name of a figure that Markdown alone shows."""
+"""Words, and a table, curves, or the file name of a figure that the words show in Markdown."""
 
 
-def share(estimate: Estimate) -> Cell:
-    return Cell(estimate.as_share(), estimate)
+def share(estimate: Estimate, runs: Runs = ()) -> Cell:
+    return Cell(estimate.as_share(), estimate, runs=runs)
 
 
-def over(found: Estimate | None) -> Cell | str:
-    return Cell(found.as_difference(), found) if found else ""
+def over(found: Estimate | None, runs: Runs = ()) -> Cell | str:
+    return Cell(found.as_difference(), found, runs=runs) if found else ""
 
 
 def markdown_of(parts: Sequence[Part]) -> str:

@@ -4,29 +4,37 @@
     found = resolution(seen, seeds, episodes)   the difference that is told from a tie four times in five
 
 Runs are simulated: two methods differ by a true difference, which seeds scatter by as much as pilot runs did
-beyond the luck of their episodes, and disagree on as many task instances as those did; the verdict is that of
-the report (amft_mm/compare/statistics.py), a bootstrap over seeds and instances. The same simulation with no
-difference at all tells how often that verdict is wrong: with few seeds more often than one time in twenty.
+beyond the luck of their episodes, and disagree on as many task instances as those did, in part on the same
+ones whatever the seed; the verdict is that of the report (amft_mm/compare/statistics.py), a bootstrap over
+seeds and over the instances that all seeds meet. The same simulation with no difference at all tells how
+often that verdict is wrong: with few seeds more often than one time in twenty. Where more seeds follow if
+they are needed (`max_seeds=`), the last look (amft_mm/compare/sequential.py) is simulated as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations, pairwise
 
 import numpy as np
+from scipy.stats import norm
 
+from amft_mm.compare.grid import Plan
+from amft_mm.compare.looks import level, looks
 from amft_mm.compare.result import Result
 from amft_mm.compare.selecting import by_seed, methods_of, settings_of
-from amft_mm.compare.statistics import apart
+from amft_mm.compare.statistics import apart, weights
 
 POWER = 0.8
 """Of the comparisons that find a difference, where it is said to be resolved."""
 SIMULATIONS = 300
 DRAWS = 200
 TRIED = (0.0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
+Setting = tuple[str, str]
+"""Environment and condition."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,14 @@ class Noise:
     """Share of task instances that one of the two solves and the other does not."""
     pairs: int
     """Of runs that this was seen on."""
+    shared: float = 0.0
+    """Correlation of how two seeds differ on an instance: what of it more seeds do not take away."""
+
+    def half_width(self, seeds: int, episodes: float, level: float) -> float:
+        """Of the interval of a difference over seeds that all meet the same instances."""
+        instances = self.disagreement * (self.shared + (1 - self.shared) / seeds) / episodes
+        spread = math.sqrt(self.between_seeds**2 / seeds + instances)
+        return float(norm.ppf((1 + level) / 2)) * spread
 
 
 @dataclass(frozen=True)
@@ -49,6 +65,9 @@ class Resolution:
     """None: more than the largest that was tried."""
     false: float
     """Share of comparisons of equals that would be called a difference."""
+
+    def finds(self, difference: float) -> bool:
+        return self.smallest is not None and self.smallest <= difference
 
     def as_text(self) -> str:
         told = (
@@ -65,7 +84,7 @@ class Resolution:
 def noise(results: Iterable[Result]) -> Noise | None:
     """From all pairs of methods that share two seeds or more, whose instances are known; None without any."""
     finished = [r for r in results if r.state == "finished"]
-    spreads, shares, pairs = [], [], 0
+    spreads, shares, together, alone, pairs = [], [], [], [], 0
     for setting in settings_of(finished):
         own = [r for r in finished if (r.env, r.condition) == setting]
         for one, other in combinations(methods_of(own), 2):
@@ -74,22 +93,39 @@ def noise(results: Iterable[Result]) -> Noise | None:
             both = [each for each in both if len(each)]
             if len(both) < 2:
                 continue
-            means = np.array([each.mean() for each in both])
-            within = np.mean([each.var() / len(each) for each in both])
-            # May be below 0: not cut off, the mean over pairs is hardly biased. Where seeds agree on which
-            # instances are hard it is a little too small.
-            spreads.append(means.var(ddof=1) - within)
+            whole = float(np.mean([each.var() for each in both]))
+            same = _covariance(both)
+            # May be below 0: not cut off, the mean over pairs is hardly biased.
+            luck = (whole - same) / float(np.mean([len(each) for each in both]))
+            spreads.append(np.var([each.mean() for each in both], ddof=1) - luck)
             shares.append(np.mean([np.abs(each).mean() for each in both]))
+            together.append(same)
+            alone.append(whole)
             pairs += len(both)
     if not pairs:
         return None
-    return Noise(float(np.sqrt(max(0.0, np.mean(spreads)))), float(np.mean(shares)), pairs)
+    scatter, shared = np.sqrt(max(0.0, np.mean(spreads))), 0.0
+    if any(alone):
+        shared = float(np.clip(np.sum(together) / np.sum(alone), 0, 1))
+    return Noise(float(scatter), float(np.mean(shares)), pairs, shared)
+
+
+def _covariance(by_seed: Sequence[np.ndarray]) -> float:
+    """Of two seeds, over the instances of both: 0 where these are not known to be the same."""
+    found = [
+        float(np.mean(one * other) - one.mean() * other.mean())
+        for one, other in combinations(by_seed, 2)
+        if len(one) == len(other)
+    ]
+    return float(np.mean(found)) if found else 0.0
 
 
 @cache
-def resolution(seen: Noise, seeds: int, episodes: int, seed: int = 0) -> Resolution:
-    rng = np.random.default_rng(seed)
-    found = [_told(seen, difference, seeds, episodes, rng) for difference in TRIED]
+def resolution(
+    seen: Noise, seeds: int, episodes: int, seen_after: tuple[int, ...] = (), seed: int = 0
+) -> Resolution:
+    """`seen_after` are the looks of which this is the last, where there are several."""
+    found = [_told(seen, difference, seeds, episodes, seen_after, seed) for difference in TRIED]
     smallest = None
     for (below, low), (above, high) in pairwise(zip(TRIED, found, strict=True)):
         if high >= POWER > low:
@@ -99,48 +135,80 @@ def resolution(seen: Noise, seeds: int, episodes: int, seed: int = 0) -> Resolut
 
 
 def _told(
-    seen: Noise, difference: float, seeds: int, episodes: int, rng: np.random.Generator
+    seen: Noise,
+    difference: float,
+    seeds: int,
+    episodes: int,
+    seen_after: tuple[int, ...],
+    seed: int,
 ) -> float:
-    """The share of simulated comparisons whose interval does not hold 0. An instance is won, lost or neither,
-    so that drawing instances anew is drawing three counts."""
-    true = np.clip(rng.normal(difference, seen.between_seeds, (SIMULATIONS, seeds)), -1, 1)
-    either = np.clip(seen.disagreement, np.abs(true), 1)
-    chances = np.stack([(either + true) / 2, (either - true) / 2, 1 - either], axis=2)
-    shares = rng.multinomial(episodes, chances) / episodes
-    drawn = rng.multinomial(episodes, np.repeat(shares[:, None], DRAWS, axis=1))
-    each = (drawn[..., 0] - drawn[..., 1]) / episodes
-    which = rng.integers(seeds, size=each.shape)
-    means = np.take_along_axis(each, which, axis=2).mean(2)
-    low, high = np.quantile(means, [0.025, 0.975], axis=1)
+    """The share of simulated comparisons whose interval does not hold 0."""
+    rng = np.random.default_rng(seed)
+    each = _fared(seen, difference, (SIMULATIONS, seeds, episodes), rng)
+    by_seed = each @ weights(episodes, DRAWS, rng).T
+    means = (by_seed * weights(seeds, DRAWS, rng).T).sum(1)
+    sure = level(seen_after) if seen_after else 0.95
+    low, high = np.quantile(means, [(1 - sure) / 2, (1 + sure) / 2], axis=1)
+    if seen_after:
+        found, half = each.mean((1, 2)), seen.half_width(seeds, episodes, sure)
+        low, high = np.minimum(low, found - half), np.maximum(high, found + half)
     return float(np.mean((low > 0) | (high < 0)))
 
 
-def words(
-    results: Sequence[Result], planned: dict[tuple[str, str], tuple[int, int]], worth: float
-) -> list[str]:
-    """A line for each environment and condition that is planned, with its number of seeds and episodes."""
-    return [_line(results, *setting, *numbers, worth) for setting, numbers in planned.items()]
+def _fared(
+    seen: Noise, difference: float, shape: tuple[int, int, int], rng: np.random.Generator
+) -> np.ndarray:
+    """By comparison, seed and instance: 1 is won, -1 lost, 0 neither. What decides is drawn for each seed, or
+    for all seeds at once: that as often as makes two seeds as alike as they were seen to be."""
+    comparisons, seeds, episodes = shape
+    true = np.clip(rng.normal(difference, seen.between_seeds, (comparisons, seeds, 1)), -1, 1)
+    either = np.clip(seen.disagreement, np.abs(true), 1)
+    common = rng.random(shape) < math.sqrt(seen.shared)
+    luck = np.where(common, rng.random((comparisons, 1, episodes)), rng.random(shape))
+    return (luck < (either + true) / 2) * 1.0 - (luck > 1 - (either - true) / 2)
 
 
-def _line(
-    results: Sequence[Result], env: str, condition: str, seeds: int, episodes: int, worth: float
-) -> str:
+def plans_of(results: Iterable[Result]) -> dict[Setting, Plan]:
+    """As if these runs were planned: with the seeds that every method has."""
+    finished = [r for r in results if r.state == "finished"]
+    plans = {}
+    for setting in settings_of(finished):
+        own = [r for r in finished if (r.env, r.condition) == setting]
+        seeds = min(len(by_seed(own, method)) for method in methods_of(own))
+        plans[setting] = Plan(seeds, max(r.first.episodes for r in own), seeds)
+    return plans
+
+
+def words(results: Sequence[Result], planned: Mapping[Setting, Plan], worth: float) -> list[str]:
+    """A line for each environment and condition that is planned."""
+    return [_line(results, setting, plan, worth) for setting, plan in planned.items()]
+
+
+def _line(results: Sequence[Result], setting: Setting, plan: Plan, worth: float) -> str:
     """Told by runs under the same condition, else by any of that environment."""
+    env, condition = setting
     own = [r for r in results if r.env == env]
     seen = noise(r for r in own if r.condition == condition) or noise(own)
     title = f"{env}, {condition}"
     if seen is None:
         return (
-            f"{title}: what {seeds} seeds x {episodes} episodes resolve is not known, for want of pilot "
-            "runs: two methods with the same two seeds, here or in another folder (pilot=FOLDER)"
+            f"{title}: what {plan.seeds} seeds x {plan.episodes} episodes resolve is not known, for want of "
+            "pilot runs: two methods with the same two seeds, here or in another folder (pilot=FOLDER)"
         )
-    found = resolution(seen, seeds, episodes)
-    verdict = ""
-    if found.smallest is None or found.smallest > worth:
-        verdict = (
-            f". It CANNOT RESOLVE {100 * worth:.0f} points: ask for more seeds (seeds=, max_seeds=)"
-        )
+    found = last = resolution(seen, plan.seeds, plan.episodes)
+    told = found.as_text()
+    if plan.most > plan.seeds:
+        seen_after = tuple(looks(plan.seeds, plan.most))
+        last = resolution(seen, plan.most, plan.episodes, seen_after)
+        told += f". Where these do not tell, the last look, each at {level(seen_after):.1%}: {last.as_text()}"
+    aim = f"{100 * worth:.0f} points"
+    if not last.finds(worth):
+        even = "" if last is found else f", not by {plan.most} seeds either"
+        told += f". It CANNOT RESOLVE {aim}{even}: ask for more seeds (seeds=, max_seeds=)"
+    elif not found.finds(worth):
+        told += f". {aim} are resolved by {plan.most} seeds, not by {plan.seeds}"
     return (
-        f"{title}, {found.as_text()}{verdict} (seeds scatter by {100 * seen.between_seeds:.1f} points, "
-        f"methods disagree on {seen.disagreement:.0%} of the instances; {seen.pairs} pairs of pilot runs)"
+        f"{title}: {told} (seeds scatter by {100 * seen.between_seeds:.1f} points, methods disagree on "
+        f"{seen.disagreement:.0%} of the instances, {seen.shared:.0%} of that whatever the seed; "
+        f"{seen.pairs} pairs of pilot runs)"
     )

@@ -29,6 +29,7 @@ from amft_mm.compare.selecting import (
     file_name,
     methods_of,
     most_tries,
+    on_the_way,
     sampled,
     settings_of,
 )
@@ -40,6 +41,7 @@ from amft_mm.compare.tables import (
     success_table,
     together_table,
 )
+from amft_mm.compare.verdicts import ONCE, Verdicts
 from amft_mm.compare.words import (
     CONDITIONS,
     COST,
@@ -79,31 +81,33 @@ def report(
     planned: Sequence[Part] = (),
     links: Links = HERE,
     trials: Sequence[Result] = (),
+    verdicts: Verdicts = ONCE,
 ) -> Report:
     """`baselines` are the methods that the others are compared with, where they were run; `planned` is what
-    was known before; `links` are where the page finds what it leads to; `trials` are what was searched by."""
+    was known before; `links` are where the page finds what it leads to; `trials` are what was searched by;
+    `verdicts` say how sure a difference has to be."""
     before = {(w.env, w.seed): w for w in warmups}
     finished = [begun(r, before) for r in results if r.state == "finished"]
     parts: list[Part] = [
         ("# Methods compared", None),
-        (introduction(results, trials, command), None),
+        (introduction(results, trials, command, verdicts), None),
     ]
     if finished:
-        parts += [("## At a glance", None), (GLANCE, glance_table(finished))]
+        parts += [("## At a glance", None), (GLANCE, glance_table(results))]
     parts += planned
     figures: dict[str, str] = {}
     for env in dict.fromkeys(r.env for r in finished):
         own = [r for r in results if r.env == env]
         if len(conditions_of(own)) > 1:
-            parts += _told_of_conditions(own, before, baselines, figures)
+            parts += _told_of_conditions(own, before, baselines, figures, verdicts)
     for setting in settings_of(finished):
         own = [r for r in finished if (r.env, r.condition) == setting]
-        parts += _told_of_one(own, before, baselines, figures)
+        parts += _told_of_one(own, before, baselines, figures, verdicts)
     parts.append(("## All together", together_table(finished, baselines)))
     parts.append((crash_words([r for r in results if r.state != "finished"]), None))
     drawn = [more for _, more in parts if isinstance(more, Curves)]
     figures |= {curves.name: curves_figure(curves) for curves in drawn}
-    return Report(markdown_of(parts), page_of(parts, links), figures)
+    return Report(markdown_of(parts), page_of(parts, links, figures), figures)
 
 
 def _told_of_conditions(
@@ -111,6 +115,7 @@ def _told_of_conditions(
     before: Before,
     baselines: Sequence[str],
     figures: dict[str, str],
+    verdicts: Verdicts,
 ) -> list[Part]:
     """Of all runs on an environment; figures are added to the others."""
     env, found = results[0].env, under_conditions(results, before)
@@ -122,9 +127,9 @@ def _told_of_conditions(
         (LOSSES, losses_table(results)),
     ]
     for baseline in (b for b in baselines if b in found):
-        parts.append(("Differences:", differences_table(results, baseline, by_seed)))
+        parts.append(("Differences:", differences_table(results, baseline, by_seed, verdicts)))
         if sampled(results, baseline):
-            parts.append((SAMPLED, differences_table(results, baseline, sampled)))
+            parts.append((SAMPLED, differences_table(results, baseline, sampled, verdicts)))
     name = f"{env}-conditions.svg"
     figures[name] = conditions_figure(found, conditions_of(results), env)
     return [*parts, (f"![what conditions change](figures/{name})", name)]
@@ -135,6 +140,7 @@ def _told_of_one(
     before: Before,
     baselines: Sequence[str],
     figures: dict[str, str],
+    verdicts: Verdicts,
 ) -> list[Part]:
     """Of the runs on an environment under a condition; a figure is added to the others where several splits
     were evaluated on the way."""
@@ -143,15 +149,15 @@ def _told_of_one(
     parts: list[Part] = [
         (f"## {title}", None),
         (f"{before_words(results, before)} {curve_words(results)}".strip(), None),
-        ("", success_table(results, before, baselines)),
+        ("", success_table(results, before, baselines, verdicts)),
     ]
     if any(sampled(results, m) for m in methods_of(results)):
-        parts.append((SAMPLED, sampled_table(results, baselines)))
+        parts.append((SAMPLED, sampled_table(results, baselines, verdicts)))
     if tries := most_tries(results):
-        parts.append((passes_words(tries), passes_table(results, before, baselines)))
+        parts.append((passes_words(tries), passes_table(results, before, baselines, verdicts)))
     parts.append((COST, budget_table(results)))
     parts.append((budget_words(results), None))
-    splits = _elsewhere(results)
+    splits = on_the_way(results)
     if splits:
         name = f"{file_name(results[0].env, results[0].condition, 'splits')}.svg"
         first = next(iter(results[0].scores))
@@ -159,16 +165,6 @@ def _told_of_one(
         parts.append((f"![success on each split](figures/{name})", name))
     captions = CURVES | {key: key for key in splits}
     return parts + _curves(results, title, baselines, captions)
-
-
-def _elsewhere(results: Sequence[Result]) -> dict[str, str]:
-    """Curves of other splits than the first, with the splits' names: those that have points on the way."""
-    return {
-        key: key.removeprefix(ELSEWHERE)
-        for result in results
-        for key, points in result.curves.items()
-        if key.startswith(ELSEWHERE) and len(points) > 1
-    }
 
 
 def _curves(

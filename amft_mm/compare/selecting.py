@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from amft_mm.compare.result import Points, Result, Score
+from amft_mm.compare.result import ELSEWHERE, Points, Result, Score
 from amft_mm.compare.statistics import BySeed
 from amft_mm.evaluation.intervals import pass_at
 from amft_mm.methods.presets import SHOWN, demonstrations_of, methods
@@ -37,6 +37,23 @@ def by_seed(results: Sequence[Result], method: str, split: str | None = None) ->
     """On a split; on the first where none is named."""
     own = [r for r in results if r.method == method]
     return {r.seed: r.first if split is None else r.scores[split] for r in own}
+
+
+def runs_of(results: Iterable[Result], *methods: str) -> tuple[Result, ...]:
+    """In the order of these methods."""
+    own = list(results)
+    return tuple(r for method in methods for r in own if r.method == method)
+
+
+def on_the_way(results: Iterable[Result]) -> dict[str, str]:
+    """Curves of success on other splits than the first, with the splits' names: those that have points on
+    the way."""
+    return {
+        key: key.removeprefix(ELSEWHERE)
+        for result in results
+        for key, points in result.curves.items()
+        if key.startswith(ELSEWHERE) and len(points) > 1
+    }
 
 
 def begun_with(results: Sequence[Result], before: Before, split: str) -> BySeed:

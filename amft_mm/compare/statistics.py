@@ -32,6 +32,11 @@ class Estimate:
         """Of a difference."""
         return "better" if self.low > 0 else "worse" if self.high < 0 else "tie"
 
+    def at_least(self, half: float) -> Estimate:
+        """So far to both sides."""
+        low, high = min(self.low, self.mean - half), max(self.high, self.mean + half)
+        return Estimate(self.mean, low, high)
+
     def as_share(self) -> str:
         return f"{100 * self.mean:.1f} ({100 * self.low:.0f} to {100 * self.high:.0f})"
 
@@ -140,12 +145,16 @@ def _draws_of_instances(by_seed: Sequence[np.ndarray], seed: int) -> np.ndarray:
     """Means of `DRAWS` draws of seeds, and of instances. All seeds meet the same instances, so that a draw
     has the same ones for all."""
     rng = np.random.default_rng([seed, 2])
-    drawn: dict[int, np.ndarray] = {}
-    for count in {len(each): None for each in by_seed}:
-        drawn[count] = rng.integers(count, size=(DRAWS, count))
-    means = np.stack([each[drawn[len(each)]].mean(1) for each in by_seed])
-    which = rng.integers(len(by_seed), size=(DRAWS, len(by_seed)))
-    return means[which, np.arange(DRAWS)[:, None]].mean(1)
+    often = {count: weights(count, DRAWS, rng) for count in dict.fromkeys(map(len, by_seed))}
+    means = np.stack([often[len(each)] @ each for each in by_seed], axis=1)
+    return np.asarray((weights(len(by_seed), DRAWS, rng) * means).sum(1))
+
+
+def weights(count: int, draws: int, rng: np.random.Generator) -> np.ndarray:
+    """How much each of so many weighs in a mean over as many that are drawn of them; a row a draw."""
+    drawn = rng.integers(count, size=(draws, count)) + count * np.arange(draws)[:, None]
+    often = np.bincount(drawn.ravel(), minlength=draws * count)
+    return often.reshape(draws, count) / count
 
 
 def _estimate(parts: Sequence[np.ndarray], mean: np.floating, level: float = 0.95) -> Estimate:

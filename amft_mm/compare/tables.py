@@ -6,18 +6,19 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from amft_mm.compare.conditions import title_of
+from amft_mm.compare.conditions import AS_CLEAN, as_it_fares, is_heedless, title_of
 from amft_mm.compare.grid import brief
-from amft_mm.compare.parts import BASELINE, Cell, Table, over, share
-from amft_mm.compare.result import SECONDS, TOKENS, Result
+from amft_mm.compare.parts import BASELINE, Cell, Runs, Table, over, share
+from amft_mm.compare.result import SECONDS, TOKENS, Result, Score
 from amft_mm.compare.selecting import (
     Before,
     begun_with,
     by_seed,
-    curves_of,
     methods_of,
     most_tries,
+    on_the_way,
     passes,
+    runs_of,
     sampled,
     settings_of,
     warm_ups_of,
@@ -27,31 +28,41 @@ from amft_mm.compare.statistics import (
     Estimate,
     area,
     area_to,
-    difference,
     improves,
     mean_of,
     mean_ranks,
 )
+from amft_mm.compare.verdicts import ONCE, Verdicts
 
 FULL = 0.2
 """Of success above or below the middle of a column, for the full colour of a heat map."""
 WARM_UP = "the warm-up"
-SPENT = {"success by tokens, %": TOKENS, "success by seconds, %": SECONDS}
+SPENT = {"tokens": TOKENS, "seconds": SECONDS}
+AREA = "area under the curve"
 
 
 def glance_table(results: Sequence[Result]) -> Table:
-    """Of every method, on each split of each environment under each condition: a heat map."""
+    """Of every method, on each split of each environment under each condition: a heat map. A method for which
+    a condition changes nothing fares as it did without."""
     heads, columns = ["method"], []
-    for env, condition in settings_of(results):
-        own = [r for r in results if (r.env, r.condition) == (env, condition)]
-        for split in own[0].scores:
+    finished = [r for r in results if r.state == "finished"]
+    for env, condition in settings_of(finished):
+        own = [r for r in results if r.env == env]
+        here = [r for r in finished if (r.env, r.condition) == (env, condition)]
+        for split in here[0].scores:
             heads.append(f"{title_of(env, condition)}, {split}")
-            columns.append(_heat(own, split))
-    return heads, [[m, *(column.get(m, "") for column in columns)] for m in methods_of(results)]
+            columns.append(_heat(own, condition, split))
+    return heads, [[m, *(column.get(m, "") for column in columns)] for m in methods_of(finished)]
 
 
-def _heat(results: Sequence[Result], split: str) -> dict[str, Cell]:
-    scores = {m: by_seed(results, m, split) for m in methods_of(results)}
+def _heat(results: Sequence[Result], condition: str, split: str) -> dict[str, Cell]:
+    """Of an environment's runs."""
+    runs, scores = dict[str, Runs](), dict[str, BySeed]()
+    for method in methods_of(results):
+        own = as_it_fares(results, method, condition)
+        known = [r for r in own if r.method == method and split in r.scores]
+        if known:
+            runs[method], scores[method] = tuple(known), by_seed(known, method, split)
     shared = set.intersection(*(set(own) for own in scores.values()))
     means = {
         method: float(
@@ -60,57 +71,78 @@ def _heat(results: Sequence[Result], split: str) -> dict[str, Cell]:
         for method, own in scores.items()
     }
     middle = float(np.median(list(means.values())))
-    return {
-        method: Cell(
-            f"{100 * mean:.1f}",
-            heat=float(np.clip((mean - middle) / FULL, -1, 1)),
-            runs=_runs(results, method),
-        )
-        for method, mean in means.items()
-    }
+    found = {}
+    for method, mean in means.items():
+        marked = f" ({AS_CLEAN})" if is_heedless(results, method, condition) else ""
+        heat = float(np.clip((mean - middle) / FULL, -1, 1))
+        found[method] = Cell(f"{100 * mean:.1f}{marked}", heat=heat, runs=runs[method])
+    return found
 
 
-def success_table(results: Sequence[Result], before: Before, baselines: Sequence[str]) -> Table:
+def success_table(
+    results: Sequence[Result],
+    before: Before,
+    baselines: Sequence[str],
+    verdicts: Verdicts = ONCE,
+) -> Table:
     splits = list(results[0].scores)
     first_scores = begun_with(results, before, splits[0])
     scores = {m: by_seed(results, m) for m in methods_of(results)}
-    gained = {m: difference(own, first_scores) for m, own in scores.items()}
+    gained = {m: verdicts.apart(own, first_scores) for m, own in scores.items()}
     heads = ["method", *(f"over {b}" for b in baselines)]
     heads += (["gained"] if first_scores else []) + [f"{split}, %" for split in splits]
+    areas = {AREA: _areas(results, "success")}
+    areas |= {f"{AREA}, {split}": _areas(results, key) for key, split in _evaluated(results)}
+    heads += areas
     chosen = {r.method: r.choice for r in reversed(results)}
     searched = any(chosen.values())
-    heads += ["area under the curve"] + (["learnt at"] if searched else [])
+    heads += ["learnt at"] if searched else []
     rows: list[list[Cell | str]] = []
     # Seeds begin with more or less success, and some methods have more of them.
     for method in _from_best({m: gained[m] or mean_of(own) for m, own in scores.items()}):
-        row = [_named(results, method), *_over_each(scores, method, baselines)]
+        runs = runs_of(results, method)
+        row: list[Cell | str] = [
+            Cell(method, runs=runs),
+            *_over_each(results, scores, method, baselines, verdicts, greedy=True),
+        ]
         if first_scores:
-            row.append(over(gained[method]))
-        row += [share(mean_of(by_seed(results, method, split))) for split in splits]
-        areas = [area(points) for points in curves_of(results, method, "success").values()]
-        row.append(f"{100 * np.mean(areas):.1f}" if areas else "")
+            row.append(over(gained[method], runs))
+        row += [share(mean_of(by_seed(results, method, split)), runs) for split in splits]
+        row += [column.get(method, "") for column in areas.values()]
         if searched:
             found = (f"{n.rsplit('.', 1)[-1]} {brief(v)}" for n, v in chosen[method].items())
-            row.append(", ".join(found))
+            row.append(Cell(", ".join(found), runs=runs))
         rows.append(row)
     return heads, rows
 
 
-def sampled_table(results: Sequence[Result], baselines: Sequence[str]) -> Table:
+def _evaluated(results: Sequence[Result]) -> list[tuple[str, str]]:
+    """Curves of other splits, with the splits' names."""
+    return list(on_the_way(results).items())
+
+
+def sampled_table(
+    results: Sequence[Result], baselines: Sequence[str], verdicts: Verdicts = ONCE
+) -> Table:
     scores = {m: found for m in methods_of(results) if (found := sampled(results, m))}
     means = {m: mean_of(own) for m, own in scores.items()}
     rows = [
         [
             _named(results, method),
-            *_over_each(scores, method, baselines),
-            f"{100 * means[method].mean:.1f}",
+            *_over_each(results, scores, method, baselines, verdicts),
+            share(means[method], runs_of(results, method)),
         ]
         for method in _from_best(means)
     ]
     return ["method", *(f"over {b}" for b in baselines), "sampled, %"], rows
 
 
-def passes_table(results: Sequence[Result], before: Before, baselines: Sequence[str]) -> Table:
+def passes_table(
+    results: Sequence[Result],
+    before: Before,
+    baselines: Sequence[str],
+    verdicts: Verdicts = ONCE,
+) -> Table:
     """Of the methods whose runs played sampled tries; differences are of pass@1 on the first split."""
     splits, most = list(results[0].scores), most_tries(results)
     begun = warm_ups_of(results, before)
@@ -119,11 +151,15 @@ def passes_table(results: Sequence[Result], before: Before, baselines: Sequence[
 
     def shares(of: Sequence[Result], method: str) -> list[Cell | str]:
         found = [passes(of, method, split, k) for split in splits for k in (1, most)]
-        return [share(mean_of(own)) if own else "-" for own in found]
+        return [share(mean_of(own), runs_of(of, method)) if own else "-" for own in found]
 
     scores = {m: own for m in methods_of(results) if (own := passes(results, m, splits[0], 1))}
     rows = [
-        [_named(results, m), *_over_each(scores, m, baselines), *shares(results, m)]
+        [
+            _named(results, m),
+            *_over_each(results, scores, m, baselines, verdicts),
+            *shares(results, m),
+        ]
         for m in _from_best({m: mean_of(own) for m, own in scores.items()})
     ]
     if any(w.tries for w in begun):
@@ -133,26 +169,40 @@ def passes_table(results: Sequence[Result], before: Before, baselines: Sequence[
 
 def budget_table(results: Sequence[Result]) -> Table:
     names = list(results[0].totals)
-    areas = {head: _areas(results, key) for head, key in SPENT.items()}
+    curves = [("success", "success"), *_evaluated(results)]
+    areas = {
+        f"{said} by {what}, %": _areas(results, key, by)
+        for key, said in curves
+        for what, by in SPENT.items()
+    }
     known = {head: column for head, column in areas.items() if column}
     rows: list[list[Cell | str]] = []
     for method in methods_of(results):
-        own = [r for r in results if r.method == method]
-        totals = [f"{np.mean([r.totals[name] for r in own]):,.0f}" for name in names]
-        seeds = Cell(str(len(own)), runs=_runs(results, method))
-        rows.append([method, seeds, *totals, *(c.get(method, "-") for c in known.values())])
+        runs = runs_of(results, method)
+        totals = [f"{np.mean([r.totals.get(name, 0.0) for r in runs]):,.0f}" for name in names]
+        told = [Cell(text, runs=runs) for text in (str(len(runs)), *totals)]
+        rows.append([method, *told, *(c.get(method, "-") for c in known.values())])
     return ["method", "seeds", *names, *known], rows
 
 
-def _areas(results: Sequence[Result], key: str) -> dict[str, str]:
-    """By method, under its curve of success by what was spent; of the methods of which that is known."""
-    budget = max((r.curves[key][-1][1] for r in results if r.curves.get(key)), default=0.0)
-    found: dict[str, str] = {}
+def _areas(results: Sequence[Result], key: str, spent: str | None = None) -> dict[str, Cell]:
+    """By method, under its curve, by step or by what was spent; of the methods of which that is known. An
+    interval takes the height as one evaluation, which is wide rather than narrow."""
+    ends = (r.curves[spent][-1][1] for r in results if spent and r.curves.get(spent))
+    budget = max(ends, default=0.0)
+    found: dict[str, Cell] = {}
     for method in methods_of(results):
-        own = [r for r in results if r.method == method and r.curves.get("success")]
-        each = [area_to(r.curves["success"], r.curves.get(key, []), budget) for r in own]
-        if known := [one for one in each if one is not None]:
-            found[method] = f"{100 * np.mean(known):.1f}"
+        known, runs = dict[int, Score](), list[Result]()
+        for run in runs_of(results, method):
+            if not (points := run.curves.get(key)):
+                continue
+            taken = run.curves.get(spent, []) if spent else None
+            height = area(points) if taken is None else area_to(points, taken, budget)
+            if height is not None:
+                known[run.seed] = Score(min(height, 1.0), run.first.episodes)
+                runs.append(run)
+        if known:
+            found[method] = share(mean_of(known), tuple(runs))
     return found
 
 
@@ -171,23 +221,39 @@ def together_table(results: Sequence[Result], baselines: Sequence[str]) -> Table
                 chance = improves(first[method], first[baseline])
                 if chance is not None:
                     chances.setdefault((method, baseline), []).append(chance)
-    rows = []
+    rows: list[list[Cell | str]] = []
     for method in sorted(ranks, key=lambda m: float(np.mean(ranks[m]))):
-        row = [method, f"{np.mean(ranks[method]):.1f} (of {len(ranks)})"]
+        runs = runs_of(results, method)
+        mean = f"{np.mean(ranks[method]):.1f} (of {len(ranks)})"
+        row: list[Cell | str] = [_named(results, method), Cell(mean, runs=runs)]
         for baseline in baselines:
             known = chances.get((method, baseline))
-            row.append(f"{np.mean(known):.0%}" if known else BASELINE * (method == baseline))
+            led = runs if method == baseline else runs_of(results, method, baseline)
+            text = f"{np.mean(known):.0%}" if known else BASELINE * (method == baseline)
+            row.append(Cell(text, runs=led) if text else "")
         rows.append(row)
     return ["method", "mean rank", *(f"chance to beat {b}" for b in baselines)], rows
 
 
 def _over_each(
-    scores: Mapping[str, BySeed], method: str, baselines: Sequence[str]
+    results: Sequence[Result],
+    scores: Mapping[str, BySeed],
+    method: str,
+    baselines: Sequence[str],
+    verdicts: Verdicts,
+    *,
+    greedy: bool = False,
 ) -> list[Cell | str]:
-    return [
-        BASELINE if method == b else over(difference(scores[method], scores.get(b, {})))
-        for b in baselines
-    ]
+    """`greedy`: of success on the first split."""
+    row: list[Cell | str] = []
+    for baseline in baselines:
+        if method == baseline:
+            row.append(Cell(BASELINE, runs=runs_of(results, method)))
+            continue
+        between = (results[0].env, results[0].condition, method, baseline) if greedy else None
+        found = verdicts.apart(scores[method], scores.get(baseline, {}), between)
+        row.append(over(found, runs_of(results, method, baseline)))
+    return row
 
 
 def _from_best(found: Mapping[str, Estimate]) -> list[str]:
@@ -195,8 +261,4 @@ def _from_best(found: Mapping[str, Estimate]) -> list[str]:
 
 
 def _named(results: Sequence[Result], method: str) -> Cell:
-    return Cell(method, runs=_runs(results, method))
-
-
-def _runs(results: Sequence[Result], method: str) -> tuple[Result, ...]:
-    return tuple(r for r in results if r.method == method)
+    return Cell(method, runs=runs_of(results, method))

@@ -10,6 +10,7 @@ from amft_mm.compare.result import Result
 from amft_mm.compare.selecting import Before, begun_with, curves_of, methods_of
 from amft_mm.compare.statistics import flattened, mean_of
 from amft_mm.compare.terms import terms
+from amft_mm.compare.verdicts import Verdicts
 
 CONDITIONS = (
     "Success on the first split, with mu at the end. A method that uses no demonstrations, or no rewards, "
@@ -19,14 +20,19 @@ LOSSES = (
     "What choosing a method may cost: the most that it loses to another of these under a condition."
 )
 SAMPLED = "Of episodes as training plays them, sampled, in the last quarter of its steps, on the same tasks:"
-GLANCE = "Greedy success in percent, over the seeds that all methods have."
+GLANCE = (
+    "Greedy success in percent, over the seeds that all methods have. A method for which a condition changes "
+    "nothing stands there with what it came to without, marked as clean."
+)
 COST = (
     "What it took. Success by tokens (imitated and generated) or by seconds is the mean of the curve while "
     "as much was spent as the dearest run spent; who had ended before keeps what it came to."
 )
 
 
-def introduction(results: Sequence[Result], trials: Sequence[Result], command: str) -> str:
+def introduction(
+    results: Sequence[Result], trials: Sequence[Result], command: str, verdicts: Verdicts
+) -> str:
     seeds = {m: len({r.seed for r in results if r.method == m}) for m in methods_of(results)}
     counts = ", ".join(f"{m} {n}" for m, n in seeds.items())
     episodes = {s.episodes for r in results for s in r.scores.values()}
@@ -37,7 +43,17 @@ def introduction(results: Sequence[Result], trials: Sequence[Result], command: s
         "split; in brackets are 95 % bootstrap intervals over seeds and episodes. What a method has over a "
         "baseline comes first, in points, over the same seeds; where its interval holds 0 it is a tie. A "
         "mean over other seeds is no comparison: methods are ordered by what they gained, and chances to "
-        "beat another are shares of the seeds that both have."
+        f"beat another are shares of the seeds that both have.{_looks_words(verdicts)}"
+    )
+
+
+def _looks_words(verdicts: Verdicts) -> str:
+    if not verdicts.looks:
+        return ""
+    return (
+        f" It was looked at after {', '.join(map(str, verdicts.looks))} seeds: brackets of differences are "
+        f"{verdicts.level:.1%} intervals, so that a tie of one look is not told a difference by another, and "
+        "those of greedy success on the first split are the ones of the table of who is told apart."
     )
 
 

@@ -134,7 +134,7 @@ def _episode(row: dict[str, Any], pictures: dict[str, bytes], sketches: Sketches
         "name": str(row.get("name") or ""),
         "env": str(row.get("world") or ""),
         "seed": seed,
-        "instance": hashlib.sha1(f"{row.get('world')} {options} {seed}".encode()).hexdigest()[:12],
+        "instance": instance_of(row),
         "phase": str(row.get("phase") or "demonstration"),
         "label": str(row.get("label") or ""),
         "step": int(row.get("step") or 0),
@@ -145,6 +145,12 @@ def _episode(row: dict[str, Any], pictures: dict[str, bytes], sketches: Sketches
         "sketch": sketches.of(str(row.get("world") or ""), options, seed),
         "turns": turns,
     }
+
+
+def instance_of(row: dict[str, Any]) -> str:
+    """The same for every episode of a task instance."""
+    options, seed = str(row.get("options") or "{}"), int(row.get("seed") or 0)
+    return hashlib.sha1(f"{row.get('world')} {options} {seed}".encode()).hexdigest()[:12]
 
 
 def _kept(picture: Any, pictures: dict[str, bytes]) -> str | None:

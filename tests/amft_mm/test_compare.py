@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,13 +16,15 @@ import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 
-from amft_mm.compare.__main__ import check_beginnings
+from amft_mm.compare.__main__ import check_beginnings, compare
 from amft_mm.compare.figures import splits_figure
 from amft_mm.compare.grid import Grid
 from amft_mm.compare.jobs import make_all
+from amft_mm.compare.looks import level
 from amft_mm.compare.places import places
 from amft_mm.compare.report import report
 from amft_mm.compare.result import Result, Score, result_from, write_result
+from amft_mm.compare.sequential import pairs_of
 from amft_mm.compare.statistics import (
     area,
     area_to,
@@ -31,6 +34,7 @@ from amft_mm.compare.statistics import (
     mean_of,
     mean_ranks,
 )
+from amft_mm.compare.verdicts import by_looks
 from amft_mm.config.command_line import configuration
 from amft_mm.config.settings import options_of
 from amft_mm.methods.balance import balance
@@ -246,7 +250,7 @@ def test_what_all_begin_with_is_told_and_what_was_gained_since():
     told = report(short, warmups, "here", USUAL).markdown
     assert "All begin with id 40.0 (" in told
     assert "+50.0 (" in told
-    assert f"| {100 * (0.4 + 0.9) / 2:.1f} |" in told  # the curve begins where the warm-up ended
+    assert f"| {100 * (0.4 + 0.9) / 2:.1f} (" in told  # the curve begins where the warm-up ended
 
 
 def test_splits_that_are_evaluated_on_the_way_are_drawn_by_the_time_that_was_taken():
@@ -378,10 +382,10 @@ def test_success_is_told_by_what_was_spent():
     told = report(rows, [], "here", USUAL).markdown
     lines = told[told.index("success by tokens, %") :].splitlines()
     last = {
-        m: next(x for x in lines if x.startswith(f"| {m} |")).split(" | ")[-1]
+        m: next(x for x in lines if x.startswith(f"| {m} |")).split(" | ")[-1].split(" (")[0]
         for m in ("amft", "grpo", "sft")
     }
-    assert last == {"amft": "47.5 |", "grpo": "40.0 |", "sft": "- |"}
+    assert last == {"amft": "47.5", "grpo": "40.0", "sft": "- |"}
     assert "success by seconds" not in told
 
 
@@ -401,9 +405,9 @@ def test_what_training_plays_is_compared_step_by_step():
     told = report(rows, [], "here", USUAL).markdown
     words = told[told.index("| sampled, %") :].split("What it took")[0]
     assert (
-        f"| amft | +5.0 (+5 to +5), better | {100 * (0.5 * luck[30:].mean() + 0.05):.1f} |" in words
+        f"| amft | +5.0 (+5 to +5), better | {100 * (0.5 * luck[30:].mean() + 0.05):.1f} (" in words
     )
-    assert f"| best_fixed | baseline | {100 * 0.5 * luck[30:].mean():.1f} |" in words
+    assert f"| best_fixed | baseline | {100 * 0.5 * luck[30:].mean():.1f} (" in words
     assert "| sft |" not in words  # which plays none
     assert "| trapo |" not in words  # which is shown the beginning of a solution
 
@@ -475,6 +479,9 @@ def test_under_a_condition_one_sees_who_does_better_and_who_crashed():
     lines = made.markdown.splitlines()
     success, less = (line.split(" | ") for line in lines if line.startswith("| wrong |"))
     assert success[1:3] == ["as clean", "crashed"]
+    # At a glance too, so that the middle of the column is that of all of them.
+    assert "| grpo | 50.0 | 2.0 | 50.0 (as clean) | 2.0 (as clean) |" in lines
+    assert "| sft | 50.0 | 2.0 |  |  |" in lines
     assert (
         "| condition | grpo over best_fixed | sft over best_fixed | amft over best_fixed |" in lines
     )
@@ -485,6 +492,93 @@ def test_under_a_condition_one_sees_who_does_better_and_who_crashed():
     assert "| sft | 0.0 (clean, to sft) |" in lines  # nothing is made up for what crashed
     assert {"math-clean-gained.svg", "math-wrong-gained.svg"} <= set(made.figures)
     assert "gained, points" in made.figures["math-conditions.svg"]
+
+
+def test_tables_of_a_comparison_that_was_looked_at_often_agree():
+    """Defect: the first table said better, by one look's interval, where `Told apart` said open."""
+
+    def fared(method, seed, won):
+        """By instance: the baseline solves the first 40."""
+        each = [float(k < 40) for k in range(100)]
+        if won:
+            each[seed : seed + 2] = [0.0] * 2
+            each[40 + 5 * seed : 47 + 5 * seed] = [1.0] * 7
+        return result(method, seed, 0.5, scores={"id": Score(float(np.mean(each)), 100, each)})
+
+    rows = [fared(m, s, m == "amft") for m in ("sft_then_rl", "amft") for s in range(3)]
+    seen, plain = [3, 5, 8], report(rows, [], "here", USUAL).markdown
+    pairs = pairs_of(rows, USUAL, seen, 0.01)
+    assert [pair.state for pair in pairs] == ["open"]
+    told = report(rows, [], "here", USUAL, verdicts=by_looks(seen, pairs)).markdown
+    (row,) = [x for x in told.splitlines() if x.startswith("| amft | +")]
+    assert row.split(" | ")[1] == pairs[0].apart.as_difference()
+    assert "tie" in row
+    assert f"after 3, 5, 8 seeds: brackets of differences are {level(tuple(seen)):.1%}" in told
+    assert "| amft | +5.0 (+0 to +10), better |" in plain
+    assert "It was looked at" not in plain
+    assert by_looks([3], pairs).level == 0.95
+
+
+def test_what_is_a_mean_of_curves_has_its_interval():
+    """Areas and sampled success were means alone; and other splits had none, though they have curves."""
+    hard = {
+        "success on ood_hard": [(0, 0.0), (10, 0.2), (20, 0.4)],
+        "seconds spent": [(10, 5), (20, 9)],
+    }
+    points = {"success": [(0, 0.1), (10, 0.5), (20, 0.5)], "rollout": [(k, 0.4) for k in range(20)]}
+    rows = [result("amft", s, 0.5, curves={**points, **hard}) for s in range(3)]
+    lines = report(rows, [], "here", USUAL).markdown.splitlines()
+    heads = next(x for x in lines if x.startswith("| method") and "area" in x)
+    assert "| area under the curve | area under the curve, ood_hard |" in heads
+    assert "| success by seconds, % | ood_hard by seconds, % |" in "\n".join(lines)
+    own = [x.split(" | ")[1:] for x in lines if x.startswith("| amft |")]
+    interval = r"\d+\.\d \(\d+ to \d+\)"
+    assert all(
+        re.match(interval, cell) for cell in own[1][-3:-1]
+    )  # areas, before what was learnt at
+    assert re.match(interval, own[2][-1])  # sampled
+    assert all(re.match(interval, cell) for cell in own[3][-2:])
+
+
+def test_a_report_is_made_again_from_files_that_no_command_of_today_would_make(tmp_path, capsys):
+    """Whatever settings made them; what cannot be read is named, and nothing is trained."""
+
+    def left(folder, one, **changes):
+        path = tmp_path / folder
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({**asdict(one), **changes}))
+        return path
+
+    for method, share in (("of_before", 0.5), ("sft_then_rl", 0.4), ("other", 0.3)):
+        for seed in range(2):
+            one = result(method, seed, share, settings=["env=math", "no.longer=there"])
+            left(f"runs/{one.name}.json", one)
+    left("warm/math-0.json", result("sft", 0, 0.2, condition="warm"))
+    newer = left("runs/math/clean/newer/0.json", result("newer", 0, 0.5), unheard_of=1)
+    moved = left("runs/math/clean/moved/0.json", result("../../elsewhere", 0, 0.5))
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "README.md").write_text(
+        "# Methods compared\n\nMade by `the command of then`: 2"
+    )
+    words = ["render=true", f"out={tmp_path}", "report=one"]
+    compare(configuration("compare", [*words, "only={methods:[sft_then_rl,of_before]}"]))
+    told = capsys.readouterr().out
+    assert f"{newer} cannot be read and is left out" in told
+    assert f"{moved} cannot be read and is left out" in told
+    made = (tmp_path / "one" / "README.md").read_text()
+    assert "Made by `the command of then`: 4 runs." in made
+    assert "| of_before | +10.0 (" in made
+    assert "| other |" not in made
+    assert "All begin with id 20.0" in made
+    page = (tmp_path / "one" / "index.html").read_text()
+    assert "../runs/math/clean/of_before/1.json" in page
+    assert str(tmp_path) not in made + page
+    with pytest.raises(ValueError, match="of_before"):
+        compare(configuration("compare", [*words, "only={methods:[of_befor]}"]))
+    with pytest.raises(ValueError, match="by render=true as well"):
+        compare(configuration("compare", ["only={methods:[amft]}", f"out={tmp_path}"]))
+    with pytest.raises(FileNotFoundError, match="no runs of a comparison that can be read"):
+        compare(configuration("compare", ["render=true", f"out={tmp_path}/none"]))
 
 
 STAND_IN = """

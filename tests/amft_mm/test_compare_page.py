@@ -11,6 +11,7 @@ from agents.columns import COLUMNS, LATER
 from amft_mm.compare.page import Links
 from amft_mm.compare.replays import LAST, keep_last, replays_in, write_replays
 from amft_mm.compare.report import report
+from amft_mm.replay.reader import read_source
 from tests.amft_mm.test_compare import grid, result
 
 HOSTILE = "amft<img src=x onerror=document.title='taken'>"
@@ -84,6 +85,45 @@ def test_a_cell_leads_to_what_its_runs_came_to(show_page, tmp_path):
     assert tab.url == f"file://{kept}"
 
 
+def test_every_cell_that_is_of_runs_leads_to_them():
+    """Defect: in most tables the head of a row alone did."""
+    rows = results()
+    curves = {"success": [(10, 0.2), (20, 0.5)], "rollout": [(k, 0.4) for k in range(20)]}
+    rows += [result("amft", s, 0.5) for s in range(2)]
+    rows += [result("amft", s, 0.4, condition="wrong", curves=curves) for s in range(2)]
+    rows += [result("sft_then_rl", s, 0.3, condition="wrong", curves=curves) for s in range(2)]
+    tried = {"id": [(4, 1)], "ood_hard": [(4, 0)]}
+    warmups = [
+        result("sft", s, 0.3, condition="warm", tries=tried, curves={"success": [(5, 0.3)]})
+        for s in range(3)
+    ]
+    page = report(rows, warmups, "here", BASELINES).page
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", page)
+    told = [cell for cell in cells if cell and cell != "-"]
+    assert [cell for cell in told if "<a " not in cell] == []
+    assert "href='warm/math-2.json'" in page
+    (as_clean,) = {c.split("<")[0] for c in told if "as clean" in c and "(as" not in c}
+    assert as_clean == "as clean"
+    # A difference leads to the runs of both.
+    both = next(c for c in told if c.startswith("+10.0") and "/wrong/" in c)
+    assert {"amft/0", "sft_then_rl/1"} <= set(re.findall(r"/wrong/([^']+?)\.json", both))
+
+
+def test_what_tables_do_not_tell_is_drawn_in_the_page_itself():
+    """Success by minutes, and what conditions change: a page that is sent on has no figures beside it."""
+    hard = {"success on ood_hard": [(0, 0.0), (20, 0.4)], "seconds spent": [(20, 9.0)]}
+    curves = {"success": [(0, 0.1), (20, 0.5)], "mu": [(0, 0.5), (20, 0.4)], **hard}
+    rows = [result("amft", s, 0.5, curves=curves) for s in range(2)]
+    rows += [result("amft", s, 0.4, condition="wrong", curves=curves) for s in range(2)]
+    page = report(rows, [], "here", BASELINES).page
+    drawn = re.findall(r"<img alt='([^']+)'[^>]* src='data:image/svg\+xml;base64,", page)
+    assert drawn == ["what conditions change", *["success on each split"] * 2]
+    assert "figures/" not in page
+    # Seeds of mu are told apart without a pointer.
+    assert len(set(re.findall(r"class='own (s\d)'", page))) == 2
+    assert "seed 1</span>" in page
+
+
 # Episodes.
 
 
@@ -135,6 +175,13 @@ def test_of_each_method_a_success_a_failure_and_where_it_is_apart_are_shown(tmp_
         "best_fixed": {0: "id, a success", 1: "id, a failure, apart from sft_then_rl"},
         "sft": {0: "id, a failure", 1: "id, apart from sft_then_rl", 3: "id, a success"},
     }
+    # Of all that was kept until then, what is shown is left; and the page is the same again.
+    left = read_source(
+        tmp_path / "runs" / "math" / "clean" / "best_fixed" / "0" / "episodes" / LAST
+    )
+    assert [e["seed"] for e in left.episodes] == [0, 1]
+    write_replays(rows, BASELINES, tmp_path / "runs", tmp_path)
+    assert (tmp_path / "replays" / "math-clean.html").read_text(encoding="utf-8") == text
 
 
 def test_of_a_run_only_its_last_episodes_are_left(tmp_path):
@@ -153,3 +200,7 @@ def test_of_a_run_only_its_last_episodes_are_left(tmp_path):
     assert (folder / LAST).read_text() == "000140-evaluation-id.parquet"
     runs = grid("methods=[sft]", "seeds=2", "envs=[math]").runs({})
     assert [run.shown for run in runs] == [True, False]
+    # Where methods differ is known when all have ended: until then each instance is kept.
+    assert [w for run in runs for w in run.settings if "record" in w] == ["record.evaluation=300"]
+    fewer = grid("methods=[sft]", "envs=[math]", "++budgets.math.record.evaluation=30").runs({})
+    assert "record.evaluation=30" in fewer[0].settings

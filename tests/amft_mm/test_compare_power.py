@@ -5,9 +5,10 @@ import pytest
 
 from amft_mm.compare import power
 from amft_mm.compare.__main__ import compare
-from amft_mm.compare.grid import Grid
+from amft_mm.compare.grid import Grid, Plan
+from amft_mm.compare.looks import level, looks
 from amft_mm.compare.result import Result, Score
-from amft_mm.compare.sequential import level, looks, pairs_of, wanting
+from amft_mm.compare.sequential import pairs_of, wanting
 from amft_mm.compare.statistics import difference
 from amft_mm.config.command_line import configuration
 
@@ -46,18 +47,51 @@ def test_noise_of_pilot_runs_is_told_apart_from_the_luck_of_episodes():
     assert power.noise([]) is None
 
 
-def test_a_difference_that_is_said_to_be_resolved_is_found_four_times_in_five():
-    """By the report's own interval, on runs that are drawn without it."""
-    seen = power.Noise(between_seeds=0.0, disagreement=0.18, pairs=1)
+def hard_for_all(rng, difference, disagreement, alike, seeds=3, episodes=100):
+    """How seeds differ on the same instances: two as alike as said, whatever their number."""
+    chances = [(disagreement - difference) / 2, 1 - disagreement, (disagreement + difference) / 2]
+    shared = rng.choice([-1.0, 0.0, 1.0], size=episodes, p=chances)
+    own = rng.choice([-1.0, 0.0, 1.0], size=(seeds, episodes), p=chances)
+    return np.where(rng.random((seeds, episodes)) < np.sqrt(alike), shared, own)
+
+
+def as_runs(apart):
+    """Of two methods: what the first solves that the second does not, and the other way round."""
+    return [
+        *(run("a", seed, each > 0) for seed, each in enumerate(apart)),
+        *(run("b", seed, each < 0) for seed, each in enumerate(apart)),
+    ]
+
+
+@pytest.mark.parametrize("alike", [0.0, 0.5])
+def test_a_difference_that_is_said_to_be_resolved_is_found_four_times_in_five(alike):
+    """By the report's own interval, on runs that are drawn without it; also where seeds fail on the same
+    instances, which more seeds do not mend."""
+    seen = power.Noise(between_seeds=0.0, disagreement=0.18, pairs=1, shared=alike)
     told = power.resolution(seen, seeds=3, episodes=100)
     rng, found = np.random.default_rng(1), 0
-    chances = [(0.18 - told.smallest) / 2, 0.82, (0.18 + told.smallest) / 2]
     for _ in range(100):
-        apart = rng.choice([-1.0, 0.0, 1.0], size=(3, 100), p=chances)
-        mine = {seed: run("a", seed, each).first for seed, each in enumerate(apart)}
-        theirs = {seed: run("b", seed, np.zeros(100)).first for seed in mine}
-        found += difference(mine, theirs).verdict == "better"
+        runs = as_runs(hard_for_all(rng, told.smallest, 0.18, alike))
+        found += difference(*by(runs)).verdict == "better"
     assert 68 <= found <= 92
+
+
+def test_what_seeds_disagree_on_alike_is_seen_and_no_seed_takes_it_away():
+    """Instances drawn for each seed by itself would say that two thirds of their luck is gone by three."""
+    rng = np.random.default_rng(2)
+    runs = [as_runs(hard_for_all(rng, 0.0, 0.3, 0.5, episodes=600)) for _ in range(8)]
+    seen = [power.noise(own) for own in runs]
+    assert np.mean([s.shared for s in seen]) == pytest.approx(0.5, abs=0.07)
+    assert np.mean([s.between_seeds for s in seen]) < 0.015  # none of it is the seeds' own
+    widths = [difference(*by(own)).high - difference(*by(own)).low for own in runs]
+    told = [2 * s.half_width(3, 600, 0.95) for s in seen]
+    # Drawing seeds counts a part of the luck twice, so that the report's is the wider one.
+    assert np.mean(told) == pytest.approx(np.mean(widths), rel=0.25)
+    assert np.mean(told) > 1.3 * 2 * power.Noise(0.0, 0.3, 1).half_width(3, 600, 0.95)
+
+
+def by(runs):
+    return [{r.seed: r.first for r in runs if r.method == m} for m in "ab"]
 
 
 def test_more_seeds_and_more_episodes_resolve_smaller_differences():
@@ -70,11 +104,26 @@ def test_more_seeds_and_more_episodes_resolve_smaller_differences():
 
 def test_what_cannot_be_resolved_is_said_and_what_is_not_known_is_not_invented():
     runs = simulated(np.random.default_rng(0), 3, "ab", scatter=0.1)
-    planned = {("math", "clean"): (3, 100), ("virl", "clean"): (3, 100)}
+    planned = {("math", "clean"): Plan(3, 100, 3), ("virl", "clean"): Plan(3, 100, 3)}
     told, unknown = power.words(runs, planned, worth=0.05)
     assert "CANNOT RESOLVE 5 points" in told
     assert "not known, for want of pilot runs" in unknown
     assert "CANNOT" not in power.words(runs, planned, worth=0.5)[0]
+
+
+def test_who_asks_for_more_seeds_is_told_what_they_bring():
+    """The advice was to set max_seeds=, and who did heard the same again."""
+    runs = simulated(np.random.default_rng(0), 3, "ab", scatter=0.02, episodes=300)
+    (few,), (many,) = (
+        power.words(runs, {("math", "clean"): Plan(3, 300, most)}, worth=0.07) for most in (3, 20)
+    )
+    assert "CANNOT RESOLVE 7 points" in few
+    assert "20 seeds x 300 episodes: " in many
+    assert "7 points are resolved by 20 seeds, not by 3" in many
+    (still,) = power.words(runs, {("math", "clean"): Plan(3, 300, 4)}, worth=0.01)
+    assert "CANNOT RESOLVE 1 points, not by 4 seeds either" in still
+    made = Grid(configuration("compare", ["envs=[math]", "max_seeds=8", "more_seeds={}"]))
+    assert made.planned()["math", "clean"] == Plan(3, 300, 8)
 
 
 def test_looks_ask_for_as_much_as_pocock_does():

@@ -22,6 +22,12 @@ class Compare:
 
     out: str = setting("the folder; what is there is not made again")
     report: str = setting("the folder in `out` that the report is written to")
+    render: bool = setting(
+        "train nothing: make the report anew from the JSON files in `out`, whatever settings made them"
+    )
+    only: dict[str, Any] = setting(
+        "what such a report is of, as {envs: [math], methods: [sft, amft], conditions: [clean]}; {}: all"
+    )
     envs: list[str] = setting("environments, each with a budget below")
     methods: list[str] = setting("methods, or variants below")
     baselines: list[str] = setting("methods that the report compares the others with")
