@@ -47,13 +47,13 @@ OF_A_SEED = ("seed=", "demos.seed=", "demos.folder=", "train.warm_from=")
 
 
 def compare(config: DictConfig) -> list[Result]:
-    grid, at_once = Grid(config), places(config.jobs)
+    grid, at_once, pilot = Grid(config), places(config.jobs), pilots(config)
     trials = grid.trials()
     planned = [*trials, *grid.runs({})]
     for run in grid.every_condition():
         composed(run)
     check_settings([*grid.warm(planned), *planned])
-    told = power.words(pilots(config), grid.planned(), config.worth)
+    told = power.words(pilot, grid.planned(), config.worth)
     print("What this can tell:", *told, sep="\n- ")
     warm_up(grid, planned, at_once)
     tried = make_all(trials, at_once, print, keep=False)
