@@ -232,14 +232,14 @@ class Grid:
 
 def from_the_beginning(condition: Settings) -> Settings:
     """What a condition changes before the warm-up: the world, what the model is and is shown, the warm-up.
-    All else, its demonstrations too, it changes after it; which splits are evaluated matters to neither."""
+    All else, its demonstrations too, it changes after it. Other splits alone ask for no warm-up of theirs."""
     groups = ("env", "model", "limits", "recipe")
-    return {
+    own = {
         name: value
         for name, value in condition.items()
-        if name != "env.splits"
-        and (name.partition(".")[0] in groups or name.startswith("train.warmup"))
+        if name.partition(".")[0] in groups or name.startswith("train.warmup")
     }
+    return {} if own.keys() == {"env.splits"} else own
 
 
 def warm_up_name(env: str, condition: str, seed: int) -> str:
