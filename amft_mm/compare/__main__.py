@@ -28,7 +28,7 @@ from omegaconf import DictConfig
 
 from amft_mm.compare import power
 from amft_mm.compare.again import Found, command_of, found_in
-from amft_mm.compare.grid import Choice, Grid, More, Run
+from amft_mm.compare.grid import Grid, More, Run
 from amft_mm.compare.jobs import make_all
 from amft_mm.compare.looks import level, looks
 from amft_mm.compare.page import Links
@@ -37,10 +37,14 @@ from amft_mm.compare.places import Place, places
 from amft_mm.compare.replays import replays_in, write_replays
 from amft_mm.compare.report import Report, report
 from amft_mm.compare.result import Result, fingerprint, is_made, known_results, read_result
+from amft_mm.compare.searching import at_edges, best_of, without_a_choice
+from amft_mm.compare.selecting import beginning_of, by_name
 from amft_mm.compare.sequential import Pair, decisions, pairs_of, wanting
 from amft_mm.compare.verdicts import by_looks
 from amft_mm.config.command_line import configuration
 from amft_mm.config.fields import SettingError
+from amft_mm.evaluation.evaluator import check_splits
+from amft_mm.methods.combinations import refuse_contradictions
 
 OF_A_SEED = ("seed=", "demos.seed=", "demos.folder=", "train.warm_from=")
 
@@ -55,18 +59,25 @@ def compare(config: DictConfig) -> list[Result]:
 
 
 def make(config: DictConfig) -> list[Result]:
-    grid, at_once = Grid(config), places(config.jobs)
+    grid, at_once, pilot = Grid(config), places(config.jobs), pilots(config)
     trials = grid.trials()
     planned = [*trials, *grid.runs({})]
-    check_settings([*grid.every_condition(), *grid.warm(planned), *planned])
-    told = power.words(pilots(config), grid.planned(), config.worth)
+    for run in grid.every_condition():
+        composed(run)
+    check_settings([*grid.warm(planned), *planned])
+    told = power.words(pilot, grid.planned(), config.worth)
     print("What this can tell:", *told, sep="\n- ")
     warm_up(grid, planned, at_once)
     tried = make_all(trials, at_once, print, keep=False)
     chosen, seen = best_of(trials, tried), looks(grid.seeds, grid.max_seeds)
+    left_out = without_a_choice(trials, tried)
+    for told_of in [*at_edges(trials, chosen), *left_out.values()]:
+        print(told_of)
     more: More = {}
     for seeds, wanted in pairwise([*seen, None]):
-        runs = grid.runs(chosen, more)
+        runs = [r for r in grid.runs(chosen, more) if (r.env, r.method) not in left_out]
+        if not runs and left_out:
+            raise RuntimeError(f"Nothing is left to compare. {next(iter(left_out.values()))}")
         warm_up(grid, runs, at_once)
         results = make_all(runs, at_once, print, keep=False)
         pairs = pairs_of(results, grid.baselines, seen, config.worth)
@@ -138,18 +149,33 @@ def sequential_parts(pairs: Sequence[Pair], seen: list[int]) -> list[Part]:
 
 
 def check_settings(runs: list[Run]) -> None:
-    """What a run of hours would end with is told now."""
-    seen = set()
+    """What a run of hours would end with is told now: settings that are not allowed, and what does not go
+    together. What is of a seed, the folders of warm-ups that are not there yet among it, is left out."""
+    seen, played = set(), set()
     for run in runs:
-        settings = tuple(
-            word for word in run.settings if not word.lstrip("+").startswith(OF_A_SEED)
-        )
+        settings = _whatever_seed(run)
         if settings not in seen:
             seen.add(settings)
+            config = composed(run)
+            world = str((config.env, config.eval.splits))
             try:
-                configuration("train", settings)
-            except SettingError as error:
-                raise SettingError(f"{run.title}: {error}") from None
+                refuse_contradictions(config)
+                if world not in played:
+                    check_splits(config)
+                    played.add(world)
+            except ValueError as error:
+                raise ValueError(f"{run.title}: {error}") from None
+
+
+def composed(run: Run) -> DictConfig:
+    try:
+        return configuration("train", _whatever_seed(run))
+    except SettingError as error:
+        raise SettingError(f"{run.title}: {error}") from None
+
+
+def _whatever_seed(run: Run) -> tuple[str, ...]:
+    return tuple(word for word in run.settings if not word.lstrip("+").startswith(OF_A_SEED))
 
 
 def _command() -> str:
@@ -158,22 +184,10 @@ def _command() -> str:
     return shlex.join(["python", "-m", "amft_mm.compare", *words])
 
 
-def best_of(trials: list[Run], results: list[Result]) -> dict[tuple[str, str], Choice]:
-    """By environment and method, what did best on the validation split; the first of equals."""
-    best: dict[tuple[str, str], tuple[float, Choice]] = {}
-    for run, result in zip(trials, results, strict=True):
-        if result.state != "finished":
-            continue
-        key = run.env, run.method
-        if key not in best or result.first.success > best[key][0]:
-            best[key] = result.first.success, run.choice
-    return {key: choice for key, (_, choice) in best.items()}
-
-
 def check_beginnings(results: list[Result], warmups: list[Result]) -> None:
-    """Folders of several machines that were put into one hold only one warm-up a seed."""
-    known = {(w.env, w.seed): fingerprint(w) for w in warmups}
-    apart = [r for r in results if r.begun and r.begun != known.get((r.env, r.seed), r.begun)]
+    """Folders of several machines that were put into one hold only one warm-up of a name."""
+    known = {name: fingerprint(warmup) for name, warmup in by_name(warmups).items()}
+    apart = [r for r in results if r.begun and r.begun != known.get(beginning_of(r), r.begun)]
     if apart:
         raise ValueError(
             f"{len(apart)} runs, {apart[0].name} the first, began with other warm-ups than `warm` holds, as "

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from amft_mm.compare.grid import WARM
+from amft_mm.compare.grid import WARM, warm_up_name
 from amft_mm.compare.result import Result, result_from
 from envs.contract import one_of
 
@@ -89,7 +89,7 @@ def _problem(result: Result, path: Path) -> str:
     if kind == "trials":
         names, place = [result.env, result.method], place[:2]
     elif kind == WARM:
-        names = [f"{result.env}-{result.seed}"]
+        names = [warm_up_name(result.env, result.condition, result.seed)]
     if names != place:
         return f"it says that it is of {'/'.join(map(str, names))}"
     if result.state != "finished":

@@ -1,6 +1,7 @@
 """What a comparison runs: `Grid(config)` gives its runs as commands of amft_mm.train, in three phases.
 
-    warm     one warm-up for each environment and seed, shared by all methods
+    warm     one warm-up for each environment and seed, shared by all methods; conditions that change what a
+             run begins with (`from_the_beginning`) have their own
     trials   each method's learning rate (and what else its variant searches), by one seed of its own, on
              a split that is not reported
     runs     every method, environment, condition and seed
@@ -31,7 +32,7 @@ Choice = Settings
 More = dict[tuple[str, str, str], int]
 """Numbers of seeds, by environment, condition and method."""
 WARM = "warm"
-"""Folder and condition of warm-ups."""
+"""Folder of warm-ups, and the condition of those that plain conditions begin with."""
 VALIDATION = "train"
 """The split that trials are compared on, by instances that no run trains on."""
 UNLEARNT = ("eval.passes", "record.")
@@ -40,6 +41,8 @@ others are the same, but for what is told of them."""
 RECORDED = "record.evaluation"
 AFTER_WARMUP = ("train.steps", "train.demos", "train.tasks", "train.group")
 """What a budget says and a warm-up does not ask for."""
+SPOILT = ("demos.slips", "demos.corrupt")
+"""How settings begin that are of demonstrations while they are recorded."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,8 @@ class Variant:
     search: dict[str, list[Any]]
     heedless_of: str | None
     """How settings begin that change nothing for it."""
+    validated: bool = False
+    """Whether its runs end with weights that a split tells, as trials, of one split and one look, can not."""
 
     def choices(self) -> list[Choice]:
         names = sorted(self.search)
@@ -103,6 +108,7 @@ PARTS_OF_A_VARIANT = {"method", "settings", "search"}
 class Grid:
     def __init__(self, config: DictConfig) -> None:
         plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+        refuse_nothing_and_twice(plain)
         self.out = Path(plain["out"])
         self.envs: list[str] = plain["envs"]
         self.variants = [variant(name, plain) for name in plain["methods"]]
@@ -111,6 +117,13 @@ class Grid:
         self._conditions = {name: flat(settings) for name, settings in plain["conditions"].items()}
         self.seeds, self._more = int(plain["seeds"]), plain["more_seeds"]
         self.max_seeds = int(plain["max_seeds"] or self.seeds)
+        if self.max_seeds < self.seeds:
+            raise ValueError(
+                f"max_seeds={self.max_seeds} seeds={self.seeds}: who is not told apart gets seeds up to "
+                "max_seeds, so give more than seeds, or null"
+            )
+        for name in self._more:
+            one_of("more_seeds", name, (*methods(), *plain["variants"]))
         self._tune_seed = int(plain["tune_seed"])
         self._trial_length = share("trial_length", plain["trial_length"])
         self._evaluation = {f"eval.{name}": value for name, value in plain["eval"].items()}
@@ -127,8 +140,8 @@ class Grid:
 
     def warm(self, runs: Iterable[Run]) -> list[Run]:
         """The warm-ups that these runs begin with."""
-        needed = {(run.env, run.seed) for run in runs}
-        return [self._warm(env, seed) for env, seed in sorted(needed)]
+        needed = {run.warm.folder: run.warm for run in runs if run.warm}
+        return sorted(needed.values(), key=lambda warm: (warm.env, warm.condition, warm.seed))
 
     def trials(self) -> list[Run]:
         return list(self._all_trials())
@@ -157,13 +170,17 @@ class Grid:
             for env, condition in product(self.envs, self._conditions)
         }
 
-    def _warm(self, env: str, seed: int) -> Run:
+    def _warm(self, env: str, seed: int, condition: Settings) -> Run:
+        """Conditions that begin with the same share one, which has the name of the first of them."""
+        own = from_the_beginning(condition)
         asked = {n: v for n, v in self._budgets[env].items() if n not in AFTER_WARMUP}
-        settings = {**self._evaluation, **self._passes, **asked}
+        settings = {**self._evaluation, **self._passes, **asked, **own}
         settings |= {"eval.every": 0, "train.steps": 0}
         settings |= {"seed": seed, "demos.seed": seed}
-        folder = self.out / WARM / f"{env}-{seed}"
-        return Run(env, WARM, "sft", seed, folder, words_of(env, "sft", settings))
+        alike = (n for n, one in self._conditions.items() if from_the_beginning(one) == own)
+        name = f"{WARM}-{next(alike)}" if own else WARM
+        folder = self.out / WARM / warm_up_name(env, name, seed)
+        return Run(env, name, "sft", seed, folder, words_of(env, "sft", settings))
 
     def _all_trials(self) -> Iterator[Run]:
         for env, method in product(self.envs, self.variants):
@@ -175,6 +192,8 @@ class Grid:
                 label = label.replace("/", "-")
                 folder = self.out / "trials" / env / method.name / label
                 settings: Settings = {"env.splits": [VALIDATION], "eval.every": 0}
+                if method.validated:
+                    settings["eval.validation"] = None
                 steps = self._budgets[env].get("train.steps")
                 if steps:
                     settings["train.steps"] = max(1, round(self._trial_length * steps))
@@ -218,10 +237,11 @@ class Grid:
         choice: Choice,
         more: Settings,
     ) -> Run:
-        warm = self._warm(env, seed)
+        warm = self._warm(env, seed, more)
         settings = {**self._evaluation, **self._budgets[env], **method.settings, **choice}
         settings |= {"train.warm_from": str(warm.folder), "seed": seed, "demos.seed": seed, **more}
         if not any(name.startswith("demos.") for name in more):
+            settings = {n: v for n, v in settings.items() if not n.startswith(SPOILT)}
             settings["demos.folder"] = str(warm.folder / "demos")
         words = words_of(env, method.method, settings)
         return Run(env, condition, method.name, seed, folder, words, choice, warm)
@@ -229,6 +249,27 @@ class Grid:
     def _mine(self, name: str) -> bool:
         """A method's trials and runs on an environment stay in one shard."""
         return zlib.crc32(name.encode()) % self._parts == self._part
+
+
+def from_the_beginning(condition: Settings) -> Settings:
+    """What a condition changes before the warm-up: the world, what the model is and is shown, the warm-up.
+    All else, its demonstrations too, it changes after it. Other splits alone ask for no warm-up of theirs."""
+    groups = ("env", "model", "limits", "recipe")
+    own = {
+        name: value
+        for name, value in condition.items()
+        if name.partition(".")[0] in groups or name.startswith("train.warmup")
+    }
+    return {} if own.keys() == {"env.splits"} else own
+
+
+def is_warm_up(condition: str) -> bool:
+    return condition == WARM or condition.startswith(f"{WARM}-")
+
+
+def warm_up_name(env: str, condition: str, seed: int) -> str:
+    """Of a warm-up's folder, by the condition that it is made under."""
+    return f"{env}{condition.removeprefix(WARM)}-{seed}"
 
 
 def brief(value: Any) -> str:
@@ -243,6 +284,15 @@ def words_of(env: str, method: str, settings: Settings) -> tuple[str, ...]:
         for name, value in settings.items()
     ]
     return (f"env={env}", f"method={method}", *words)
+
+
+def refuse_nothing_and_twice(plain: dict[str, Any]) -> None:
+    for setting in ("envs", "methods", "conditions"):
+        given = list(plain[setting])
+        if not given:
+            raise ValueError(f"{setting}={written(plain[setting])}: there is nothing to compare")
+        if twice := [one for one in dict.fromkeys(given) if given.count(one) > 1]:
+            raise ValueError(f"{setting}={written(given)}: {', '.join(twice)} is there twice")
 
 
 def with_a_budget(env: str, budgets: dict[str, Settings]) -> None:
@@ -266,8 +316,12 @@ def variant(name: str, config: dict[str, Any], setting: str = "methods") -> Vari
             "{method:amft,settings:{method.horizon:0.5}}"
         )
     search = searched({**flat(config["search"]), **flat(own.get("search", {}))})
-    heedless = heedless_of(presets[own["method"]]) if own["method"] in presets else None
-    return Variant(name, own["method"], flat(own.get("settings", {})), search, heedless)
+    preset, settings = presets.get(own["method"], {}), flat(own.get("settings", {}))
+    validated = (
+        preset.get("validation") or {"method.validation", "eval.validation"} & settings.keys()
+    )
+    heedless = heedless_of(preset) if preset else None
+    return Variant(name, own["method"], settings, search, heedless, bool(validated))
 
 
 def searched(search: Settings) -> dict[str, list[Any]]:

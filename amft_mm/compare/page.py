@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from amft_mm.compare.conditions import title_of
 from amft_mm.compare.drawing import Scale, bar, panels, scale_of
-from amft_mm.compare.grid import WARM
+from amft_mm.compare.grid import WARM, is_warm_up, warm_up_name
 from amft_mm.compare.parts import BASELINE, Cell, Curves, Part, Table
 from amft_mm.compare.result import Result
 from amft_mm.runs.look import head
@@ -41,9 +41,9 @@ class Links:
     """Pages of episodes, by environment and condition."""
 
     def of(self, result: Result) -> str:
-        if result.condition == WARM:
+        if is_warm_up(result.condition):
             beside = PurePosixPath(self.runs).with_name(WARM)
-            return quote(f"{beside}/{result.env}-{result.seed}.json")
+            return quote(f"{beside}/{warm_up_name(result.env, result.condition, result.seed)}.json")
         return quote(f"{self.runs}/{result.name}.json")
 
     def replay_of(self, result: Result) -> str | None:

@@ -23,6 +23,8 @@ from amft_mm.compare.parts import Curves, Part, markdown_of
 from amft_mm.compare.result import ELSEWHERE, Result
 from amft_mm.compare.selecting import (
     Before,
+    beginning_of,
+    by_name,
     by_seed,
     conditions_of,
     curves_of,
@@ -86,7 +88,7 @@ def report(
     """`baselines` are the methods that the others are compared with, where they were run; `planned` is what
     was known before; `links` are where the page finds what it leads to; `trials` are what was searched by;
     `verdicts` say how sure a difference has to be."""
-    before = {(w.env, w.seed): w for w in warmups}
+    before = by_name(warmups)
     finished = [begun(r, before) for r in results if r.state == "finished"]
     parts: list[Part] = [
         ("# Methods compared", None),
@@ -187,7 +189,7 @@ def _curves(
 
 def begun(result: Result, before: Before) -> Result:
     """With what its warm-up came to as the first point of its curve, and a curve of what it gained since."""
-    warmup, own = before.get((result.env, result.seed)), result.curves.get("success")
+    warmup, own = before.get(beginning_of(result)), result.curves.get("success")
     first = next(iter(result.scores))
     if warmup is None or not own or first not in warmup.scores:
         return result

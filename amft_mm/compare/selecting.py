@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
+from amft_mm.compare.grid import WARM, warm_up_name
 from amft_mm.compare.result import ELSEWHERE, Points, Result, Score
 from amft_mm.compare.statistics import BySeed
 from amft_mm.evaluation.intervals import pass_at
 from amft_mm.methods.presets import SHOWN, demonstrations_of, methods
 
-Before = Mapping[tuple[str, int], Result]
-"""The warm-ups, by environment and seed."""
+Before = Mapping[str, Result]
+"""The warm-ups, by the names of their folders."""
 
 
 def settings_of(results: Iterable[Result]) -> list[tuple[str, str]]:
@@ -63,8 +64,20 @@ def begun_with(results: Sequence[Result], before: Before, split: str) -> BySeed:
 
 
 def warm_ups_of(results: Sequence[Result], before: Before) -> list[Result]:
-    seeds = {(r.env, r.seed) for r in results}
-    return [w for key, w in before.items() if key in seeds]
+    names = {beginning_of(r) for r in results}
+    return [warmup for name, warmup in before.items() if name in names]
+
+
+def by_name(warmups: Iterable[Result]) -> Before:
+    return {warm_up_name(w.env, w.condition, w.seed): w for w in warmups}
+
+
+def beginning_of(result: Result) -> str:
+    """The name of the warm-up that a run began with."""
+    for word in result.settings:
+        if word.startswith("train.warm_from="):
+            return word.rstrip("'").rpartition("/")[2]
+    return warm_up_name(result.env, WARM, result.seed)
 
 
 def curves_of(results: Sequence[Result], method: str, key: str) -> dict[int, Points]:

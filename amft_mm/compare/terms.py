@@ -1,7 +1,8 @@
 """On which terms methods met, in words: `terms(results, trials)`, a paragraph for each environment.
 
-How many steps each made, which settings some have of their own, what was searched for whom: as the runs and
-their trials were given it, whatever is usual. What a method is made of (`method.NAME`) is not told.
+How many steps each made, which settings some have of their own, which explore otherwise, what was searched
+for whom, whose best lies at an edge, which trials crashed: as the runs and their trials were given it, even
+what is usual. Of what a method is made of (`method.NAME`) it is told by what it explores.
 """
 
 from __future__ import annotations
@@ -12,12 +13,23 @@ from typing import Any
 
 from amft_mm.compare.grid import brief
 from amft_mm.compare.result import Result
+from amft_mm.compare.searching import edge
 from amft_mm.compare.selecting import methods_of, settings_of
+from amft_mm.methods.presets import methods
 
 OF_A_RUN = ("env", "method", "seed", "demos.seed", "demos.folder", "train.warm_from")
 """Settings that name a run and what it begins with."""
 Tried = Mapping[str, Mapping[str, Sequence[Any]]]
-"""By method and setting, the values that trials were made with, where these are several."""
+"""By method and setting, the values of trials that finished, where these are several."""
+EXPLORING = {
+    "method.exploration.name": "loss",
+    "method.credit.credit": "credit by",
+    "method.credit.baseline": "over",
+    "method.credit.gamma": "discount",
+    "method.minibatches": "minibatches",
+    "method.epochs": "epochs",
+}
+"""What methods may explore by, beside what weighs it against imitation, and how that is told."""
 
 
 def terms(results: Sequence[Result], trials: Sequence[Result]) -> str:
@@ -25,7 +37,14 @@ def terms(results: Sequence[Result], trials: Sequence[Result]) -> str:
     for env in dict.fromkeys(r.env for r in results):
         own = [r for r in results if r.env == env]
         tried = tried_of([t for t in trials if t.env == env])
-        sentences = steps_words(own), own_words(own, tried), search_words(methods_of(own), tried)
+        sentences = (
+            steps_words(own),
+            own_words(own, tried),
+            exploring_words(own),
+            search_words(methods_of(own), tried),
+            edge_words(own, tried),
+            crashed_trials([t for t in trials if t.env == env]),
+        )
         paragraphs.append(f"{env}: {' '.join(filter(None, sentences))}")
     return "\n\n".join(paragraphs)
 
@@ -33,6 +52,8 @@ def terms(results: Sequence[Result], trials: Sequence[Result]) -> str:
 def tried_of(trials: Iterable[Result]) -> Tried:
     found: dict[str, dict[str, list[Any]]] = {}
     for trial in trials:
+        if trial.state != "finished":
+            continue
         for name, value in trial.choice.items():
             values = found.setdefault(trial.method, {}).setdefault(name, [])
             if value not in values:
@@ -76,7 +97,42 @@ def own_words(results: Sequence[Result], tried: Tried) -> str:
     if not own:
         return "No method has other settings of training than the rest."
     told = ", ".join(f"{method} ({', '.join(texts.values())})" for method, texts in own.items())
-    return f"With settings of its own: {told}. All else is the same for all."
+    return f"With settings of its own: {told}. All else is the same for all, but what methods are made of."
+
+
+def exploring_words(results: Sequence[Result]) -> str:
+    """Who explores otherwise than most, or makes more updates of a step than its recipe has it."""
+    whole = {r.method: r for r in reversed(results)}
+    made = {m: _explores_by(whole[m]) for m in methods_of(results)}
+    known = {method: words for method, words in made.items() if words}
+    if len(set(known.values())) < 2:
+        return "All explore alike." if len(known) > 1 else ""
+    usual = _most_common(known.values())
+    others: dict[str, list[str]] = {}
+    for method, words in known.items():
+        if words != usual:
+            others.setdefault(words, []).append(method)
+    told = "; ".join(f"{', '.join(own)}: {words}" for words, own in others.items())
+    return f"Exploration: {usual}, but {told}."
+
+
+def edge_words(results: Sequence[Result], tried: Tried) -> str:
+    chosen = {r.method: r.choice for r in reversed(results)}
+    told = [
+        f"{method} ({name} {brief(value)}, the {which})"
+        for method in methods_of(results)
+        for name, value in chosen[method].items()
+        if (which := edge(value, tried.get(method, {}).get(name, [])))
+    ]
+    return f"At the edge of what was searched lies the best of {', '.join(told)}." if told else ""
+
+
+def crashed_trials(trials: Sequence[Result]) -> str:
+    crashes = [trial for trial in trials if trial.state != "finished"]
+    if not crashes:
+        return ""
+    told = "; ".join(f"{t.method} {_chosen(t)} {t.as_text()}" for t in crashes)
+    return f"{len(crashes)} of {len(trials)} trials crashed: {told}."
 
 
 def search_words(methods: Sequence[str], tried: Tried) -> str:
@@ -100,6 +156,25 @@ def _given(result: Result) -> dict[str, str]:
         for name, _, value in pairs
         if name not in OF_A_RUN and not name.startswith("method.")
     }
+
+
+def _explores_by(result: Result) -> str:
+    """Empty for what explores nothing, or is of no preset known here."""
+    pairs = dict(word.lstrip("+").split("=", 1) for word in result.settings if "=" in word)
+    preset = methods().get(pairs.get("method", ""))
+    if preset is None or preset["balance"]["name"] == "sft":
+        return ""
+    parts: dict[str, Any] = {f"method.credit.{name}": v for name, v in preset["credit"].items()}
+    parts |= {
+        f"method.{name}": v for name, v in preset.items() if name in ("minibatches", "epochs")
+    }
+    parts |= {"method.exploration.name": preset["exploration"]["name"], **pairs}
+    words = [f"{called} {parts[name]}" for name, called in EXPLORING.items() if name in parts]
+    return ", ".join(words)
+
+
+def _chosen(result: Result) -> str:
+    return ", ".join(f"{name}={brief(value)}" for name, value in result.choice.items())
 
 
 def _listed(values: Sequence[Any]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from amft_mm.compare.result import Result
-from amft_mm.compare.selecting import Before, begun_with, curves_of, methods_of
+from amft_mm.compare.selecting import Before, begun_with, curves_of, methods_of, warm_ups_of
 from amft_mm.compare.statistics import flattened, mean_of
 from amft_mm.compare.terms import terms
 from amft_mm.compare.verdicts import Verdicts
@@ -38,7 +38,7 @@ def introduction(
     episodes = {s.episodes for r in results for s in r.scores.values()}
     return (
         f"Made by `{command}`: {len(results)} runs. Every method of an environment begins with the same "
-        f"warm-up of its seed.\n\n{terms(results, trials)}\n\n"
+        f"warm-up of its seed under a condition.\n\n{terms(results, trials)}\n\n"
         f"Seeds: {counts}. Success is greedy, over {', '.join(map(str, sorted(episodes)))} episodes of each "
         "split; in brackets are 95 % bootstrap intervals over seeds and episodes. What a method has over a "
         "baseline comes first, in points, over the same seeds; where its interval holds 0 it is a tie. A "
@@ -65,6 +65,8 @@ def passes_words(tries: int) -> str:
 
 
 def before_words(results: Sequence[Result], before: Before) -> str:
+    if len({w.condition for w in warm_ups_of(results, before)}) > 1:
+        return "Conditions that change the world or the warm-up begin with warm-ups of their own."
     shares = [
         f"{split} {mean_of(known).as_share()} %"
         for split in results[0].scores

@@ -132,7 +132,9 @@ def test_every_preset_passes_on_every_environment(env):
         refuse_contradictions(config_of([f"env={env}", f"method={name}"]))
 
 
-@pytest.mark.parametrize("study", [None, "robustness", "ablation"])
+@pytest.mark.parametrize(
+    "study", [None, "robustness", "ablation", "conditions", "generalises", "generalises_streets"]
+)
 def test_what_is_compared_passes(study):
     """Variants, budgets and conditions of a comparison that takes days."""
     words = [] if study is None else [f"study={study}"]

@@ -57,7 +57,8 @@ class Compare:
     )
     variants: dict[str, Any] = setting("methods that are no presets, by their names")
     conditions: dict[str, Any] = setting(
-        "settings that are changed after the warm-up, by their names"
+        "settings that are changed, by their names: env, model, limits, train.warmup* from the beginning, "
+        "all else after the warm-up"
     )
     eval: Budget = setting("unless a budget says otherwise")
     passes: Passes | None = setting(

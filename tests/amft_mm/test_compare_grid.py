@@ -1,0 +1,189 @@
+"""What a comparison plans: who begins with what, what is told before anything is made."""
+
+import pytest
+
+from amft_mm.compare.__main__ import check_beginnings, check_settings
+from amft_mm.compare.report import report
+from amft_mm.compare.result import Score, fingerprint
+from amft_mm.compare.searching import at_edges, best_of, without_a_choice
+from amft_mm.compare.terms import terms
+from tests.amft_mm.test_compare import USUAL, grid, result
+
+CONDITIONS = (
+    "++conditions={clean:{},few:{demos.n:32},answers:{env.thought:none},short:{train.warmup_steps:15},"
+    "brief:{env.thought:none,demos.n:64},elsewhere:{env.splits:[ood_hard]}}"
+)
+
+
+def settings_of(run):
+    return dict(word.lstrip("+").split("=", 1) for word in run.settings)
+
+
+def test_a_condition_of_the_world_or_the_warm_up_has_a_warm_up_of_its_own():
+    """Defect: all conditions began with the same, so that the world changed and its demonstrations did not,
+    and a warm-up of other length ended each run with a file that was not there."""
+    made = grid("envs=[math]", "methods=[hpt]", "seeds=1", CONDITIONS)
+    runs = {run.condition: run for run in made.runs({})}
+    begun = {name: run.warm.folder.name for name, run in runs.items()}
+    assert begun == {
+        "clean": "math-0",
+        "few": "math-0",
+        "answers": "math-answers-0",
+        "short": "math-short-0",
+        "brief": "math-answers-0",  # it begins with the same
+        "elsewhere": "math-0",
+    }
+    for run in runs.values():
+        own, warm = settings_of(run), settings_of(run.warm)
+        assert own["train.warm_from"] == str(run.warm.folder)
+        assert own.get("env.thought") == warm.get("env.thought")
+        assert own.get("train.warmup_steps") == warm.get("train.warmup_steps")
+        assert "demos.n" not in warm  # what is imitated afterwards is changed after it
+    recorded = {name for name, run in runs.items() if "demos.folder" not in settings_of(run)}
+    assert recorded == {"few", "brief"}
+    assert [run.folder.name for run in made.warm(made.runs({}))] == [
+        "math-0",
+        "math-answers-0",
+        "math-short-0",
+    ]
+
+
+def test_a_run_is_told_beside_the_warm_up_that_it_began_with():
+    """Gained is what a run came to since its own beginning; and runs of another are told apart."""
+    warm, own = (
+        result("sft", 0, success, condition=name, scores={"id": Score(success, 2, [success])})
+        for name, success in (("warm", 0.4), ("warm-answers", 0.1))
+    )
+    rows = [
+        result(
+            method,
+            0,
+            0.5,
+            condition=condition,
+            begun=fingerprint(began),
+            scores={"id": Score(0.5, 2)},
+            settings=[f"train.warm_from='a=b/warm/math{began.condition[4:]}-0'"],
+        )
+        for method in ("amft", "sft")
+        for condition, began in (("clean", warm), ("answers", own))
+    ]
+    check_beginnings(rows, [warm, own])
+    with pytest.raises(ValueError, match="2 runs, math/answers/amft/0 the first"):
+        check_beginnings(rows, [warm, result("sft", 0, 0.3, condition="warm-answers")])
+    told = report(rows, [warm, own], "here", USUAL).markdown
+    assert "All begin with id 40.0" in told
+    assert "All begin with id 10.0" in told
+    assert "| amft | +40.0 (" in told
+    assert "begin with warm-ups of their own" in told
+
+
+def test_slips_of_a_budget_are_of_the_warm_up_that_records_them():
+    """Defect: each run ended, since demonstrations that are there are taken as they are."""
+    made = grid("envs=[math]", "methods=[amft]", "seeds=1", "++budgets.math.demos.slips=0.3")
+    (warm, *_), (run, *_) = made.warm(made.runs({})), made.runs({})
+    assert "demos.slips=0.3" in warm.settings
+    assert not any(word.startswith("demos.slips") for word in run.settings)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["++budgets.math.train.group=1"], "train.group=1 leaves nobody to compare"),
+        (["++budgets.math.env.splits=[id,odd]"], "odd"),
+        (["+variants.hpt.method=hpt", "+variants.hpt.settings.train.pool=4"], "train.pool=4 goes"),
+    ],
+)
+def test_what_its_runs_would_refuse_is_told_beforehand(words, told):
+    """Defect: only settings were checked, and what does not go together ended each run after its warm-up."""
+    made = grid("envs=[math]", "methods=[hpt]", "seeds=1", *words)
+    with pytest.raises(ValueError, match=told):
+        check_settings(made.runs({}))
+    check_settings(grid("envs=[math]", "methods=[hpt]", "seeds=1").runs({}))
+
+
+def test_trials_of_a_method_that_is_validated_are_not():
+    """Defect: all of them crashed, for want of the split and the looks that validation asks for, and the
+    method was compared at the first of the learning rates."""
+    made = grid("envs=[math]", "methods=[sft,sft_peak]", "seeds=1")
+    trials = {run.method: run for run in made.trials()}
+    assert settings_of(trials["sft_peak"])["eval.validation"] == "null"
+    assert "eval.validation" not in settings_of(trials["sft"])  # as it was tried before
+    assert not any("eval.validation" in settings_of(run) for run in made.runs({}))
+    check_settings([trials["sft_peak"]])
+
+
+def tried(*successes, method="sft"):
+    """A comparison's trials, and what they came to; None is a crash."""
+    words = f"search={{train.lr:[{','.join(str(0.1 * 2**k) for k in range(len(successes)))}]}}"
+    trials = grid("envs=[math]", f"methods=[{method}]", words).trials()
+    ended = [
+        result(
+            method,
+            1000,
+            success or 0.0,
+            choice=run.choice,
+            condition="trial",
+            state="crashed" if success is None else "finished",
+            why="" if success is not None else "out of memory",
+        )
+        for run, success in zip(trials, successes, strict=True)
+    ]
+    return trials, ended
+
+
+def test_a_method_whose_trials_all_crashed_is_left_out_and_said_to_be():
+    trials, ended = tried(None, None)
+    assert best_of(trials, ended) == {}
+    (words,) = without_a_choice(trials, ended).values()
+    assert words.startswith("sft on math is left out: all its 2 trials crashed")
+    assert "out of memory" in words
+    assert without_a_choice(*tried(None, 0.5)) == {}
+    told = terms([result("sft", 0, 0.5)], tried(0.1, None, 0.2)[1])
+    assert "1 of 3 trials crashed: sft train.lr=0.2 crashed (out of memory)." in told
+    assert "Searched, by trials with another seed and split: train.lr among 0.1, 0.4" in told
+
+
+def test_a_best_at_the_edge_of_what_was_searched_is_said_to_be_there():
+    trials, ended = tried(0.1, 0.2, 0.3)
+    (words,) = at_edges(trials, best_of(trials, ended))
+    assert words.startswith("sft on math: the best train.lr is 0.4, the highest that was searched.")
+    found = terms([result("sft", 0, 0.5, choice={"train.lr": 0.4})], ended)
+    assert (
+        "At the edge of what was searched lies the best of sft (train.lr 0.4, the highest)."
+        in found
+    )
+    trials, ended = tried(0.1, 0.3, 0.2)
+    assert at_edges(trials, best_of(trials, ended)) == []
+    assert "edge" not in terms([result("sft", 0, 0.5, choice={"train.lr": 0.2})], ended)
+
+
+def test_who_explores_otherwise_is_said_to():
+    """Defect: it said that all else is the same where methods explored by other losses."""
+    alike = [result(m, 0, 0.5, settings=[f"method={m}"]) for m in ("grpo", "sft_then_rl", "sft")]
+    assert "All explore alike." in terms(alike, [])
+    other = [*alike, result("relift", 0, 0.5, settings=["method=relift"])]
+    assert (
+        "Exploration: loss grpo, credit by episode, over std, but relift: loss dr_grpo, credit by episode, "
+        "over mean, minibatches 2."
+    ) in terms(other, [])
+    own = result("mine", 0, 0.5, settings=["method=grpo", "++method.exploration.name=maxrl"])
+    assert "mine: loss maxrl" in terms([*alike, own], [])
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("++more_seeds={nonsense:5}", "more_seeds='nonsense' is not one of"),
+        ("+more_seeds.sff=4", "Did you mean 'sft'"),
+        (["seeds=3", "max_seeds=2"], "max_seeds=2 seeds=3"),
+        ("methods=[sft,sft]", r"methods=\[sft,sft\]: sft is there twice"),
+        ("methods=[]", r"methods=\[\]: there is nothing to compare"),
+        ("envs=[]", r"envs=\[\]: there is nothing to compare"),
+        ("envs=[math,math]", "math is there twice"),
+        ("~conditions.clean", r"conditions=\{\}: there is nothing"),
+    ],
+)
+def test_a_comparison_of_nothing_or_of_the_same_twice_is_refused(setting, words):
+    """Defect: it planned no runs, or each run twice, and number of seeds was given for what is not there."""
+    with pytest.raises(ValueError, match=words):
+        grid(*([setting] if isinstance(setting, str) else setting))
