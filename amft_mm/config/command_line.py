@@ -172,13 +172,18 @@ def refuse_unknown(command: str, said: Words, overrides: Sequence[Override]) -> 
     are for."""
     groups = config_groups(command, said.folder)
     chosen = [str(o.input_line) for o in overrides if o.key_or_group in groups]
-    known = names_in(_compose(command, Words(tuple(chosen), said.folder)))
+    files = _compose(command, Words(tuple(chosen), said.folder))
+    known = names_in(files)
     for override in overrides:
         name, value = override.key_or_group, override.value()
         adds = override.is_add() or override.is_force_add()
         if adds or name in groups:
             continue
-        within = names_in(OmegaConf.create(value)) if isinstance(value, dict) else []
+        within: list[str] = []
+        if isinstance(value, dict) and isinstance(OmegaConf.select(files, name), DictConfig):
+            within = names_in(
+                OmegaConf.create(value)
+            )  # where files have null, the schema knows them
         for one in (name, *(f"{name}.{key}" for key in within)):
             if one not in known:
                 others = takes_others(SCHEMAS[command], one)

@@ -66,6 +66,7 @@ def refused(words):
         ("train resume=true", "give the run's folder too, as out=FOLDER"),
         ("train resume=true out=nowhere", "there is no run to go on with"),
         ("train +foo=3", "foo: there is no such setting"),
+        ("train eval.passes={tries:4,episodes:2} train.stps=3", "train.stps: there is no such"),
         ("train +train.stps=3", "train.stps: there is no such setting. Did you mean train.steps"),
         ("train env.splits=id", "env.splits=id: give a list of names, as env.splits=[id]"),
         ("train env.attempts=0", "env.attempts=0: give a whole number from 1"),
