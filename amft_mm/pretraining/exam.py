@@ -30,9 +30,8 @@ from envs.general_points.cards import RANKS, Card
 from envs.general_points.decks import find_deck, table_picture
 from envs.general_points.formula import FormulaError, read_formula
 from envs.guard import GuardedEnv
-from envs.math_tasks.grading import final_answer
 from envs.virl import grid
-from envs.virl.answer import read
+from envs.virl.answer import read_short
 from envs.virl.city_files import load_city
 from envs.virl.geo import VIEW_SIDES, as_xy
 from envs.virl.language import observation_words, sighting_words
@@ -281,18 +280,30 @@ QUESTIONS: dict[str, Callable[[np.random.Generator], Question]] = {
 }
 
 
-# The worlds' own tasks.
+# The worlds' own tasks, in the forms that the recipes train (configs/recipe).
 
 TASKS = {
     "general_points": World(
         "amft/GeneralPoints-v0",
-        {"modality": "visual", "size": (CARDS_SIZE, CARDS_SIZE), "split": "id"},
+        {
+            "modality": "visual",
+            "size": (CARDS_SIZE, CARDS_SIZE),
+            "split": "id",
+            "thought": "steps",
+        },
     ),
     "virl": World(
         "amft/VIRL-v0",
-        {"modality": "visual", "size": (STREET_SIZE, STREET_SIZE), "split": "id"},
+        {
+            "modality": "visual",
+            "size": (STREET_SIZE, STREET_SIZE),
+            "split": "id",
+            "answer": "short",
+            "thought": "steps",
+            "instruction_as": "number",
+        },
     ),
-    "math": World("amft/Math-v0", {"split": "id"}),
+    "math": World("amft/Math-v0", {"split": "id", "source": "countdown"}),
 }
 
 
@@ -317,7 +328,7 @@ def episodes(policy: Policy, name: str, world: World, count: int) -> dict[str, f
 def played(policy: Policy, name: str, world: World, count: int) -> dict[str, float]:
     worlds = Worlds(world, slots=min(count, 64))
     plan = Plan(
-        seed=SEED, tasks=count, sampling=Sampling(), limits=Limits(max_new_tokens=100, max_turns=20)
+        seed=SEED, tasks=count, sampling=Sampling(), limits=Limits(max_new_tokens=110, max_turns=20)
     )
     trajectories = play(worlds, policy, HFEngine(policy), plan)
     worlds.close()
@@ -349,35 +360,34 @@ def show(
         optimizer.zero_grad()
 
 
-CARD_KEYS = ({"cards", "number", "formula"}, {"cards", "number", "thought", "formula"})
-
-
 def _card_form(answer: str) -> bool:
     try:
         said = json.loads(answer)
         read_formula(said["formula"])
     except (ValueError, TypeError, KeyError, AttributeError, FormulaError):
         return False
-    return set(said) in CARD_KEYS and all(
+    return set(said) == {"cards", "number", "thought", "formula"} and all(
         isinstance(said[key], list) for key in ("cards", "number")
     )
 
 
 def _street_form(answer: str) -> bool:
+    lines = answer.split("\n")
+    two = len(lines) == 2 and lines[0].startswith("Here: ")
+    return two and read_short(answer, "absolute").action is not None
+
+
+def _countdown_form(answer: str) -> bool:
+    boxed = re.search(r"\\boxed\{([^{}]*)\}", answer)
     try:
-        said = json.loads(answer)
-    except ValueError:
+        read_formula(boxed[1] if boxed else "")
+    except FormulaError:
         return False
-    keys = ["current observation", "current instruction", "action"]
-    return (
-        isinstance(said, dict)
-        and list(said) == keys
-        and read(answer, "absolute").action is not None
-    )
+    return True
 
 
 FORMS: dict[str, Callable[[str], bool]] = {
     "general_points": _card_form,
     "virl": _street_form,
-    "math": lambda answer: final_answer(answer) is not None,
+    "math": _countdown_form,
 }

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import yaml
 from omegaconf import OmegaConf
 
 from agents.demonstrations import Demonstration
@@ -10,7 +11,9 @@ from agents.experts import BadEpisode, demonstrate
 from agents.worlds import World
 from amft_mm.config.command_line import config_groups, configuration
 from amft_mm.config.settings import parts_of, world_of
+from amft_mm.pretraining.exam import TASKS
 from envs.guard import GuardedEnv
+from tests.amft_mm.test_train import ROOT
 
 MINE = ("env.id=amft/FrozenLake-v0", "+env.modality=text", "+env.split=train")
 RECIPES = {
@@ -70,3 +73,10 @@ def test_the_command_for_demonstrations_writes_the_form_that_is_played(name, par
     made = world_of(configuration("demos", [f"env={own}", *RECIPES[own]]).env)
     played = World(made.id, world_of(part_of(name, part).env).options)
     assert OmegaConf.create(made.options) == OmegaConf.create(played.options)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_tiny_model_is_examined_in_the_form_that_is_trained(name):
+    """Defect: when the recipes' forms changed, its card went on telling of those before."""
+    recipe = yaml.safe_load((ROOT / "configs" / "recipe" / f"tiny_{name}.yaml").read_text())
+    assert recipe["env"].items() <= TASKS[name].options.items()
