@@ -95,8 +95,8 @@ def mean_ranks(scores: Mapping[str, BySeed]) -> dict[str, float]:
 def area(points: Points) -> float:
     """Under a curve, as the mean height over its steps."""
     steps, values = (np.array(column, float) for column in zip(*points, strict=True))
-    if len(steps) < 2:
-        return float(values[0])
+    if steps[-1] == steps[0]:
+        return float(values[-1])
     return float(np.trapezoid(values, steps) / (steps[-1] - steps[0]))
 
 

@@ -562,7 +562,7 @@ def test_a_report_is_made_again_from_files_that_no_command_of_today_would_make(t
     (tmp_path / "one" / "README.md").write_text(
         "# Methods compared\n\nMade by `the command of then`: 2"
     )
-    words = ["render=true", f"out={tmp_path}", "report=one"]
+    words = ["render=true", f"out={tmp_path}", "report=one", "baselines=[sft_then_rl]"]
     compare(configuration("compare", [*words, "only={methods:[sft_then_rl,of_before]}"]))
     told = capsys.readouterr().out
     assert f"{newer} cannot be read and is left out" in told
