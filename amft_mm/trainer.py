@@ -100,7 +100,11 @@ class Trainer:
         path = processes.gather([path])[0]  # the first one's: clocks may differ by a second
         with ExitStack() as closing:
             run = RunFolder(
-                path, config, resume=config.resume, newer=defaults(), processes=processes
+                path,
+                config,
+                resume=config.resume,
+                newer=defaults() if config.resume else None,
+                processes=processes,
             )
             closing.callback(run.close)
             hub = None

@@ -80,8 +80,10 @@ def make(config: DictConfig) -> list[Result]:
             raise RuntimeError(f"Nothing is left to compare. {next(iter(left_out.values()))}")
         warm_up(grid, runs, at_once)
         results = make_all(runs, at_once, print, keep=False)
-        pairs = pairs_of(results, grid.baselines, seen, config.worth)
-        if wanted is None or not (wanting_more := wanting(pairs)):
+        if wanted is None:
+            break
+        wanting_more = wanting(pairs_of(results, grid.baselines, seen, config.worth))
+        if not wanting_more:
             break
         print(f"{len(wanting_more)} methods are not told apart by {seeds} seeds: {wanted}")
         more |= dict.fromkeys(wanting_more, wanted)

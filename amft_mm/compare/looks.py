@@ -31,8 +31,8 @@ def looks(seeds: int, most: int) -> list[int]:
 
 @cache
 def level(seen: tuple[int, ...]) -> float:
-    """Of each look's interval, when there are looks after so many seeds."""
-    if len(seen) == 1:
+    """Of each look's interval, with looks after so many seeds; of the only one where none are told."""
+    if len(seen) < 2:
         return 0.95
     steps = np.diff([0, *seen])
     walks = np.random.default_rng(0).standard_normal((PATHS, len(seen))) * np.sqrt(steps)

@@ -147,7 +147,7 @@ def _told(
     each = _fared(seen, difference, (SIMULATIONS, seeds, episodes), rng)
     by_seed = each @ weights(episodes, DRAWS, rng).T
     means = (by_seed * weights(seeds, DRAWS, rng).T).sum(1)
-    sure = level(seen_after) if seen_after else 0.95
+    sure = level(seen_after)
     low, high = np.quantile(means, [(1 - sure) / 2, (1 + sure) / 2], axis=1)
     if seen_after:
         found, half = each.mean((1, 2)), seen.half_width(seeds, episodes, sure)

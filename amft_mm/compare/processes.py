@@ -25,7 +25,7 @@ from filelock import FileLock
 
 from amft_mm.compare.places import Place
 from amft_mm.runs.folder import LOCK
-from amft_mm.runs.stopping import SIGNALS
+from amft_mm.runs.stopping import SIGNALS, heard
 
 ENDS = {code for s in SIGNALS for code in (-s, 128 + s)}
 """Exit statuses of a run that somebody stopped."""
@@ -36,21 +36,17 @@ class Processes:
         self._guard = threading.Lock()
         self._running: set[subprocess.Popen[bytes]] = set()
         self._stopped = False
-        self._before: dict[int, Any] = {}
+        # Ctrl+C has an exception of its own.
+        self._heard = heard([s for s in SIGNALS if s != signal.SIGINT], _ended)
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
-            for number in SIGNALS:
-                # Ctrl+C has an exception of its own, and what is ignored, as under nohup, stays so.
-                if number != signal.SIGINT and signal.getsignal(number) is not signal.SIG_IGN:
-                    self._before[number] = signal.signal(number, _ended)
+        self._heard.__enter__()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *raised: Any) -> None:
         if kind is not None and not issubclass(kind, Exception):
             self.stop()
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        self._heard.__exit__(None, None, None)
 
     def train(self, words: Sequence[str], log: Path, mode: str, place: Place) -> int:
         command = [sys.executable, "-m", "amft_mm.train", *words]

@@ -33,15 +33,12 @@ def without_a_choice(trials: list[Run], results: list[Result]) -> dict[tuple[str
     ended: dict[tuple[str, str], list[Result]] = {}
     for run, result in zip(trials, results, strict=True):
         ended.setdefault((run.env, run.method), []).append(result)
-    return {
-        (
-            env,
-            method,
-        ): f"{method} on {env} is left out: all its {len(own)} trials crashed, the first by: "
-        f"{own[0].as_text()}"
-        for (env, method), own in ended.items()
-        if all(result.state != "finished" for result in own)
-    }
+    told = {}
+    for (env, method), own in ended.items():
+        if all(result.state != "finished" for result in own):
+            why = f"all its {len(own)} trials crashed, the first by: {own[0].as_text()}"
+            told[env, method] = f"{method} on {env} is left out: {why}"
+    return told
 
 
 def at_edges(trials: list[Run], chosen: dict[tuple[str, str], Choice]) -> list[str]:

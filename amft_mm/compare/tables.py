@@ -92,7 +92,9 @@ def success_table(
     heads = ["method", *(f"over {b}" for b in baselines)]
     heads += (["gained"] if first_scores else []) + [f"{split}, %" for split in splits]
     areas = {AREA: _areas(results, "success")}
-    areas |= {f"{AREA}, {split}": _areas(results, key) for key, split in _evaluated(results)}
+    areas |= {
+        f"{AREA}, {split}": _areas(results, key) for key, split in on_the_way(results).items()
+    }
     heads += areas
     chosen = {r.method: r.choice for r in reversed(results)}
     searched = any(chosen.values())
@@ -102,7 +104,7 @@ def success_table(
     for method in _from_best({m: gained[m] or mean_of(own) for m, own in scores.items()}):
         runs = runs_of(results, method)
         row: list[Cell | str] = [
-            Cell(method, runs=runs),
+            _named(results, method),
             *_over_each(results, scores, method, baselines, verdicts, greedy=True),
         ]
         if first_scores:
@@ -114,11 +116,6 @@ def success_table(
             row.append(Cell(", ".join(found), runs=runs))
         rows.append(row)
     return heads, rows
-
-
-def _evaluated(results: Sequence[Result]) -> list[tuple[str, str]]:
-    """Curves of other splits, with the splits' names."""
-    return list(on_the_way(results).items())
 
 
 def sampled_table(
@@ -169,10 +166,10 @@ def passes_table(
 
 def budget_table(results: Sequence[Result]) -> Table:
     names = list(results[0].totals)
-    curves = [("success", "success"), *_evaluated(results)]
+    curves = {"success": "success"} | on_the_way(results)
     areas = {
         f"{said} by {what}, %": _areas(results, key, by)
-        for key, said in curves
+        for key, said in curves.items()
         for what, by in SPENT.items()
     }
     known = {head: column for head, column in areas.items() if column}

@@ -27,7 +27,7 @@ class Verdicts:
     @property
     def level(self) -> float:
         """Of the interval of a difference."""
-        return level(self.looks) if self.looks else 0.95
+        return level(self.looks)
 
     def apart(
         self, mine: BySeed, theirs: BySeed, between: Between | None = None

@@ -99,21 +99,20 @@ def composed(command: str, said: Words) -> DictConfig:
 
 def _compose(command: str, said: Words) -> DictConfig:
     refuse_other_files(command, said)
-    words = [_with_plus(command, override) for override in parsed(said.settings)]
+    overrides = parsed(said.settings)
+    words = [_with_plus(command, override) for override in overrides]
     if said.folder is not None:
         words.append(f"hydra.searchpath=['file://{said.folder}']")
     try:
         with initialize_config_dir(str(data_folder("configs")), version_base="1.3"):
             config = compose(command, words)
             if "recipe" in defaults_of(command) and _loads_another(command, words, config):
-                chosen = any(
-                    override.key_or_group == "recipe" for override in parsed(said.settings)
-                )
+                chosen = any(override.key_or_group == "recipe" for override in overrides)
                 config = compose(command, words if chosen else [*words, "~recipe"])
                 config.model.sizes = None
         if command == "demos":
-            config = of_a_recipe_for_demonstrations(config, parsed(said.settings))
-        for override in parsed(said.settings):  # {} is nothing, and not what the files say
+            config = of_a_recipe_for_demonstrations(config, overrides)
+        for override in overrides:  # {} is nothing, and not what the files say
             if override.value() == {} and OmegaConf.select(config, override.key_or_group):
                 OmegaConf.update(config, override.key_or_group, {}, merge=False)
         return config
@@ -181,9 +180,8 @@ def refuse_unknown(command: str, said: Words, overrides: Sequence[Override]) -> 
             continue
         within: list[str] = []
         if isinstance(value, dict) and isinstance(OmegaConf.select(files, name), DictConfig):
-            within = names_in(
-                OmegaConf.create(value)
-            )  # where files have null, the schema knows them
+            # Where files have null the schema knows what may be within.
+            within = names_in(OmegaConf.create(value))
         for one in (name, *(f"{name}.{key}" for key in within)):
             if one not in known:
                 others = takes_others(SCHEMAS[command], one)

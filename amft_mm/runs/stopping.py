@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import Any, Self
 
@@ -29,18 +29,14 @@ class Stopping:
     def __init__(self, *, tell: bool) -> None:
         self.asked: int | None = None
         self._tell, self._when = tell, 0.0
-        self._before: dict[int, Callable[..., Any] | int | None] = {}
+        self._heard = heard(SIGNALS, self._ask)
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
-            for number in SIGNALS:
-                if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
-                    self._before[number] = signal.signal(number, self._ask)
+        self._heard.__enter__()
         return self
 
-    def __exit__(self, *raised: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+    def __exit__(self, *raised: Any) -> None:
+        self._heard.__exit__(*raised)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         again = self.asked is not None and number == signal.SIGINT
@@ -51,6 +47,24 @@ class Stopping:
         if self.asked is None:
             self.asked, self._when = number, time.monotonic()
             _write(WORDS if self._tell else "")
+
+
+@contextlib.contextmanager
+def heard(
+    signals: Iterable[signal.Signals], handler: Callable[[int, FrameType | None], None]
+) -> Iterator[None]:
+    """Within, signals go to `handler`, but for those that are ignored, as under nohup. Of threads the first
+    alone can ask for that."""
+    before: dict[int, Callable[..., Any] | int | None] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in signals:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                before[number] = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for heeded, old in before.items():
+            signal.signal(heeded, old)
 
 
 def _write(words: str) -> None:
