@@ -34,8 +34,8 @@ from agents.trajectory import Trajectory, Turn
 from amft_mm.config.players import engine_of, load_policy, open_process_group
 from amft_mm.data.rollouts import credited
 from amft_mm.demos import record_demonstrations
-from amft_mm.learning.learner import Objective
 from amft_mm.learning.mixed_step import WHOLE, MixedStep
+from amft_mm.learning.objective import Objective
 from amft_mm.methods.exploration import reinforce
 from amft_mm.methods.utility.next_rollout import expected_return
 from amft_mm.runs.folder import RunFolder

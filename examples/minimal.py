@@ -19,8 +19,10 @@ from agents.rollout import Plan, play
 from agents.trajectory import Trajectory, by_task
 from agents.worlds import World, Worlds
 from amft_mm.learning.credit import advantages
-from amft_mm.learning.learner import Example, Learner, Objective, OptimizerSettings
+from amft_mm.learning.example import Example
+from amft_mm.learning.learner import Learner, OptimizerSettings
 from amft_mm.learning.mixed_step import WHOLE
+from amft_mm.learning.objective import Objective
 from amft_mm.learning.optimization import slope
 from amft_mm.methods.balance import Signal, balance
 from amft_mm.methods.exploration import grpo

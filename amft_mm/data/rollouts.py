@@ -26,7 +26,7 @@ from agents.rollout import Given, Plan, play, summary
 from agents.trajectory import Trajectory, by_task
 from agents.worlds import World, Worlds
 from amft_mm.learning.credit import advantages
-from amft_mm.learning.learner import Example
+from amft_mm.learning.example import Example
 from amft_mm.runs.processes import ProcessGroup
 from envs.guard import GuardedEnv
 

@@ -23,7 +23,7 @@ from agents.trajectory import Trajectory, by_task
 from amft_mm.config.settings import dealt, demonstrations_of, options_of, parts_of, world_of
 from amft_mm.data.curriculum import curriculum
 from amft_mm.data.rollouts import Guided, Played, RolloutWorker, play_settings, tokens_written
-from amft_mm.learning.learner import Example
+from amft_mm.learning.example import Example
 from amft_mm.methods.guidance.base import Group, Guidance, Place, success_rate
 from amft_mm.runs.processes import ProcessGroup
 

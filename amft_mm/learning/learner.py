@@ -12,7 +12,7 @@ neither the budget nor the number of processes changes an update.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, Protocol
@@ -21,90 +21,19 @@ import numpy as np
 import torch
 
 from agents.conversation import Conversation
-from agents.policy import Measure, Policy
+from agents.policy import Policy
 from agents.sharding import whole
 from amft_mm.learning.batching import by_length
 from amft_mm.learning.correction import Correction
 from amft_mm.learning.directional import JustScored, log_probs_along
+from amft_mm.learning.example import Example
 from amft_mm.learning.gradients import Tensors, norm_of
 from amft_mm.learning.mixed_step import MixedStep
+from amft_mm.learning.noise import Half
+from amft_mm.learning.objective import Objective
 from amft_mm.learning.optimization import decay_groups, moments, put_moments, set_lr
-from amft_mm.learning.tokens import LARGEST_LOG_RATIO, Loss, Tokens, Totals
+from amft_mm.learning.tokens import LARGEST_LOG_RATIO, Tokens, Totals
 from amft_mm.runs.processes import ProcessGroup
-
-Reference = Callable[[Sequence[Conversation]], torch.Tensor]
-
-
-@dataclass(frozen=True)
-class Objective:
-    """A loss, and what it has to be told beside the tokens themselves."""
-
-    loss: Loss
-    reference: Reference | None = None
-    """Other weights' log-probabilities of the chosen tokens."""
-    measure: Callable[[Sequence[Example]], Measure] | None = None
-    """What is to be measured of whole distributions."""
-    by_advantage: bool = False
-    """Whether its gradient is 0 where advantages are: such conversations are read, without a gradient."""
-    temperature: float = 1.0
-    """Of the policy: the model at the temperature that rollouts were sampled at."""
-    correction: Correction | None = None
-    """Of the engine's probabilities."""
-
-
-@dataclass(frozen=True)
-class Example:
-    """A conversation and, for exploration, what each of its answers is to be credited with."""
-
-    conversation: Conversation
-    advantages: np.ndarray | None = None
-    """One number an answer."""
-    returns: np.ndarray | None = None
-    """What the critic should have said before each answer."""
-    values: np.ndarray | None = None
-    """What it said."""
-
-    outcome: float | None = None
-    """1 for success, 0 for none."""
-    success_rate: float | None = None
-    """Of its group."""
-    scored: tuple[float, ...] | None = None
-    """Its tokens' log-probabilities by the learner before the step's first update, for several updates on the
-    same examples; None says: under the present weights."""
-
-    told: Conversation | None = None
-    """The same answers where more is said beforehand: what a teacher reads."""
-
-    def counts(self) -> tuple[int, int, int, int, int]:
-        """What `Totals` adds up."""
-        chosen = self.conversation.chosen()
-        given = (
-            int((self.conversation.given() & chosen).sum()) if self.advantages is not None else 0
-        )
-        own = int(chosen.sum()) - given
-        won, lost = own * (self.outcome == 1), own * (self.outcome == 0)
-        return own + given, 1, given, won, lost
-
-    def token_advantages(self) -> list[float]:
-        assert self.advantages is not None
-        answers = self.conversation.answers
-        lengths = [answer.stop - answer.first_learnt for answer in answers]
-        return np.repeat(self.advantages, lengths).tolist()
-
-    def token_weights(self) -> np.ndarray:
-        """The advantages; 1 for demonstrations, 0 for what an expert wrote in a rollout."""
-        conversation = self.conversation
-        if self.advantages is None:
-            return np.ones(int(conversation.chosen().sum()))
-        given = conversation.given()[conversation.chosen()]
-        return np.where(given, 0.0, self.token_advantages())
-
-    def old_log_probs(self) -> list[float] | None:
-        """As the engine sampled them, NaN for what was given; None where the engine did not tell."""
-        answers = [answer for answer in self.conversation.answers if answer.learnt]
-        if any(len(a.log_probs) != a.stop - a.start - a.given for a in answers):
-            return None
-        return [value for a in answers for value in [math.nan] * a.given_learnt + a.log_probs]
 
 
 class Critic(Protocol):
@@ -130,31 +59,6 @@ class LossReport:
     """Largest absolute logarithm of a ratio."""
     noise: float = 0.0
     """The variance of the gradient, all coordinates together, where that was measured."""
-
-
-class Half:
-    """The gradient h of the first `count` examples, until g, that of all n, is there.
-
-    With k independent examples in h, the variance of g is |n h - k g|^2 / (k (n - k)) on average: of equal
-    halves that of their difference. A single example tells nothing of it."""
-
-    def __init__(self, parameters: Sequence[torch.Tensor], count: int) -> None:
-        self._parameters, self.count = parameters, count
-        self._first: dict[torch.Tensor, torch.Tensor] = {}
-
-    def over(self) -> None:
-        self._first = {p: p.grad.clone() for p in self._parameters if p.grad is not None}
-
-    @torch.no_grad()
-    def noise(self, k: float, n: float) -> float:
-        """`k` and `n` are this process's, or all processes' where the gradients are."""
-        if not k:
-            return 0.0
-        whole = {p: p.grad for p in self._parameters if p.grad is not None}
-        apart = {
-            p: n * self._first[p] - k * g if p in self._first else -k * g for p, g in whole.items()
-        }
-        return norm_of(apart) ** 2 / (k * (n - k))
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import torch
 
 from agents.policy import Policy
 from amft_mm.learning.batching import by_length
-from amft_mm.learning.learner import Example
+from amft_mm.learning.example import Example
 from amft_mm.runs.processes import ProcessGroup
 
 

@@ -34,8 +34,9 @@ from amft_mm.config.settings import options_of
 from amft_mm.learning.batching import by_length
 from amft_mm.learning.correction import correction
 from amft_mm.learning.entropy import with_entropy
-from amft_mm.learning.learner import Example, Objective
-from amft_mm.learning.learner import Reference as Reader
+from amft_mm.learning.example import Example
+from amft_mm.learning.objective import Objective
+from amft_mm.learning.objective import Reference as Reader
 from amft_mm.learning.reference import Behaviour, Reference, with_kl
 from amft_mm.methods.exploration import exploration
 from amft_mm.methods.imitation import imitation, sft

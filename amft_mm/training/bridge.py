@@ -7,7 +7,8 @@ from typing import Any
 
 from agents.engines.base import Engine
 from amft_mm.data.sources import Sources
-from amft_mm.learning.learner import Learner, Objective
+from amft_mm.learning.learner import Learner
+from amft_mm.learning.objective import Objective
 from amft_mm.methods.guidance import Group
 from amft_mm.methods.rival import Rival
 from amft_mm.training.companions import Companion, Row

@@ -14,7 +14,8 @@ import numpy as np
 
 from agents.trajectory import Trajectory
 from amft_mm.data.rollouts import answer_rewards, credited, group_credit
-from amft_mm.learning.learner import Critic, Example
+from amft_mm.learning.example import Example
+from amft_mm.learning.learner import Critic
 from amft_mm.learning.value import ValueHead
 
 Rewarded = Callable[[int, Sequence[Trajectory]], Sequence[Trajectory]]

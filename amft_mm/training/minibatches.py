@@ -8,7 +8,7 @@ from functools import cached_property
 
 from agents.trajectory import Trajectory
 from amft_mm.data.sources import Sources
-from amft_mm.learning.learner import Example
+from amft_mm.learning.example import Example
 from amft_mm.methods.guidance import Choice, Group
 from amft_mm.methods.guidance.base import success_rate
 from amft_mm.methods.parts import MixedPart

@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 from omegaconf import DictConfig
 
-from amft_mm.learning.learner import Example
+from amft_mm.learning.example import Example
 from amft_mm.methods.guidance import Group
 from amft_mm.methods.parts import MixedPart
 from amft_mm.training.assembly import Assembly

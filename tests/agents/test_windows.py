@@ -11,7 +11,9 @@ from agents.engines.hf import HFEngine
 from agents.engines.openai import words
 from agents.rollout import Plan, play
 from agents.worlds import World, Worlds
-from amft_mm.learning.learner import Example, Learner, Objective, OptimizerSettings
+from amft_mm.learning.example import Example
+from amft_mm.learning.learner import Learner, OptimizerSettings
+from amft_mm.learning.objective import Objective
 from amft_mm.methods.exploration import EXPLORATION
 from amft_mm.runs.processes import ProcessGroup
 from tests.agents.families import FAMILIES

@@ -7,7 +7,9 @@ import torch
 
 from agents.conversation import Conversation, Limits
 from agents.trajectory import Trajectory
-from amft_mm.learning.learner import Example, Learner, Objective, OptimizerSettings
+from amft_mm.learning.example import Example
+from amft_mm.learning.learner import Learner, OptimizerSettings
+from amft_mm.learning.objective import Objective
 from amft_mm.methods.balance import balance
 from amft_mm.methods.imitation import sft
 from amft_mm.runs.processes import ProcessGroup

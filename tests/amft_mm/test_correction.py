@@ -12,8 +12,10 @@ from agents.rollout import Plan, play
 from agents.worlds import World, Worlds
 from amft_mm.learning.correction import correction
 from amft_mm.learning.entropy import with_entropy
-from amft_mm.learning.learner import Example, Learner, Objective, OptimizerSettings
+from amft_mm.learning.example import Example
+from amft_mm.learning.learner import Learner, OptimizerSettings
 from amft_mm.learning.learner import compare_with_engine as compare
+from amft_mm.learning.objective import Objective
 from amft_mm.learning.tokens import Tokens, Totals
 from amft_mm.methods.exploration import EXPLORATION, exploration
 from amft_mm.methods.objectives import Objectives

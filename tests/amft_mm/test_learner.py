@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from agents.conversation import Conversation, Limits
-from amft_mm.learning.learner import Example, Learner, Objective, OptimizerSettings
+from amft_mm.learning.example import Example
+from amft_mm.learning.learner import Learner, OptimizerSettings
+from amft_mm.learning.objective import Objective
 from amft_mm.learning.value import ValueHead
 from amft_mm.methods.exploration import EXPLORATION
 from amft_mm.methods.imitation import sft

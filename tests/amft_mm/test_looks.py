@@ -11,8 +11,10 @@ import torch
 from agents.conversation import Conversation, Limits
 from agents.trajectory import ERROR, Trajectory, Turn
 from amft_mm.learning.directional import by_differences, by_forward_mode
-from amft_mm.learning.learner import Example, Learner, Objective, OptimizerSettings
+from amft_mm.learning.example import Example
+from amft_mm.learning.learner import Learner, OptimizerSettings
 from amft_mm.learning.mixed_step import WHOLE
+from amft_mm.learning.objective import Objective
 from amft_mm.methods.exploration import grpo, reinforce
 from amft_mm.methods.imitation import sft
 from amft_mm.methods.utility import View, utility

@@ -18,7 +18,9 @@ from agents.rollout import NOTHING, Given, Plan, play
 from agents.worlds import World, Worlds
 from amft_mm.config.settings import options_of
 from amft_mm.data.sources import beginning
-from amft_mm.learning.learner import Example, Learner, Objective, OptimizerSettings
+from amft_mm.learning.example import Example
+from amft_mm.learning.learner import Learner, OptimizerSettings
+from amft_mm.learning.objective import Objective
 from amft_mm.methods.balance import balance
 from amft_mm.methods.guidance import guidance
 from amft_mm.methods.guidance.failing import Failing

@@ -8,7 +8,9 @@ import torch
 
 from agents.conversation import Conversation, Limits
 from agents.trajectory import Trajectory, Turn
-from amft_mm.learning.learner import Example, Learner, Objective, OptimizerSettings
+from amft_mm.learning.example import Example
+from amft_mm.learning.learner import Learner, OptimizerSettings
+from amft_mm.learning.objective import Objective
 from amft_mm.methods.imitation import distilled, echo, sdft, sdpo
 from amft_mm.methods.imitation.distilled import divergence, teacher_measure
 from amft_mm.methods.imitation.streams import Offered, heard, retold

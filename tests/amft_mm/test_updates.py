@@ -12,7 +12,9 @@ from agents.conversation import Conversation, Limits
 from agents.engines.hf import HFEngine
 from agents.trajectory import Trajectory
 from amft_mm.data.sources import Sources
-from amft_mm.learning.learner import Example, Learner, Objective, OptimizerSettings
+from amft_mm.learning.example import Example
+from amft_mm.learning.learner import Learner, OptimizerSettings
+from amft_mm.learning.objective import Objective
 from amft_mm.methods.exploration import exploration
 from amft_mm.methods.parts import together
 from amft_mm.runs.processes import ProcessGroup

@@ -6,7 +6,9 @@ import torch
 
 from agents.conversation import Conversation, Limits
 from agents.policy import Policy
-from amft_mm.learning.learner import Example, Learner, Objective, OptimizerSettings
+from amft_mm.learning.example import Example
+from amft_mm.learning.learner import Learner, OptimizerSettings
+from amft_mm.learning.objective import Objective
 from amft_mm.learning.reference import Reference, with_kl
 from amft_mm.learning.tokens import Tokens, Totals
 from amft_mm.learning.value import ValueHead, first_tokens, gae

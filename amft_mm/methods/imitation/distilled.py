@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional as F
 
 from agents.policy import Measure, Policy
-from amft_mm.learning.learner import Example
+from amft_mm.learning.example import Example
 from amft_mm.learning.tokens import Tokens, Totals
 
 

@@ -9,7 +9,7 @@ Formula from the paper; which of a terminal's words it leaves out (warnings) has
 
 from __future__ import annotations
 
-from amft_mm.learning.learner import Example
+from amft_mm.learning.example import Example
 from amft_mm.methods.imitation import sft
 from amft_mm.methods.imitation.streams import Offered, heard
 

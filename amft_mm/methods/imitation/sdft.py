@@ -10,7 +10,7 @@ found; the teacher is the present policy.
 
 from __future__ import annotations
 
-from amft_mm.learning.learner import Example
+from amft_mm.learning.example import Example
 from amft_mm.methods.imitation import distilled
 from amft_mm.methods.imitation.streams import Offered, retold
 

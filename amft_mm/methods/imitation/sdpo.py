@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agents.trajectory import Trajectory
-from amft_mm.learning.learner import Example
+from amft_mm.learning.example import Example
 from amft_mm.methods.imitation import distilled
 from amft_mm.methods.imitation.streams import Offered, retold
 

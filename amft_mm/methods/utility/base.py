@@ -10,7 +10,8 @@ from typing import Protocol
 import numpy as np
 
 from agents.trajectory import Trajectory
-from amft_mm.learning.learner import Example, Learner
+from amft_mm.learning.example import Example
+from amft_mm.learning.learner import Learner
 from amft_mm.methods.parts import MixedPart
 
 MOST = 10**9

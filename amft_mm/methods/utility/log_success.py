@@ -10,7 +10,7 @@ exploration where it can see.
 from __future__ import annotations
 
 from agents.trajectory import by_task
-from amft_mm.learning.learner import Example
+from amft_mm.learning.example import Example
 from amft_mm.methods.utility.base import MOST, Look, View, look_at, weighted
 from envs.contract import whole_number
 

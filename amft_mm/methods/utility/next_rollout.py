@@ -20,7 +20,8 @@ import numpy as np
 
 from agents.trajectory import Trajectory, by_task
 from amft_mm.learning.credit import against
-from amft_mm.learning.learner import Example, Learner
+from amft_mm.learning.example import Example
+from amft_mm.learning.learner import Learner
 from amft_mm.methods.utility.base import Look, View, look_at, weighted
 
 Ratios = Callable[[Sequence[Example]], Sequence[float]]
