@@ -30,13 +30,14 @@ from amft_mm.compare import power
 from amft_mm.compare.again import Found, command_of, found_in
 from amft_mm.compare.grid import Grid, More, Run
 from amft_mm.compare.jobs import make_all
+from amft_mm.compare.kept import RUNS, results_in
 from amft_mm.compare.looks import level, looks
 from amft_mm.compare.page import Links
 from amft_mm.compare.parts import Part
 from amft_mm.compare.places import Place, places
 from amft_mm.compare.replays import replays_in, write_replays
 from amft_mm.compare.report import Report, report
-from amft_mm.compare.result import Result, fingerprint, is_made, known_results, read_result
+from amft_mm.compare.result import Result, fingerprint, is_made, read_result
 from amft_mm.compare.searching import at_edges, best_of, without_a_choice
 from amft_mm.compare.selecting import beginning_of, by_name
 from amft_mm.compare.sequential import Pair, decisions, pairs_of, wanting
@@ -120,8 +121,8 @@ def tell(config: DictConfig, found: Found, command: str, told: list[str], seen: 
 def pilots(config: DictConfig) -> list[Result]:
     """Runs that say how much chance there is in a comparison: of another folder, or what is here already."""
     if config.pilot is None:
-        return known_results(Path(config.out))
-    found = known_results(Path(config.pilot))
+        return results_in(Path(config.out), RUNS, print)
+    found = results_in(Path(config.pilot), RUNS, print)
     if not found:
         raise FileNotFoundError(
             f"pilot={config.pilot}: there are no runs of a comparison (runs/ENV/CONDITION/METHOD/SEED.json)"

@@ -9,7 +9,6 @@ what cannot be read is named and left out. No setting of today has to agree with
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -17,13 +16,13 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from amft_mm.compare.grid import WARM, warm_up_name
-from amft_mm.compare.result import Result, result_from
+from amft_mm.compare.grid import WARM
+from amft_mm.compare.kept import RUNS, results_in
+from amft_mm.compare.result import Result
 from envs.contract import one_of
 
 KINDS = {"envs": "env", "conditions": "condition", "methods": "method"}
 """In the order that a comparison makes them."""
-SPENT = ("demonstration tokens", "generated tokens", "optimizer steps")
 MADE = re.compile(r"Made by `([^`\n]+)`")
 
 
@@ -39,15 +38,15 @@ class Found:
 def found_in(config: DictConfig, tell: Callable[[str], None]) -> Found:
     """The results in the folder of a comparison that `only` asks for."""
     out, only = Path(config.out), _asked(config)
-    runs = _selected(_results(out, "runs/*/*/*/*.json", tell), only)
+    runs = _selected(results_in(out, RUNS, tell), only)
     if not runs:
         raise FileNotFoundError(
             f"out={out}: there are no runs of a comparison that can be read (runs/ENV/CONDITION/METHOD/SEED"
             f".json){' and that only= asks for' if only else ''}"
         )
     envs, methods = {r.env for r in runs}, {r.method for r in runs}
-    warmups = [w for w in _results(out, f"{WARM}/*.json", tell) if w.env in envs]
-    trials = _results(out, "trials/*/*/*.json", tell)
+    warmups = [w for w in results_in(out, f"{WARM}/*.json", tell) if w.env in envs]
+    trials = results_in(out, "trials/*/*/*.json", tell)
     return Found(runs, warmups, [t for t in trials if t.env in envs and t.method in methods])
 
 
@@ -67,38 +66,6 @@ def _asked(config: DictConfig) -> dict[str, list[str]]:
         if not isinstance(names, list):
             raise ValueError(f"only.{name!s}={names}: give a list, as only={{{name!s}:[{names}]}}")
     return {str(name): [str(one) for one in names] for name, names in only.items()}
-
-
-def _results(out: Path, pattern: str, tell: Callable[[str], None]) -> list[Result]:
-    found = []
-    for path in sorted(out.glob(pattern)):
-        try:
-            result = result_from(json.loads(path.read_text(encoding="utf-8")))
-            if problem := _problem(result, path.relative_to(out).with_suffix("")):
-                raise ValueError(problem)
-            found.append(result)
-        except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
-            tell(f"{path} cannot be read and is left out: {type(error).__name__}: {error!s:.200}")
-    return found
-
-
-def _problem(result: Result, path: Path) -> str:
-    """What it says must be what its place says, since files are named by it; and it must say how it ended."""
-    kind, *place = path.parts
-    names = [result.env, result.condition, result.method, str(result.seed)]
-    if kind == "trials":
-        names, place = [result.env, result.method], place[:2]
-    elif kind == WARM:
-        names = [warm_up_name(result.env, result.condition, result.seed)]
-    if names != place:
-        return f"it says that it is of {'/'.join(map(str, names))}"
-    if result.state != "finished":
-        return ""
-    shares = [score.success for score in result.scores.values()]
-    if not shares or not all(isinstance(s, int | float) and 0 <= s <= 1 for s in shares):
-        return "it has finished and says no success of a split"
-    lacking = [name for name in SPENT if not isinstance(result.totals.get(name), int | float)]
-    return f"it does not say its {', '.join(lacking)}" if lacking else ""
 
 
 def _selected(results: Iterable[Result], only: dict[str, list[str]]) -> list[Result]:

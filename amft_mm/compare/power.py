@@ -76,9 +76,13 @@ class Resolution:
             else f"{100 * self.smallest:.1f}"
         )
         return (
-            f"{self.seeds} seeds x {self.episodes} episodes: {told} points in {POWER:.0%} of comparisons; "
+            f"{_counted(self.seeds, self.episodes)}: {told} points in {POWER:.0%} of comparisons; "
             f"equals are called different in {self.false:.0%}"
         )
+
+
+def _counted(seeds: int, episodes: int) -> str:
+    return f"{seeds} seed{'s' if seeds > 1 else ''} x {episodes} episodes"
 
 
 def noise(results: Iterable[Result]) -> Noise | None:
@@ -192,7 +196,7 @@ def _line(results: Sequence[Result], setting: Setting, plan: Plan, worth: float)
     title = f"{env}, {condition}"
     if seen is None:
         return (
-            f"{title}: what {plan.seeds} seeds x {plan.episodes} episodes resolve is not known, for want of "
+            f"{title}: what {_counted(plan.seeds, plan.episodes)} resolve is not known, for want of "
             "pilot runs: two methods with the same two seeds, here or in another folder (pilot=FOLDER)"
         )
     found = last = resolution(seen, plan.seeds, plan.episodes)

@@ -122,12 +122,6 @@ def _read(run: Run) -> Result | None:
     return result_from(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
 
 
-def known_results(folder: Path) -> list[Result]:
-    """All runs that another call of the command left in its folder."""
-    found = sorted((folder / "runs").glob("*/*/*/*.json"))
-    return [result_from(json.loads(path.read_text(encoding="utf-8"))) for path in found]
-
-
 def write_result(run: Run, result: Result) -> None:
     write_text(path_of(run), json.dumps(asdict(result)))
 

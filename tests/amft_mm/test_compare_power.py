@@ -170,8 +170,12 @@ def test_a_part_of_a_grid_cannot_say_who_needs_more_seeds():
         Grid(configuration("compare", ["max_seeds=5", "shard=1/2"]))
 
 
-def test_a_folder_without_pilots_is_told_before_anything_is_made(tmp_path):
+def test_a_folder_without_pilots_is_told_before_anything_is_made(tmp_path, capsys):
+    damaged = tmp_path / "runs/math/clean/sft/0.json"
+    damaged.parent.mkdir(parents=True)
+    damaged.write_text('{"env": "math"', encoding="utf-8")  # what was cut off ended the command
     words = ["envs=[math]", "methods=[sft]", f"out={tmp_path}/out", f"pilot={tmp_path}"]
     with pytest.raises(FileNotFoundError, match="there are no runs of a comparison"):
         compare(configuration("compare", words))
+    assert f"{damaged} cannot be read and is left out" in capsys.readouterr().out
     assert not (tmp_path / "out").exists()
