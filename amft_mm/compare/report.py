@@ -36,6 +36,7 @@ from amft_mm.compare.selecting import (
     settings_of,
 )
 from amft_mm.compare.tables import (
+    apart_table,
     budget_table,
     glance_table,
     passes_table,
@@ -157,6 +158,9 @@ def _told_of_one(
         parts.append((SAMPLED, sampled_table(results, baselines, verdicts)))
     if tries := most_tries(results):
         parts.append((passes_words(tries), passes_table(results, before, baselines, verdicts)))
+    for baseline in baselines:
+        if (told := apart_table(results, baseline, verdicts)) is not None:
+            parts.append((f"In points over {baseline}, on each split:", told))
     parts.append((COST, budget_table(results)))
     parts.append((budget_words(results), None))
     splits = on_the_way(results)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import product
 
 import numpy as np
 
@@ -162,6 +164,38 @@ def passes_table(
     if any(w.tries for w in begun):
         rows.append([WARM_UP, *[""] * len(baselines), *shares(begun, begun[0].method)])
     return heads, rows
+
+
+def apart_table(
+    results: Sequence[Result], baseline: str, verdicts: Verdicts = ONCE
+) -> Table | None:
+    """What each method has over one of them on every split, greedily and of sampled tries; None where no more
+    is known than the first split's greedy success."""
+    splits, most = list(results[0].scores), most_tries(results)
+    columns: dict[str, Callable[[str], BySeed]] = {s: partial(_greedy, results, s) for s in splits}
+    for split, k in product(splits, (1, most) if most else ()):
+        columns[f"{split} pass@{k}"] = partial(_tried, results, split, k)
+    others = [m for m in methods_of(results) if m != baseline]
+    if len(columns) < 2 or not others:
+        return None
+    rows: list[list[Cell | str]] = []
+    for method in others:
+        both = runs_of(results, method, baseline)
+        row: list[Cell | str] = [_named(results, method)]
+        for split, own in columns.items():
+            first = split == splits[0]
+            between = (results[0].env, results[0].condition, method, baseline) if first else None
+            row.append(over(verdicts.apart(own(method), own(baseline), between), both))
+        rows.append(row)
+    return ["method", *columns], rows
+
+
+def _greedy(results: Sequence[Result], split: str, method: str) -> BySeed:
+    return by_seed(results, method, split)
+
+
+def _tried(results: Sequence[Result], split: str, k: int, method: str) -> BySeed:
+    return passes(results, method, split, k)
 
 
 def budget_table(results: Sequence[Result]) -> Table:

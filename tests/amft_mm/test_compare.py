@@ -355,11 +355,20 @@ def test_tries_are_told_where_they_were_played_and_files_of_before_are_read():
     told = report(rows, warmups, "here", USUAL).markdown
     heads = "| id pass@1, % | id pass@4, % | ood_hard pass@1, % | ood_hard pass@4, % |"
     assert f"| method | pass@1 over sft_then_rl {heads}" in told
-    table = told[told.index(heads) :].split("What it took")[0]
+    table = told[told.index(heads) :].split("In points over")[0]
     (own,) = [line for line in table.splitlines() if line.startswith("| amft |")]
     assert [cell.split(" (")[0] for cell in own.split(" | ")[2:]] == ["41.7", "66.7", "0.0", "0.0"]
     assert "| the warm-up |  | 25.0 (25 to 25) | 100.0 (100 to 100) | - | - |" in table
     assert "| sft_then_rl |" not in table
+
+    rows[1] = result("sft_then_rl", 0, 0.5, tries={"id": [(4, 0), (4, 1), (4, 0), None]})
+    over = report(rows, warmups, "here", USUAL).markdown.split("In points over sft_then_rl")[1]
+    heads, _, own = over.splitlines()[2:5]  # another split was never told apart from a baseline
+    splits = ("id", "ood_hard", "id pass@1", "id pass@4", "ood_hard pass@1", "ood_hard pass@4")
+    assert heads.split(" | ") == ["| method", *splits[:-1], f"{splits[-1]} |"]
+    assert "| sft_then_rl |" not in over.split("What it took")[0]
+    means = [cell.split(" (")[0] for cell in own.split("|")[1:-1]]
+    assert [m.strip() for m in means] == ["amft", "+0.0", "+0.0", "+33.3", "+33.3", "", ""]
 
     plain = json.loads(json.dumps(asdict(rows[0])))
     assert result_from(plain) == rows[0]
