@@ -218,6 +218,7 @@ def summary(trajectories: Sequence[Trajectory]) -> dict[str, float]:
     row["tries"] = sum(t.tries for t in everyone)
     if played:
         row["success"] = float(np.mean([t.success for t in played]))
+        row["flawless"] = float(np.mean([t.flawless for t in played]))
         row["return"] = float(np.mean([t.total_reward for t in played]))
         row["turns"] = float(np.mean([len(t.turns) for t in played]))
     for stop, count in sorted(Counter(t.stop for t in everyone).items()):

@@ -62,6 +62,12 @@ class Trajectory:
         return sum(self.rewards)
 
     @property
+    def flawless(self) -> bool:
+        """Whether it succeeded without an answer that cost something. Worlds that allow several attempts may
+        also be solved by trying what is left."""
+        return self.success and min(self.rewards, default=0.0) >= 0
+
+    @property
     def failed(self) -> bool:
         """Whether it has to be kept out of every loss."""
         return self.stop == ERROR

@@ -94,7 +94,8 @@ def out_folder(config: DictConfig) -> Path:
 
 
 def show(summary: dict[str, Any], folder: Path) -> None:
-    table = Table("split", "success", "95 % interval", "return", "turns", "most frequent verdicts")
+    heads = ("split", "success", "95 % interval", "flawless", "return", "turns")
+    table = Table(*heads, "most frequent verdicts")
     for split in summary["splits"]:
         part = {
             k.removeprefix(f"eval/{split}/"): v
@@ -106,12 +107,13 @@ def show(summary: dict[str, Any], folder: Path) -> None:
             reverse=True,
         )
         if part and part["success"] is None:
-            table.add_row(split, CRASHED, "", "", "", str(part.get("crash", "")))
+            table.add_row(split, CRASHED, "", "", "", "", str(part.get("crash", "")))
         elif part:
             table.add_row(
                 split,
                 f"{part['success']:.1%}",
                 f"{part['low']:.1%} to {part['high']:.1%}",
+                f"{part['flawless']:.1%}",
                 f"{part['return']:.2f}",
                 f"{part['turns']:.1f}",
                 ", ".join(f"{name} {share:.0%}" for share, name in verdicts[:3]),

@@ -38,6 +38,7 @@ from amft_mm.compare.selecting import (
 from amft_mm.compare.tables import (
     apart_table,
     budget_table,
+    flawless_table,
     glance_table,
     passes_table,
     sampled_table,
@@ -48,6 +49,7 @@ from amft_mm.compare.verdicts import ONCE, Verdicts
 from amft_mm.compare.words import (
     CONDITIONS,
     COST,
+    FLAWLESS,
     GLANCE,
     LOSSES,
     SAMPLED,
@@ -154,6 +156,8 @@ def _told_of_one(
         (f"{before_words(results, before)} {curve_words(results)}".strip(), None),
         ("", success_table(results, before, baselines, verdicts)),
     ]
+    if (at_once := flawless_table(results)) is not None:
+        parts.append((FLAWLESS, at_once))
     if any(sampled(results, m) for m in methods_of(results)):
         parts.append((SAMPLED, sampled_table(results, baselines, verdicts)))
     if tries := most_tries(results):

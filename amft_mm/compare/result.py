@@ -29,6 +29,8 @@ class Score:
     episodes: int
     each: list[float | None] = field(default_factory=list)
     """How each task instance fared; empty where that is not known."""
+    flawless: float | None = None
+    """Of the episodes that succeeded without an answer that cost something."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,10 @@ def result_of(run: Run, seconds: float) -> Result:
     if lost := [s for s in splits if summary[f"eval/{s}/success"] is None]:
         return crashed(run, f"every episode of {', '.join(lost)} crashed", seconds)
     each = json.loads((run.folder / "instances.json").read_text(encoding="utf-8"))
-    scores = {s: Score(summary[f"eval/{s}/success"], episodes, each[s]) for s in splits}
+    scores = {
+        s: Score(summary[f"eval/{s}/success"], episodes, each[s], summary.get(f"eval/{s}/flawless"))
+        for s in splits
+    }
     mixed = [row for row in rows if row["phase"] == "mix"]
     curves = {
         "success": _points(rows, f"eval/{splits[0]}/success"),

@@ -120,6 +120,28 @@ def success_table(
     return heads, rows
 
 
+def flawless_table(results: Sequence[Result]) -> Table | None:
+    """Success at once; None where nothing of it is known, or no answer may be mended."""
+    scores = [score for r in results for score in r.scores.values()]
+    if all(score.flawless in (None, score.success) for score in scores):
+        return None
+    splits = list(results[0].scores)
+    rows: list[list[Cell | str]] = [
+        [_named(results, m), *(_flawless(results, m, split) for split in splits)]
+        for m in methods_of(results)
+    ]
+    return ["method", *(f"{split} at once, %" for split in splits)], rows
+
+
+def _flawless(results: Sequence[Result], method: str, split: str) -> Cell | str:
+    found = {
+        seed: Score(score.flawless, score.episodes)
+        for seed, score in by_seed(results, method, split).items()
+        if score.flawless is not None
+    }
+    return share(mean_of(found), runs_of(results, method)) if found else ""
+
+
 def sampled_table(
     results: Sequence[Result], baselines: Sequence[str], verdicts: Verdicts = ONCE
 ) -> Table:

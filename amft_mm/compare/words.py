@@ -19,6 +19,10 @@ CONDITIONS = (
 LOSSES = (
     "What choosing a method may cost: the most that it loses to another of these under a condition."
 )
+FLAWLESS = (
+    "Succeeded greedily without an answer that cost something. Where several attempts are allowed, a task "
+    "may also be solved by trying what is left:"
+)
 SAMPLED = "Of episodes as training plays them, sampled, in the last quarter of its steps, on the same tasks:"
 GLANCE = (
     "Greedy success in percent, over the seeds that all methods have. A method for which a condition changes "

@@ -208,6 +208,7 @@ class Evaluator:
         metrics, tries = played.metrics, int(self._config.eval.tries)
         row: dict[str, Any] = {
             **_shares(metrics),
+            "flawless": metrics.get("flawless"),
             "return": metrics.get("return", 0.0),
             "turns": metrics.get("turns", 0.0),
             "failed": metrics["failed"],

@@ -1,9 +1,10 @@
 """`amft/GeneralPoints-v0`: use the number of each card once to make the target.
 
 Hands are dealt from one deck without replacement, uniformly among those that have a solution and
-belong to the split. None of these ever deals the same cards as `train`, and each changes one thing:
+belong to the split. None of these ever shows what `train` shows, and each changes one thing:
 
-    id         cards whose numbers training may have dealt in other suits
+    id         cards whose numbers training may have dealt in other suits; in words, which tell no suits,
+               in another order
     ood_hand      numbers that training never deals: a formula that was never shown
     ood_rule      faces, at least one of them, counted by the other rule
     ood_color     the other colour
@@ -282,10 +283,13 @@ class GeneralPointsEnv(World):
         if self._split == "ood_large":
             return any(card.rank in LARGE_RANKS for card in hand)
         if self._split in _WITH_A_FACE:
-            return kept_cards(hand) and any(card.is_face for card in hand)
+            return self._kept(hand) and any(card.is_face for card in hand)
         if kept_numbers(hand):
             return self._split == "ood_hand"
-        return self._split != "ood_hand" and kept_cards(hand) == (self._split != "train")
+        return self._split != "ood_hand" and self._kept(hand) == (self._split != "train")
+
+    def _kept(self, hand: Sequence[Card]) -> bool:
+        return kept_cards(hand) if self._visual else kept_names(hand)
 
     def _given(self, names: Any) -> tuple[Card, ...]:
         """The hand that reset(options={"hand": ...}) names."""
@@ -350,6 +354,11 @@ def _refuse_what_is_not_unseen(
 def kept_cards(hand: Sequence[Card]) -> bool:
     """Whether training never deals these cards, in any order."""
     return _kept(tuple(sorted(map(str, hand))))
+
+
+def kept_names(hand: Sequence[Card]) -> bool:
+    """Whether training never names these cards in this order, whatever their suits."""
+    return _kept(tuple(card.name for card in hand))
 
 
 def kept_numbers(hand: Sequence[Card]) -> bool:

@@ -74,8 +74,10 @@ def judge(
         )
     for name, used in (("The formula", formula.numbers), ("The field number", _numbers(fields))):
         if used is not None and (wrong := _difference(used, numbers)):
+            # Which are missing is what the picture is to be read for.
+            which = "" if cards_count else f": {wrong}"
             verdict = GeneralPointsVerdict.WRONG_NUMBERS
-            return Judgement(verdict, f"{name} must use the number of each card once: {wrong}.")
+            return Judgement(verdict, f"{name} must use the number of each card once{which}.")
     return _judge_value(formula, target)
 
 

@@ -10,12 +10,13 @@ import gymnasium
 import numpy as np
 import pytest
 
-from agents.conversation import Limits
+from agents.conversation import Conversation, Limits
 from agents.engines.base import Sample
 from agents.engines.hf import HFEngine
 from agents.experts import demonstrate
 from agents.rollout import Plan, play, summary
 from agents.seeds import demonstration_seed
+from agents.trajectory import Trajectory, Turn
 from agents.worlds import World, Worlds
 from envs.contract import EndedBy, Outcome, Scene
 from envs.contract import World as WorldBase
@@ -366,6 +367,24 @@ class Wordy(Counting):
 
 
 gymnasium.register("tests/Wordy-v0", entry_point=Wordy)
+
+
+def test_success_at_once_is_told_apart_from_success_by_trying(tiny):
+    """Defect: routes with two attempts at every answer are solved without looking, and nothing told it."""
+    at_once, mended = (
+        Trajectory(
+            Conversation(tiny),
+            "street",
+            0,
+            member,
+            0,
+            [Turn(reward, None, "") for reward in rewards],
+            True,
+        )
+        for member, rewards in enumerate(([0.0, 1.0], [-1.0, 1.0]))
+    )
+    row = summary([at_once, mended])
+    assert (row["success"], row["flawless"]) == (1.0, 0.5)
 
 
 def test_a_worlds_own_word_for_an_error_is_no_failure(tiny):

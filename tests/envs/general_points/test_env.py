@@ -265,6 +265,12 @@ def test_the_example_in_every_prompt_is_valid_and_right(thought):
     assert len(seen) > 30
 
 
+def test_feedback_does_not_tell_what_is_to_be_seen():
+    """It named the numbers that a formula lacked: an agent that never looked won its second attempt."""
+    said = answered('{"formula": "4*6*1=24"}', modality="visual")["feedback"]
+    assert said == "The formula must use the number of each card once. 4 attempts left."
+
+
 def test_feedback_helps():
     assert "missing: 1" in answered('{"formula": "4*6*1=24"}')["feedback"]
     assert "makes 12, not 24" in answered('{"formula": "4+6+1+1"}')["feedback"]
@@ -298,6 +304,20 @@ def test_training_and_evaluation_hands_do_not_overlap():
     assert not numbers & hands("ood_hand", 400)[1]
     assert len(hands("id", 400)[1] - numbers) < 10  # a hand may be new, its numbers are not
     assert len(hands("ood_color", 400)[1] - numbers) < 10
+
+
+def test_in_words_no_prompt_of_training_is_evaluated_on():
+    """Suits are not told there: 299 of 300 hands read as one that training deals."""
+
+    def told(split, count):
+        env = make(split=split, modality="text")
+        return {env.reset(seed=seed)[0]["text"] for seed in range(count)}
+
+    train = told("train", 20_000)
+    for split in ("id", "ood_hand", "ood_rule"):
+        held_out = told(split, 300)
+        assert len(held_out) > 250
+        assert not train & held_out
 
 
 def test_every_hand_of_the_other_rule_has_a_face():

@@ -49,6 +49,18 @@ def say(observation="", instruction=None, action="forward()", style="absolute"):
     return read(json.dumps(answer), style)
 
 
+def test_with_a_second_attempt_a_route_is_solved_without_looking():
+    """Why figures tell success without a wrong answer beside success."""
+    ride, turns, rewards = journey(), iter(["turn_direction(east)", "stop()"]), []
+    judgement = ride.respond(say(action="forward()"))
+    while judgement.ended_by is None:
+        rewards.append(judgement.reward)
+        action = "forward()" if judgement.reward > 0 else next(turns)
+        judgement = ride.respond(say(action=action))
+    assert judgement.ended_by is EndedBy.SUCCESS
+    assert sum(reward < 0 for reward in rewards) == 2
+
+
 def test_the_rail_asks_what_the_route_needs():
     ride, actions = journey(), []
     judgement = None
