@@ -27,10 +27,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from agents.trajectory import Trajectory, Turn
+from amft_mm.config.composition import composition
 from amft_mm.config.players import engine_of, load_policy, open_process_group
 from amft_mm.data.rollouts import credited
 from amft_mm.demos import record_demonstrations
@@ -40,9 +40,6 @@ from amft_mm.methods.exploration import reinforce
 from amft_mm.methods.utility.next_rollout import expected_return
 from amft_mm.runs.folder import RunFolder
 from amft_mm.trainer import Trainer
-from envs.paths import data_folder
-
-CONFIGS = str(data_folder("configs"))
 
 EVERY = 20
 
@@ -55,8 +52,7 @@ def main() -> None:
     arguments = parser.parse_args()
     own = [f"env={arguments.env}", "demos.n=64", "train.warmup_steps=2", "train.steps=1000"]
     own += ["train.reward_noise=0.5"]  # every group has better and worse episodes: the dearest step
-    with initialize_config_dir(CONFIGS, version_base="1.3"):
-        config = compose("train", overrides=own + arguments.overrides)
+    config = composition("train", own + arguments.overrides)
     with tempfile.TemporaryDirectory() as folder:
         measure(config, Path(folder) / "run", arguments.repeat)
 

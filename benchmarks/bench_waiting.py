@@ -25,17 +25,16 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import gymnasium
 import torch
-from hydra import compose, initialize_config_dir
 
 from agents.conversation import Limits
 from agents.engines.hf import HFEngine
 from agents.policy import Policy
 from agents.rollout import Plan, play
 from agents.worlds import World, Worlds
+from amft_mm.config.composition import composition
 from amft_mm.config.players import engine_of, load_policy, open_process_group
 from amft_mm.runs.folder import RunFolder
 from amft_mm.trainer import Trainer
-from envs.paths import data_folder
 from envs.virl.env import VIRLEnv
 
 TURNS = 6
@@ -93,8 +92,7 @@ def steps(delay: float) -> dict[str, list[float]]:
     for name, ahead in (("in turn", 0), ("ahead", 1)):
         with tempfile.TemporaryDirectory() as folder:
             words = [*SETTINGS, f"+env.delay={delay}", f"train.ahead={ahead}", f"out={folder}/run"]
-            with initialize_config_dir(str(data_folder("configs")), version_base="1.3"):
-                config = compose("train", words)
+            config = composition("train", words)
             processes = open_process_group(config)
             policy = load_policy(config)
             run = RunFolder(Path(config.out), config, resume=False, processes=processes)

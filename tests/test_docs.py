@@ -8,16 +8,13 @@ from pathlib import Path
 import gymnasium
 import pytest
 from gymnasium.utils.env_checker import check_env
-from hydra import compose, initialize_config_dir
 from packaging.requirements import Requirement
 
 from agents.worlds import World
+from amft_mm.config.composition import composition
 from amft_mm.evaluation.evaluator import splits_of
-from envs.paths import data_folder
 from tests import started
 from tests.amft_mm.test_train import TINY, run
-
-CONFIGS = str(data_folder("configs"))
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVS = sorted(path.stem for path in (ROOT / "configs" / "env").glob("*.yaml") if path.stem != "own")
@@ -25,8 +22,7 @@ ENVS = sorted(path.stem for path in (ROOT / "configs" / "env").glob("*.yaml") if
 
 @pytest.mark.parametrize("name", ENVS)
 def test_every_shipped_configuration_makes_its_environment(name):
-    with initialize_config_dir(CONFIGS, version_base="1.3"):
-        config = compose("train", [f"env={name}"])
+    config = composition("train", [f"env={name}"])
     assert config.env.name == name
     for split in splits_of(config.env):
         split.world().make().reset(seed=0)

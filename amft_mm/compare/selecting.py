@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
-from typing import Any
 
 from amft_mm.compare.grid import WARM, warm_up_name
 from amft_mm.compare.result import ELSEWHERE, Points, Result, Score
@@ -119,9 +117,4 @@ def most_tries(results: Iterable[Result]) -> int:
 def _is_shown_demonstrations(result: Result) -> bool:
     """While it plays, so that its success is not its own."""
     named = [word.removeprefix("method=") for word in result.settings if word.startswith("method=")]
-    return any(demonstrations_of(_presets()[name]) == SHOWN for name in named if name in _presets())
-
-
-@cache
-def _presets() -> dict[str, dict[str, Any]]:
-    return methods()
+    return any(demonstrations_of(methods()[name]) == SHOWN for name in named if name in methods())

@@ -18,7 +18,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
-from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -26,6 +25,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from amft_mm.config.begun import settings_of
+from amft_mm.config.composition import composition
 from amft_mm.config.fields import (
     SettingError,
     checked,
@@ -101,15 +101,13 @@ def _compose(command: str, said: Words) -> DictConfig:
     refuse_other_files(command, said)
     overrides = parsed(said.settings)
     words = [_with_plus(command, override) for override in overrides]
-    if said.folder is not None:
-        words.append(f"hydra.searchpath=['file://{said.folder}']")
     try:
-        with initialize_config_dir(str(data_folder("configs")), version_base="1.3"):
-            config = compose(command, words)
-            if "recipe" in defaults_of(command) and _loads_another(command, words, config):
-                chosen = any(override.key_or_group == "recipe" for override in overrides)
-                config = compose(command, words if chosen else [*words, "~recipe"])
-                config.model.sizes = None
+        config = composition(command, words, said.folder)
+        if "recipe" in defaults_of(command) and _loads_another(command, words, said, config):
+            chosen = any(override.key_or_group == "recipe" for override in overrides)
+            more = [] if chosen else ["~recipe"]
+            config = composition(command, [*words, *more], said.folder)
+            config.model.sizes = None
         if command == "demos":
             config = of_a_recipe_for_demonstrations(config, overrides)
         for override in overrides:  # {} is nothing, and not what the files say
@@ -120,12 +118,13 @@ def _compose(command: str, said: Words) -> DictConfig:
         raise SettingError(_first_line(error)) from None
 
 
-def _loads_another(command: str, words: Sequence[str], config: DictConfig) -> bool:
+def _loads_another(command: str, words: Sequence[str], said: Words, config: DictConfig) -> bool:
     """Whether the words name another model than the one that their preset is of."""
     others = [word for word in words if not word.lstrip("+").startswith("model.name=")]
     if len(others) == len(words):
         return False
-    return not is_of(compose(command, others).model, str(config.model.name))
+    files = composition(command, others, said.folder)
+    return not is_of(files.model, str(config.model.name))
 
 
 def _with_plus(command: str, override: Override) -> str:

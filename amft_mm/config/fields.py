@@ -18,7 +18,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import cache
 from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -72,7 +72,7 @@ def checked(schema: type, config: DictConfig) -> DictConfig:
 def _section(
     schema: type, given: Mapping[Any, Any], prefix: str, *, others: bool
 ) -> dict[str, Any]:
-    known, typed, found = rules_of(schema), OmegaConf.structured(schema), dict[str, Any]()
+    known, typed, found = rules_of(schema), _typed(schema), dict[str, Any]()
     for key, value in given.items():
         name = f"{prefix}{key}"
         if key not in known:
@@ -99,6 +99,12 @@ def _section(
         if key not in given and not known[key][1].may_miss:
             raise SettingError(f"{prefix}{key} has to have a value ({known[key][1].what})")
     return found
+
+
+@cache
+def _typed(schema: type) -> DictConfig:
+    """What values are put into, to be checked and converted."""
+    return OmegaConf.structured(schema)
 
 
 def _value(typed: DictConfig, key: str, name: str, value: Any) -> Any:
@@ -152,7 +158,7 @@ def _mapping(name: str, value: Any) -> Mapping[str, Any]:
 # What a schema says.
 
 
-@lru_cache
+@cache
 def rules_of(schema: type) -> dict[str, tuple[Any, Rule]]:
     """The type and rule of each field by its name."""
     hints = get_type_hints(schema)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -21,8 +22,9 @@ what it has to be."""
 NOTHING, ANY, SHOWN = "none", "any", "of what is explored"
 
 
+@cache
 def methods() -> dict[str, dict[str, Any]]:
-    """The presets by name."""
+    """The presets by name, for everybody to read."""
     folder = data_folder("configs") / "method"
     files = sorted(f for f in folder.iterdir() if f.name.endswith(".yaml"))
     texts = {f.name[:-5]: f.read_text(encoding="utf-8") for f in files}

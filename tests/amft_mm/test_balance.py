@@ -5,14 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 
 from amft_mm.config.command_line import configuration
+from amft_mm.config.composition import composition
 from amft_mm.config.fields import SettingError
 from amft_mm.learning.mixed_step import WHOLE, MixedStep
 from amft_mm.methods.balance import BALANCES, Gradients, Signal, balance
 from amft_mm.methods.parts import mixed_parts
-from envs.paths import data_folder
 
 INSTANCES = 8
 
@@ -342,8 +341,7 @@ def test_gac_finds_the_mix_with_the_least_error():
 
 def test_hard_and_easy_task_instances_get_mus_of_their_own():
     """Hard ones, whose rewards are mostly noise, are shown what to do; easy ones what not to do."""
-    with initialize_config_dir(str(data_folder("configs")), version_base="1.3"):
-        config = compose("train", ["env=math", "method=amft", "method.mu_per=difficulty"])
+    config = composition("train", ["env=math", "method=amft", "method.mu_per=difficulty"])
     parts = {part.name: part for part in mixed_parts(config)}
     assert [part.has("math", s) for part in parts.values() for s in (0.0, 0.5, 1.0)] == (
         [True, False, False, False, True, False, False, False, True]

@@ -3,25 +3,22 @@
 import json
 
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from agents.demonstrations import Demonstration, write_part
 from amft_mm.compare.grid import Grid
+from amft_mm.config.composition import composition
 from amft_mm.methods.combinations import refuse_contradictions
 from amft_mm.methods.presets import methods
-from envs.paths import data_folder
 from tests.agents.families import build_family
 
-CONFIGS = str(data_folder("configs"))
 ENVS = ["virl", "general_points", "math", "mix"]
 SUMS, GREEDY = "env=math", "sampling.temperature=0"
 GP_TEXT = "env=general_points env.modality=text"
 
 
 def config_of(words, name="train"):
-    with initialize_config_dir(CONFIGS, version_base="1.3"):
-        return compose(name, words)
+    return composition(name, words)
 
 
 @pytest.mark.parametrize(

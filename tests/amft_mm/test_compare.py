@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
 
 from amft_mm.compare.__main__ import check_beginnings, compare
 from amft_mm.compare.figures import splits_figure
@@ -36,20 +35,17 @@ from amft_mm.compare.statistics import (
 )
 from amft_mm.compare.verdicts import by_looks
 from amft_mm.config.command_line import configuration
+from amft_mm.config.composition import composition
 from amft_mm.config.settings import options_of
 from amft_mm.methods.balance import balance
 from amft_mm.methods.utility import utility
-from envs.paths import data_folder
-
-CONFIGS = str(data_folder("configs"))
 
 ROOT = Path(__file__).parents[2]
 USUAL = ["sft_then_rl", "best_fixed"]
 
 
 def grid(*settings):
-    with initialize_config_dir(CONFIGS, version_base="1.3"):
-        return Grid(compose("compare", ["more_seeds.sft=1", *settings]))
+    return Grid(composition("compare", ["more_seeds.sft=1", *settings]))
 
 
 def scores(*shares, episodes=200):
@@ -723,8 +719,7 @@ def test_what_a_study_changes_is_known_to_training(study):
             word.lstrip("+").partition("=")[0] for word in run.settings if "method." in word
         }
         kept = [w for w in run.settings if not w.startswith("train.warm_from")]
-        with initialize_config_dir(CONFIGS, version_base="1.3"):
-            config = compose("train", kept)
+        config = composition("train", kept)
         settings = options_of(config.method.balance)
         assert balance(config.method.balance.name, 10, settings)
         assert utility(config.method.utility.name, options_of(config.method.utility))

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 
 from agents.conversation import Limits
 from agents.engines.base import Sampling
 from agents.engines.hf import HFEngine
 from agents.rollout import Plan, play
 from agents.worlds import World, Worlds
+from amft_mm.config.composition import composition
 from amft_mm.learning.correction import correction
 from amft_mm.learning.entropy import with_entropy
 from amft_mm.learning.example import Example
@@ -20,10 +20,8 @@ from amft_mm.learning.tokens import Tokens, Totals
 from amft_mm.methods.exploration import EXPLORATION, exploration
 from amft_mm.methods.objectives import Objectives
 from amft_mm.runs.processes import ProcessGroup
-from envs.paths import data_folder
 
 DOUBLE = torch.float64
-CONFIGS = str(data_folder("configs"))
 K = [[1.0, 4.0], [0.4, 1.25, 8.0]]
 """Learner's probabilities to the engine's, of two conversations."""
 
@@ -186,13 +184,11 @@ def test_the_entropy_bonus_has_the_gradient_of_the_exact_entropy():
 
 
 def test_a_method_says_how_its_engine_is_corrected_for(tiny):
-    with initialize_config_dir(CONFIGS, version_base="1.3"):
-        chosen = ["env=math", "method=grpo", "method.correction.name=mask"]
-        config = compose("train", [*chosen, "method.entropy=0.001"])
+    chosen = ["env=math", "method=grpo", "method.correction.name=mask"]
+    config = composition("train", [*chosen, "method.entropy=0.001"])
     made = Objectives(config.method, tiny, 0.7).exploration
     assert (made.temperature, made.by_advantage) == (0.7, False)
     assert made.correction is not None
-    with initialize_config_dir(CONFIGS, version_base="1.3"):
-        plain = compose("train", ["env=math", "method=grpo"])
+    plain = composition("train", ["env=math", "method=grpo"])
     assert Objectives(plain.method, tiny).exploration.correction is None
     assert Sampling(temperature=0.0).learnt_at == 1.0

@@ -4,16 +4,15 @@ import json
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
 
 from agents.seeds import mixed_seed
 from agents.trajectory import Trajectory, Turn
+from amft_mm.config.composition import composition
 from amft_mm.config.settings import dealt
 from amft_mm.data.curriculum import curriculum
 from amft_mm.data.rollouts import RolloutWorker
 from amft_mm.runs.processes import ProcessGroup
 from amft_mm.train import train
-from envs.paths import data_folder
 
 
 def made(name, pool=None, shares=(1.0,), **settings):
@@ -92,8 +91,7 @@ def config_of(*settings):
         "record.rollouts=0",
         "limits.max_new_tokens=4",
     ]
-    with initialize_config_dir(str(data_folder("configs")), version_base="1.3"):
-        return compose("train", [*short, *settings])
+    return composition("train", [*short, *settings])
 
 
 def seeds_of(monkeypatch):

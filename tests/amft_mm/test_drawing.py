@@ -4,22 +4,20 @@ import json
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
 
 from agents.demonstrations import Demonstration
 from agents.engines.hf import HFEngine
 from agents.trajectory import Trajectory, Turn
+from amft_mm.config.composition import composition
 from amft_mm.data.rollouts import Played
 from amft_mm.data.sources import Sources, differ
 from amft_mm.runs.processes import ProcessGroup
 from amft_mm.train import train
 from amft_mm.training.companions import HeldoutCounted
-from envs.paths import data_folder
 
 
 def config_of(*settings):
-    with initialize_config_dir(str(data_folder("configs")), version_base="1.3"):
-        return compose("train", ["env=math", "method=grpo", "model.name=tiny-random", *settings])
+    return composition("train", ["env=math", "method=grpo", "model.name=tiny-random", *settings])
 
 
 class Said:

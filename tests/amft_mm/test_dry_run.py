@@ -1,7 +1,6 @@
 """Presets for real models: what they name is of the size that is known, without a download."""
 
 import pytest
-from hydra import compose, initialize_config_dir
 from transformers import (
     BloomConfig,
     FalconConfig,
@@ -14,10 +13,8 @@ from transformers import (
 from agents.locate import locate_model
 from agents.sharding import blocks_of
 from amft_mm.config.command_line import config_groups, configuration
+from amft_mm.config.composition import composition
 from amft_mm.config.dry_run import build, describe, model_config
-from envs.paths import data_folder
-
-CONFIGS = str(data_folder("configs"))
 
 BILLIONS = {
     "tiny": 0.0024,
@@ -30,8 +27,7 @@ BILLIONS = {
 
 
 def composed(*overrides):
-    with initialize_config_dir(CONFIGS, version_base="1.3"):
-        return compose("train", list(overrides))
+    return composition("train", list(overrides))
 
 
 def test_every_preset_is_known_here():

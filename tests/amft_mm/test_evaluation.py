@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from safetensors.torch import load_file
 from scipy import stats
 
 from agents.demonstrations import Demonstrations
 from amft_mm.commands import main
+from amft_mm.config.composition import composition
 from amft_mm.data.rollouts import Played, RolloutWorker
 from amft_mm.evaluation.evaluator import Evaluator, check_splits, chosen_splits, validation_splits
 from amft_mm.evaluation.intervals import bootstrap, pass_at, wilson
@@ -18,11 +18,8 @@ from amft_mm.evaluation.table import markdown_row
 from amft_mm.runs import checkpoints
 from amft_mm.runs.processes import ProcessGroup
 from amft_mm.train import train
-from envs.paths import data_folder
 from tests.agents.token_server import TokenServer
 from tests.amft_mm.test_train import TINY, run
-
-CONFIGS = str(data_folder("configs"))
 
 
 @pytest.mark.parametrize(("right", "count"), [(0, 10), (10, 10), (3, 20), (50, 100), (1, 1)])
@@ -56,9 +53,8 @@ def test_pass_at_k_is_the_share_of_draws_with_a_success():
 
 
 def test_splits_are_chosen_by_name_and_the_trained_one_too():
-    with initialize_config_dir(CONFIGS, version_base="1.3"):
-        env = compose("train", ["env=virl"]).env
-        mix = compose("train", ["env=mix"]).env
+    env = composition("train", ["env=virl"]).env
+    mix = composition("train", ["env=mix"]).env
     assert [split.label for split in chosen_splits(env, None)] == ["id"]
     assert [s.world().options["split"] for s in chosen_splits(env, ["train", "id"])] == [
         "train",
@@ -73,8 +69,7 @@ def test_splits_are_chosen_by_name_and_the_trained_one_too():
 
 
 def test_validation_is_on_a_split_outside_training():
-    with initialize_config_dir(CONFIGS, version_base="1.3"):
-        mix, own = (compose("train", [f"env={env}"]).env for env in ("mix", "own"))
+    mix, own = (composition("train", [f"env={env}"]).env for env in ("mix", "own"))
     found = [split.label for split in validation_splits(mix, "ood")]
     assert found == ["virl/ood_rule", "general_points/ood_hand", "math/ood_hard"]
     assert validation_splits(mix, None) == []
@@ -98,21 +93,20 @@ def test_a_run_that_is_validated_ends_with_its_peak(tmp_path, monkeypatch):
 
     monkeypatch.setattr(RolloutWorker, "play", noted)
     monkeypatch.setattr(Evaluator, "validate", scripted)
-    with initialize_config_dir(CONFIGS, version_base="1.3"):
-        config = compose(
-            "train",
-            [
-                *(
-                    "env=math",
-                    "method=sft_peak",
-                    "model.name=tiny-random",
-                    "threads=1",
-                    "demos.n=8",
-                ),
-                *(f"out={tmp_path}/run", "eval={every:1,episodes:2}", "limits.max_new_tokens=4"),
-                "train={warmup_steps:3,steps:1,warmup_demos:2,demos:2,tasks:2,group:2}",
-            ],
-        )
+    config = composition(
+        "train",
+        [
+            *(
+                "env=math",
+                "method=sft_peak",
+                "model.name=tiny-random",
+                "threads=1",
+                "demos.n=8",
+            ),
+            *(f"out={tmp_path}/run", "eval={every:1,episodes:2}", "limits.max_new_tokens=4"),
+            "train={warmup_steps:3,steps:1,warmup_demos:2,demos:2,tasks:2,group:2}",
+        ],
+    )
     train(config)
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["weights"] == "step_000002"
@@ -136,8 +130,7 @@ def test_the_last_weights_are_scored_on_what_all_before_were(monkeypatch):
         return Played([], {"success": success[split.name], "episodes": 2, "failed": 0}, {})
 
     monkeypatch.setattr(Evaluator, "_play", play)
-    with initialize_config_dir(CONFIGS, version_base="1.3"):
-        config = compose("train", ["env=math", "eval.splits=[train,id]"])
+    config = composition("train", ["env=math", "eval.splits=[train,id]"])
     evaluator = Evaluator(config, None, None, ProcessGroup())
     between, last = (evaluator.evaluate(last=last) for last in (False, True))
     assert evaluator.score(between) == evaluator.score(last) == 0.75
@@ -157,11 +150,10 @@ def test_sampled_tries_are_played_at_the_end_alone_beside_greedy_success(tmp_pat
         return found
 
     monkeypatch.setattr(RolloutWorker, "play", first_try_of_the_first)
-    with initialize_config_dir(CONFIGS, version_base="1.3"):
-        words = ["env=math", "method=sft", "model.name=tiny-random", "threads=1", "demos.n=8"]
-        words += [f"out={tmp_path}/run", "limits.max_new_tokens=4"]
-        words += ["eval={every:1,episodes:4,passes:{tries:3,episodes:2}}"]
-        config = compose("train", [*words, "train={warmup_steps:1,steps:1,warmup_demos:2,demos:2}"])
+    words = ["env=math", "method=sft", "model.name=tiny-random", "threads=1", "demos.n=8"]
+    words += [f"out={tmp_path}/run", "limits.max_new_tokens=4"]
+    words += ["eval={every:1,episodes:4,passes:{tries:3,episodes:2}}"]
+    config = composition("train", [*words, "train={warmup_steps:1,steps:1,warmup_demos:2,demos:2}"])
     train(config)
     assert played == [("id", 2, 1.0), ("ood_hard", 2, 1.0)]
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
@@ -175,8 +167,7 @@ def test_sampled_tries_are_played_at_the_end_alone_beside_greedy_success(tmp_pat
 
 def test_a_split_that_can_not_be_played_is_told_before_training():
     """Defect guarded against: hours of training, and then no evaluation."""
-    with initialize_config_dir(CONFIGS, version_base="1.3"):
-        config = compose("train", ["env=math", "env.splits=[id,harder]"])
+    config = composition("train", ["env=math", "env.splits=[id,harder]"])
     with pytest.raises(ValueError, match=r"split harder of env\.splits .* 'ood_hard'"):
         check_splits(config)
 

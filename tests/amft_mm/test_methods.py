@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
 
 from agents.conversation import Limits
 from agents.demonstrations import Demonstration, write_part
@@ -16,6 +15,7 @@ from agents.engines.hf import HFEngine
 from agents.experts import demonstrate
 from agents.rollout import NOTHING, Given, Plan, play
 from agents.worlds import World, Worlds
+from amft_mm.config.composition import composition
 from amft_mm.config.settings import options_of
 from amft_mm.data.sources import beginning
 from amft_mm.learning.example import Example
@@ -30,10 +30,7 @@ from amft_mm.runs.episodes import answer_tokens
 from amft_mm.runs.processes import ProcessGroup
 from amft_mm.train import train
 from envs.guard import GuardedEnv
-from envs.paths import data_folder
 from tests import started
-
-CONFIGS = str(data_folder("configs"))
 
 WORLDS = {
     "virl": World("amft/VIRL-v0", {"modality": "text", "attempts": 2}),
@@ -63,8 +60,7 @@ def played(policy, name, given, group=2):
 @pytest.mark.parametrize("name", sorted(methods()))
 def test_every_preset_is_made_of_parts_that_exist(tiny, name):
     given = ["++method.imitation.behaviour=tiny-random"] if name == "pear" else []
-    with initialize_config_dir(CONFIGS, version_base="1.3"):
-        config = compose("train", ["env=math", f"method={name}", "seed=3", *given])
+    config = composition("train", ["env=math", f"method={name}", "seed=3", *given])
     method = config.method
     assert method.name == name
     assert method.about
@@ -77,16 +73,14 @@ def test_every_preset_is_made_of_parts_that_exist(tiny, name):
 
 def test_pear_is_refused_without_the_model_that_wrote_the_demonstrations(tiny):
     """With the policy's own beginning in its place it would weigh by what was learnt: another method."""
-    with initialize_config_dir(CONFIGS, version_base="1.3"):
-        config = compose("train", ["env=math", "method=pear"])
+    config = composition("train", ["env=math", "method=pear"])
     with pytest.raises(ValueError, match="give that model as"):
         Objectives(config.method, tiny)
 
 
 def test_sed_finds_its_threshold_among_demonstrations_and_keeps_it(tiny, tmp_path):
     """The lowest 30 % of their tokens are open ended; a run that goes on finds the same number."""
-    with initialize_config_dir(CONFIGS, version_base="1.3"):
-        config = compose("train", ["env=math", "method=sed"])
+    config = composition("train", ["env=math", "method=sed"])
     row = demonstration("math").conversation(tiny)
     learner = Learner(tiny, OptimizerSettings(lr=0.0), ProcessGroup(), 3000)
     shares = []
@@ -362,8 +356,7 @@ def config_of(folder, name, *settings):
         "checkpoint.every=2",
         "limits.max_new_tokens=8",
     ]
-    with initialize_config_dir(CONFIGS, version_base="1.3"):
-        return compose("train", [*short, *settings])
+    return composition("train", [*short, *settings])
 
 
 @pytest.mark.parametrize("name", [*GUIDED, *OTHERS])

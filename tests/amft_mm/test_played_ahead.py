@@ -5,13 +5,12 @@ import shutil
 import threading
 
 import pytest
-from hydra import compose, initialize_config_dir
 
+from amft_mm.config.composition import composition
 from amft_mm.data.rollouts import RolloutWorker
 from amft_mm.learning.mixed_step import MixedStep
 from amft_mm.methods.combinations import refuse_contradictions
 from amft_mm.train import train
-from envs.paths import data_folder
 
 SHORT = [
     "env=math",
@@ -27,8 +26,7 @@ SHORT = [
 
 
 def config_of(*settings):
-    with initialize_config_dir(str(data_folder("configs")), version_base="1.3"):
-        return compose("train", [*SHORT, *settings])
+    return composition("train", [*SHORT, *settings])
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 
 from agents.policy import Policy
+from amft_mm.config.composition import composition
 from amft_mm.pretrain import pretrain, store, teach, untrained
 from amft_mm.pretraining import exercises as taught
 from amft_mm.pretraining import seeing
@@ -21,11 +21,8 @@ from amft_mm.pretraining.history import history, write_history
 from amft_mm.pretraining.optimizer import LOWEST, plateau
 from amft_mm.pretraining.stages import STAGES
 from amft_mm.runs.processes import ProcessGroup
-from envs.paths import data_folder
 from envs.virl.city import COLOURS
 from envs.virl.city_files import load_city
-
-CONFIGS = str(data_folder("configs"))
 
 ROOT = Path(__file__).parents[2]
 KINDS = {
@@ -105,8 +102,7 @@ for name, batch in BATCHES.items():
 
 
 def settings(*changes):
-    with initialize_config_dir(CONFIGS, version_base="1.3"):
-        return compose("pretrain", [*QUICK, *changes])
+    return composition("pretrain", [*QUICK, *changes])
 
 
 def taught_to(folder, config, stages=STAGES):
@@ -275,9 +271,8 @@ def test_wrong_settings_are_told_before_hours_are_spent(given, told):
 
 
 def test_the_settings_in_the_box_are_fine():
-    with initialize_config_dir(CONFIGS, version_base="1.3"):
-        for changes in ([], ["start=tiny"], ["only=[reading,copying]"]):
-            check_settings(compose("pretrain", changes))
+    for changes in ([], ["start=tiny"], ["only=[reading,copying]"]):
+        check_settings(composition("pretrain", changes))
     assert chosen_stages(settings("only=[reading,copying]")) == ["copying", "reading"]
 
 

@@ -7,19 +7,17 @@ from contextlib import suppress
 
 import gymnasium
 import pytest
-from hydra import compose, initialize_config_dir
 
 from amft_mm.commands import COMMANDS, main
 from amft_mm.config.command_line import configuration
+from amft_mm.config.composition import composition
 from amft_mm.config.fields import checked, rules_of
 from amft_mm.config.schema import SCHEMAS
 from amft_mm.config.schema.worlds import WORLDS
-from envs.paths import data_folder
 
 
 def composed(command, words=()):
-    with initialize_config_dir(str(data_folder("configs")), version_base="1.3"):
-        return compose(command, list(words))
+    return composition(command, list(words))
 
 
 def refused(words):

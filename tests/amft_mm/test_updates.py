@@ -6,11 +6,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 
 from agents.conversation import Conversation, Limits
 from agents.engines.hf import HFEngine
 from agents.trajectory import Trajectory
+from amft_mm.config.composition import composition
 from amft_mm.data.sources import Sources
 from amft_mm.learning.example import Example
 from amft_mm.learning.learner import Learner, OptimizerSettings
@@ -21,12 +21,10 @@ from amft_mm.runs.processes import ProcessGroup
 from amft_mm.train import train
 from amft_mm.training.minibatches import divided, over_updates
 from amft_mm.training.mixing import Mixing
-from envs.paths import data_folder
 
 
 def config_of(*settings):
-    with initialize_config_dir(str(data_folder("configs")), version_base="1.3"):
-        return compose("train", ["env=math", "model.name=tiny-random", *settings])
+    return composition("train", ["env=math", "model.name=tiny-random", *settings])
 
 
 def rollouts(policy):
