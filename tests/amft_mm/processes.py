@@ -1,6 +1,6 @@
 """Training by several processes of this machine, which are forked from the test's: nothing is imported anew.
 
-trained(folder, words, processes=2)   the rows of metrics.jsonl, without what a clock said
+trained(folder, words, processes=2)   the rows of metrics.jsonl, without what the machine said
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ from agents.locate import locate_model
 from amft_mm.config.command_line import configuration
 from amft_mm.train import train
 
-TIMES = ("time/rollout", "time/update", "time/meta", "time/rival", "time/step")
+OF_THE_MACHINE = (
+    *("time/rollout", "time/update", "time/meta", "time/rival", "time/step"),
+    "memory/peak",
+)
 SMALL = [
     "model.name=tiny-random",
     "model.device=cpu",
@@ -56,7 +59,9 @@ def finish(processes):
 
 def rows(run):
     lines = (run / "metrics.jsonl").read_text().splitlines()
-    return [{k: v for k, v in json.loads(line).items() if k not in TIMES} for line in lines]
+    return [
+        {k: v for k, v in json.loads(line).items() if k not in OF_THE_MACHINE} for line in lines
+    ]
 
 
 def started(function, processes, arguments=()):

@@ -1,6 +1,5 @@
 """train.ahead: the next step's episodes are played while this one is learnt from."""
 
-import json
 import shutil
 import threading
 
@@ -11,6 +10,7 @@ from amft_mm.data.rollouts import RolloutWorker
 from amft_mm.learning.mixed_step import MixedStep
 from amft_mm.methods.combinations import refuse_contradictions
 from amft_mm.train import train
+from tests.amft_mm import processes
 
 SHORT = [
     "env=math",
@@ -46,9 +46,7 @@ def played(monkeypatch):
 
 
 def rows_of(folder):
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    timeless = [{k: v for k, v in row.items() if not k.startswith("time")} for row in rows]
-    return [row for row in timeless if row["phase"] == "mix"]
+    return [row for row in processes.rows(folder) if row["phase"] == "mix"]
 
 
 def test_a_step_is_played_by_the_weights_that_the_one_before_began_with(tmp_path, played):
