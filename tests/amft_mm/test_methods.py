@@ -22,7 +22,7 @@ from amft_mm.learning.example import Example
 from amft_mm.learning.learner import Learner, OptimizerSettings
 from amft_mm.learning.objective import Objective
 from amft_mm.methods.balance import balance
-from amft_mm.methods.guidance import guidance
+from amft_mm.methods.guidance import Choice, guidance
 from amft_mm.methods.guidance.failing import Failing
 from amft_mm.methods.objectives import Objectives
 from amft_mm.methods.presets import STATUSES, methods
@@ -233,6 +233,29 @@ def test_failing_imitates_what_failed_and_leaves_mu_to_the_balance():
     assert (len(some.explore), some.imitate, some.mu) == (4, [(0, 0)], None)
     none = failing.choose(groups([0, 1]), ProcessGroup())
     assert (len(none.explore), none.imitate, none.mu) == (2, [], 0.0)
+
+
+def test_failing_imitates_where_the_balance_explores_nothing():
+    """Defect: at mu = 1 nobody plays, so nobody failed, and the step was empty. Of several processes one may
+    have no groups."""
+    failing = guidance("failing", {})
+    assert failing.choose([], ProcessGroup()) == Choice([])
+
+    class BesideAnother(ProcessGroup):
+        def sum(self, *figures):
+            return [figure + 1 for figure in figures]
+
+    assert failing.choose([], BesideAnother()) == Choice([], [])
+
+
+@pytest.mark.parametrize("how", ["{name:failing}", "{name:shown} method.mu_per=difficulty"])
+def test_no_phase_of_a_guided_run_is_empty(tmp_path, how):
+    """Defect: the half that imitates made updates of nothing."""
+    settings = f"method.guidance={how}".split()
+    rows = trained(config_of(tmp_path, "sft_then_rl", *settings, "train.steps=2"))
+    assert rows[0]["mu"] == 1.0
+    assert rows[0]["tokens/demo"] > 0
+    assert rows[0]["grad/norm"] > 0
 
 
 def test_relift_imitates_what_it_failed_at_once_enough_has_come_together():
