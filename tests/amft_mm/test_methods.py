@@ -451,6 +451,18 @@ def test_demonstrations_that_relift_found_too_long_do_not_end_a_later_step(tmp_p
     assert [row["demos/cut"] > 0 for row in rows] == [False, True, False]
 
 
+@pytest.mark.parametrize("name", ["hpt", "failing"])
+def test_a_chosen_demonstration_that_is_too_long_does_not_end_a_run(tmp_path, name):
+    """Defect: what fails is long, and where a step imitates nothing else the run ended."""
+    long = demonstration("math")
+    long.messages[0] *= 100
+    write_part(tmp_path / "demos", 0, [long, long])
+    more = [f"demos.folder={tmp_path}/demos", "limits.max_tokens=1000", "train.warmup_steps=0"]
+    rows = trained(config_of(tmp_path, name, *more, "train.steps=1"))
+    assert [row["demos/cut"] > 0 for row in rows] == [True]
+    assert [row["tokens/demo"] for row in rows] == [0]
+
+
 def test_relift_imitates_by_a_loss_that_is_calibrated(tmp_path):
     """Defect: it held the loss as it was before its threshold was found, and the run ended at its first
     imitation."""
