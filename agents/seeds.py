@@ -9,9 +9,9 @@ import numpy as np
 
 
 def demonstration_seed(seed: int, number: int) -> int:
-    """Of the task instance of a demonstration. Without a last number that is not 0 it would be that of the
-    first task of a step."""
-    return mixed_seed(seed, number, 29)
+    """Of the task instance of a demonstration. Four numbers, and a last one that is not 0: those of a step's
+    tasks are three (agents/rollout.py), and any of them would be some task's of step `number`."""
+    return mixed_seed(seed, number, 0, 29)
 
 
 def mixed_seed(*parts: int) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig
 
+from agents.conversation import Conversation
 from agents.demonstrations import Demonstration
 from agents.engines.base import Engine
 from agents.policy import Policy
@@ -208,12 +209,17 @@ class Sources:
         return found
 
     def examples_at(self, places: Sequence[Place]) -> list[Example]:
-        return self._examples(self._demonstrations[part][row] for part, row in places)
+        return self._imitated(self._demonstrations[part][row] for part, row in places)
 
     def demonstrations(
         self, step: int, count: int, only: str | None = None, share: tuple[int, int] = (0, 1)
     ) -> list[Example]:
         """Of one environment, if `only` names it. `share` (k, n): every n-th of them from the k-th on."""
+        return self._imitated(self._of_step(step, count, only, share))
+
+    def _of_step(
+        self, step: int, count: int, only: str | None = None, share: tuple[int, int] = (0, 1)
+    ) -> list[Demonstration]:
         self._need_demonstrations(step)
         counts = self._dealt(count, step, only)
         rows = [
@@ -221,7 +227,7 @@ class Sources:
             for demonstrations, wanted in zip(self._demonstrations, counts, strict=True)
             for row in demonstrations.batch(self._seed, step, wanted)
         ]
-        return self._examples(self._processes.mine(rows[share[0] :: share[1]]))
+        return self._processes.mine(rows[share[0] :: share[1]])
 
     def heldout_rollouts(
         self, step: int, tasks: int, only: str | None = None
@@ -255,6 +261,10 @@ class Sources:
             worker.demonstrate(seed) for worker, seed in self._processes.mine(wanted)
         )
 
+    def measured_on(self, count: int) -> list[Example]:
+        """Held-out demonstrations; where the world has no expert, some of those that are trained on."""
+        return self.heldout_demonstrations(0, count) or self._examples(self._of_step(0, count))
+
     def expert_of(self, trajectory: Trajectory) -> Example | None:
         """The expert's episode of the task instance of a rollout."""
         worker = self._workers[self.number_of(trajectory)]
@@ -280,8 +290,15 @@ class Sources:
         return [number if here else 0 for number, here in zip(counts, wanted, strict=True)]
 
     def _examples(self, rows: Iterable[Demonstration | None]) -> list[Example]:
-        """What can be imitated: conversations in which the limits leave an answer."""
-        conversations = [row.conversation(self._policy, self._limits) for row in rows if row]
+        """What can be read: conversations in which the limits leave an answer."""
+        return [Example(c) for c in self._conversations(rows) if c.answers]
+
+    def _conversations(self, rows: Iterable[Demonstration | None]) -> list[Conversation]:
+        return [row.conversation(self._policy, self._limits) for row in rows if row]
+
+    def _imitated(self, rows: Iterable[Demonstration]) -> list[Example]:
+        """The same of what a step imitates, and what the limits take of it is counted."""
+        conversations = self._conversations(rows)
         longest = self._limits.max_new_tokens
         self._cut += sum(
             bool(c.stopped) or any(answer.stop - answer.start > longest for answer in c.answers)
@@ -291,8 +308,9 @@ class Sources:
         return [Example(conversation) for conversation in conversations if conversation.answers]
 
     def cut(self) -> tuple[int, int]:
-        """How many demonstrations the limits have cut short since this was asked last, or have an answer
-        that is longer than the agent's may be, and of how many nothing was left; of all processes."""
+        """How many demonstrations that were imitated the limits have cut short since this was asked last, or
+        have an answer that is longer than the agent's may be, and of how many nothing was left; of all
+        processes."""
         cut, emptied = self._processes.sum(self._cut, self._emptied)
         self._cut = self._emptied = 0
         return int(cut), int(emptied)

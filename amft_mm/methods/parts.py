@@ -7,7 +7,8 @@ derivative in the optimizer's step (amft_mm/learning/mixed_step.py).
 How hard a task instance is says the success of its group in this very step. Demonstrations have no success
 rate; so a step plays the task instances of its demonstrations (`method.guidance.name=shown`), and each
 difficulty imitates those of its own instances. An earlier play would be of other weights, and of fresh
-instances there is none. A part's weight is its share of the step's groups.
+instances there is none. So it plays also where the balance only imitates. A part's weight is its share of the
+step's groups.
 
 That groups are put together by what came of them does not bend a look: of a group of n with k successes
 (rewards of 0 and 1) the expected product with z is k (n - k) / (n (n - 1) P (1 - P)) times that of the
@@ -76,6 +77,10 @@ class MixedPart:
 
     def explores(self, number: int) -> bool:
         return self.balance.needs_both or self.balance.mu(number) < 1.0
+
+    def plays(self, number: int) -> bool:
+        """Whether it needs rollouts: to explore, or to be told which task instances are its own."""
+        return self.success is not None or self.explores(number)
 
     def state_dict(self) -> dict[str, Any]:
         return {"balance": self.balance.state_dict(), "scales": vars(self.scales)}

@@ -129,6 +129,7 @@ class Playing:
         return self._with.learner.scored(examples, objective)
 
     def explores(self, number: int) -> bool:
-        """Whether rollouts are needed: to explore, or for a stream that is made of them."""
+        """Whether rollouts are needed: to explore, to tell how hard is what a part imitates, or for a stream
+        that is made of them."""
         streams = self._with.objectives.stream is not None
-        return streams or any(part.explores(number) for part in self._with.parts)
+        return streams or any(part.plays(number) for part in self._with.parts)

@@ -79,10 +79,11 @@ class TrainingStep:
             "time/update": time.monotonic() - started,
         }
 
-    def _cut_short(self, step: int, tokens: float) -> int:
-        """Demonstrations that the limits cut; where nothing is left of all of a step's, the run ends."""
+    def _cut_short(self, step: int, tokens: float, *, chosen: bool = False) -> int:
+        """Demonstrations that the limits cut; where nothing is left of all of a step's, the run ends. Not
+        where they were `chosen` by how the model fared: it may be a single one, and what fails is long."""
         cut, emptied = self.sources.cut()
-        if emptied and not tokens:
+        if emptied and not tokens and not chosen:
             raise ValueError(
                 f"step {step}: limits.max_tokens and limits.max_turns leave no answer of any of its "
                 f"demonstrations ({emptied} are longer): raise them (now {self._limits.max_tokens} and "
@@ -108,8 +109,9 @@ class TrainingStep:
         row |= over_updates(updates, len(minibatches))
         for companion in self._with.companions.values():
             row |= companion.finished([one.choice for one in minibatches], row)
-        imitated = row.get("tokens/demo", 0) or row.get("tokens/stream", 0)
-        row["demos/cut"] = self._cut_short(step, imitated)
+        chosen = any(one.choice.imitate is not None for one in minibatches)
+        chosen = chosen or any(part.success is not None for part in self._with.parts)
+        row["demos/cut"] = self._cut_short(step, row.get("tokens/demo", 0), chosen=chosen)
         self._check(step, finite, row.get("loss/exploration", 0.0))
         self._playing.moved()
         if self._playing.explores(number) and not self._train.ahead:
@@ -144,10 +146,8 @@ class TrainingStep:
             companion.begin()
 
     def _heldout(self) -> list[Conversation]:
-        """Demonstrations to measure on; where the world has no expert, some of those that are trained on."""
-        found = self.sources.heldout_demonstrations(0, MEASURED)
-        found = found or self.sources.demonstrations(0, MEASURED)
-        return [example.conversation for example in found]
+        """Demonstrations to measure on."""
+        return [example.conversation for example in self.sources.measured_on(MEASURED)]
 
     def close(self) -> None:
         self.sources.close()

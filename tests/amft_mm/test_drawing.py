@@ -203,6 +203,17 @@ def test_answers_that_the_agent_could_never_write_are_counted(tiny):
         Demonstration("", ["1 + 1 = ?"], ["2"]),
         Demonstration("", ["1 + 1 = ?"], ["one and one are two, " * 4]),
     ]
-    assert len(drawn._examples(rows)) == 2
+    drawn._demonstrations = [rows]
+    assert len(drawn.examples_at([(0, 0), (0, 1)])) == 2
     assert drawn.cut() == (1, 0)
+    assert drawn.cut() == (0, 0)
+
+
+def test_what_is_only_looked_at_is_not_counted_as_cut(tiny):
+    """Defect: held-out rows and experts' episodes of a look were told among what the step imitated, and a
+    step could end the run by them."""
+    drawn = sources(tiny, lambda *_: True, "limits.max_new_tokens=6", "limits.max_tokens=7")
+    drawn._workers[0].demonstrate = lambda seed: Demonstration("", ["1 + 1 = ?"], ["2"])
+    assert drawn.heldout_demonstrations(1, 2) == []
+    assert drawn.expert_of(drawn.rollouts(1)[0][0][1][0]) is None
     assert drawn.cut() == (0, 0)

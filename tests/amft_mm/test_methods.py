@@ -22,7 +22,7 @@ from amft_mm.learning.example import Example
 from amft_mm.learning.learner import Learner, OptimizerSettings
 from amft_mm.learning.objective import Objective
 from amft_mm.methods.balance import balance
-from amft_mm.methods.guidance import guidance
+from amft_mm.methods.guidance import Choice, guidance
 from amft_mm.methods.guidance.failing import Failing
 from amft_mm.methods.objectives import Objectives
 from amft_mm.methods.presets import STATUSES, methods
@@ -229,6 +229,29 @@ def test_failing_imitates_what_failed_and_leaves_mu_to_the_balance():
     assert (len(none.explore), none.imitate, none.mu) == (2, [], 0.0)
 
 
+def test_failing_imitates_where_the_balance_explores_nothing():
+    """Defect: at mu = 1 nobody plays, so nobody failed, and the step was empty. Of several processes one may
+    have no groups."""
+    failing = guidance("failing", {})
+    assert failing.choose([], ProcessGroup()) == Choice([])
+
+    class BesideAnother(ProcessGroup):
+        def sum(self, *figures):
+            return [figure + 1 for figure in figures]
+
+    assert failing.choose([], BesideAnother()) == Choice([], [])
+
+
+@pytest.mark.parametrize("how", ["{name:failing}", "{name:shown} method.mu_per=difficulty"])
+def test_no_phase_of_a_guided_run_is_empty(tmp_path, how):
+    """Defect: the half that imitates made updates of nothing."""
+    settings = f"method.guidance={how}".split()
+    rows = trained(config_of(tmp_path, "sft_then_rl", *settings, "train.steps=2"))
+    assert rows[0]["mu"] == 1.0
+    assert rows[0]["tokens/demo"] > 0
+    assert rows[0]["grad/norm"] > 0
+
+
 def test_relift_imitates_what_it_failed_at_once_enough_has_come_together():
     relift, again = (guidance("relift", {"size": 2}) for _ in range(2))
     first = relift.choose(groups([0, 0], [0, 1]), ProcessGroup())
@@ -419,6 +442,18 @@ def test_demonstrations_that_relift_found_too_long_do_not_end_a_later_step(tmp_p
     rows = trained(config_of(tmp_path, "relift", *more, "train.warmup_steps=0"))
     assert [row["tokens/demo"] > 0 for row in rows] == [False, True, False]
     assert [row["demos/cut"] > 0 for row in rows] == [False, True, False]
+
+
+@pytest.mark.parametrize("name", ["hpt", "failing"])
+def test_a_chosen_demonstration_that_is_too_long_does_not_end_a_run(tmp_path, name):
+    """Defect: what fails is long, and where a step imitates nothing else the run ended."""
+    long = demonstration("math")
+    long.messages[0] *= 100
+    write_part(tmp_path / "demos", 0, [long, long])
+    more = [f"demos.folder={tmp_path}/demos", "limits.max_tokens=1000", "train.warmup_steps=0"]
+    rows = trained(config_of(tmp_path, name, *more, "train.steps=1"))
+    assert [row["demos/cut"] > 0 for row in rows] == [True]
+    assert [row["tokens/demo"] for row in rows] == [0]
 
 
 def test_relift_imitates_by_a_loss_that_is_calibrated(tmp_path):
