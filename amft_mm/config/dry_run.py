@@ -48,7 +48,9 @@ def describe(config: DictConfig, processes: int | None = None) -> dict[str, floa
     heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
     cache = 2 * layers * heads * head * config.limits.max_tokens * episodes
     learns = config.method.balance.name.startswith("amft")
-    carried = 3 if config.method.tangent == "exact" and config.method.horizon > 0 else 1
+    several = config.train.minibatches * config.train.epochs > 1
+    carries = config.method.tangent == "exact" and (config.method.horizon > 0 or several)
+    carried = 3 if carries else 1
     # With offloading these are on the device one block at a time.
     here = 0 if processes and config.train.offload else 1
     held = {

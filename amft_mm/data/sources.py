@@ -90,8 +90,6 @@ class Sources:
             figures.append(metrics)
             if len(self.parts) > 1 and "success" in metrics:
                 row[f"rollout/{part.name}/success"] = metrics["success"]
-        groups = self.curriculum.keep(groups, self._processes)
-        row |= self.curriculum.figures()
         row |= {f"rollout/{k}": v for k, v in together(figures).items() if k != "generated"}
         again = row.get("tokens/drawn_again", 0)
         row["tokens/generated"] = sum(f["generated"] for f in figures) + again
@@ -99,7 +97,8 @@ class Sources:
         (taught_by,) = self._processes.sum(tokens_written(taught))
         if row["tokens/generated"]:
             row["rollout/zero_std"] = 1.0 - taught_by / row["tokens/generated"]
-        return groups, row
+        kept = self.curriculum.keep(groups, self._processes)
+        return kept, row | self.curriculum.figures()
 
     def _groups(
         self, number: int, played: Sequence[Played], places: list[int] | None = None, first: int = 0

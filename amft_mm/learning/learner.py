@@ -72,6 +72,8 @@ class OptimizerSettings:
     """What the effect of a mix still counts a step later (amft_mm/learning/tangent.py)."""
     tangent: str = "exact"
     """How exactly that effect is followed."""
+    several: bool = False
+    """Whether a step may make more than one update."""
 
     def optimizer(self, parameters: Sequence[torch.Tensor]) -> torch.optim.AdamW:
         return torch.optim.AdamW(
@@ -96,7 +98,11 @@ class Learner:
         self._just_scored = JustScored(policy, self.parameters)
         self.optimizer = settings.optimizer(self.parameters)
         self.mixed = MixedStep(
-            self.optimizer, settings.max_norm, settings.horizon, tangent=settings.tangent
+            self.optimizer,
+            settings.max_norm,
+            settings.horizon,
+            tangent=settings.tangent,
+            several=settings.several,
         )
 
     @property

@@ -4,6 +4,7 @@
     exploration_loss.backward(); mixed.take_exploration()
     imitation_loss.backward();   mixed.mix(mu)
     mixed.step()                       clips, steps, and leaves z = d theta' / d mu
+    mixed.step(again=True)             another update of the same step of training
     mixed.along()                      <gradient that is in .grad now, z>
 
 With d = g_S - g_R, g = (1 - mu) g_R + mu g_S, N = |g| and the clipping threshold C:
@@ -11,7 +12,7 @@ With d = g_S - g_R, g = (1 - mu) g_R + mu g_S, N = |g| and the clipping threshol
     d g~ / d mu = d                              if N <= C
                 = (C / N) (d - g (g . d) / N^2)  otherwise
 
-and amft_mm/learning/tangent.py carries that through AdamW's steps, over the horizon `rho`. Everything is
+and amft_mm/learning/tangent.py carries that through AdamW's updates, over the horizon `rho`. Everything is
 done in place: one extra copy of the trainable parameters while two gradients are held, and what the
 tangent holds.
 
@@ -54,7 +55,9 @@ class MixedStep:
         rho: float = 0.0,
         *,
         tangent: str = "exact",
+        several: bool = False,
     ) -> None:
+        """`several`: steps of training may make more than one update."""
         if type(optimizer) is not torch.optim.AdamW:
             raise TypeError(
                 f"the derivative of a step is known for torch.optim.AdamW, not for "
@@ -66,7 +69,9 @@ class MixedStep:
         if max_norm is not None and not max_norm > 0:
             raise ValueError(f"max_norm={max_norm} must be above 0, or None for no clipping")
         self.optimizer, self.max_norm = optimizer, max_norm
-        self.tangent = Tangent(optimizer, rho, tangent)
+        self.tangent = Tangent(optimizer, rho, tangent, several=several)
+        self._followed = False
+        """Whether an update of the present step of training was."""
         self.exploration: Tensors = {}
         """What `take_exploration` took, until it is mixed."""
         self._mixed: Tensors = {}
@@ -146,8 +151,10 @@ class MixedStep:
         return found
 
     @torch.no_grad()
-    def step(self) -> StepReport:
-        """One step on what was mixed. Where that is not finite, everything stays as it was."""
+    def step(self, *, again: bool = False) -> StepReport:
+        """One update on what was mixed, the first of a step of training or one more (`again`). Where that is
+        not finite, everything stays as it was."""
+        self._followed = again and self._followed
         norm = norm_of(self._mixed)
         mixed, self._mixed = self._mixed, {}
         differences, self._differences = self._differences, {}
@@ -158,7 +165,8 @@ class MixedStep:
         for parameter, gradient in mixed.items():
             parameter.grad = gradient
         self.optimizer.step()
-        self.tangent.follow(mixed, differences)
+        self.tangent.follow(mixed, differences, again=self._followed)
+        self._followed = True
         for parameter in mixed:
             parameter.grad = None
         return StepReport(norm, finite=True)

@@ -1,6 +1,6 @@
 """How the weights move with mu: a derivative that is carried through AdamW's steps.
 
-    tangent.follow(gradients, slopes)   after each step: g~ as AdamW got it, d g~ / d mu of each part
+    tangent.follow(gradients, slopes)   after each update: g~ as AdamW got it, d g~ / d mu of each part
     tangent.z[part]                     d theta / d mu
 
 A mix works on: what it adds to AdamW's moments moves the weights for many steps more. With the moments
@@ -12,15 +12,18 @@ after a step m, v, corrected for their beginning m^, v^, and d = d g~ / d mu (0 
                                            - m^ (dv / (1 - b2^t)) / (2 sqrt(v^) (sqrt(v^) + eps)^2) ]
 
 which is exact but for how other weights would have changed the gradients themselves (no Hessians). All
-three are multiplied by `rho` before each step, so that
+three are multiplied by `rho` before each step of training, so that
 
-    z = sum over the mixes so far of rho^age (d theta / d mu of that mix)
+    z = sum over the steps so far of rho^age (d theta / d mu of that step)
 
-rho = 1 never forgets, rho = 0 sees the last mix alone, and between them effects fade over about
+A step of training may make several updates, by the same mu: `rho` comes before its first, the others are
+followed as they are (`again`), and with rho = 0 the derivative of a whole step is left at its end.
+
+rho = 1 never forgets, rho = 0 sees the last step alone, and between them effects fade over about
 1 / (1 - rho) steps. A step in which mu is not learnt ages all of it as well. Kinds:
 
-    exact          the above: three numbers for each weight (one where rho = 0)
-    last_step      z <- rho z + d theta' / d mu of the last step: one number for each weight. Leaves out
+    exact          the above: three numbers for each weight (one where rho = 0 and a step is one update)
+    last_step      z <- rho z + d theta' / d mu of the last update: one number for each weight. Leaves out
                    what a mix does through the moments later, most of what it does. In training the tiny
                    model on sums (horizon 0.9) its cosine with `exact` is 0.95 after 10 steps and 0.94 after
                    30, its size 0.29 and 0.22 of it; on other problems the cosine was as low as 0.5
@@ -50,30 +53,39 @@ SMALLEST_ROOT = 1e-20
 
 class Tangent:
     def __init__(
-        self, optimizer: torch.optim.Optimizer, rho: float = 0.0, kind: str = "exact"
+        self,
+        optimizer: torch.optim.Optimizer,
+        rho: float = 0.0,
+        kind: str = "exact",
+        *,
+        several: bool = False,
     ) -> None:
+        """`several`: steps may make more than one update."""
         if not 0 <= rho <= 1:
             raise ValueError(f"rho={rho} must be from 0 to 1 (method.horizon)")
         self._optimizer, self._rho = optimizer, rho
         self._plain = one_of("method.tangent", kind, KINDS) == "plain_descent"
-        self._carries = kind == "exact" and rho > 0
+        self._carries = kind == "exact" and (rho > 0 or several)
         self.z: dict[str, Tensors] = {}
         self._moments: dict[str, tuple[Tensors, Tensors]] = {}
 
     @torch.no_grad()
-    def follow(self, gradients: Tensors, slopes: dict[str, Tensors]) -> None:
-        """Takes the derivative over the step that the optimizer has just made on `gradients`; `slopes`
-        are used up."""
-        if self._rho == 0:
-            self.z = {}
+    def follow(
+        self, gradients: Tensors, slopes: dict[str, Tensors], *, again: bool = False
+    ) -> None:
+        """Takes the derivative over the update that the optimizer has just made on `gradients`, which is
+        another one of the same step where `again`; `slopes` are used up."""
+        rho = 1.0 if again else self._rho
+        if rho == 0:
+            self.z, self._moments = {}, {}
         for part, of_part in slopes.items():
             self._make_room(part, of_part)
         for group in self._optimizer.param_groups:
             for chunk in _chunks(group["params"], gradients, self._optimizer.state):
                 made = _Step(chunk, gradients, self._optimizer.state, group)
                 for part in self.z:
-                    self._follow(part, made, slopes.get(part, {}))
-            self._age([p for p in group["params"] if p not in gradients])
+                    self._follow(part, made, slopes.get(part, {}), rho)
+            self._age([p for p in group["params"] if p not in gradients], rho)
 
     def state_dict(self, names: Names) -> dict[str, Any]:
         """By the parameters' names."""
@@ -108,18 +120,18 @@ class Tangent:
                 if parameter not in tensors:
                     tensors[parameter] = torch.zeros_like(parameter)
 
-    def _age(self, parameters: Sequence[torch.Tensor]) -> None:
+    def _age(self, parameters: Sequence[torch.Tensor], rho: float) -> None:
         """Of what had no gradient, and was left alone by the optimizer."""
-        if self._rho == 1:
+        if rho == 1:
             return
         for part, z in self.z.items():
             for tensors in (z, *self._moments.get(part, ())):
                 for parameter in parameters:
                     if parameter in tensors:
-                        tensors[parameter].mul_(self._rho)
+                        tensors[parameter].mul_(rho)
 
-    def _follow(self, part: str, made: _Step, slopes: Tensors) -> None:
-        rho, parameters = self._rho, [p for p in made.parameters if p in self.z[part]]
+    def _follow(self, part: str, made: _Step, slopes: Tensors, rho: float) -> None:
+        parameters = [p for p in made.parameters if p in self.z[part]]
         learnt = [p for p in parameters if p in slopes]
         if not parameters:
             return

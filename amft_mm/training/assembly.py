@@ -176,4 +176,5 @@ def _optimizer_settings(config: DictConfig) -> OptimizerSettings:
         max_norm=train.max_norm,
         horizon=config.method.horizon,
         tangent=config.method.tangent,
+        several=train.minibatches * train.epochs > 1,
     )

@@ -101,7 +101,7 @@ class TrainingStep:
         for minibatch in minibatches * epochs:
             fresh = [] if updates else minibatches
             own = [self._mixing.add(part, minibatch, clock, fresh) for part in self._with.parts]
-            update = self.learner.mixed.step()
+            update = self.learner.mixed.step(again=bool(updates))
             finite = finite and update.finite
             updates.append(together(self._with.parts, own) | {"grad/norm": update.norm})
             for companion in self._with.companions.values():

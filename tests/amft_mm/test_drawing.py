@@ -106,6 +106,15 @@ def test_the_share_of_tokens_in_groups_that_taught_nothing_is_told(tiny):
     assert drawn.rollouts(1)[1]["rollout/zero_std"] == 1 - 3 / 4
 
 
+def test_groups_that_the_curriculum_leaves_out_are_not_held_to_be_alike(tiny):
+    """Defect: with curriculum=variance they counted among those whose members all have the same return."""
+    few = ["train.curriculum.name=variance", "+train.curriculum.share=0.3"]
+    drawn = sources(tiny, lambda seed, step, task: task > 0, *few)
+    groups, row = drawn.rollouts(1)
+    assert len(groups) == 1
+    assert row["rollout/zero_std"] == 1 / 4
+
+
 def test_what_is_played_to_look_at_a_mix_is_counted(tiny):
     """Defect: mu_oracle and utility=heldout told the tokens of the step's own rollouts alone."""
     drawn = sources(tiny, lambda *_: True)

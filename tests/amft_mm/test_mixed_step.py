@@ -177,13 +177,26 @@ def test_missing_gradients_count_as_zero():
     assert mixed.step().norm == 0.0
 
 
-def walked(params, state, gradients, mus, max_norm, rho, *, tangent="exact", learnt=(), **changes):
-    """Steps of a copy on these gradients: a part's (g_R, g_S) by step, and its mu by step; None among a
-    step's gradients is a parameter that has none. The lr changes from step to step."""
+def walked(
+    params,
+    state,
+    gradients,
+    mus,
+    max_norm,
+    rho,
+    *,
+    tangent="exact",
+    learnt=(),
+    updates=1,
+    **changes,
+):
+    """Updates, so many a step, of a copy on these gradients: a part's (g_R, g_S) by update, and its mu by
+    update; None among an update's gradients is a parameter that has none. The lr changes from one to the
+    next."""
     mine = [torch.nn.Parameter(p.detach().clone()) for p in params]
     optimizer = adamw(mine, **changes)
     optimizer.load_state_dict(copy.deepcopy(state))
-    mixed = MixedStep(optimizer, max_norm, rho, tangent=tangent)
+    mixed = MixedStep(optimizer, max_norm, rho, tangent=tangent, several=updates > 1)
     for step in range(len(next(iter(mus.values())))):
         for group in optimizer.param_groups:
             group["lr"] = 0.01 / (1 + 0.1 * step)
@@ -195,7 +208,7 @@ def walked(params, state, gradients, mus, max_norm, rho, *, tangent="exact", lea
                     mixed.take_exploration()
             learn = not learnt or step in learnt
             mixed.mix(mus[part][step], 0.8, part=part, weight=WEIGHTS[part], learn=learn)
-        mixed.step()
+        mixed.step(again=step % updates > 0)
     return mine, mixed
 
 
@@ -254,6 +267,43 @@ def test_the_tangent_is_exact_over_many_steps(steps, max_norm, rho):
         finite = by_differences(params, state, gradients, mus, max_norm, part, weights)
         found = together(mixed.z[part][p] for p in mine)
         assert float((found - finite).norm() / finite.norm()) < 1e-6
+
+
+@pytest.mark.parametrize("max_norm", [None, 1.0])
+@pytest.mark.parametrize("rho", [0.0, 0.9, 1.0])
+def test_the_horizon_counts_steps_and_not_updates(max_norm, rho):
+    """Defect: each of four updates took rho off, so that what should fade over ten steps did over two and a
+    half, and with rho = 0 a look saw the last update alone. Exact all the same, also where a part or a
+    parameter is not in all updates of a step."""
+    updates, steps = 4, 3
+    count, generator = updates * steps, torch.Generator().manual_seed(3)
+    params, state = after(20, generator)
+    gradients = several(params, generator, count, missing=(1, 4, 9))
+    absent = [
+        [[None, None], [None, None]] if k in (5, 8) else g for k, g in enumerate(gradients["cards"])
+    ]
+    gradients["cards"] = absent
+    mus = {"streets": [0.3] * count, "cards": [0.6] * count}
+    mine, mixed = walked(params, state, gradients, mus, max_norm, rho, updates=updates)
+    weights = [rho ** (steps - 1 - k // updates) for k in range(count)]
+    for part in gradients:
+        finite = by_differences(params, state, gradients, mus, max_norm, part, weights)
+        found = together(mixed.z[part][p] for p in mine)
+        assert float((found - finite).norm() / finite.norm()) < 1e-6
+
+
+def test_a_first_update_that_is_not_finite_leaves_the_horizon_to_the_next():
+    """Or with rho = 0 the step before would still be seen."""
+    generator = torch.Generator().manual_seed(3)
+    params, state = after(20, generator)
+    gradients = {"streets": several(params, generator, 4)["streets"]}
+    for some in gradients["streets"][2]:
+        some[0] = some[0] * float("nan")
+    mus = {"streets": [0.3] * 4}
+    mine, mixed = walked(params, state, gradients, mus, 1.0, 0.0, updates=2)
+    finite = by_differences(params, state, gradients, mus, 1.0, "streets", [0.0, 0.0, 0.0, 1.0])
+    found = together(mixed.z["streets"][p] for p in mine)
+    assert float((found - finite).norm() / finite.norm()) < 1e-6
 
 
 def test_steps_that_do_not_learn_mu_still_carry_what_it_did():

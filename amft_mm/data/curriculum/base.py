@@ -6,8 +6,8 @@
     fared      it is told how task instances of the pool fared
     credited   it is told how large the advantages of each environment's episodes were
 
-Everything is a function of (seed, step) and of what it was told, the same in every process; what it
-remembers is in the checkpoint.
+Everything is a function of (seed, step), of what was picked before and of what it was told, the same in
+every process; what it remembers is in the checkpoint. Picking twice for a step gives the same.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from amft_mm.runs.processes import ProcessGroup
 class Curriculum:
     def __init__(self, shares: Sequence[float], pool: int | None, seed: int) -> None:
         self.shares, self.pool, self.seed = list(shares), pool, seed
+        self._dealt: dict[int, tuple[int, int, int]] = {}
+        """Of an environment's pool: the last step, how many instances were picked before it, and in it."""
 
     def deal(self, step: int, count: int) -> list[int]:
         return dealt(count, self.shares, step)
@@ -36,7 +38,10 @@ class Curriculum:
             return None
         if again:
             return self.random(environment, step, again).integers(self.pool, size=count).tolist()
-        places = [divmod(step * count + k, self.pool) for k in range(count)]
+        last, before, then = self._dealt.get(environment, (step, 0, 0))
+        first = before if step == last else before + then
+        self._dealt[environment] = (step, first, count)
+        places = [divmod(first + k, self.pool) for k in range(count)]
         orders = {
             round_: np.random.default_rng([self.seed, environment, round_, 19]).permutation(
                 self.pool
@@ -60,10 +65,11 @@ class Curriculum:
         return {}
 
     def state_dict(self) -> dict[str, Any]:
-        return {}
+        return {"dealt": self._dealt}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        pass
+        dealt = state.get("dealt", {}).items()
+        self._dealt = {int(k): (int(s), int(before), int(n)) for k, (s, before, n) in dealt}
 
     def random(self, environment: int, step: int, again: int = 0) -> np.random.Generator:
         return np.random.default_rng([self.seed, environment, step, again, 23])

@@ -53,7 +53,8 @@ class SEC(Curriculum):
         return {f"curriculum/share_{k}": float(p) for k, p in enumerate(self.chances())}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"worth": self._worth}
+        return {**super().state_dict(), "worth": self._worth}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
         self._worth = [float(worth) for worth in state["worth"]]
