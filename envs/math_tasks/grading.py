@@ -20,7 +20,8 @@ from envs.math_tasks.problems import Problem
 LONGEST = 20_000
 """Characters examined, counted from the end of the text."""
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s*")
-_TAGGED = re.compile(r"<answer>(.{0,2000}?)(?:</answer>|\Z)", re.DOTALL | re.IGNORECASE)
+_OPENED = re.compile("<answer>", re.IGNORECASE)
+_CLOSED = re.compile("</answer>", re.IGNORECASE)
 _HASHES = re.compile(r"####[ \t]*([^\n]{1,300})")
 _SAID = re.compile(
     r"\banswer\**(?:[ \t]+is[ \t]*:?|[ \t]*[:=])[ \t*]*([^\n]{1,300})", re.IGNORECASE
@@ -113,8 +114,10 @@ def _as_text(value: Any) -> str | None:
 
 
 def _tagged(text: str) -> str | None:
-    found = _TAGGED.findall(text)
-    return found[-1] if found else None
+    """What follows the last opening tag, up to a closing one; the text is read once, whatever its tags."""
+    _, *opened = _OPENED.split(text)
+    answer = _CLOSED.split(opened[-1], maxsplit=1)[0] if opened else ""
+    return answer if len(answer) <= verifier.LONGEST else None
 
 
 def _after_hashes(text: str) -> str | None:

@@ -49,6 +49,12 @@ def test_no_final_answer(text):
     assert final_answer(text) is None
 
 
+def test_many_open_tags_are_read_once():
+    """From each of them the rest of the text was searched: 2500 took seconds."""
+    assert final_answer("<answer>" * 2_400 + "7") == "7"
+    assert final_answer("<answer>" * 1_000_000) is None
+
+
 def test_words_are_answers_to_questions_that_ask_for_words():
     assert final_answer("Let me think.\nTuesday", wordy=True) == "Tuesday"
     assert final_answer("Let me think.\nTuesday") is None

@@ -424,6 +424,12 @@ def test_any_text_as_milestones_is_read(text):
     read_milestones(MILESTONE.format(name=text))
 
 
+def test_a_long_run_of_blanks_in_a_milestone_is_read_once():
+    """From each blank the end of the run was searched: a file of a megabyte took an hour."""
+    (block,) = read_milestones(MILESTONE.format(name="A" + " " * 900_000 + "B"))
+    assert block.landmark.name.split() == ["A", "B"]
+
+
 @pytest.mark.parametrize("words", ["No landmark nearby", "No landmarks nearby", "none", ""])
 def test_no_landmark_in_every_spelling(words):
     """Published defect 20."""
