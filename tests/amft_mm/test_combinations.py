@@ -78,6 +78,10 @@ def config_of(words, name="train"):
         ("method=grpo sampling.temperature=0", "all write the same.*sampling.temperature=1"),
         ("method=amft sampling.top_k=1", "all write the same"),
         ("method=nft ~method.credit.baseline method.credit.credit=gae", "nft learns.*Take episode"),
+        (
+            "method=grpo ~method.credit.baseline method.credit.credit=gae method.exploration={name:srft}",
+            "srft learns from whether.*Take episode",
+        ),
         ("method=nft method.overlong={band:0.2}", "and not from rewards: method.overlong=.*Leave it out"),
         ("method=amft method.guidance.name=joined train.group=2", "one at most.*Take train.group=3"),
         ("env=mix method=ppo method.mu_per=env", "method.mu_per=env learns from a step part by part"),

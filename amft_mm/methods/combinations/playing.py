@@ -159,6 +159,11 @@ def compared(config: DictConfig) -> Iterator[str]:
             "method.exploration.name=nft learns from whether episodes succeed, as groups tell: "
             "method.credit.credit=gae would do nothing. Take episode"
         )
+    if method.exploration.name == "srft" and credit.credit == "gae":
+        yield (
+            "method.exploration.name=srft learns from whether episodes succeed, and method.credit.credit=gae "
+            "does not tell. Take episode"
+        )
     if method.exploration.name == "nft" and method.overlong:
         yield (
             "method.exploration.name=nft learns from whether episodes succeed, and not from rewards: "
