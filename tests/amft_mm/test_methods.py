@@ -190,6 +190,8 @@ def test_a_rollout_goes_on_from_the_beginning_that_it_was_given(tiny, name, shar
     assert report.largest_ratio_error < 1e-4
     assert report.given == len(own_ids)
     assert seen[0].given.tolist() == conversation.given()[conversation.chosen()].tolist()
+    own = seen[0].entropies[~seen[0].given]  # defect: what the expert wrote counted too
+    assert report.entropy == (pytest.approx(float(own.mean()), rel=1e-5) if len(own) else None)
 
 
 def test_a_beginning_that_leaves_no_room_is_not_given(tiny):
