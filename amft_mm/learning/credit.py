@@ -8,7 +8,9 @@ episode that failed, which gets none and moves nobody's baseline.
     credit    episode: every turn gets the episode's return, R = sum_t r_t; there is no discount
               turn: each turn gets the discounted return from it on, G_t = sum_k gamma^k r_(t+k)
               gigpo: the advantage of R among the episodes, and `weight` times that of G_t among all
-              turns of the group that were in the same state (GiGPO, arXiv 2505.10978)
+              turns of the group that were in the same state (GiGPO, arXiv 2505.10978). Mean and std of R are
+              over one entry an episode; the official code's default takes them over every turn's row
+              (compute_mean_std_cross_steps), so that long episodes count more there
     baseline  none; mean: less the group's mean; others: less the mean of the others (rloo);
               std: (less the mean) / standard deviation (grpo)
               relative: (less the mean) / mean, 0 where the mean is not above 0 (maxrl)

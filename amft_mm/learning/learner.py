@@ -48,7 +48,7 @@ class LossReport:
     tokens: int
     sequences: int
     entropy: float | None
-    """Mean over the chosen tokens; None where there are none."""
+    """Mean over the chosen tokens that no expert wrote in a rollout; None where there are none."""
     largest_ratio_error: float
     """Furthest that a log-probability is from what the engine sampled with (0: nothing to compare)."""
     given: int = 0
@@ -145,7 +145,7 @@ class Learner:
             if value.requires_grad:
                 value.backward()
             total += float(value.detach())
-            entropy += float(terms.entropies.detach().sum())
+            entropy += float((terms.entropies.detach() * terms.own).sum())
             if terms.log_k is not None and len(terms.log_k):
                 error = max(error, float(terms.log_k.abs().max()))
                 moved = max(moved, float(terms.log_ratios.detach().abs().max()))
@@ -155,11 +155,12 @@ class Learner:
         total, entropy = self.processes.sum(total, entropy)
         error, moved = self.processes.most(error, moved)
         figures = means_of(self.processes.gather(notes))
+        own = totals.tokens - totals.given
         return LossReport(
             total,
             totals.tokens,
             totals.sequences,
-            entropy * totals.per_token if totals.tokens else None,
+            entropy / own if own else None,
             error,
             totals.given,
             figures,

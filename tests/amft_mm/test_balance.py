@@ -94,6 +94,19 @@ def test_on_noise_amft_stays_where_it_is():
     assert share_outside(walks([0.0] * 120, 100, "amft_ema")) > 0.3
 
 
+@pytest.mark.parametrize("name", ["amft", "amft_ema"])
+def test_what_is_told_to_have_moved_has(name):
+    """Defect: amft_ema told what it wished at a bound too."""
+    controller, told = balance(name, 90, {"start": 0.9}), 0.0
+    before = math.log(9)
+    for step in range(90):
+        found = controller.update(Signal(step, 1.0, 0.3, INSTANCES, 1.0 + step % 2))
+        told += found.get("meta/moved", 0.0)
+    mu = controller.mu(90)
+    assert mu == pytest.approx(0.98)
+    assert told == pytest.approx(math.log(mu / (1 - mu)) - before)
+
+
 @pytest.mark.slow
 def test_noise_that_looks_share_by_z_does_not_move_amft_either():
     assert share_outside(sharing_walks(0.0, 1000, 120)) <= 0.05

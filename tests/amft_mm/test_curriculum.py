@@ -58,11 +58,22 @@ def test_difficulty_plays_what_failed_last():
     assert np.bincount(picked) / 600 == pytest.approx(found.weights(0), abs=0.06)
     assert all(len(set(found.pick(0, step, 3))) == 3 for step in range(20))
     assert len(found.pick(0, 0, 5)) == 5  # more than there are
+    more = found.pick(0, 0, 4)
+    assert set(more) == {0, 1, 2}  # each, and then one again
     found.fared(0, {1: 0.0})
     assert found.weights(0)[1] > found.weights(0)[0]
     again = made("difficulty", pool=3, floor=0.1)
     again.load_state_dict(json.loads(json.dumps(found.state_dict())))
     assert [again.pick(0, s, 2) for s in range(9)] == [found.pick(0, s, 2) for s in range(9)]
+
+
+def test_what_is_drawn_again_is_not_what_the_step_has_played():
+    """Defect: with method.resample the same task instances came again, first of all those that all failed."""
+    found = made("difficulty", pool=8)
+    for step in range(20):
+        rounds = [found.pick(0, step, 3, again) for again in range(3)]
+        assert len({*rounds[0], *rounds[1]}) == 6
+        assert {*rounds[0], *rounds[1], *rounds[2]} == set(range(8))
 
 
 def group(task, *returns):

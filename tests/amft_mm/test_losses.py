@@ -289,6 +289,22 @@ def test_prefix_rft_learns_from_the_given_tokens_of_the_highest_entropy():
     assert moved[10:].all()
 
 
+def test_srft_tells_what_is_clipped_of_demonstrations_alone():
+    """Defect: a token's own probability was held for its ratio, and most of what the agent wrote was told as
+    clipped."""
+    log_probs = torch.tensor([0.5, 0.9, 0.5, 0.5], dtype=torch.float64).log()
+    tokens = Tokens(
+        log_probs,
+        torch.zeros(4),
+        [2, 2],
+        advantages=torch.tensor([1.0, 1.0, -1.0, -1.0]),
+        given=torch.tensor([True, True, False, False]),
+        outcomes=torch.tensor([1.0, 1.0, 0.0, 0.0]),
+    )
+    exploration("srft").loss(tokens, Totals(4, 2, 2, 0, 2), clip=0.2)
+    assert tokens.notes == {"clip/share": (0.0, 2)}
+
+
 def test_srft_weighs_by_the_entropy_of_each_conversation():
     problem = Problem(8)
     problem.lengths = [3, 3, 2, 2]

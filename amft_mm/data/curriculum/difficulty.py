@@ -29,6 +29,8 @@ class Difficulty(Curriculum):
                 "train.curriculum.floor=0 would leave nothing to play once all is solved"
             )
         self._success: dict[int, dict[int, float]] = {}
+        self._now: dict[int, list[int]] = {}
+        """What the present step has picked."""
 
     def weights(self, environment: int) -> np.ndarray:
         assert self.pool is not None
@@ -41,7 +43,17 @@ class Difficulty(Curriculum):
     def pick(self, environment: int, step: int, count: int, again: int = 0) -> list[int] | None:
         assert self.pool is not None
         random, weights = self.random(environment, step, again), self.weights(environment)
-        return random.choice(self.pool, count, replace=count > self.pool, p=weights).tolist()
+        before = self._now.get(environment, []) if again else []
+        others = weights.copy()
+        others[before] = 0
+        fresh = min(count, int((others > 0).sum()))
+        picked: list[int] = []
+        if fresh:
+            chances = others / others.sum() if before else weights
+            picked = random.choice(self.pool, fresh, replace=False, p=chances).tolist()
+        picked += random.choice(self.pool, count - fresh, p=weights).tolist()
+        self._now[environment] = before + picked
+        return picked
 
     def fared(self, environment: int, success: Mapping[int, float]) -> None:
         self._success.setdefault(environment, {}).update(success)

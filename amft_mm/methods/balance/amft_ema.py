@@ -51,8 +51,7 @@ class AMFTEma(Learnt):
         error = spread / math.sqrt(looks)
         moved = 0.0
         if self._looks >= self._patience and abs(mean) > self._doubt * error:
-            moved = self._rate * mean / math.sqrt(square)
-            self.move(moved)
+            moved = self.move(self._rate * mean / math.sqrt(square))
         return {
             "meta/look": look,
             "meta/evidence": mean / error if error > 0 else 0.0,

@@ -24,7 +24,7 @@ class Signal:
     instances: int = 1
     z_norm: float = 0.0
     entropy: float | None = None
-    """Mean entropy of the tokens of this step's rollouts."""
+    """Mean entropy of the tokens that the model wrote in this step's rollouts."""
 
     @property
     def scaled(self) -> float | None:

@@ -37,6 +37,12 @@ def guided(config: DictConfig) -> Iterator[str]:
             f"method.guidance.name={name} says by itself what is imitated, and method.balance.name="
             f"{method.balance.name} would do nothing: take method.balance.name=rl, as method={name} does"
         )
+    if name == "failing" and not _imitates(config):
+        yield (
+            "method.guidance.name=failing chooses what is imitated, and method.balance.name="
+            f"{method.balance.name} imitates nothing: take another balance, as method=failing does, or "
+            "method.guidance.name=none"
+        )
     if guide.shown and not guide.sets_mu and config.train.group < 2:
         yield (
             f"train.group={config.train.group}: method.guidance.name={name} gives demonstrations to some "
@@ -81,19 +87,16 @@ def demonstrated(config: DictConfig) -> Iterator[str]:
     if not demos.folder and not demos.n and (config.train.warmup_steps or guides(config)):
         wants = "method.guidance" if guides(config) else "train.warmup_steps"
         yield _none(wants)
-    elif (
-        not demos.folder
-        and not demos.n
-        and not streams(config)
-        and any(
-            part.balance.needs_both or part.balance.mu(k) > 0
-            for part in mixed_parts(config)
-            for k in range(config.train.steps)
-        )
-    ):
+    elif not demos.folder and not demos.n and not streams(config) and _imitates(config):
         yield _none(f"method.balance.name={config.method.balance.name}")
     if demos.folder:
         yield from _of_another_world(config)
+
+
+def _imitates(config: DictConfig) -> bool:
+    """Whether the balance does, at any step."""
+    parts, steps = mixed_parts(config), range(config.train.steps)
+    return any(part.balance.needs_both or part.balance.mu(k) > 0 for part in parts for k in steps)
 
 
 def _none(wants: str) -> str:

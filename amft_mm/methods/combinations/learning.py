@@ -118,7 +118,7 @@ def without_exploration(config: DictConfig) -> Iterator[str]:
         return
     if config.train.steps == 0:
         return
-    method = config.method
+    method, chosen = config.method, config.train.curriculum.name
     of_the_loss = {
         "method.rival": method.rival,
         "method.kl": method.kl,
@@ -133,15 +133,26 @@ def without_exploration(config: DictConfig) -> Iterator[str]:
         "method.overlong": method.overlong,
         "method.cut": method.cut != "learn" and method.cut,
         "train.epochs": config.train.epochs > 1 and config.train.epochs,
+        "train.ahead": config.train.ahead,
+        "train.curriculum.name": chosen != "uniform" and chosen,
     }
     asked = of_the_loss if streams(config) else of_the_loss | of_rollouts
     yield from _in_vain(asked, f"{name} never explores. Leave it out, or take another balance")
 
 
 def without_learning(config: DictConfig) -> Iterator[str]:
-    """Settings of learning mu, where it is not learnt."""
-    method = config.method
+    """Settings of learning mu, where it is not learnt, or where they are no other than the default."""
+    method, train = config.method, config.train
     if any(part.balance.learns for part in mixed_parts(config)):
+        if (
+            not method.horizon
+            and method.tangent == "last_step"
+            and train.minibatches * train.epochs == 1
+        ):
+            yield (
+                "method.tangent=last_step would do nothing: with method.horizon=0 and one update a step "
+                "there is nothing else to follow. Leave it out, or take method.horizon=0.9"
+            )
         return
     asked = {
         "method.horizon": method.horizon,

@@ -149,15 +149,22 @@ def compared(config: DictConfig) -> Iterator[str]:
                 "group would all write the same, so that there is nothing to learn from. Take "
                 "sampling.temperature=1"
             )
-    if method.balanced and method.balance.name in ("sft", "rl") and not guidance_of(config).sets_mu:
+    guide = guidance_of(config)
+    mixes = guide.sets_mu and not guide.imitates_afterwards
+    if method.balanced and method.balance.name in ("sft", "rl") and not mixes:
         yield (
             f"method.balanced=true would do nothing: method.balance.name={method.balance.name} mixes "
             "nothing. Leave it out, or take another balance"
         )
-    if method.exploration.name == "nft" and credit.credit == "gae":
+    if method.exploration.name == "nft" and credit.credit != "episode":
         yield (
             "method.exploration.name=nft learns from whether episodes succeed, as groups tell: "
-            "method.credit.credit=gae would do nothing. Take episode"
+            f"method.credit.credit={credit.credit} would do nothing. Take episode"
+        )
+    if method.exploration.name == "srft" and credit.credit == "gae":
+        yield (
+            "method.exploration.name=srft learns from whether episodes succeed, and method.credit.credit=gae "
+            "does not tell. Take episode"
         )
     if method.exploration.name == "nft" and method.overlong:
         yield (

@@ -31,7 +31,9 @@ def loss(
         raise ValueError("srft needs the outcomes of episodes")
     own, good = tokens.own, tokens.outcomes
     entropy = tokens.spread(tokens.means(tokens.entropies.detach()))
-    joined = clipped(tokens, tokens.log_probs, advantages_of(tokens), clip, clip, dual)
+    given = own == 0  # what is clipped is told of these alone
+    joined, advantages = torch.zeros_like(tokens.log_probs), advantages_of(tokens)
+    joined[given] = clipped(tokens, tokens.log_probs[given], advantages[given], clip, clip, dual)
     imitated = joined - shown * (-entropy).exp() * tokens.log_probs
     won = -succeeded * entropy.exp() * tokens.log_probs
     terms = (
