@@ -7,8 +7,8 @@ the question, the answer, the expert's solution is said by `Columns`; a dot reac
 
 Splits: where files or the hub name them (train, test, validation ...), `train` is theirs and `id`
 all others; else a question's words decide, nine in ten for training. A question that also occurs
-in training is left out of `id`. `all` is everything. A row whose question or answer is null, empty or
-no text is left out, and a warning says how many were.
+in training is left out of `id`. `all` is everything. A row whose question or answer is null, NaN,
+empty or no text is left out, and a warning says how many were.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,7 +33,11 @@ log = logging.getLogger(__name__)
 HUB = "hf:"
 SUFFIXES = (".json", ".jsonl", ".csv", ".parquet")
 TRAINING_SHARE = 0.9
-_PART = re.compile(r"(train|test|validation|valid|val|dev|eval)", re.IGNORECASE)
+_PART = re.compile(
+    r"(?<![a-z])(?:(train(?:ing)?)|test(?:ing)?|valid(?:ation)?|val|dev|eval(?:uation)?)(?![a-z])",
+    re.IGNORECASE,
+)
+"""A part as a word of its own: contest_train is of training, latest and retrieval are of no part."""
 
 
 class DataError(ValueError):
@@ -165,9 +170,9 @@ def _text(row: Row, role: str, column: str, *, required: bool = True) -> str:
             return ""
         value = value[matches[0]]
     value = _last_message(value)
-    if value is None:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
         if required:
-            raise RowError(f"{row.where}: the {role} (column {column!r}) is null.")
+            raise RowError(f"{row.where}: the {role} (column {column!r}) is null or no number.")
         return ""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
@@ -229,7 +234,9 @@ def _local_rows(path: Path) -> Iterator[Row]:
 
 def _part_of(name: str) -> str | None:
     match = _PART.search(name)
-    return match[1].lower() if match else None
+    if match is None:
+        return None
+    return "train" if match[1] else match[0].lower()
 
 
 def _file_rows(path: Path, part: str | None) -> Iterator[Row]:

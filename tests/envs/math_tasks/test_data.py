@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 
 import gymnasium
 import pytest
@@ -103,6 +104,22 @@ def test_files_named_train_and_test_are_the_splits(tmp_path):
     assert evaluation == {f"What is {n} + 1?" for n in range(20, 25)}, "five occur in training"
 
 
+@pytest.mark.parametrize("name", ["latest", "greatest_hits", "medieval", "retrieval"])
+def test_a_part_within_another_word_says_nothing(tmp_path, name):
+    """latest.jsonl was taken for a test set, medieval.jsonl for one of evaluation."""
+    write_lines(tmp_path / f"{name}.jsonl", sums(10))
+    write_lines(tmp_path / "gsm-test.jsonl", sums(5, start=10))
+    train, evaluation = (all_questions(make(tmp_path, split=split)) for split in ("train", "id"))
+    assert (len(train), len(evaluation)) == (10, 5)
+
+
+@pytest.mark.parametrize("name", ["contest_train", "attestation-training2", "TRAIN"])
+def test_a_part_is_a_word_of_the_name(tmp_path, name):
+    """contest_train.jsonl was read as test."""
+    write_lines(tmp_path / f"{name}.jsonl", sums(10))
+    assert len(all_questions(make(tmp_path, split="train"))) == 10
+
+
 def test_a_folder_of_files_is_one_data_set(tmp_path):
     write_lines(tmp_path / "part-1.jsonl", sums(5))
     write_lines(tmp_path / "part-2.jsonl", sums(5, start=5))
@@ -193,6 +210,16 @@ def test_a_row_that_cannot_be_used_costs_itself_alone(tmp_path, caplog):
     assert len(all_questions(make(path, split="all"))) == 4
     assert "3 of 7 rows are left out" in caplog.text
     assert "row 1: the question (column 'question') is null" in caplog.text
+
+
+def test_an_answer_that_is_not_a_number_is_left_out(tmp_path, caplog):
+    """Parquet holds null among numbers as NaN, which became the right answer "nan"."""
+    path = tmp_path / "a.parquet"
+    write_parquet(
+        path, [{"question": "1/4?", "answer": 0.25}, {"question": "?", "answer": math.nan}]
+    )
+    assert all_questions(make(path, split="all")) == {"1/4?"}
+    assert "1 of 2 rows are left out" in caplog.text
 
 
 @pytest.mark.parametrize(
