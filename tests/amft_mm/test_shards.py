@@ -85,14 +85,18 @@ def test_a_run_goes_on_with_another_number_of_processes(tmp_path, before, after)
 
 @pytest.mark.slow
 def test_a_process_that_is_killed_leaves_a_checkpoint_to_go_on_from(tmp_path):
+    """The first, which writes what makes a checkpoint of the others' parts, and another."""
     words = [*CASES["exact tangent"], SHARD, "checkpoint.every=1", "train.steps=8"]
-    processes = begun(tmp_path, *words, processes=2)
-    while not checkpoints.latest(tmp_path / "run" / "checkpoints"):
-        assert not processes.join(timeout=0.01)
-    time.sleep(0.3)
-    os.kill(processes.pids()[1], signal.SIGKILL)
-    with pytest.raises(torch.multiprocessing.ProcessExitedException):
-        finish(processes)
+    kept = tmp_path / "run" / "checkpoints"
+    for rank in (0, 1):
+        before = checkpoints.latest(kept)
+        processes = begun(tmp_path, *words, *(["resume=true"] if before else []), processes=2)
+        while checkpoints.latest(kept) == before:
+            assert not processes.join(timeout=0.01)
+        time.sleep(0.3)
+        os.kill(processes.pids()[rank], signal.SIGKILL)
+        with pytest.raises(torch.multiprocessing.ProcessExitedException):
+            finish(processes)
     found = trained(tmp_path, *words, "resume=true", processes=2)
     assert [row["step"] for row in found if row["phase"] != "evaluation"] == list(range(1, 10))
 
