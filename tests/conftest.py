@@ -1,11 +1,11 @@
-"""Models that several tests share, one policy a family, built once; how many workers there are."""
+"""Models that several tests share, one policy a family, built once; how many workers there are.
+
+torch is imported where it is used: pytest deals out tests, or runs those of settings, without it.
+"""
 
 import os
 
 import pytest
-
-from agents.policy import Policy
-from tests.agents.families import FAMILIES, build_family
 
 MOST_WORKERS = 4
 """Of `-n auto`. Each loads torch and models, and a process beside it that commands are forked from: above a
@@ -21,20 +21,41 @@ def pytest_xdist_auto_num_workers(config):
     return min(len(usable), MOST_WORKERS)
 
 
+class Made(dict):
+    """By name, made when it is first asked for: a worker builds the families that its tests name."""
+
+    def __init__(self, make):
+        self._make = make
+
+    def __missing__(self, name):
+        import torch
+
+        with torch.random.fork_rng():
+            self[name] = self._make(name)
+        return self[name]
+
+
 @pytest.fixture(scope="session")
 def family_folders(tmp_path_factory):
-    folders = {}
-    for family in FAMILIES:
-        folders[family] = tmp_path_factory.mktemp(family)
-        build_family(family, folders[family])
-    return folders
+    from tests.agents.families import build_family
+
+    def built(family):
+        folder = tmp_path_factory.mktemp(family)
+        build_family(family, folder)
+        return folder
+
+    return Made(built)
 
 
 @pytest.fixture(scope="session")
 def policies(family_folders):
-    return {f: Policy.load(str(folder), device="cpu") for f, folder in family_folders.items()}
+    from agents.policy import Policy
+
+    return Made(lambda family: Policy.load(str(family_folders[family]), device="cpu"))
 
 
 @pytest.fixture(scope="session")
 def tiny():
+    from agents.policy import Policy
+
     return Policy.load("tiny-random", device="cpu")

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import yaml
@@ -32,12 +33,16 @@ def _chosen(group: str, config: DictConfig) -> str | None:
     name = part.get("name") if OmegaConf.is_dict(part) else None
     if name is None:
         return None
-    for place in sorted((data_folder("configs") / group).iterdir(), key=lambda file: file.name):
-        if place.name.endswith(".yaml"):
-            found = yaml.safe_load(place.read_text(encoding="utf-8"))
-            if found.get("name", place.name[:-5]) == name:
-                return f"{group}={place.name[:-5]}"
-    return None
+    folder = data_folder("configs") / group
+    files = sorted(f.name[:-5] for f in folder.iterdir() if f.name.endswith(".yaml"))
+    files.sort(key=lambda file: file != name)  # where it is, as a rule
+    return next((f"{group}={file}" for file in files if _name_in(group, file) == name), None)
+
+
+@cache
+def _name_in(group: str, file: str) -> str:
+    text = (data_folder("configs") / group / f"{file}.yaml").read_text(encoding="utf-8")
+    return str(yaml.safe_load(text).get("name", file))
 
 
 def _word(key: str, value: Any, known: bool) -> str:

@@ -3,13 +3,11 @@
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
 from amft_mm.learning.mixed_step import WHOLE, MixedStep
-
-PROCESSES = 2
+from tests.amft_mm.processes import finish, started
 
 
 def small_model():
@@ -38,9 +36,8 @@ def whole(tensor):
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
-def sharded(rank, address):
-    dist.init_process_group("gloo", init_method=address, rank=rank, world_size=PROCESSES)
-    torch.set_num_threads(1)
+def sharded():
+    dist.init_process_group("gloo")
     plain, split = small_model(), small_model()
     fully_shard(split)
     assert all(isinstance(p, DTensor) for p in split.parameters())
@@ -52,9 +49,8 @@ def sharded(rank, address):
         assert torch.allclose(whole(a), b, rtol=1e-3, atol=1e-7)
     for a, b in zip(split.parameters(), plain.parameters(), strict=True):
         assert torch.allclose(whole(a), b, rtol=1e-5, atol=1e-6)
-    dist.destroy_process_group()
 
 
-def test_a_sharded_step_is_the_whole_step(tmp_path):
+def test_a_sharded_step_is_the_whole_step():
     """Norms, products and z are over all shards, as if nothing were sharded."""
-    mp.spawn(sharded, args=(f"file://{tmp_path / 'meeting'}",), nprocs=PROCESSES)
+    finish(started(sharded, 2))
