@@ -27,6 +27,8 @@ class PublishedData:
     """`route(index, rng)` lays a route's rail; `panoramas` has the pictures, None without them."""
 
     def __init__(
+    FILES = ("route_infos.json", "gps_pano_mapping.pkl", "street_views")
+
         self,
         folder: str | Path,
         *,
@@ -39,7 +41,7 @@ class PublishedData:
         """Between two stops `line_points` places are tried, each left out with `drop_rate`."""
         self.folder = Path(folder)
         self._line_points, self._drop_rate = line_points, drop_rate
-        needed = ["route_infos.json", "gps_pano_mapping.pkl"] + ["street_views"] * pictures
+        needed = self.FILES if pictures else self.FILES[:2]
         missing = [name for name in needed if not (self.folder / name).exists()]
         if missing:
             found = (
