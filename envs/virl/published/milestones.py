@@ -18,6 +18,7 @@ where a key comes again.
 from __future__ import annotations
 
 import re
+import string
 from dataclasses import dataclass, field
 
 FIELDS = (
@@ -83,7 +84,7 @@ def read_milestones(text: str) -> list[Milestone]:
 def _value(raw: str) -> str:
     """The text between a key and the next one, without its quotes, comma and the block's brace."""
     raw = raw.rstrip()
-    raw = re.sub(r"[\s,{}]*$", "", raw) if raw.count('"') >= 2 else raw.rstrip(",{} \n\t")
+    raw = raw.rstrip(",{}" + string.whitespace) if raw.count('"') >= 2 else raw.rstrip(",{} \n\t")
     if raw.startswith('"'):
         return raw[1:].rpartition('"')[0] if '"' in raw[1:] else raw[1:]
     return raw

@@ -386,6 +386,29 @@ BROKEN = {
 }
 
 
+def nested(kind, depth=40):
+    """A few hundred bytes as a pickle, and as a repr more than there is room for."""
+    value = kind([1])
+    for _ in range(depth):
+        value = kind([value, value])
+    return value
+
+
+@pytest.mark.parametrize(
+    ("mapping", "words"),
+    [
+        ({(40.0, -73.0): nested(list)}, "not the id of a panorama"),
+        ({(40.0, -73.0): 10**9999}, "not the id of a panorama"),
+        ([nested(tuple)], "within others"),  # as a key, its hash alone would take for ever
+    ],
+)
+def test_a_hostile_mapping_is_refused_in_time(tmp_path, mapping, words):
+    folder = write_folder(tmp_path / "data")
+    (folder / "gps_pano_mapping.pkl").write_bytes(pickle.dumps(mapping))
+    with pytest.raises((DataError, UnsafePickle), match=words):
+        PublishedData(folder)
+
+
 @pytest.mark.parametrize("name", BROKEN)
 def test_whatever_is_wrong_is_named(tmp_path, name):
     edit, words = BROKEN[name]
