@@ -95,8 +95,10 @@ Source = CitySource | DataSource
 
 
 def other_city(name: str) -> str:
-    """The city of `ood_city`: another one than `name`."""
-    return next(city for city in ("newyork", "gridtown") if city != name)
+    """The city of `ood_city`: another one than `name`, which may be a file of the very same streets."""
+    nodes = load_city(name).nodes
+    cities = ("newyork", "gridtown")
+    return next(city for city in cities if not np.array_equal(load_city(city).nodes, nodes))
 
 
 def city_source(city: str, split: str) -> CitySource:
