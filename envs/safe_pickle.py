@@ -12,7 +12,7 @@ import pickle
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 LARGEST_BYTES = 256 * 2**20
 
@@ -35,7 +35,7 @@ def _flat(load: Callable[[Any], None]) -> Callable[[Any], None]:
 
 
 class _PlainUnpickler(pickle._Unpickler):
-    dispatch = {  # noqa: RUF012
+    dispatch: ClassVar = {
         **pickle._Unpickler.dispatch,
         **{
             opcode[0]: _flat(pickle._Unpickler.dispatch[opcode[0]])
