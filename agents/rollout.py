@@ -182,16 +182,21 @@ def _look(episode: _Episode) -> bool:
 
 
 def _prompt(worlds: Worlds, episode: _Episode) -> bool:
-    """Says or begins what is given; whether that was the whole answer."""
+    """Says or begins what is given; whether that was the whole answer. What has no room is not given, nor
+    what comes after it: the agent goes on alone."""
     conversation, given = episode.trajectory.conversation, episode.given
-    turn = len(conversation.answers)
+    turn, room = len(conversation.answers), True
     if turn < len(given.answers):
-        text = conversation.say(given.answers[turn], learnt=given.learnt[turn])
-        episode.seconds = 0.0
-        episode.seen = worlds.step(episode.slot, text)
-        return True
-    if turn == len(given.answers) and given.begun:
-        conversation.begin(list(given.begun), learnt=given.begun_learnt)
+        room = conversation.has_room_for(given.answers[turn])
+        if room:
+            text = conversation.say(given.answers[turn], learnt=given.learnt[turn])
+            episode.seconds = 0.0
+            episode.seen = worlds.step(episode.slot, text)
+            return True
+    elif turn == len(given.answers) and given.begun:
+        room = conversation.begin(list(given.begun), learnt=given.begun_learnt)
+    if not room:
+        episode.given, episode.trajectory.aided = NOTHING, turn > 0
     return False
 
 

@@ -318,10 +318,11 @@ def read_action(text: str, names: Sequence[str]) -> int | None:
 
 
 def _index_of(choice: Any, names: Sequence[str]) -> int | None:
+    """By its name, or else by its place: a name may be another's place."""
     said = _canonical(str(choice)[:200])
-    for index, name in enumerate(names):
-        if said in (_canonical(name), str(index)):
-            return index
+    for known in (list(map(_canonical, names)), list(map(str, range(len(names))))):
+        if said in known:
+            return known.index(said)
     return None
 
 

@@ -46,6 +46,8 @@ def _number(word: str) -> int | float | str:
     return number if abs(number) != float("inf") else word
 
 
+_ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+"""Without its other half JSON's own reader takes it as it is, and no file or wire can hold it."""
 _DECODER = json.JSONDecoder(parse_int=_number, parse_float=_number, parse_constant=str)
 
 
@@ -56,7 +58,7 @@ class _Unreadable(Exception):
 def read_answer(text: str, keys: Collection[str]) -> dict[str, Any] | None:
     """The fields of the last object that holds any of `keys`; None if there is none."""
     canonical = _canonical(tuple(keys))
-    text = text[-LONGEST:]
+    text = _joined([text[-LONGEST:]])
     fields = _known_fields(_valid_json(text), canonical)
     if fields:
         return fields
@@ -81,11 +83,14 @@ def read_answer(text: str, keys: Collection[str]) -> dict[str, Any] | None:
 
 
 def _valid_json(text: str) -> dict[str, Any]:
-    """The object that the whole text is, if it is valid JSON and not deep: most answers are."""
+    """The object that the whole text is, if it is valid JSON and not deep: most answers are, and none
+    of its texts holds half a character, which the other reader mends."""
     if text.count("{") + text.count("[") > MOST_BRACKETS:
         return {}
     try:
         value = _DECODER.decode(text)
+        if _ESCAPED_HALF.search(text):
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}

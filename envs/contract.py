@@ -184,10 +184,11 @@ class World(gymnasium.Env[dict[str, Any], str]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
+        self._scene, self._outcome, self._last_action = None, None, ""  # of a reset that raises
         super().reset(seed=seed)
-        self._outcome, self._last_action = None, ""
-        self._scene = self.begin(self.np_random, dict(options or {}))
-        return self._observation(self._scene), self._info(new_image=True)
+        scene = self.begin(self.np_random, dict(options or {}))
+        observation, self._scene = self._observation(scene), scene
+        return observation, self._info(new_image=True)
 
     def step(self, action: str) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         if not isinstance(action, str):

@@ -185,7 +185,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"Pictures go to {chosen.out.resolve()}")
         player = ask_expert if chosen.expert else ask_person
         play(env, player, chosen.out, seed=chosen.seed, episodes=chosen.episodes)
-    except (PlayError, ImportError, gymnasium.error.Error) as error:
+    except (
+        PlayError,
+        ImportError,
+        gymnasium.error.Error,
+        OSError,  # of the folder of pictures
+        RuntimeError,  # of a world elsewhere
+        ValueError,  # of data that a world reads as it begins
+    ) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except (TheEnd, KeyboardInterrupt):

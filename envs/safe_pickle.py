@@ -2,15 +2,17 @@
 
 A pickle is a program; Python's own unpickler runs whatever it names. This one knows no names but
 `collections.OrderedDict`, so there is nothing to run, and it is the unpickler written in Python, whose
-memo is a dict: a few bytes cannot make it reserve gigabytes.
+memo is a dict: a few bytes cannot make it reserve gigabytes. Keys are flat: the hash of tuples within tuples,
+each of them several times, would take for ever.
 """
 
 from __future__ import annotations
 
 import pickle
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 LARGEST_BYTES = 256 * 2**20
 
@@ -19,7 +21,34 @@ class UnsafePickle(ValueError):
     """The file names something that is not plain data, or is no pickle."""
 
 
+def _flat(load: Callable[[Any], None]) -> Callable[[Any], None]:
+    """How a tuple is loaded, but with nothing in it that is hashed part by part."""
+
+    def checked(unpickler: Any) -> None:
+        load(unpickler)
+        if any(isinstance(part, tuple | frozenset) for part in unpickler.stack[-1]):
+            raise UnsafePickle(
+                "it holds tuples or frozen sets within others, which is not plain data"
+            )
+
+    return checked
+
+
 class _PlainUnpickler(pickle._Unpickler):
+    dispatch: ClassVar = {
+        **pickle._Unpickler.dispatch,
+        **{
+            opcode[0]: _flat(pickle._Unpickler.dispatch[opcode[0]])
+            for opcode in (
+                pickle.TUPLE,
+                pickle.TUPLE1,
+                pickle.TUPLE2,
+                pickle.TUPLE3,
+                pickle.FROZENSET,
+            )
+        },
+    }
+
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):
             return OrderedDict

@@ -18,10 +18,12 @@ is read in bounded time and never raises.
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 BEGIN, END = "<tool_call>", "</tool_call>"
@@ -53,9 +55,11 @@ class Tool:
                 f"got {self.parameters!r:.200}"
             )
         try:
-            json.dumps(self.parameters)
-        except (TypeError, ValueError) as error:
+            said = json.dumps(self.parameters)
+        except (TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"tool {self.name}: its parameters are no JSON ({error})") from None
+        if wrong := _wrong_with_schema(said):
+            raise ValueError(f"tool {self.name}: its parameters are no JSON schema ({wrong})")
 
     def declared(self) -> dict[str, Any]:
         """As chat templates and endpoints want it."""
@@ -134,7 +138,10 @@ def _read(text: str, tools: Sequence[Tool]) -> Call | BadCall:
     if not end or rest.strip() or len(inner) > LONGEST_CALL:
         return BadCall(CallFault.UNREADABLE_CALL, f"A call ends with {END}, and nothing after it.")
     try:
-        said = json.loads(inner, object_pairs_hook=_once_each, parse_constant=_no_constant)
+        said = json.loads(
+            inner, object_pairs_hook=_once_each, parse_constant=_no_constant, parse_float=_finite
+        )
+        json.dumps(said, ensure_ascii=False).encode("utf-8")  # half a character can be escaped
     except ValueError:
         return BadCall(CallFault.UNREADABLE_CALL, "The call is no valid JSON.")
     if not isinstance(said, dict) or said.keys() != {"name", "arguments"}:
@@ -164,11 +171,55 @@ def _wrong(arguments: Any, schema: dict[str, Any]) -> str:
     from jsonschema.exceptions import best_match
 
     strict = {"additionalProperties": False, **schema}
-    error = best_match(Draft202012Validator(strict).iter_errors(arguments))
+    try:
+        error = best_match(Draft202012Validator(strict).iter_errors(arguments))
+    except (OverflowError, ValueError):  # of a number that is too large to be compared
+        return "a number is too large"
     if error is None:
         return ""
     where = ".".join(map(str, error.path))
     return f"{where + ': ' if where else ''}{error.message:.200}"
+
+
+@lru_cache(maxsize=256)
+def _wrong_with_schema(text: str) -> str:
+    """What is wrong with a schema, which would otherwise raise in the middle of an episode."""
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import SchemaError
+    from referencing import Registry
+    from referencing.exceptions import NoSuchResource, Unresolvable
+    from referencing.jsonschema import DRAFT202012
+
+    schema = json.loads(text)
+    try:
+        Draft202012Validator.check_schema(schema)
+        whole = DRAFT202012.create_resource(schema)
+        resolver = Registry().with_resource("", whole).resolver("")
+        for reference in _references(schema):
+            resolver.lookup(reference)
+    except SchemaError as error:
+        return f"{error.json_path}: {error.message:.200}"
+    except (Unresolvable, NoSuchResource) as error:
+        return f"a $ref leads nowhere within it: {error!s:.200}"
+    except RecursionError:
+        return "it is nested too deep"
+    return ""
+
+
+def _references(schema: Any) -> Iterator[str]:
+    parts = schema.values() if isinstance(schema, dict) else schema
+    if isinstance(schema, dict) and isinstance(schema.get("$ref"), str):
+        yield schema["$ref"]
+    for part in parts:
+        if isinstance(part, dict | list):
+            yield from _references(part)
+
+
+def _finite(word: str) -> float:
+    number = float(word)
+    if not math.isfinite(number):
+        raise ValueError(f"{word} is no number of finite size")
+    return number
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from agents.demonstrations import Demonstration
 from agents.importers.pictures import PictureFolder
-from agents.importers.rows import BadRow, Said, as_demonstration
+from agents.importers.rows import BadRow, Said, as_demonstration, pictures_beside
 
 MARKER = "<image>"
 WHO = {
@@ -25,8 +25,7 @@ def read_row(row: dict[str, Any], name: str, pictures: PictureFolder) -> Demonst
     entries = row["conversations"]
     if not isinstance(entries, list):
         raise BadRow("conversations is no list", type(entries).__name__)
-    files = row.get("image", row.get("images", []))
-    waiting = list(files) if isinstance(files, list) else [files]
+    waiting = pictures_beside(row, "image", "images")
     said: list[Said] = []
     marked = sum(
         entry.get("value", "").count(MARKER)

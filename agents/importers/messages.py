@@ -15,7 +15,7 @@ import numpy as np
 
 from agents.demonstrations import Demonstration
 from agents.importers.pictures import PictureFolder
-from agents.importers.rows import BadRow, Said, as_demonstration
+from agents.importers.rows import BadRow, Said, as_demonstration, pictures_beside
 
 ROLES = ("user", "assistant", "system")
 
@@ -24,8 +24,7 @@ def read_row(row: dict[str, Any], name: str, pictures: PictureFolder) -> Demonst
     entries = row["messages"]
     if not isinstance(entries, list):
         raise BadRow("messages is no list", type(entries).__name__)
-    images = row.get("images", row.get("image", []))
-    waiting = list(images) if isinstance(images, list) else [images]
+    waiting = pictures_beside(row, "images", "image")
     said: list[Said] = []
     for number, entry in enumerate(entries):
         if not isinstance(entry, dict) or entry.get("role") not in ROLES:

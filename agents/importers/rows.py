@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,12 @@ class BadRow(ValueError):
 
 Said = tuple[str, str, list[np.ndarray]]
 """Who ("user", "assistant", "system"), the words, the pictures shown with them."""
+
+
+def pictures_beside(row: dict[str, Any], *keys: str) -> list[Any]:
+    """What a row lists beside its words: under the first key that says anything, one or a list."""
+    listed = next((row[key] for key in keys if row.get(key) is not None), [])
+    return list(listed) if isinstance(listed, list) else [listed]
 
 
 def as_demonstration(name: str, said: Sequence[Said]) -> Demonstration:

@@ -34,20 +34,15 @@ class Answer:
         claimed = "intersection" in self.observation.lower()
         return claimed and not _NO_INTERSECTION.search(self.observation)
 
-    def instruction_named(self, sentences: Sequence[str]) -> int | None:
-        """The index of the instruction that was named, by number or by its words; -1 if it is
-        none of them, None if nothing was named."""
+    def names(self, index: int, sentences: Sequence[str]) -> bool | None:
+        """Whether the instruction that was named, by number or by its words, is that one; None if nothing
+        was named. Of equal sentences each is named by their words."""
         if self.instruction is None:
             return None
         number = re.match(r"\s*#?(\d{1,4})(?!\d)", self.instruction)
         if number:
-            index = int(number[1]) - 1
-            return index if index < len(sentences) else -1
-        said = _plain(self.instruction)
-        for index, sentence in enumerate(sentences):
-            if said and said == _plain(sentence):
-                return index
-        return -1
+            return int(number[1]) - 1 == index
+        return _plain(self.instruction) == _plain(sentences[index])
 
 
 def read(text: str, style: Style) -> Answer:

@@ -203,8 +203,8 @@ class RailJourney:
         if answer.says_intersection not in (None, at_one):
             fact = "You are at an" if at_one else "You are not at an"
             return RailVerdict.WRONG_OBSERVATION, f"{fact} intersection."
-        named = answer.instruction_named(self.sentences)
-        if self._blame_instructions and named not in (None, self.position.instruction):
+        named_it = answer.names(self.position.instruction, self.sentences)
+        if self._blame_instructions and named_it is False:
             return RailVerdict.WRONG_INSTRUCTION, "Another instruction applies here."
         if answer.action is None:
             return RailVerdict.WRONG_ACTION, f"No such action: {answer.action_words}."

@@ -6,6 +6,7 @@ Both answer the same few questions, so the environment does not know which it ha
 from __future__ import annotations
 
 import hashlib
+import threading
 from functools import lru_cache
 from pathlib import Path
 
@@ -94,8 +95,10 @@ Source = CitySource | DataSource
 
 
 def other_city(name: str) -> str:
-    """The city of `ood_city`: another one than `name`."""
-    return next(city for city in ("newyork", "gridtown") if city != name)
+    """The city of `ood_city`: another one than `name`, which may be a file of the very same streets."""
+    nodes = load_city(name).nodes
+    cities = ("newyork", "gridtown")
+    return next(city for city in cities if not np.array_equal(load_city(city).nodes, nodes))
 
 
 def city_source(city: str, split: str) -> CitySource:
@@ -104,7 +107,27 @@ def city_source(city: str, split: str) -> CitySource:
 
 
 def data_source(folder: str | Path, split: str, *, strict: bool, pictures: bool) -> DataSource:
-    return DataSource(PublishedData(folder, strict=strict, pictures=pictures), split)
+    """All environments of a process share what they read of a folder: its routes, and its panoramas as far as
+    there is room. It is read anew where its files are others than they were; a panorama that is overwritten
+    under its old name is not noticed."""
+    where = Path(folder).resolve()
+    with _READING:
+        return DataSource(_published(where, strict, pictures, _state(where)), split)
+
+
+_READING = threading.Lock()
+"""Of two that open a folder at once, the second waits for what the first one reads."""
+
+
+@lru_cache(maxsize=2)
+def _published(folder: Path, strict: bool, pictures: bool, state: tuple[int, ...]) -> PublishedData:
+    return PublishedData(folder, strict=strict, pictures=pictures)
+
+
+def _state(folder: Path) -> tuple[int, ...]:
+    """Another one where the files that are read at once, or the list of panoramas, have changed."""
+    paths = [folder / name for name in PublishedData.FILES]
+    return tuple(path.stat().st_mtime_ns for path in paths if path.exists())
 
 
 def _is_evaluation(name: str) -> bool:

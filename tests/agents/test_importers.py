@@ -146,6 +146,16 @@ def test_every_broken_row_is_told_and_the_good_ones_are_taken(folder):
     assert sum(report.reasons.values()) == len(BROKEN)
 
 
+def test_no_pictures_may_be_said_by_null(folder):
+    """A null was taken for a picture, and the row left out."""
+    messages = {"messages": [{"role": r, "content": "a"} for r in ("user", "assistant")]}
+    rows = [{"image": None, **said("a", "b")}, {"images": None, **messages}]
+    rows.append({"image": None, "images": ["a.png"], **said("a", "b")})
+    good, report = taken(folder, rows)
+    assert report.left_out == []
+    assert [len(row.pictures) for row in good] == [0, 0, 1]
+
+
 def test_a_broken_line_is_one_row(folder):
     path = folder / "chats.jsonl"
     path.write_text(f"{json.dumps(LLAVA)}\n{{nonsense\n\n{json.dumps(MESSAGES)}\n")

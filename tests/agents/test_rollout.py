@@ -14,7 +14,7 @@ from agents.conversation import Conversation, Limits
 from agents.engines.base import Sample
 from agents.engines.hf import HFEngine
 from agents.experts import demonstrate
-from agents.rollout import Plan, play, summary
+from agents.rollout import Given, Plan, play, summary
 from agents.seeds import demonstration_seed
 from agents.trajectory import Trajectory, Turn
 from agents.worlds import World, Worlds
@@ -267,6 +267,27 @@ def test_limits_end_an_episode_with_their_name(tiny, limits, stop):
     assert not trajectory.success
     assert not trajectory.failed
     assert len(trajectory.turns) == len(trajectory.conversation.answers) < 3
+
+
+def test_what_an_expert_gives_keeps_to_the_limit_or_is_not_given(tiny):
+    """A long demonstration made a conversation beyond the limit; and where nothing could be given, the
+    episode still counted for one that an expert began."""
+    long, short = "a word " * 60, tuple(tiny.chat_format.answer("so")[:-1])
+    given = {
+        (0, 0): Given(("fine",), (True,)),
+        (0, 1): Given(("fine", long, "never"), (True,) * 3),
+        (0, 2): Given((long, "never"), (True,) * 2),
+        (0, 3): Given(begun=short * 200),
+    }
+    limits = Limits(max_tokens=150, max_new_tokens=8)
+    worlds = Worlds(COUNTING, 4)
+    engine = Scripted(tiny, lambda request: "own")
+    trajectories = play(worlds, tiny, engine, Plan(group=4, given=given, limits=limits))
+    worlds.close()
+    answers = [[answer.text for answer in t.conversation.answers] for t in trajectories]
+    assert answers == [["fine", "own", "own"]] * 2 + [["own"] * 3] * 2
+    assert [t.aided for t in trajectories] == [True, True, False, False]
+    assert all(len(t.conversation.ids) <= limits.max_tokens for t in trajectories)
 
 
 def test_a_failed_episode_is_replaced_and_its_group_stays_whole(tiny):

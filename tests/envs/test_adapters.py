@@ -132,6 +132,11 @@ def test_reading_an_action(text, action):
     assert read_action(text, ON_ICE) == action
 
 
+def test_names_that_are_numbers_are_names():
+    """Of the actions -1, 0 and 1 the answer 0 did -1, which is at place 0."""
+    assert [read_action(text, ["-1", "0", "1"]) for text in ("-1", "0", "1", "2")] == [0, 1, 2, 2]
+
+
 @settings(max_examples=500, deadline=None)
 @given(st.text(alphabet=st.characters(exclude_categories=())))
 def test_any_string_is_a_legal_action(text):

@@ -32,6 +32,9 @@ KEYS = ("cards", "number", "formula", "current observation", "action")
         ('{"number": ' + "9" * 99 + "}", {"number": "9" * 99}),
         ('{"number": 1e999}', {"number": "1e999"}),
         ('{"number": NaN}', {"number": "NaN"}),
+        # Half a character came through, and what told of it could not be written down.
+        ('{"action": "a\\ud800b \\ud83c\\udca1"}', {"action": "a\ufffdb \U0001f0a1"}),
+        ("{action: a\ud800b}", {"action": "a\ufffdb"}),
         ('{"other": 1}', None),
         ("no object at all", None),
         ("", None),

@@ -106,6 +106,19 @@ def test_misuse_is_said_clearly(make):
             env.step(action)
 
 
+def test_a_refused_reset_leaves_no_episode_open():
+    """The ended episode went on, and never ended again."""
+    env = gymnasium.make("amft/GeneralPoints-v0", modality="text", attempts=1).unwrapped
+    env.reset(seed=0)
+    assert env.step("1+1")[2]
+    with pytest.raises(ValueError, match="hand"):
+        env.reset(seed=1, options={"hand": ["nope"] * 4})
+    with pytest.raises(gymnasium.error.ResetNeeded):
+        env.step("1+1")
+    env.reset(seed=1)
+    assert env.step("1+1")[2]
+
+
 @pytest.mark.parametrize("world", ["GeneralPoints", "VIRL", "Math"])
 def test_unknown_reset_options_are_named(world):
     with pytest.raises(ValueError, match="reset option='hnad' is not one of"):

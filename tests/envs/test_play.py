@@ -126,6 +126,25 @@ def test_mistakes_are_explained(arguments, words, tmp_path, monkeypatch, capsys)
         assert word in err
 
 
+class Refuses(Doubles):
+    """Reads something as it begins that is not as it should be."""
+
+    def begin(self, rng, options):
+        raise ValueError("panorama 3 is broken")
+
+
+def test_what_goes_wrong_later_is_explained_too(tmp_path, monkeypatch, capsys):
+    """A folder that cannot be made, and a world that refuses to begin, ended in a traceback."""
+    (tmp_path / "file").touch()
+    code, _, err = run(monkeypatch, capsys, "test/Doubles-v0", "--out", tmp_path / "file")
+    assert (code, err.count("\n")) == (2, 1)
+    assert str(tmp_path / "file") in err
+    gymnasium.register("test/Refuses-v0", Refuses)
+    code, _, err = run(monkeypatch, capsys, "test/Refuses-v0", "--out", tmp_path)
+    del gymnasium.registry["test/Refuses-v0"]
+    assert (code, err) == (2, "error: panorama 3 is broken\n")
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [

@@ -29,6 +29,7 @@ LOOK = Tool(
     },
 )
 STOP = Tool("stop", "Ends it.")
+WEIGH = Tool("weigh", "", {"type": "object", "properties": {"grams": {"multipleOf": 0.1}}})
 DRAWERS = "two_drawers:examples/TwoDrawers-v0"
 
 
@@ -36,6 +37,10 @@ DRAWERS = "two_drawers:examples/TwoDrawers-v0"
 def drawers(monkeypatch):
     monkeypatch.syspath_prepend("examples/two_drawers")
     return gymnasium.make(DRAWERS, render_mode="rgb_array")
+
+
+def having(argument):
+    return {"type": "object", "properties": {"x": argument}}
 
 
 def wrapped(said):
@@ -84,6 +89,15 @@ def test_a_call_is_read_as_it_was_written(text, arguments):
         (wrapped('{"arguments": {}, "name": ' + "[" * 985 + "]" * 985 + "}"), "unreadable_call"),
         (wrapped('{"name": "stop", "arguments": ' + "9" * 6000 + "}"), "unreadable_call"),
         (wrapped("x" * 30_000), "unreadable_call"),
+        (
+            wrapped('{"name": "look", "arguments": {"drawer": "left", "closely": 1e999}}'),
+            "unreadable_call",
+        ),
+        (wrapped('{"name": "look", "arguments": {"drawer": "\\ud800"}}'), "unreadable_call"),
+        (
+            wrapped('{"name": "weigh", "arguments": {"grams": ' + "9" * 999 + "}}"),
+            "wrong_arguments",
+        ),
         (write_call("fly"), "unknown_tool"),
         (wrapped('{"name": ["look"], "arguments": {}}'), "unknown_tool"),
         (write_call("look"), "wrong_arguments"),
@@ -95,7 +109,7 @@ def test_a_call_is_read_as_it_was_written(text, arguments):
     ],
 )
 def test_whatever_is_wrong_with_a_call_has_its_name(text, fault):
-    found = read_call(text, [LOOK, STOP])
+    found = read_call(text, [LOOK, STOP, WEIGH])
     assert isinstance(found, BadCall)
     assert found.fault == fault
     assert found.message
@@ -108,12 +122,23 @@ def test_whatever_is_wrong_with_a_call_has_its_name(text, fault):
         ({"description": "no name"}, "declared by name"),
         ({"name": "look", "parameters": {"type": "string"}}, "object"),
         ({"name": "look", "parameters": {"type": "object", "x": {1, 2}}}, "JSON"),
+        # These raised in the middle of an episode, when the tool was called.
+        ({"name": "look", "parameters": having({"pattern": "("})}, "no JSON schema"),
+        ({"name": "look", "parameters": having({"minimum": "1"})}, "no JSON schema"),
+        ({"name": "look", "parameters": having({"$ref": "#/nope"})}, "leads nowhere"),
         (7, "declared by name"),
     ],
 )
 def test_a_tool_that_is_none_is_told(declared, words):
     with pytest.raises(ValueError, match=words):
         Tool.of(declared)
+
+
+def test_a_schema_may_refer_to_its_own_parts():
+    schema = having({"$ref": "#/$defs/side"}) | {"$defs": {"side": {"enum": ["left"]}}}
+    tool = Tool("look", "", schema)
+    assert read_call(write_call("look", x="left"), [tool]) == Call("look", {"x": "left"})
+    assert read_call(write_call("look", x="up"), [tool]).fault == "wrong_arguments"
 
 
 def test_a_tool_is_the_same_after_its_declaration():

@@ -6,6 +6,7 @@ it to `DRAWN_DECKS` is all that a new one needs.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -44,10 +45,28 @@ def find_deck(deck: str | Path) -> Deck:
     if str(deck) in DRAWN_DECKS:
         return DRAWN_DECKS[str(deck)]
     if Path(deck).is_dir():
-        return FolderDeck(Path(deck))
+        where = Path(deck).resolve()
+        with _READING:
+            return _folder_deck(where, _state(where))
     if "/" in str(deck) or "\\" in str(deck):
         raise FileNotFoundError(f"deck={str(deck)!r}: there is no such folder of card pictures.")
     return DRAWN_DECKS[one_of("deck", str(deck), DRAWN_DECKS)]
+
+
+_READING = threading.Lock()
+"""Of two that open a folder at once, the second waits for what the first one reads."""
+
+
+@lru_cache(maxsize=4)
+def _folder_deck(folder: Path, state: tuple[tuple[str, int], ...]) -> FolderDeck:
+    """A deck that all environments of a process share."""
+    return FolderDeck(folder)
+
+
+def _state(folder: Path) -> tuple[tuple[str, int], ...]:
+    """Another one where a file has changed, come or gone."""
+    files = (path for path in folder.iterdir() if path.exists())
+    return tuple(sorted((path.name, path.stat().st_mtime_ns) for path in files))
 
 
 def other_deck(deck: str | Path) -> str:

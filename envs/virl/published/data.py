@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,8 @@ DOUBTFUL_DEGREES = 45.0
 class PublishedData:
     """`route(index, rng)` lays a route's rail; `panoramas` has the pictures, None without them."""
 
+    FILES = ("route_infos.json", "gps_pano_mapping.pkl", "street_views")
+
     def __init__(
         self,
         folder: str | Path,
@@ -39,7 +42,7 @@ class PublishedData:
         """Between two stops `line_points` places are tried, each left out with `drop_rate`."""
         self.folder = Path(folder)
         self._line_points, self._drop_rate = line_points, drop_rate
-        needed = ["route_infos.json", "gps_pano_mapping.pkl"] + ["street_views"] * pictures
+        needed = self.FILES if pictures else self.FILES[:2]
         missing = [name for name in needed if not (self.folder / name).exists()]
         if missing:
             found = (
@@ -77,10 +80,9 @@ class PublishedData:
     def route(self, index: int, rng: np.random.Generator) -> Route:
         """The rail of a route; `rng` decides which places on the way are left out."""
         info = self._routes[index]
-        start = self._stand(info.start)
+        start, *stands = self._stands(info)
         legs, here = [], start
-        for i, stop in enumerate(info.stops):
-            end_at = self._stand(stop, after=here)
+        for i, end_at in enumerate(stands):
             given = info.headings[i]
             heading = wrap(given if given is not None else bearing(here.position, end_at.position))
             landmark, seen = _sighting(info.landmarks[i], heading)
@@ -111,22 +113,30 @@ class PublishedData:
             share = k / (self._line_points + 1)
             if rng.random() < self._drop_rate:
                 continue
-            found = self._index.nearest(
-                _between(here.position, end.position, share), RELOCATED_WITHIN_M
-            )
-            if found is None:
+            place = self._on_the_way(here, end, share)
+            if place is None or place.panorama == last.panorama:
                 continue
-            position, panorama = found
-            from_here = haversine(here.position, position)
-            if (
-                panorama != last.panorama
-                and min(from_here, haversine(position, end.position)) > OFF_THE_ENDS_M
-                and from_here > gone  # never back
-                and from_here < whole
-            ):
-                last, gone = Place(position, panorama=panorama), from_here
-                path.append(last)
+            from_here = haversine(here.position, place.position)
+            if gone < from_here < whole:  # never back
+                last, gone = place, from_here
+                path.append(place)
         return tuple(path)
+
+    def _on_the_way(self, here: Place, end: Place, share: float) -> Place | None:
+        """The panorama at a point of the straight line between two stops, if there is one off its ends."""
+        point = _between(here.position, end.position, share)
+        found = self._index.nearest(point, RELOCATED_WITHIN_M)
+        if found is None:
+            return None
+        ends = (haversine(stop.position, found[0]) for stop in (here, end))
+        return Place(found[0], panorama=found[1]) if min(ends) > OFF_THE_ENDS_M else None
+
+    def _stands(self, info: RouteInfo) -> list[Place]:
+        """Where the start and the stops of a route are, of which no draw decides anything."""
+        stands = [self._stand(info.start)]
+        for stop in info.stops:
+            stands.append(self._stand(stop, after=stands[-1]))
+        return stands
 
     def _stand(self, place: LatLng, after: Place | None = None) -> Place:
         """The panorama of a place; not the same one twice in a row if there is another in reach."""
@@ -156,15 +166,13 @@ class PublishedData:
         return info
 
     def _may_show(self, info: RouteInfo) -> set[str]:
-        """All panoramas that any rail of the route can stop at."""
-        shown = set()
-        for a, b in zip((info.start, *info.stops), info.stops, strict=False):
-            line = [k / (self._line_points + 1) for k in range(self._line_points + 2)]
-            for share in line:
-                found = self._index.nearest(_between(a, b, share), RELOCATED_WITHIN_M)
-                if found is not None:
-                    shown.add(found[1])
-        return shown
+        """All panoramas that any rail of the route can stop at, found as the rail finds them."""
+        stands = self._stands(info)
+        shares = [k / (self._line_points + 1) for k in range(1, self._line_points + 1)]
+        ways = itertools.product(itertools.pairwise(stands), shares)
+        between = [self._on_the_way(here, end, share) for (here, end), share in ways]
+        places = [*stands, *(place for place in between if place is not None)]
+        return {place.panorama for place in places if place.panorama is not None}
 
     def _report(self, path: Path) -> None:
         if not self._routes:

@@ -7,6 +7,7 @@ date line and at the poles; the distance of what is found is checked by the exac
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -68,11 +69,19 @@ def read_mapping(path: Path) -> dict[LatLng, str]:
 def _place(path: Path, key: Any) -> LatLng:
     place = as_latlng(key)
     if place is None:
-        raise DataError(f"{path}: key {key!r:.80} is not a pair (latitude, longitude)")
+        raise DataError(f"{path}: key {_cut(key)} is not a pair (latitude, longitude)")
     return place
 
 
 def _name(path: Path, value: Any) -> str:
     if isinstance(value, str) and value and not set(value) & set("/\\\0"):
         return value
-    raise DataError(f"{path}: value {value!r:.80} is not the id of a panorama")
+    raise DataError(f"{path}: value {_cut(value)} is not the id of a panorama")
+
+
+def _cut(value: Any) -> str:
+    """The beginning of its repr. Of lists within lists, each several times, a whole one has no end."""
+    try:
+        return reprlib.repr(value)[:80]
+    except ValueError:  # a number of too many digits to be written
+        return f"of type {type(value).__name__}"

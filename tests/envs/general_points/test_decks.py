@@ -94,6 +94,16 @@ def test_everything_wrong_with_a_folder_is_said_at_once(tmp_path):
         find_deck(tmp_path / "nowhere")
 
 
+def test_a_folder_is_read_once_until_it_changes(tmp_path):
+    """Each environment held pictures of its own."""
+    write_deck(tmp_path, str)
+    deck = find_deck(tmp_path)
+    assert find_deck(str(tmp_path)) is deck
+    (tmp_path / "3S.png").unlink()
+    with pytest.raises(ValueError, match="no picture of 3S"):
+        find_deck(tmp_path)
+
+
 @pytest.mark.parametrize("card", EVERY, ids=str)
 def test_cards_are_read_back(card):
     assert read_card(str(card)) == card

@@ -10,6 +10,7 @@ from gymnasium.utils.env_checker import check_env
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from envs.paths import asset
 from envs.virl.geo import VIEW_SIDES
 
 SMALL = {"size": (112, 112)}
@@ -209,6 +210,14 @@ def test_splits_change_what_they_say():
     trained, shifted = make().unwrapped, make(split="ood_city").unwrapped
     names = [{mark.name for mark in env._source.city.landmarks} for env in (trained, shifted)]
     assert not names[0] & names[1]
+
+
+def test_another_city_is_another_one_whatever_it_is_called():
+    """Of the file of a city the other city was that city itself."""
+    for name in ("newyork", "gridtown"):
+        file = str(asset("cities", f"{name}.json"))
+        cities = [make(split="ood_city", city=city).unwrapped._source.city for city in (name, file)]
+        assert cities[0].name == cities[1].name != name
 
 
 def wander_off(env, seed):

@@ -112,6 +112,38 @@ def test_stops_that_share_a_panorama_get_two(tmp_path):
     assert all(a != b for a, b in itertools.pairwise(names))
 
 
+def test_every_panorama_of_every_rail_is_asked_for(tmp_path):
+    """Of stops that share a panorama the second one's was not: episodes raised, of data that had been
+    accepted."""
+    start, first, *rest = route()["route_results"]["geocode_list"]
+    close = [first[0] + 5e-6, first[1]]
+    raw = route(route_results={"geocode_list": [start, first, close, *rest], "landmark_list": []})
+    folder = write_folder(tmp_path / "data", [raw])
+    data = PublishedData(folder)
+    shown = {place.panorama for seed in range(20) for place in data.route(0, rng(seed)).way}
+    for name in shown:
+        picture = folder / "street_views" / f"{name}.jpg"
+        kept = picture.read_bytes()
+        picture.unlink()
+        with pytest.raises(DataError, match=name):
+            PublishedData(folder)
+        picture.write_bytes(kept)
+
+
+def test_what_is_read_of_a_folder_is_shared_until_it_changes(tmp_path):
+    """Each environment read it anew, and kept panoramas of its own."""
+    folder = write_folder(tmp_path / "data")
+
+    def opened(split):
+        return gymnasium.make("amft/VIRL-v0", data=folder, split=split).unwrapped._source._data
+
+    data = opened("all")
+    assert opened("listed") is data
+    (folder / "route_infos.json").write_text(json.dumps([route(route_id="another")]))
+    os.utime(folder / "route_infos.json", ns=(0, 0))
+    assert len(opened("all")) == 1
+
+
 def test_a_missing_heading_is_a_choice_of_the_seed(folder):
     data = PublishedData(folder)
     headings = {data.route(1, rng(seed)).start_heading for seed in range(40)}
@@ -352,6 +384,29 @@ BROKEN = {
         ["gps_pano", "'x'"],
     ),
 }
+
+
+def nested(kind, depth=40):
+    """A few hundred bytes as a pickle, and as a repr more than there is room for."""
+    value = kind([1])
+    for _ in range(depth):
+        value = kind([value, value])
+    return value
+
+
+@pytest.mark.parametrize(
+    ("mapping", "words"),
+    [
+        ({(40.0, -73.0): nested(list)}, "not the id of a panorama"),
+        ({(40.0, -73.0): 10**9999}, "not the id of a panorama"),
+        ([nested(tuple)], "within others"),  # as a key, its hash alone would take for ever
+    ],
+)
+def test_a_hostile_mapping_is_refused_in_time(tmp_path, mapping, words):
+    folder = write_folder(tmp_path / "data")
+    (folder / "gps_pano_mapping.pkl").write_bytes(pickle.dumps(mapping))
+    with pytest.raises((DataError, UnsafePickle), match=words):
+        PublishedData(folder)
 
 
 @pytest.mark.parametrize("name", BROKEN)

@@ -122,6 +122,24 @@ def test_each_answer_has_its_row_of_the_table(answer, verdict):
     assert (judgement.verdict, judgement.reward) == (verdict, REWARDS[judgement.verdict])
 
 
+def test_of_equal_sentences_the_one_that_applies_is_meant():
+    """The first of them was taken for the one that was named: the right words were then blamed."""
+    corner, crossing = (place(x, 60, at=True) for x in (0, 40))
+    legs = (
+        Leg(0.0, (), corner, CAFE, 60.0),
+        Leg(90.0, (), crossing, None, 40.0),
+        Leg(180.0, (), place(40, 0, sightings=[BANK]), BANK, 60.0),
+    )
+    ride = journey(Route("test", place(0, 0), 0.0, legs), style="relative")
+    words = "Turn right."
+    second = [i for i, sentence in enumerate(ride.sentences) if sentence == words][1]
+    while ride.position.instruction != second:
+        ride.respond(say(action=str(ride.expert_action()), style="relative"))
+    assert ride.respond(say(None, words, "stop()", "relative")).verdict == "wrong_action"
+    other = ride.sentences[0]
+    assert ride.respond(say(None, other, "stop()", "relative")).verdict == "wrong_instruction"
+
+
 def test_the_oracles_observation_is_never_called_wrong():
     """Published defect 2: at an intersection the true observation with a wrong action was answered
     'you are not at any intersection'."""
