@@ -23,9 +23,8 @@ _BOXED = re.compile(r"\\(?:boxed|fbox)\s*")
 _OPENED = re.compile("<answer>", re.IGNORECASE)
 _CLOSED = re.compile("</answer>", re.IGNORECASE)
 _HASHES = re.compile(r"####[ \t]*([^\n]{1,300})")
-_SAID = re.compile(
-    r"\banswer\**(?:[ \t]+is[ \t]*:?|[ \t]*[:=])[ \t*]*([^\n]{1,300})", re.IGNORECASE
-)
+_SAID = re.compile(r"\banswer\**(?:[ \t]+is[ \t]*:?|[ \t]*[:=])[ \t]*([^\n]{1,300})", re.IGNORECASE)
+_BOLD = re.compile(r"\*\*(?=\S)([^*]{1,300})(?<=\S)\*\*(?!\w)")
 _END_OF_SENTENCE = re.compile(r"(?<=[^\s.])\.(?:\s|$)")
 _NUMBER = re.compile(r"(?<![\w.])[-−+]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:\s*/\s*\d+)?")
 _WORDS = re.compile(r"[^\W\d_]{2,}(?:[ '-][^\W\d_]+)*")
@@ -127,4 +126,7 @@ def _after_hashes(text: str) -> str | None:
 
 def _said(text: str) -> str | None:
     found = _SAID.findall(text)
-    return _END_OF_SENTENCE.split(found[-1], maxsplit=1)[0] if found else None
+    if not found:
+        return None
+    plain = _BOLD.sub(r"\1", found[-1]).strip(" \t*")  # of **Answer: 12** the end alone is here
+    return _END_OF_SENTENCE.split(plain, maxsplit=1)[0].rstrip(" \t*")

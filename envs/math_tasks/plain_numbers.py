@@ -1,4 +1,4 @@
-"""Plain numbers as models write them, read exactly: 12, -3.50, 1,234, 3/4, \\frac{3}{4}.
+"""Plain numbers as models write them, read exactly: 12, -3.50, 1,234, 3/4, \\frac{3}{4}, 1 1/2.
 
 What is read here needs no algebra, so almost every answer is graded in microseconds.
 """
@@ -10,8 +10,10 @@ from fractions import Fraction
 
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+|\d{1,40})"
 _DECIMAL = rf"(?:{_DIGITS}(?:\.\d{{0,40}})?|\.\d{{1,40}})"
+_FRACTION = rf"\\[dt]?frac\s*\{{\s*({_DIGITS})\s*\}}\s*\{{\s*({_DIGITS})\s*\}}"
 _PLAIN = re.compile(rf"([-+]?)\s*({_DECIMAL})(?:\s*/\s*([-+]?)\s*({_DECIMAL}))?")
-_LATEX = re.compile(rf"([-+]?)\s*\\[dt]?frac\s*\{{\s*({_DIGITS})\s*\}}\s*\{{\s*({_DIGITS})\s*\}}")
+_LATEX = re.compile(rf"([-+]?)\s*{_FRACTION}")
+_MIXED = re.compile(rf"([-+]?)\s*({_DIGITS})(?:\s+({_DIGITS})\s*/\s*({_DIGITS})|\s*{_FRACTION})")
 _WRAPPERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ("{", "}"))
 _SAME = str.maketrans({"−": "-", "–": "-", "＝": "=", "\u00a0": " ", "\u2009": " "})
 
@@ -31,6 +33,12 @@ def tidy(text: str) -> str:
 
 def as_number(text: str) -> Fraction | None:
     """The value of a tidy text that is a plain number and nothing else."""
+    mixed = _MIXED.fullmatch(text)
+    if mixed:
+        sign, whole, *parts = mixed.groups()
+        above, below = (_fraction(part) for part in parts if part is not None)
+        value = _fraction(whole) + above / below if above < below else None
+        return -value if value is not None and sign == "-" else value
     match = _PLAIN.fullmatch(text.removeprefix("$").strip())
     if match:
         sign, above, below_sign, below = match.groups()
