@@ -14,7 +14,7 @@ from typing import Any
 from envs.answers import read_answer
 from envs.math_tasks import verifier
 from envs.math_tasks.formulas import makes
-from envs.math_tasks.plain_numbers import as_numbers, tidy
+from envs.math_tasks.plain_numbers import as_numbers, equal, tidy
 from envs.math_tasks.problems import Problem
 
 LONGEST = 20_000
@@ -59,14 +59,11 @@ def is_right(answer: str, problem: Problem) -> bool:
         return False
     if _squeezed(answer) == _squeezed(reference):
         return True
-    values, right_values = as_numbers(answer), as_numbers(reference)
-    if values and right_values:
-        # A rounded decimal of a fraction is a matter for math-verify.
-        exact = "." not in answer and "." not in reference
-        agree = not right_values.isdisjoint(values)
-        if agree or exact:
-            return agree
-    if right_values and not re.search(r"\d", answer):
+    agree = equal(answer, reference)
+    # A rounded decimal of a fraction is a matter for math-verify.
+    if agree or (agree is False and "." not in answer + reference):
+        return agree
+    if as_numbers(reference) and not re.search(r"\d", answer):
         return False  # a number is not written without a digit; asking algebra would cost time
     if is_wordy(reference) and not re.search(r"[\\${}]", answer):
         return answer.casefold() == reference.casefold()
@@ -79,7 +76,8 @@ def is_wordy(answer: str) -> bool:
 
 
 def _squeezed(text: str) -> str:
-    return "".join(text.split())
+    """Without spaces, but for those between digits: 1 2 is not 12, and 2 1/3 not 21/3."""
+    return re.sub(r"(?<!\d) | (?!\d)", "", " ".join(text.split()))
 
 
 def _boxed(text: str) -> str | None:

@@ -117,6 +117,13 @@ def test_right_answers_in_many_forms(answer, reference):
         (r"\sqrt{2}", r"\sqrt{3}"),
         ("6 7", "6"),
         ("3 4/1", "7"),
+        # both in percent mean the same by it; a backslash alone is no percent; a space parts numbers
+        ("0.5%", "50%"),
+        ("1000%", r"10\%"),
+        ("5\\", "0.05"),
+        ("1 2", "12"),
+        ("1 1/2", "11/2"),
+        ("21/3", "2 1/3"),
         ("five", "5"),
         ("", "5"),
     ],
@@ -137,6 +144,42 @@ def test_fractions_are_compared_by_value(value, factor):
     sign = "-" if above < 0 else ""
     assert right(f"{above}/{below}", rf"{sign}\frac{{{abs(above)}}}{{{below}}}")
     assert not right(f"{above + 1}/{below}", f"{above}/{below}")
+
+
+SPELLINGS = [
+    "{}",
+    "${}$",
+    "**{}**",
+    " {} .",
+    r"\({}\)",
+    "{}%",
+    r"{}\%",
+    "{}/1",
+    "{}.0",
+    r"\frac{{{}}}{{1}}",
+    r"{} \frac{{0}}{{3}}",
+    "{} 0/3",
+]
+
+
+@given(st.integers(0, 10**12), st.sampled_from(SPELLINGS))
+def test_every_spelling_of_a_number_is_that_number_and_no_other(number, spelling):
+    for shown in (f"{number}", f"{number:,}", f"{number:,}".replace(",", r"\,")):
+        assert right(spelling.format(shown), str(number))
+    wrong = spelling.format(f"{number + 1}")
+    if "." not in wrong:  # decimals go to algebra, one by one
+        assert not right(wrong, str(number))
+
+
+@given(st.integers(1, 10**6), st.fractions(0, 1, max_denominator=1000))
+def test_a_mixed_number_is_the_sum_of_its_parts(whole, part):
+    """1 1/2 was taken for 11/2, as spaces were left out."""
+    above, below = part.numerator, part.denominator + (part == 1)
+    mixed, value = f"{whole} {above}/{below}", whole * below + above
+    assert right(mixed, f"{value}/{below}")
+    assert right(rf"{whole}\frac{{{above}}}{{{below}}}", mixed)
+    assert not right(mixed, f"{whole}{above}/{below}")
+    assert not right(f"{whole}{above}/{below}", mixed)
 
 
 def countdown(answer):
