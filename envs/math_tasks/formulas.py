@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from envs.general_points.formula import FormulaError, read_formula
+from envs.general_points.formula import DEEPEST, FormulaError, read_formula
 
 _LATEX = {r"\times": "*", r"\cdot": "*", r"\div": "/", r"\left": "", r"\right": ""}
 _FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
@@ -15,7 +15,10 @@ def makes(formula: str, numbers: Sequence[int], target: int) -> bool:
     """Whether a formula uses each number exactly once and equals the target."""
     for latex, sign in _LATEX.items():
         formula = formula.replace(latex, sign)
-    formula = _FRACTION.sub(r"((\1)/(\2))", formula)
+    for _ in range(DEEPEST):  # from the innermost fraction outwards
+        formula, changed = _FRACTION.subn(r"((\1)/(\2))", formula)
+        if not changed:
+            break
     try:
         read = read_formula(formula)
     except FormulaError:

@@ -14,7 +14,7 @@ from typing import Any
 from envs.answers import read_answer
 from envs.math_tasks import verifier
 from envs.math_tasks.formulas import makes
-from envs.math_tasks.plain_numbers import as_numbers, tidy
+from envs.math_tasks.plain_numbers import as_numbers, equal, tidy
 from envs.math_tasks.problems import Problem
 
 LONGEST = 20_000
@@ -23,9 +23,8 @@ _BOXED = re.compile(r"\\(?:boxed|fbox)\s*")
 _OPENED = re.compile("<answer>", re.IGNORECASE)
 _CLOSED = re.compile("</answer>", re.IGNORECASE)
 _HASHES = re.compile(r"####[ \t]*([^\n]{1,300})")
-_SAID = re.compile(
-    r"\banswer\**(?:[ \t]+is[ \t]*:?|[ \t]*[:=])[ \t*]*([^\n]{1,300})", re.IGNORECASE
-)
+_SAID = re.compile(r"\banswer\**(?:[ \t]+is[ \t]*:?|[ \t]*[:=])[ \t]*([^\n]{1,300})", re.IGNORECASE)
+_BOLD = re.compile(r"\*\*(?=\S)([^*]{1,300})(?<=\S)\*\*(?!\w)")
 _END_OF_SENTENCE = re.compile(r"(?<=[^\s.])\.(?:\s|$)")
 _NUMBER = re.compile(r"(?<![\w.])[-−+]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:\s*/\s*\d+)?")
 _WORDS = re.compile(r"[^\W\d_]{2,}(?:[ '-][^\W\d_]+)*")
@@ -60,14 +59,11 @@ def is_right(answer: str, problem: Problem) -> bool:
         return False
     if _squeezed(answer) == _squeezed(reference):
         return True
-    values, right_values = as_numbers(answer), as_numbers(reference)
-    if values and right_values:
-        # A rounded decimal of a fraction is a matter for math-verify.
-        exact = "." not in answer and "." not in reference
-        agree = not right_values.isdisjoint(values)
-        if agree or exact:
-            return agree
-    if right_values and not re.search(r"\d", answer):
+    agree = equal(answer, reference)
+    # A rounded decimal of a fraction is a matter for math-verify.
+    if agree or (agree is False and "." not in answer + reference):
+        return agree
+    if as_numbers(reference) and not re.search(r"\d", answer):
         return False  # a number is not written without a digit; asking algebra would cost time
     if is_wordy(reference) and not re.search(r"[\\${}]", answer):
         return answer.casefold() == reference.casefold()
@@ -80,7 +76,8 @@ def is_wordy(answer: str) -> bool:
 
 
 def _squeezed(text: str) -> str:
-    return "".join(text.split())
+    """Without spaces, but for those between digits: 1 2 is not 12, and 2 1/3 not 21/3."""
+    return re.sub(r"(?<!\d) | (?!\d)", "", " ".join(text.split()))
 
 
 def _boxed(text: str) -> str | None:
@@ -127,4 +124,7 @@ def _after_hashes(text: str) -> str | None:
 
 def _said(text: str) -> str | None:
     found = _SAID.findall(text)
-    return _END_OF_SENTENCE.split(found[-1], maxsplit=1)[0] if found else None
+    if not found:
+        return None
+    plain = _BOLD.sub(r"\1", found[-1]).strip(" \t*")  # of **Answer: 12** the end alone is here
+    return _END_OF_SENTENCE.split(plain, maxsplit=1)[0].rstrip(" \t*")

@@ -33,6 +33,13 @@ def right(answer, reference):
         ("<answer> 7 </answer>", "7"),
         ("3 + 4 = 7\n#### 7", "7"),
         ("**Answer:** 12", "12"),
+        # the stars that end the bold words were a part of the answer
+        ("The answer is **12**.", "12"),
+        ("The answer is **12.** Then", "12"),
+        ("**Answer: 12**", "12"),
+        ("The final answer is: **$12$**", "$12$"),
+        ("The answer is **12** apples.", "12 apples"),
+        ("**Answer:** x**2 + y**2", "x**2 + y**2"),
         ("The final answer is: $\\frac{1}{2}$. I hope it is correct.", r"$\frac{1}{2}$"),
         ("The answer is 3.5.", "3.5"),
         ("3 + 4 is 7, and 7 - 9 is -2, so", "-2"),
@@ -75,6 +82,9 @@ def test_words_are_answers_to_questions_that_ask_for_words():
         ("1/2", r"\frac{1}{2}"),
         ("0.5", r"\frac12"),
         ("3/6", "1/2"),
+        ("1 1/2", "3/2"),
+        ("-1 1/2", "-1.5"),
+        (r"2\frac{1}{3}", "7/3"),
         ("10%", "10"),
         (r"10\%", "0.1"),
         ("10", "10%"),
@@ -106,6 +116,14 @@ def test_right_answers_in_many_forms(answer, reference):
         ("(1, 2]", "[1, 2)"),
         (r"\sqrt{2}", r"\sqrt{3}"),
         ("6 7", "6"),
+        ("3 4/1", "7"),
+        # both in percent mean the same by it; a backslash alone is no percent; a space parts numbers
+        ("0.5%", "50%"),
+        ("1000%", r"10\%"),
+        ("5\\", "0.05"),
+        ("1 2", "12"),
+        ("1 1/2", "11/2"),
+        ("21/3", "2 1/3"),
         ("five", "5"),
         ("", "5"),
     ],
@@ -128,6 +146,42 @@ def test_fractions_are_compared_by_value(value, factor):
     assert not right(f"{above + 1}/{below}", f"{above}/{below}")
 
 
+SPELLINGS = [
+    "{}",
+    "${}$",
+    "**{}**",
+    " {} .",
+    r"\({}\)",
+    "{}%",
+    r"{}\%",
+    "{}/1",
+    "{}.0",
+    r"\frac{{{}}}{{1}}",
+    r"{} \frac{{0}}{{3}}",
+    "{} 0/3",
+]
+
+
+@given(st.integers(0, 10**12), st.sampled_from(SPELLINGS))
+def test_every_spelling_of_a_number_is_that_number_and_no_other(number, spelling):
+    for shown in (f"{number}", f"{number:,}", f"{number:,}".replace(",", r"\,")):
+        assert right(spelling.format(shown), str(number))
+    wrong = spelling.format(f"{number + 1}")
+    if "." not in wrong:  # decimals go to algebra, one by one
+        assert not right(wrong, str(number))
+
+
+@given(st.integers(1, 10**6), st.fractions(0, 1, max_denominator=1000))
+def test_a_mixed_number_is_the_sum_of_its_parts(whole, part):
+    """1 1/2 was taken for 11/2, as spaces were left out."""
+    above, below = part.numerator, part.denominator + (part == 1)
+    mixed, value = f"{whole} {above}/{below}", whole * below + above
+    assert right(mixed, f"{value}/{below}")
+    assert right(rf"{whole}\frac{{{above}}}{{{below}}}", mixed)
+    assert not right(mixed, f"{whole}{above}/{below}")
+    assert not right(f"{whole}{above}/{below}", mixed)
+
+
 def countdown(answer):
     return is_right(answer, Problem("?", "3*7 + 3", countdown=Countdown((7, 3, 3), 24)))
 
@@ -137,6 +191,14 @@ def countdown(answer):
 )
 def test_every_formula_of_the_numbers_that_makes_the_target_is_right(answer):
     assert countdown(answer)
+
+
+@pytest.mark.parametrize(
+    "answer", [r"\frac{8}{3-\frac{8}{3}}", r"$\dfrac{8}{3 - \frac{8}{3}} = 24$", "8/(3-8/3)"]
+)
+def test_fractions_within_fractions_are_formulas(answer):
+    """The innermost one alone was read."""
+    assert is_right(answer, Problem("?", "", countdown=Countdown((3, 3, 8, 8), 24)))
 
 
 @pytest.mark.parametrize(
