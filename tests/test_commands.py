@@ -15,9 +15,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from envs.general_points.cards import RANKS, SUITS
 from tests import started
+from tests.agents.test_servers import free_port
+from tests.agents.token_server import TokenServer
 from tests.amft_mm.test_train import TINY, run
 from tests.envs.virl.published_folder import write_folder
 
@@ -35,7 +38,7 @@ LEFT_OUT = {  # what is in a command: why it is not run here
     "uv sync": "needs the network; .ci/run does it",
     "uv run": "tests that CI runs anyway",
     "vllm serve": "tests/agents/test_vllm_server.py",
-    "engine=vllm": "needs a GPU; tests/agents/test_vllm_engine.py",
+    "engine.servers=": "test_the_command_that_asks_servers",
     "engine=openai": "needs an endpoint; tests/agents/test_openai_engine.py",
     "model=smollm2": "needs the weights; tests/amft_mm/test_smollm2.py",
     "out=runs/sums": "goes on with that run",
@@ -94,6 +97,8 @@ def commands(document):
 def shortened(command):
     """As words that can be started here."""
     words = shlex.split(command)
+    if "engine=vllm" in words and "engine.servers=" not in command:
+        words.append("train.dry_run=true")  # needs a GPU
     for module, more in SHORTER.items():
         if module in words and "train.dry_run=true" not in words:
             names = tuple(setting.partition("=")[0] + "=" for setting in more)
@@ -201,3 +206,71 @@ def test_the_command_of(told, workplace, tmp_path):
     else:
         done = subprocess.run(words, input="", capture_output=True, text=True, **settings)
     assert done.returncode == 0, f"{' '.join(words)}\n{done.stderr[-3000:]}"
+
+
+@pytest.mark.slow
+def test_the_command_that_asks_servers(tmp_path):
+    """By a server of tokens as vLLM's, which reads text alone."""
+    text = (ROOT / "docs" / "real_models.md").read_text()
+    [command] = re.findall(r"(?m)^    (torchrun .* engine\.servers=\S+ .*)$", text)
+    server = TokenServer("tiny-random").begin()
+    for told, here in (("http://HOST:8000", server.url), ("=/shared/weights", "=weights")):
+        assert command.count(told) == 1
+        command = command.replace(told, here)
+    words = [*shortened(command), "env.modality=text", "out=run"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    settings = {"cwd": tmp_path, "env": environment, "timeout": 600}
+    done = subprocess.run(words, capture_output=True, text=True, **settings)
+    server.http.shutdown()
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert server.asked
+    adapter = ["adapter_config.json", "adapter_model.safetensors"]
+    assert server.loaded[:2] == [adapter, adapter]  # the preset trains LoRA
+
+
+BATCH_SYSTEM = {  # what a batch system gives a script, in little: two nodes, which are this machine
+    "scontrol": "echo localhost; echo localhost",
+    "srun": '"$@" & first=$!; "$@" & second=$!; wait $first && wait $second',
+    "torchrun": f'exec {sys.executable} -m torch.distributed.run "$@"',
+}
+
+
+def script_of(document):
+    """The script that a document tells people to hand to a batch system."""
+    [script] = re.findall(r"(?m)^    #!/bin/bash\n(?:    .*\n)+", document.read_text())
+    return re.sub("(?m)^    ", "", script)
+
+
+@pytest.mark.slow
+def test_the_script_for_slurm_trains_on_two_nodes(tmp_path):
+    """With a process on each; what it is told of nodes and of its job comes from the environment."""
+    script = script_of(ROOT / "docs" / "real_models.md")
+    settings = ["out=run", "model.dtype=float32", *SHORTER["amft_mm.train"], "method=sft"]
+    for told, here in (
+        ("--nproc_per_node 8", "--nproc_per_node 1"),
+        (":29500", f":{free_port()}"),
+        ("out=/shared/run", " ".join(settings)),
+    ):
+        assert script.count(told) == 1
+        script = script.replace(told, here)
+    (tmp_path / "job.sh").write_text(script)
+    for name, does in BATCH_SYSTEM.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{does}\n")
+        (tmp_path / name).chmod(0o700)
+    environment = {
+        **os.environ,
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+        "SLURM_JOB_ID": "17",
+        "SLURM_JOB_NODELIST": "node[1-2]",
+        "SLURM_NNODES": "2",
+    }
+    words = ["bash", "-e", "job.sh"]
+    done = subprocess.run(
+        words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / "run" / "summary.json").is_file()
+    told = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert told["train"]["shard"]  # by machine=eight_80gb
