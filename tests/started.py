@@ -40,6 +40,7 @@ SLOW = (
     "peft",
     "pandas",
     "matplotlib.pyplot",
+    "reasoning_gym",
     "hydra",
     "gymnasium",
 )

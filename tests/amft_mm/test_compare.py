@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
@@ -39,6 +38,7 @@ from amft_mm.config.composition import composition
 from amft_mm.config.settings import options_of
 from amft_mm.methods.balance import balance
 from amft_mm.methods.utility import utility
+from tests import started
 
 ROOT = Path(__file__).parents[2]
 USUAL = ["sft_then_rl", "best_fixed"]
@@ -750,9 +750,7 @@ def test_a_comparison_runs_and_is_not_made_twice(tmp_path):
     (tmp_path / "breaks.py").write_text(breaks)
 
     def run():
-        return subprocess.run(
-            words, cwd=tmp_path, capture_output=True, text=True, timeout=900, env=environment
-        )
+        return started.run(words, cwd=tmp_path, env=environment, timeout=900)
 
     done = run()
     assert done.returncode == 0, done.stdout + done.stderr
