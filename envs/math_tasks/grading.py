@@ -2,8 +2,9 @@
 
 `final_answer` looks, in this order, for the last \\boxed{...}, an "answer" field, <answer> tags,
 "#### ...", the words "answer is ...", and the last number. `is_right` compares plain numbers and
-words exactly, formulas of countdown by a grammar, and leaves all else to math-verify, in a worker
-with a time limit.
+words exactly, formulas of countdown by a grammar, answers of one form by that form, and leaves all
+else to math-verify, in a worker with a time limit. Where a number is asked for, a calculation that
+comes to it is not right: it may be the question itself.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from typing import Any
 
 from envs.answers import read_answer
 from envs.math_tasks import verifier
+from envs.math_tasks.forms import same_form
 from envs.math_tasks.formulas import makes
 from envs.math_tasks.plain_numbers import as_numbers, equal, tidy
 from envs.math_tasks.problems import Problem
+from envs.math_tasks.stated import stated
 
 LONGEST = 20_000
 """Characters examined, counted from the end of the text."""
@@ -59,14 +62,26 @@ def is_right(answer: str, problem: Problem) -> bool:
         return False
     if _squeezed(answer) == _squeezed(reference):
         return True
-    agree = equal(answer, reference)
-    # A rounded decimal of a fraction is a matter for math-verify.
-    if agree or (agree is False and "." not in answer + reference):
-        return agree
-    if as_numbers(reference) and not re.search(r"\d", answer):
-        return False  # a number is not written without a digit; asking algebra would cost time
+    if problem.exact and same_form(answer, reference):
+        return True
+    asked = stated(reference)
+    if asked is not None and as_numbers(asked.with_unit):
+        said = stated(answer)
+        if said is None or (problem.exact and not said.is_final):
+            return False
+        return _same_number(said.with_unit, asked.with_unit)
+    if problem.exact:
+        return False
     if is_wordy(reference) and not re.search(r"[\\${}]", answer):
         return answer.casefold() == reference.casefold()
+    return verifier.agree(reference, answer)
+
+
+def _same_number(answer: str, reference: str) -> bool:
+    same = equal(answer, reference)
+    # A rounded decimal of a fraction is a matter for math-verify, and so are units.
+    if same or (same is False and "." not in answer + reference):
+        return same
     return verifier.agree(reference, answer)
 
 

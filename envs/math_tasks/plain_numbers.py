@@ -14,6 +14,7 @@ _FRACTION = rf"\\[dt]?frac\s*\{{\s*({_DIGITS})\s*\}}\s*\{{\s*({_DIGITS})\s*\}}"
 _PLAIN = re.compile(rf"([-+]?)\s*({_DECIMAL})(?:\s*/\s*([-+]?)\s*({_DECIMAL}))?")
 _LATEX = re.compile(rf"([-+]?)\s*{_FRACTION}")
 _MIXED = re.compile(rf"([-+]?)\s*({_DIGITS})(?:\s+({_DIGITS})\s*/\s*({_DIGITS})|\s*{_FRACTION})")
+_SHORT_FRACTION = re.compile(r"(\\[dt]?frac)\s*(\d)\s*(\d)")
 _PERCENT = re.compile(r"\\?%\Z")
 _WRAPPERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ("{", "}"))
 _SAME = str.maketrans({"−": "-", "–": "-", "＝": "=", "\u00a0": " ", "\u2009": " ", "\u202f": " "})
@@ -23,7 +24,7 @@ _SEPARATOR = re.compile(r"(?<=\d)(?:\\,|[\u00a0\u2009\u202f])(?=\d{3}(?!\d))")
 def tidy(text: str) -> str:
     """Without what surrounds an answer and is no part of it: dollars, spaces, a final full stop."""
     text = _SEPARATOR.sub("", text.replace(r"\!", "")).replace(r"\,", " ")
-    text = text.replace("{,}", ",").translate(_SAME).strip()
+    text = _SHORT_FRACTION.sub(r"\1{\2}{\3}", text.replace("{,}", ",")).translate(_SAME).strip()
     if text.endswith(".") and not text.endswith(".."):
         text = text[:-1].strip()
     for opening, closing in _WRAPPERS:

@@ -29,12 +29,17 @@ class Countdown:
 
 @dataclass(frozen=True)
 class Problem:
-    """A question, its right answer, and how an expert would get there ("" if nobody says)."""
+    """A question, its right answer, and how an expert would get there ("" if nobody says).
+
+    `exact` answers have one form, as those of generators do: algebra would find a question that is an
+    expression equal to its answer.
+    """
 
     question: str
     answer: str
     solution: str = ""
     countdown: Countdown | None = None
+    exact: bool = False
 
     @property
     def zone(self) -> float:

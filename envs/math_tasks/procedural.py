@@ -83,16 +83,17 @@ def _read_chain_sum(item: dict[str, Any]) -> Problem:
         lines.append(f"{total} {sign} {term} = {sum_}")
         total = sum_
     assert str(total) == answer, f"{expression} is {answer}, not {total}"
-    return Problem(f"{expression} = ?", answer, solved(lines, answer))
+    return Problem(f"{expression} = ?", answer, solved(lines, answer), exact=True)
 
 
 def _read_gsm(item: dict[str, Any]) -> Problem:
     steps = item["metadata"]["answer_cot"].split("####")[0].strip().splitlines()
-    return Problem(item["question"], item["answer"], solved(steps, item["answer"]))
+    return Problem(item["question"], item["answer"], solved(steps, item["answer"]), exact=True)
 
 
 def _read_plain(item: dict[str, Any]) -> Problem:
-    return Problem(item["question"].strip(), item["answer"].strip(), solved([], item["answer"]))
+    answer = item["answer"].strip()
+    return Problem(item["question"].strip(), answer, solved([], answer), exact=True)
 
 
 def _any_item(item: dict[str, Any], hard: bool) -> bool:

@@ -61,6 +61,29 @@ def test_chain_sums_are_solved_step_by_step():
         assert last == rf"The answer is \boxed{{{info['answer']}}}."
 
 
+@pytest.mark.parametrize(
+    ("source", "copied"),
+    [
+        ("chain_sum", r"(.+) = \?"),
+        ("basic_arithmetic", r"Calculate ([-\d +*/()]+)|.*?([-(]*\d[-\d +*/()]+)"),
+        ("simple_equations", r"(?s).*?(\S.* = \S+)"),
+        ("complex_arithmetic", r".*?(\(.+\))"),
+        ("fraction_simplification", r".*?(\$?\\?\w*\{?\d+\}?[/{]\d+\}?\$?)"),
+    ],
+)
+def test_a_question_is_not_its_own_answer(source, copied):
+    """Copying the sum from the question was right, 40 of 40 times."""
+    env = make(source=source)
+    for seed in range(6):
+        _, info = env.reset(seed=seed)
+        found = re.match(copied, info["question"])
+        assert found, info["question"]
+        asked = next(part for part in found.groups() if part)
+        assert env.step(rf"\boxed{{{asked}}}")[4]["verdict"] is MathVerdict.WRONG_ANSWER, asked
+        env.reset(seed=seed)
+        assert env.step(env.unwrapped.expert())[1] == 1.0
+
+
 @pytest.mark.parametrize("source", GENERATORS)
 def test_splits_share_no_question(source):
     """Training instances and evaluation instances never overlap."""

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from envs.general_points.formula import read_formula
 from envs.math_tasks import verifier
 from envs.math_tasks.grading import final_answer, is_right
 from envs.math_tasks.problems import Countdown, Problem
@@ -96,6 +97,12 @@ def test_words_are_answers_to_questions_that_ask_for_words():
         ("x = 5", "5"),
         ("(x+1)^2", "x^2 + 2x + 1"),
         (r"12\text{ cm}", "12"),
+        (r"12\text{ cm}^2", r"12\text{ cm}"),
+        (r"\theta = 12^\circ", "12"),
+        (r"\$1{,}234", "1234"),
+        (r"\sqrt{4}", "2"),
+        (r"2\frac13", "7/3"),
+        ("7 = 7", "7"),
         ("100 apples", "100"),
         ("[1,2)", "[1, 2)"),
         (r"\text{(C)}", "C"),
@@ -130,6 +137,83 @@ def test_right_answers_in_many_forms(answer, reference):
 )
 def test_wrong_answers(answer, reference):
     assert not right(answer, reference)
+
+
+CALCULATIONS = [
+    "3+4", "3 + 4", "14-7", "7*1", "7 x 1", r"7 \times 1", r"7\cdot1", "7·1", r"7 \div 1", "7^1", "49^{1/2}",
+    "14/2/1", r"\frac{3+4}{1}", "(7)(1)", "7(1)", r"7\frac{7}{7}", "3 4/1", r"3\frac{4}{1}", "7!/720", "3!+1",
+    "10_7", "7_{10}", "|-7|", "-(-7)", r"\int_0^7 1 dx", r"\sum_{i=1}^7 1", r"\prod_{i=7}^7 i",
+    r"\binom{7}{1}", r"\gcd(7, 14)", r"\lfloor 7.5 \rfloor", "6=7", "8 = 7", "3+4 = 7", "7 = 3+4", "3x = 21",
+    r"x = 3+4", r"\text{3+4}", r"(3+4)\text{ cm}", r"\sqrt{7^2}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("reference", ["7", r"7\text{ cm}", "x = 7"])
+@pytest.mark.parametrize("answer", CALCULATIONS)
+def test_a_calculation_is_not_the_number_it_comes_to(answer, reference):
+    """Algebra was asked, so 8 = 7 was right for 7, and a sum copied from its question for its value."""
+    assert not right(answer, reference)
+
+
+@given(
+    st.lists(st.integers(0, 10**5), min_size=2, max_size=6),
+    st.lists(
+        st.sampled_from([" + ", " - ", "+", "-", "*", r"\times", r" \cdot "]),
+        min_size=5,
+        max_size=5,
+    ),
+    st.sampled_from(
+        ["{}", "${}$", "{} = {}", "x = {}", "({})", r"{}\text{{ cm}}", r"\frac{{{}}}{{1}}"]
+    ),
+)
+def test_no_expression_with_an_operator_is_right_for_its_value(terms, signs, dress):
+    expression = str(terms[0])
+    for sign, term in zip(signs, terms[1:], strict=False):
+        expression += f"{sign}{term}"
+    plain = expression.replace(r"\times", "*").replace(r"\cdot", "*")
+    value = read_formula(plain).value
+    assert not right(dress.format(expression, value), str(value))
+
+
+@pytest.mark.parametrize(
+    ("answer", "right_once"),
+    [
+        ("720 / 48", False),
+        (r"\frac{30}{2}", False),
+        (r"\sqrt{225}", False),
+        ("p = 15", True),
+        ("15.0", True),
+    ],
+)
+def test_where_answers_have_one_form_nothing_is_left_to_do(answer, right_once):
+    """What is 720 / 48? was answered by 720 / 48."""
+    assert is_right(answer, Problem("?", "15", exact=True)) is right_once
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference", "same"),
+    [
+        ("9/12", "$3/4$", False),  # a fraction to simplify
+        (r"\frac34", "$3/4$", True),
+        ("(1 + x)(x - 1)", "x**2 - 1", False),
+        (r"x^{2} - 1", "x**2 - 1", True),
+        ("(-10.0 + 1.0i) + (-5.0 + 2.0i)", "-15.0 + 3.0i", False),
+        ("-15 + 3i", "-15.0 + 3.0i", True),
+        ("147", "3 × 7 × 7", False),
+        (r"3 \times 7 \times 7", "3 × 7 × 7", True),
+        ("37 × 7", "3 × 7 × 7", False),
+        ("pear, apple", "apple, pear", False),
+        ("[1, 2, 3]", "['1', '2', '3']", True),
+    ],
+)
+def test_answers_of_one_form_are_compared_by_their_form(answer, reference, same):
+    """Algebra finds a product equal to what it multiplies out to."""
+    assert is_right(answer, Problem("?", reference, exact=True)) is same
+
+
+@pytest.mark.parametrize("answer", ["1+x", "(x^2+x)/x"])
+def test_algebra_judges_references_that_are_no_numbers(answer):
+    assert right(answer, "x+1")
 
 
 @given(st.integers(-(10**20), 10**20), st.integers(-(10**20), 10**20))
