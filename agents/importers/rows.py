@@ -27,7 +27,7 @@ Said = tuple[str, str, list[np.ndarray]]
 
 def pictures_beside(row: dict[str, Any], *keys: str) -> list[Any]:
     """What a row lists beside its words: under the first key that says anything, one or a list."""
-    listed = next((row[key] for key in keys if row.get(key) is not None), [])
+    listed: Any = next((row[key] for key in keys if row.get(key) is not None), [])
     return list(listed) if isinstance(listed, list) else [listed]
 
 
