@@ -410,7 +410,7 @@ def test_what_training_plays_is_compared_step_by_step():
     rows = [played(m, s, 0.05 * (m == "amft")) for m in ("amft", "best_fixed") for s in range(3)]
     rows += [result("sft", 0, 0.5), played("trapo", 0, 0.2)]
     told = report(rows, [], "here", USUAL).markdown
-    words = told[told.index("| sampled, %") :].split("What it took")[0]
+    words = told[told.index("| sampled, %") :].split("In points over")[0]
     assert (
         f"| amft | +5.0 (+5 to +5), better | {100 * (0.5 * luck[30:].mean() + 0.05):.1f} (" in words
     )

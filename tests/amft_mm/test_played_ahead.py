@@ -80,9 +80,9 @@ def test_playing_and_learning_go_on_at_the_same_time(tmp_path, monkeypatch):
             begun.set()
         return play(self, plan)
 
-    def waits(self):
+    def waits(self, **settings):
         assert begun.wait(120), "the second step is not played before the first is learnt"
-        return step(self)
+        return step(self, **settings)
 
     monkeypatch.setattr(RolloutWorker, "_play", noted)
     monkeypatch.setattr(MixedStep, "step", waits)

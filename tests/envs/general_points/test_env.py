@@ -287,8 +287,8 @@ def test_faces_count_by_the_rule():
 
 
 def hands(split, count=1500):
-    """Card names, and their numbers with faces as ten, of `count` hands."""
-    env = make(split=split)
+    """Card names, and their numbers with faces as ten, of `count` hands in pictures, which tell suits."""
+    env = make(split=split, modality="visual", size=(32, 32))
     dealt = [tuple(sorted(env.reset(seed=seed)[1]["cards"])) for seed in range(count)]
     ranks = [["A23456789TJQK".index(c[0].replace("1", "T")) + 1 for c in hand] for hand in dealt]
     return set(dealt), {tuple(sorted(min(rank, 10) for rank in hand)) for hand in ranks}
