@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from itertools import product
 
 import numpy as np
@@ -193,31 +192,30 @@ def apart_table(
 ) -> Table | None:
     """What each method has over one of them on every split, greedily and of sampled tries; None where no more
     is known than the first split's greedy success."""
-    splits, most = list(results[0].scores), most_tries(results)
-    columns: dict[str, Callable[[str], BySeed]] = {s: partial(_greedy, results, s) for s in splits}
-    for split, k in product(splits, (1, most) if most else ()):
-        columns[f"{split} pass@{k}"] = partial(_tried, results, split, k)
+    theirs = _figures_of(results, baseline)
     others = [m for m in methods_of(results) if m != baseline]
-    if len(columns) < 2 or not others:
+    if len(theirs) < 2 or not others:
         return None
+    first = next(iter(theirs))
     rows: list[list[Cell | str]] = []
     for method in others:
-        both = runs_of(results, method, baseline)
-        row: list[Cell | str] = [_named(results, method)]
-        for split, own in columns.items():
-            first = split == splits[0]
-            between = (results[0].env, results[0].condition, method, baseline) if first else None
-            row.append(over(verdicts.apart(own(method), own(baseline), between), both))
-        rows.append(row)
-    return ["method", *columns], rows
+        mine, both = _figures_of(results, method), runs_of(results, method, baseline)
+        between = (results[0].env, results[0].condition, method, baseline)
+        told = {
+            name: verdicts.apart(mine[name], theirs[name], between if name == first else None)
+            for name in theirs
+        }
+        rows.append([_named(results, method), *(over(found, both) for found in told.values())])
+    return ["method", *theirs], rows
 
 
-def _greedy(results: Sequence[Result], split: str, method: str) -> BySeed:
-    return by_seed(results, method, split)
-
-
-def _tried(results: Sequence[Result], split: str, k: int, method: str) -> BySeed:
-    return passes(results, method, split, k)
+def _figures_of(results: Sequence[Result], method: str) -> dict[str, BySeed]:
+    """Greedy success on every split, the first one's first, and pass@k where tries were played."""
+    splits, most = list(results[0].scores), most_tries(results)
+    found = {split: by_seed(results, method, split) for split in splits}
+    for split, k in product(splits, (1, most) if most else ()):
+        found[f"{split} pass@{k}"] = passes(results, method, split, k)
+    return found
 
 
 def budget_table(results: Sequence[Result]) -> Table:
