@@ -6,13 +6,13 @@ Both answer the same few questions, so the environment does not know which it ha
 from __future__ import annotations
 
 import hashlib
-import threading
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from envs.contract import Image
+from envs.read_once import read_once
 from envs.virl.city import City
 from envs.virl.city_files import load_city
 from envs.virl.geo import VIEW_SIDES, wrap
@@ -110,24 +110,15 @@ def data_source(folder: str | Path, split: str, *, strict: bool, pictures: bool)
     """All environments of a process share what they read of a folder: its routes, and its panoramas as far as
     there is room. It is read anew where its files are others than they were; a panorama that is overwritten
     under its old name is not noticed."""
-    where = Path(folder).resolve()
-    with _READING:
-        return DataSource(_published(where, strict, pictures, _state(where)), split)
+    return DataSource(_published(Path(folder), strict=strict, pictures=pictures), split)
 
 
-_READING = threading.Lock()
-"""Of two that open a folder at once, the second waits for what the first one reads."""
+def _read_at_once(folder: Path) -> list[Path]:
+    """The files, and the folder of panoramas for its list of them."""
+    return [folder / name for name in PublishedData.FILES]
 
 
-@lru_cache(maxsize=2)
-def _published(folder: Path, strict: bool, pictures: bool, state: tuple[int, ...]) -> PublishedData:
-    return PublishedData(folder, strict=strict, pictures=pictures)
-
-
-def _state(folder: Path) -> tuple[int, ...]:
-    """Another one where the files that are read at once, or the list of panoramas, have changed."""
-    paths = [folder / name for name in PublishedData.FILES]
-    return tuple(path.stat().st_mtime_ns for path in paths if path.exists())
+_published = read_once(PublishedData, _read_at_once, most=2)
 
 
 def _is_evaluation(name: str) -> bool:

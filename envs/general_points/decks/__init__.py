@@ -6,7 +6,6 @@ it to `DRAWN_DECKS` is all that a new one needs.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,6 +18,7 @@ from envs.contract import Image, one_of
 from envs.general_points.cards import Card
 from envs.general_points.decks import chalk, classic, flat
 from envs.general_points.decks.folder import FolderDeck
+from envs.read_once import read_once
 
 
 @dataclass(frozen=True)
@@ -45,28 +45,14 @@ def find_deck(deck: str | Path) -> Deck:
     if str(deck) in DRAWN_DECKS:
         return DRAWN_DECKS[str(deck)]
     if Path(deck).is_dir():
-        where = Path(deck).resolve()
-        with _READING:
-            return _folder_deck(where, _state(where))
+        return _folder_deck(Path(deck))
     if "/" in str(deck) or "\\" in str(deck):
         raise FileNotFoundError(f"deck={str(deck)!r}: there is no such folder of card pictures.")
     return DRAWN_DECKS[one_of("deck", str(deck), DRAWN_DECKS)]
 
 
-_READING = threading.Lock()
-"""Of two that open a folder at once, the second waits for what the first one reads."""
-
-
-@lru_cache(maxsize=4)
-def _folder_deck(folder: Path, state: tuple[tuple[str, int], ...]) -> FolderDeck:
-    """A deck that all environments of a process share."""
-    return FolderDeck(folder)
-
-
-def _state(folder: Path) -> tuple[tuple[str, int], ...]:
-    """Another one where a file has changed, come or gone."""
-    files = (path for path in folder.iterdir() if path.exists())
-    return tuple(sorted((path.name, path.stat().st_mtime_ns) for path in files))
+_folder_deck = read_once(FolderDeck, Path.iterdir, most=4)
+"""A deck that all environments of a process share."""
 
 
 def other_deck(deck: str | Path) -> str:
