@@ -12,20 +12,19 @@ configuration, with what the words change in it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from amft_mm.config.begun import settings_of
-from amft_mm.config.composition import composition
+from amft_mm.config.composition import composition_of, overrides_in
 from amft_mm.config.fields import (
     SettingError,
     checked,
@@ -46,7 +45,7 @@ from envs.paths import data_folder
 class Words:
     """What was said: settings, and a folder of configurations of one's own."""
 
-    settings: tuple[str, ...] = ()
+    overrides: tuple[Override, ...] = ()
     folder: Path | None = None
 
     @classmethod
@@ -71,15 +70,19 @@ class Words:
             raise SettingError("--config-dir: name the folder, as --config-dir=FOLDER")
         if folder is not None and not Path(folder).is_dir():
             raise SettingError(f"--config-dir={folder}: there is no such folder")
-        return cls(tuple(settings), None if folder is None else Path(folder).resolve())
+        return cls(tuple(parsed(settings)), None if folder is None else Path(folder).resolve())
+
+    def only(self, names: Container[str]) -> Words:
+        """What was said of these."""
+        return replace(self, overrides=tuple(o for o in self.overrides if o.key_or_group in names))
 
 
 def configuration(command: str, words: Sequence[str]) -> DictConfig:
     """Everything that was resolved, with the types of the command's schema."""
     said = Words.of(words)
-    overrides = parsed(said.settings)
+    overrides = said.overrides
     begun = run_to_go_on_with(overrides) if command == "train" else None
-    config = composed(command, said) if begun is None else changed(begun, said, overrides)
+    config = composed(command, said) if begun is None else changed(begun, said)
     if command == "evaluate":
         config = of_its_run(config, overrides)
     refuse_a_model_beside_an_endpoint(config, overrides)
@@ -93,20 +96,21 @@ def composed(command: str, said: Words) -> DictConfig:
     try:
         return _compose(command, said)
     except SettingError:
-        refuse_unknown(command, said, parsed(said.settings))
+        refuse_unknown(command, said)
         raise
 
 
 def _compose(command: str, said: Words) -> DictConfig:
     refuse_other_files(command, said)
-    overrides = parsed(said.settings)
-    words = [_with_plus(command, override) for override in overrides]
+    overrides = [_adding(command, override) for override in said.overrides]
     try:
-        config = composition(command, words, said.folder)
-        if "recipe" in defaults_of(command) and _loads_another(command, words, said, config):
+        config = composition_of(command, overrides, said.folder)
+        if "recipe" in defaults_of(command) and _loads_another(
+            command, overrides, said.folder, config
+        ):
             chosen = any(override.key_or_group == "recipe" for override in overrides)
-            more = [] if chosen else ["~recipe"]
-            config = composition(command, [*words, *more], said.folder)
+            more = [] if chosen else parsed(["~recipe"])
+            config = composition_of(command, [*overrides, *more], said.folder)
             config.model.sizes = None
         if command == "demos":
             config = of_a_recipe_for_demonstrations(config, overrides)
@@ -118,20 +122,23 @@ def _compose(command: str, said: Words) -> DictConfig:
         raise SettingError(_first_line(error)) from None
 
 
-def _loads_another(command: str, words: Sequence[str], said: Words, config: DictConfig) -> bool:
+def _loads_another(
+    command: str, overrides: Sequence[Override], folder: Path | None, config: DictConfig
+) -> bool:
     """Whether the words name another model than the one that their preset is of."""
-    others = [word for word in words if not word.lstrip("+").startswith("model.name=")]
-    if len(others) == len(words):
+    others = [o for o in overrides if o.key_or_group != "model.name" or o.is_delete()]
+    if len(others) == len(overrides):
         return False
-    files = composition(command, others, said.folder)
+    files = composition_of(command, others, folder)
     return not is_of(files.model, str(config.model.name))
 
 
-def _with_plus(command: str, override: Override) -> str:
+def _adding(command: str, override: Override) -> Override:
     """As it was written; what holds names of the user's own takes new ones."""
-    word = str(override.input_line)
     own = takes_any_name(SCHEMAS[command], override.key_or_group)
-    return f"++{word}" if own and not word.startswith(("+", "~")) else word
+    if not own or override.type is not OverrideType.CHANGE:
+        return override
+    return replace(override, type=OverrideType.FORCE_ADD, input_line=f"++{override.input_line}")
 
 
 def _first_line(error: Exception) -> str:
@@ -140,7 +147,7 @@ def _first_line(error: Exception) -> str:
 
 def parsed(words: Sequence[str]) -> list[Override]:
     try:
-        found = OverridesParser.create().parse_overrides(list(words))
+        found = overrides_in(words)
     except HydraException as error:
         raise SettingError(f"{_first_line(error)}; settings are written name=value") from None
     for override in found:
@@ -155,7 +162,7 @@ def parsed(words: Sequence[str]) -> list[Override]:
 def refuse_other_files(command: str, said: Words) -> None:
     """Files of a group that are not there; an optional group would be left out without a word."""
     groups = config_groups(command, said.folder)
-    for override in parsed(said.settings):
+    for override in said.overrides:
         name, value = override.key_or_group, override.value()
         if name not in groups or override.is_delete():
             continue
@@ -165,14 +172,13 @@ def refuse_other_files(command: str, said: Words) -> None:
             raise SettingError(_unknown(f"{name}={value}", value, groups[name]))
 
 
-def refuse_unknown(command: str, said: Words, overrides: Sequence[Override]) -> None:
+def refuse_unknown(command: str, said: Words) -> None:
     """Names that stand in no file; those that a word adds by + are left to the schema and the parts that they
     are for."""
     groups = config_groups(command, said.folder)
-    chosen = [str(o.input_line) for o in overrides if o.key_or_group in groups]
-    files = _compose(command, Words(tuple(chosen), said.folder))
+    files = _compose(command, said.only(groups))
     known = names_in(files)
-    for override in overrides:
+    for override in said.overrides:
         name, value = override.key_or_group, override.value()
         adds = override.is_add() or override.is_force_add()
         if adds or name in groups:
@@ -346,19 +352,19 @@ def run_to_go_on_with(overrides: Sequence[Override]) -> DictConfig | None:
     return None
 
 
-def changed(begun: DictConfig, said: Words, overrides: Sequence[Override]) -> DictConfig:
+def changed(begun: DictConfig, said: Words) -> DictConfig:
     """A run's configuration with what the words say; settings that are newer than it as they stand in the
     files."""
     groups = config_groups("train", said.folder)
-    words = tuple(str(o.input_line) for o in overrides if o.key_or_group in groups)
-    files = _compose("train", Words(words, said.folder))
+    files = _compose("train", said.only(groups))
     newer = {str(key): value for key, value in files.items() if key not in groups}
     config = cast(DictConfig, OmegaConf.merge(newer, begun))
     known = names_in(config)
     with open_dict(config):
         # As in a new run: what is chosen of groups, then a recipe or machine, which set parts of those.
         for override in sorted(
-            overrides, key=lambda o: (o.key_or_group not in groups, o.key_or_group not in files)
+            said.overrides,
+            key=lambda o: (o.key_or_group not in groups, o.key_or_group not in files),
         ):
             name = override.key_or_group
             adds = override.is_add() or override.is_force_add()

@@ -25,18 +25,28 @@ from envs.paths import data_folder
 
 def composition(command: str, words: Sequence[str], folder: Path | None = None) -> DictConfig:
     """As hydra.compose, whose exceptions it raises."""
+    return composition_of(command, overrides_in(words), folder)
+
+
+def overrides_in(words: Sequence[str]) -> list[Override]:
+    return OverridesParser.create().parse_overrides(list(words))
+
+
+def composition_of(
+    command: str, overrides: Sequence[Override], folder: Path | None = None
+) -> DictConfig:
+    """By words that are parsed already."""
     if folder is not None:
-        return _composed(command, [*words, f"hydra.searchpath=['file://{folder}']"])
-    files: list[str] = []
-    values: list[Override] = []
-    for override in OverridesParser.create().parse_overrides(list(words)):
-        if _is_of_files(override):
-            files.append(str(override.input_line))
-        else:
-            values.append(override)
-    config = copy.deepcopy(_of_files(command, tuple(files)))
+        return _composed(command, [*_words(overrides), f"hydra.searchpath=['file://{folder}']"])
+    files = [override for override in overrides if _is_of_files(override)]
+    values = [override for override in overrides if not _is_of_files(override)]
+    config = copy.deepcopy(_of_files(command, tuple(_words(files))))
     ConfigLoaderImpl._apply_overrides_to_config(values, config)
     return config
+
+
+def _words(overrides: Sequence[Override]) -> list[str]:
+    return [str(override.input_line) for override in overrides]
 
 
 def _is_of_files(override: Override) -> bool:

@@ -20,7 +20,7 @@ from envs.paths import data_folder
 
 def words_of(command: str, config: DictConfig) -> list[str]:
     groups = [word for name in config_groups() if (word := _chosen(name, config))]
-    files = flat(composed(command, Words(tuple(groups))))
+    files = flat(composed(command, Words.of(groups)))
     own = without(flat(config), WHERE)
     return groups + [
         _word(key, value, key in files) for key, value in own.items() if files.get(key) != value

@@ -2,8 +2,10 @@
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
+from amft_mm.config.command_line import configuration
 from amft_mm.config.composition import composition
 from envs.paths import data_folder
 
@@ -49,3 +51,19 @@ def test_files_of_a_folder_of_ones_own_are_read_as_they_are_now(tmp_path):
     for name in ("first", "second"):
         (tmp_path / "env" / "mine.yaml").write_text(f"name: {name}\n")
         assert composition("train", ["env=mine"], tmp_path).env.name == name
+
+
+def test_a_word_is_parsed_once_for_all_that_is_made_of_it(monkeypatch):
+    """Each step on the way from words to a configuration parsed them for itself."""
+    words = ["env=math", "train.steps=3", "model.name=none"]
+    configuration("train", words)
+    seen = []
+
+    def parse(self, word, rule):
+        seen.append(word)
+        return parse_rule(self, word, rule)
+
+    parse_rule = OverridesParser.parse_rule
+    monkeypatch.setattr(OverridesParser, "parse_rule", parse)
+    configuration("train", words)
+    assert [word for word in seen if word in words] == words
