@@ -18,6 +18,8 @@ from typing import NamedTuple
 
 Numbers = tuple[int, ...]
 """A multiset of numbers, sorted."""
+Parts = tuple[tuple[str, ...], tuple[str, ...]]
+"""What is added and what is subtracted, or what is multiplied and what is divided by."""
 
 
 class Term(NamedTuple):
@@ -152,23 +154,19 @@ def _missing(a: Fraction, target: Fraction) -> Iterator[tuple[Fraction, Combine]
 
 
 def _plus(x: Term, y: Term) -> Term:
-    (p, n), (q, m) = _as_sum(x), _as_sum(y)
-    return Term("+", tuple(sorted(p + q)), tuple(sorted(n + m)))
+    return _joined("+", _as_sum(x), _as_sum(y))
 
 
 def _minus(x: Term, y: Term) -> Term:
-    (p, n), (q, m) = _as_sum(x), _as_sum(y)
-    return Term("+", tuple(sorted(p + m)), tuple(sorted(n + q)))
+    return _joined("+", _as_sum(x), _as_sum(y)[::-1])
 
 
 def _times(x: Term, y: Term) -> Term:
-    (p, n), (q, m) = _as_product(x), _as_product(y)
-    return Term("*", tuple(sorted(p + q)), tuple(sorted(n + m)))
+    return _joined("*", _as_product(x), _as_product(y))
 
 
 def _over(x: Term, y: Term) -> Term:
-    (p, n), (q, m) = _as_product(x), _as_product(y)
-    return Term("*", tuple(sorted(p + m)), tuple(sorted(n + q)))
+    return _joined("*", _as_product(x), _as_product(y)[::-1])
 
 
 def _minus_from(x: Term, y: Term) -> Term:
@@ -179,11 +177,15 @@ def _over_from(x: Term, y: Term) -> Term:
     return _over(y, x)
 
 
-def _as_sum(term: Term) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _joined(kind: str, x: Parts, y: Parts) -> Term:
+    return Term(kind, tuple(sorted(x[0] + y[0])), tuple(sorted(x[1] + y[1])))
+
+
+def _as_sum(term: Term) -> Parts:
     return (term.plain, term.inverse) if term.kind == "+" else ((term.text(),), ())
 
 
-def _as_product(term: Term) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _as_product(term: Term) -> Parts:
     if term.kind == "+":
         return (f"({term.text()})",), ()
     return term.plain, term.inverse
