@@ -1,6 +1,7 @@
 """What a user gives, and what is allowed.
 
     type=whole(1, 10)                      a number on a command line that argparse reads
+    take_keywords(parser, "world")         -k name=value there, for the arguments of an environment
     make_env("my/World-v0", {"cty": "rome"})  ValueError: ... has no argument cty. Did you mean 'city'?
 
 Each error says what there is to choose from.
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -33,6 +35,30 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
         return number
 
     return read
+
+
+def keyword(text: str) -> tuple[str, Any]:
+    """`name=value`; the value is read as JSON where it is JSON, else it is a text."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form name=value")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
+
+
+def take_keywords(parser: argparse.ArgumentParser, of: str) -> None:
+    """`-k name=value`, whose list is `keywords` of what the parser reads."""
+    parser.add_argument(
+        "-k",
+        dest="keywords",
+        metavar="NAME=VALUE",
+        type=keyword,
+        action="append",
+        default=[],
+        help=f"an argument of the {of}; may be given several times",
+    )
 
 
 def make_env(name: str, arguments: Mapping[str, Any], **how: Any) -> gymnasium.Env[Any, Any]:

@@ -11,7 +11,6 @@ all but the last end with a backslash. The end of the input or ctrl-c ends the g
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ from gymnasium import spaces
 from PIL import Image as PILImage
 
 import envs  # noqa: F401  registers the worlds
-from envs.arguments import make_env, whole
+from envs.arguments import make_env, take_keywords, whole
 from envs.contract import did_you_mean
 from envs.names import check_names
 from envs.shown import pictures_of
@@ -147,17 +146,6 @@ def make(name: str, arguments: dict[str, Any]) -> gymnasium.Env[Any, Any]:
     return env
 
 
-def keyword(text: str) -> tuple[str, Any]:
-    """`name=value`; the value is read as JSON where it is JSON, else it is a text."""
-    name, equals, value = text.partition("=")
-    if not equals or not name.isidentifier():
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form name=value")
-    try:
-        return name, json.loads(value)
-    except json.JSONDecodeError:
-        return name, value
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m envs.play",
@@ -169,15 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=whole(0), default=0, help="of the first episode (default 0)")
     parser.add_argument("--episodes", type=whole(1), default=1, help="how many (default 1)")
     parser.add_argument("--out", type=Path, default=Path("play"), help="folder of the pictures")
-    parser.add_argument(
-        "-k",
-        dest="keywords",
-        metavar="NAME=VALUE",
-        type=keyword,
-        action="append",
-        default=[],
-        help="an argument of the environment; may be given several times",
-    )
+    take_keywords(parser, "environment")
     chosen = parser.parse_args(arguments)
     try:
         check_names()

@@ -10,9 +10,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from envs.arguments import whole
+from envs.arguments import take_keywords, whole
 from envs.names import check_names
-from envs.play import keyword
 from envs.protocols.session import MOST_TASKS, SessionError
 
 
@@ -35,15 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--tasks", type=whole(0, 10**9), default=MOST_TASKS, help="listed of each split (1000)"
     )
     parser.add_argument("--bytes", type=whole(1), default=1_000_000, help="of one message, at most")
-    parser.add_argument(
-        "-k",
-        dest="keywords",
-        metavar="NAME=VALUE",
-        type=keyword,
-        action="append",
-        default=[],
-        help="an argument of the world; may be given several times",
-    )
+    take_keywords(parser, "world")
     chosen = parser.parse_args(arguments)
     try:
         check_names()

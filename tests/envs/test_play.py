@@ -7,9 +7,10 @@ import gymnasium
 import pytest
 from PIL import Image
 
+from envs.arguments import keyword
 from envs.contract import EndedBy, Outcome, Scene, World
 from envs.math_tasks.env import MathVerdict
-from envs.play import keyword, main
+from envs.play import main
 
 
 class Doubles(World):
