@@ -25,7 +25,7 @@ from scipy.stats import norm
 from amft_mm.compare.grid import Plan
 from amft_mm.compare.looks import level, looks
 from amft_mm.compare.result import Result
-from amft_mm.compare.selecting import by_seed, methods_of, settings_of
+from amft_mm.compare.selecting import Setting, by_seed, methods_of, settings_of
 from amft_mm.compare.statistics import apart, weights
 
 POWER = 0.8
@@ -33,8 +33,6 @@ POWER = 0.8
 SIMULATIONS = 300
 DRAWS = 200
 TRIED = (0.0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
-Setting = tuple[str, str]
-"""Environment and condition."""
 
 
 @dataclass(frozen=True)

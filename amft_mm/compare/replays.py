@@ -19,13 +19,12 @@ from typing import Any
 
 from agents.files import whole_file
 from amft_mm.compare.result import Result
-from amft_mm.compare.selecting import file_name, settings_of
+from amft_mm.compare.selecting import Setting, file_name, settings_of
 from amft_mm.runs.metrics import read_rows
 
 FOLDER = "replays"
 LAST = "last-evaluation.parquet"
 """What a run keeps."""
-Setting = tuple[str, str]
 
 
 @dataclass(frozen=True)

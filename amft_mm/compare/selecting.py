@@ -12,9 +12,11 @@ from amft_mm.methods.presets import SHOWN, demonstrations_of, methods
 
 Before = Mapping[str, Result]
 """The warm-ups, by the names of their folders."""
+Setting = tuple[str, str]
+"""Environment and condition."""
 
 
-def settings_of(results: Iterable[Result]) -> list[tuple[str, str]]:
+def settings_of(results: Iterable[Result]) -> list[Setting]:
     return list(dict.fromkeys((r.env, r.condition) for r in results))
 
 
