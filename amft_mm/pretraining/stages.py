@@ -108,8 +108,10 @@ class _Speaking:
     parts: ClassVar[Mapping[str, Kinds]]
     asked: ClassVar[tuple[Kinds, ...]]
 
-    def __init__(self, policy: Policy) -> None:
-        self._policy = policy
+    def __init__(
+        self, policy: Policy, module: torch.nn.Module, after: Mapping[str, torch.nn.Module]
+    ) -> None:
+        self._policy, self.module, self.after = policy, module, after
 
     def lesson(self, sizes: Mapping[str, int], seed: Seed) -> list[tuple[Kinds, Seed]]:
         return [
@@ -174,9 +176,7 @@ class Copying(_Speaking):
     asked: ClassVar = (ECHOES,)
 
     def __init__(self, policy: Policy) -> None:
-        super().__init__(policy)
-        self.module = policy.plain_model.model.language_model
-        self.after: Mapping[str, torch.nn.Module] = {}
+        super().__init__(policy, policy.plain_model.model.language_model, after={})
 
 
 class Reading(_Speaking):
@@ -187,9 +187,8 @@ class Reading(_Speaking):
     asked: ClassVar = (SUMS, SHORT_TEXT)
 
     def __init__(self, policy: Policy) -> None:
-        super().__init__(policy)
-        self.module = policy.plain_model.model.language_model
-        self.after: Mapping[str, torch.nn.Module] = {"copying": self.module}
+        language_model = policy.plain_model.model.language_model
+        super().__init__(policy, language_model, after={"copying": language_model})
 
 
 class Together(_Speaking):
@@ -205,12 +204,8 @@ class Together(_Speaking):
     asked: ClassVar = (SIGHT, SUMS, SHORT_TEXT)
 
     def __init__(self, policy: Policy) -> None:
-        super().__init__(policy)
-        self.module = policy.model
-        self.after: Mapping[str, torch.nn.Module] = {
-            "seeing": Seeing(policy).module,
-            "reading": Reading(policy).module,
-        }
+        before = {"seeing": Seeing(policy).module, "reading": Reading(policy).module}
+        super().__init__(policy, policy.model, before)
 
 
 class Settling(_Speaking):
@@ -227,9 +222,7 @@ class Settling(_Speaking):
     asked: ClassVar = (SIGHT, NEAR_SUMS, COPYING_TEXT)
 
     def __init__(self, policy: Policy) -> None:
-        super().__init__(policy)
-        self.module = policy.model
-        self.after: Mapping[str, torch.nn.Module] = {"together": policy.model}
+        super().__init__(policy, policy.model, after={"together": policy.model})
 
 
 STAGES: dict[str, type[Any]] = {
