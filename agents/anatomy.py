@@ -5,6 +5,7 @@
     eye_of(model)           the parameters of everything before that: vision tower and what joins it on
     logits(model, hidden)   the head with the scalings that the model's own forward pass gives it
     lora_targets(model)     the projections of the language model, as peft takes them
+    cache_word(model)       what the body calls the cache that it is given
 
 Whether these parts make the numbers that the model's own forward pass makes is not believed but
 checked when a model is loaded: agents/self_check.py.
@@ -73,6 +74,20 @@ def places_pictures_in_a_grid(model: Any) -> bool:
 def takes(model: Any, name: str) -> bool:
     """Whether the body's forward pass has an argument of this name."""
     return name in inspect.signature(body_of(model).forward).parameters
+
+
+def cache_word(model: Any) -> str:
+    """`cache`, or as in earlier versions of transformers `past_key_values`."""
+    return "cache" if takes(model, "cache") else "past_key_values"
+
+
+def sees_all_before(model: Any) -> bool:
+    """Whether every layer keeps each token's keys and values, and looks at all of them, as far as its
+    configuration says so."""
+    text = model.config.get_text_config()
+    window = getattr(text, "sliding_window", None)
+    kinds = getattr(text, "layer_types", None) or (["full"] if window is None else ["sliding"])
+    return all(kind.startswith("full") for kind in kinds) and takes(model, cache_word(model))
 
 
 def refuse_other_eyes(model: Any) -> None:

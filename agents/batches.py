@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -38,26 +38,45 @@ class Batch:
         return type(self)(**moved)
 
 
+class Row(NamedTuple):
+    """A text with its pictures, or a part of one."""
+
+    ids: Sequence[int]
+    positions: np.ndarray  # 3 x len(ids)
+    chosen: np.ndarray
+    images: Sequence[np.ndarray]
+
+
 def make_batch(conversations: Sequence[Conversation], pad_id: int) -> Batch:
     """The windows of all conversations, one after the other."""
-    windows = [(w, c.image_id) for c in conversations for w in c.windows()]
-    count, length = len(windows), max(len(window.ids) for window, _ in windows)
+    return batch_of([row for c in conversations for row in rows_of(c)], pad_id)
+
+
+def rows_of(conversation: Conversation) -> list[Row]:
+    """A row a window."""
+    return [
+        Row(w.ids, token_positions(w.ids, w.grids, conversation.image_id), w.chosen(), w.images)
+        for w in conversation.windows()
+    ]
+
+
+def batch_of(rows: Sequence[Row], pad_id: int) -> Batch:
+    count, length = len(rows), max(len(row.ids) for row in rows)
     ids = np.full((count, length), pad_id, np.int64)
     chosen = np.zeros((count, length), bool)
     positions = np.zeros((3, count, length), np.int64)
-    for row, (window, image_id) in enumerate(windows):
-        size = len(window.ids)
-        ids[row, :size] = window.ids
-        chosen[row, :size] = window.chosen()
-        own = token_positions(window.ids, window.grids, image_id)
-        positions[:, row, :size] = own
+    for number, row in enumerate(rows):
+        size = len(row.ids)
+        ids[number, :size] = row.ids
+        chosen[number, :size] = row.chosen
+        positions[:, number, :size] = row.positions
         # Padding counts on: a jump would be taken for the beginning of another text.
-        positions[:, row, size:] = own[:, -1:] + np.arange(1, length - size + 1)
+        positions[:, number, size:] = row.positions[:, -1:] + np.arange(1, length - size + 1)
     return Batch(
         torch.from_numpy(ids),
         torch.from_numpy(positions),
         torch.from_numpy(chosen),
-        [image for window, _ in windows for image in window.images],
+        [image for row in rows for image in row.images],
     )
 
 

@@ -33,9 +33,10 @@ from agents.conversation import Conversation
 from agents.files import weights_written
 from agents.image_features import ImageFeatures
 from agents.locate import IN_THE_BOX, locate_model
+from agents.openings import Opened, Opening, are_shared, make_opened, opening_of, read_opened
 from agents.pictures import PictureReader, ProcessorReader, Reader
 from agents.ranks import is_first
-from agents.self_check import check_scores
+from agents.self_check import check_scores, scores_openings
 from agents.sharding import ShardedModel, Twins
 
 CHUNK = 1024
@@ -80,6 +81,7 @@ class Policy:
         )
         self.both_ways = pictures is not None and anatomy.takes(self.plain_model, "token_type_ids")
         self._grid = anatomy.places_pictures_in_a_grid(self.plain_model)
+        self.reads_openings = not self.both_ways and anatomy.sees_all_before(self.plain_model)
         self.chat_format = ChatFormat(processor, system)
         tokenizer = self.chat_format.tokenizer
         self.pad_id = int(
@@ -146,6 +148,9 @@ class Policy:
             policy._shard(torch.device(device), offload=offload)
         elif check:
             check_scores(policy)
+            policy.reads_openings = policy.reads_openings and scores_openings(policy)
+        if gradient_checkpointing:  # a layer's pass that is made again going back has no cache
+            policy.reads_openings = False
         return policy
 
     @property
@@ -183,7 +188,7 @@ class Policy:
     ) -> Scores:
         """Log-probabilities and entropies of what the agent chose, differentiable; of the distribution
         that this temperature makes of the model's."""
-        batch = self.batch(conversations)
+        batch = self._to_read(conversations)
         divided = self.sharded is not None and self.model is self.sharded.learner
         read = self.sharded.read if self.sharded is not None and divided else self._read
         with self.arithmetic():
@@ -191,12 +196,30 @@ class Policy:
         lengths = [int(c.chosen().sum()) for c in conversations]
         return Scores(log_probs, entropies, lengths, hidden, *measured)
 
+    def opening_of(self, conversation: Conversation) -> Opening | None:
+        """What a learning pass reads once for all that begin with it; None where it reads each alone."""
+        # Processes that divide weights have to pass equally often.
+        return opening_of(conversation) if self.reads_openings and self.sharded is None else None
+
+    def _to_read(self, conversations: Sequence[Conversation]) -> Batch | Opened:
+        openings = [self.opening_of(c) for c in conversations]
+        if are_shared(openings):
+            return make_opened(conversations, openings, self.pad_id).to(self.device)
+        return self.batch(conversations)
+
     def _read(
-        self, batch: Batch, measure: Measure | None, temperature: float
+        self, batch: Batch | Opened, measure: Measure | None, temperature: float
     ) -> tuple[torch.Tensor, ...]:
         """All that a learning pass reads of the model: states, then what is made of them."""
-        hidden = self.hidden_states(batch)[:, :-1][batch.chosen[:, 1:]]
-        targets = batch.input_ids[:, 1:][batch.chosen[:, 1:]]
+        if isinstance(batch, Opened):
+            rests = batch.rests
+            hidden = read_opened(batch, self.hidden_states, anatomy.cache_word(self.plain_model))[
+                rests.chosen
+            ]
+            targets = rests.input_ids[rests.chosen]
+        else:
+            hidden = self.hidden_states(batch)[:, :-1][batch.chosen[:, 1:]]
+            targets = batch.input_ids[:, 1:][batch.chosen[:, 1:]]
         found = chunked_scores(hidden, targets, self.logits, measure, temperature=temperature)
         return hidden, *found
 
@@ -245,11 +268,11 @@ class Policy:
         if self.pictures is not None and self.image_features is not None:
             self.image_features = self.image_features.of(self.plain_model)
 
-    def hidden_states(self, batch: Batch) -> torch.Tensor:
-        """The last layer's states, B x S x width."""
+    def hidden_states(self, batch: Batch, more: dict[str, Any] | None = None) -> torch.Tensor:
+        """The last layer's states, B x S x width. `more` is given to the model besides."""
         out = anatomy.body_of(self.plain_model)(
             input_ids=batch.input_ids,
-            use_cache=False,
+            **(more or {"use_cache": False}),
             **self.at(batch.position_ids),
             **self.kinds(batch.input_ids),
             **self.look(batch.images),

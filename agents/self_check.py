@@ -1,6 +1,7 @@
 """Whether a model's parts make the numbers that the model itself makes: asked whenever one is loaded.
 
     check_scores(policy)             what learning reads, against the model's own forward pass
+    scores_openings(policy)          whether that stays so where what a group begins with is read once
     check_answers(policy, engine)    greedy answers of engine=hf, against reading everything anew
 
 Two short conversations, of different lengths and with a picture where the model sees, say it. What
@@ -24,6 +25,15 @@ from agents.engines.base import GREEDY, Engine, Request, written
 EXACT, HALF = 1e-3, 0.25
 """How far log-probabilities may differ, in float32 and in fewer digits."""
 NEW_TOKENS = 6
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    RuntimeError,
+    KeyError,
+    AttributeError,
+    NotImplementedError,
+)
+"""What a model raises that is read in a way that is not its own."""
 _LIMITS = Limits(max_tokens=100_000, max_new_tokens=NEW_TOKENS)
 
 
@@ -53,14 +63,7 @@ def check_scores(policy: Player) -> None:
         try:
             scores = policy.score(conversations)
             own = [own_log_probs(policy, c) for c in conversations]
-        except (
-            ValueError,
-            TypeError,
-            RuntimeError,
-            KeyError,
-            AttributeError,
-            NotImplementedError,
-        ) as e:
+        except UNREADABLE as e:
             raise ModelError(
                 f"{_name(policy)} cannot be read as this suite reads models: {type(e).__name__}: {e!s:.300}. "
                 "Take another model"
@@ -76,6 +79,20 @@ def check_scores(policy: Player) -> None:
             f"forward pass by {difference:.2g}, so what is learnt would not be what is played. Something "
             "between its layers and its scores is not understood (agents/anatomy.py). Take another model"
         )
+
+
+def scores_openings(policy: Player) -> bool:
+    """Where they are not scored alike, a model's cache is not what agents/openings.py takes it for."""
+    (first, other), (again, _) = _conversations(policy), _conversations(policy)
+    again.observe("And now?")
+    again.say("Still 22.")
+    with _looking(policy):
+        alone = [policy.score([c]).log_probs for c in (first, other, again)]
+        try:
+            together = policy.score([first, other, again]).log_probs
+        except UNREADABLE:
+            return False
+    return bool((together - torch.cat(alone)).abs().max().item() < _tolerance(policy))
 
 
 def check_answers(policy: Player, engine: Engine) -> None:
@@ -151,8 +168,8 @@ def _conversations(policy: Player) -> list[Conversation]:
         picture = None
         if policy.pictures is not None and number == 0:
             picture = np.random.default_rng(0).integers(0, 256, (56, 84, 3), np.uint8)
-        conversation.observe("How many are 12 and 7?", picture)
-        conversation.say("They are 19.")
+        conversation.observe(f"How many are 12 and {7 + number}?", picture)
+        conversation.say(f"They are {19 + number}.")
         if number == 0:
             conversation.observe("And 3 more?")
             conversation.say("22")

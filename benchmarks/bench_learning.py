@@ -10,6 +10,9 @@ Printed are tokens a second without padding, the share of padding, and the model
 floating-point operations that the tokens themselves need (counted by torch on passes without padding) over
 what a large matrix product reaches on the same device in the same run, or over `--peak`, teraflops as the
 maker of the device tells them. Both orders take turns; printed are medians, and their ratio.
+
+Then groups of eight, as rollouts are, of one-turn hands and of whole routes: what its members begin with read
+once a group, as training does (agents/openings.py), and with each of them.
 """
 
 from __future__ import annotations
@@ -39,6 +42,14 @@ WORLDS = (
     World("amft/Math-v0", {}),
 )
 
+GROUP = 8
+GROUPED = (
+    World("amft/GeneralPoints-v0", {"thought": "steps", "size": (112, 112)}),
+    World("amft/GeneralPoints-v0", {"thought": "steps", "modality": "text"}),
+    World("amft/Math-v0", {"source": "countdown"}),
+    World("amft/VIRL-v0", {"answer": "short", "thought": "steps", "size": (168, 168)}),
+)
+
 
 def conversations(policy: Policy, count: int, most: int) -> list[Conversation]:
     """Experts' episodes, of the worlds in turn."""
@@ -50,6 +61,18 @@ def conversations(policy: Policy, count: int, most: int) -> list[Conversation]:
         found.append(said.conversation(policy, Limits(max_tokens=most, max_new_tokens=16)))
     for env in envs:
         env.close()
+    return found
+
+
+def groups(policy: Policy, world: World, count: int, most: int) -> list[Conversation]:
+    """Experts' episodes, each as if all members of a group had played it."""
+    env = GuardedEnv(world.make, seconds=60.0)
+    limits = Limits(max_tokens=most, max_new_tokens=16)
+    found = []
+    for seed in range(count):
+        said = demonstrate(env, world, seed)
+        found += [said.conversation(policy, limits) for _ in range(GROUP)]
+    env.close()
     return found
 
 
@@ -73,6 +96,30 @@ def learn(policy: Policy, batches: list[list[Conversation]]) -> float:
         torch.cuda.synchronize()
     policy.model.zero_grad()
     return time.perf_counter() - started
+
+
+def by_openings(policy: Policy, asked: argparse.Namespace) -> None:
+    usual = policy.reads_openings
+    if not usual:
+        print(
+            "what groups begin with is read with each member: this model does not have it otherwise"
+        )
+        return
+    for world in GROUPED:
+        items = groups(policy, world, asked.count // GROUP, asked.longest)
+        seconds: dict[bool, list[float]] = {True: [], False: []}
+        for _ in range(asked.repeats):
+            for once, spent in seconds.items():
+                policy.reads_openings = once
+                batches = list(by_length(items, asked.tokens, opening=policy.opening_of))
+                spent.append(learn(policy, batches))
+        policy.reads_openings = usual
+        real, first = sum(c.length for c in items), sum(c.answers[0].start for c in items)
+        faster = statistics.median(seconds[False]) / statistics.median(seconds[True])
+        print(
+            f"{world.id} {dict(world.options)}: {first / real:.0%} of the tokens are what groups begin with; "
+            f"read once it is {faster:.2f} times as fast"
+        )
 
 
 def needed(policy: Policy, items: Sequence[Conversation]) -> float:
@@ -134,6 +181,7 @@ def main() -> None:
         print(f"{name:<14}{real / median:>10.0f}{1 - real / padded:>10.0%}{share:>13.1%}")
     first, second = (statistics.median(of) for of in seconds.values())
     print(f"by length is {second / first:.2f} times as fast")
+    by_openings(policy, asked)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ them between two tokens.
 from __future__ import annotations
 
 import copy
-import inspect
 import weakref
 from collections import deque
 from collections.abc import Iterator
@@ -105,7 +104,7 @@ class HFEngine:
         self._prefill_tokens, self._max_rows, self.together = prefill_tokens, max_rows, together
         self._cache = RowCache()
         self._reach, self._dtype = Reach(policy.plain_model), policy.dtype
-        self._cache_word = cache_word(anatomy.body_of(policy.plain_model))
+        self._cache_word = anatomy.cache_word(policy.plain_model)
         self._rows: weakref.WeakKeyDictionary[Conversation, _Row] = weakref.WeakKeyDictionary()
         self._asked: deque[Request] = deque()
         self._writing: list[_Writing] = []  # by row; between calls the last token of each is unread
@@ -406,9 +405,3 @@ def copy_of(policy: Policy) -> Policy:
     there too: what is remembered of pictures stays true only where its eye is frozen."""
     model = copy.deepcopy(policy.model)
     return Policy(model, policy.processor, policy.pictures, policy.below, policy.dtype)
-
-
-def cache_word(model: torch.nn.Module) -> str:
-    """How a transformers model calls its cache: `cache`, or as in earlier versions `past_key_values`."""
-    words = inspect.signature(model.forward).parameters
-    return "cache" if "cache" in words else "past_key_values"

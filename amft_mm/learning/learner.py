@@ -12,7 +12,7 @@ neither the budget nor the number of processes changes an update.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, Protocol
@@ -23,7 +23,7 @@ import torch
 from agents.conversation import Conversation
 from agents.policy import Policy
 from agents.sharding import whole
-from amft_mm.learning.batching import by_length
+from amft_mm.learning.batching import Item, by_length
 from amft_mm.learning.correction import Correction
 from amft_mm.learning.directional import JustScored, log_probs_along
 from amft_mm.learning.example import Example
@@ -209,9 +209,7 @@ class Learner:
         """Of each the log-probabilities of its tokens, read now where the last passes did not."""
         found = [self._just_scored.of(e.conversation, temperature) for e in examples]
         unknown = [n for n, known in enumerate(found) if known is None]
-        for batch in by_length(
-            unknown, self._micro_batch_tokens, lambda n: examples[n].conversation
-        ):
+        for batch in self._passes(unknown, lambda n: examples[n].conversation):
             conversations = [examples[n].conversation for n in batch]
             scores = self.policy.score(conversations, temperature=temperature)
             self._just_scored.note(conversations, scores, temperature)
@@ -241,12 +239,17 @@ class Learner:
             moving[0] = True
         for moves in (True, False):
             part = [e for e, own in zip(examples, moving, strict=True) if own is moves]
-            batches = list(by_length(part, self._micro_batch_tokens, lambda e: e.conversation))
+            batches = list(self._passes(part, lambda e: e.conversation))
             if self.policy.sharded is not None:
                 (most,) = self.processes.most(len(batches))
                 batches += [[]] * (int(most) - len(batches))
             for batch in batches:
                 yield batch, moves
+
+    def _passes(
+        self, items: Sequence[Item], conversation: Callable[[Item], Conversation]
+    ) -> Iterator[list[Item]]:
+        return by_length(items, self._micro_batch_tokens, conversation, self.policy.opening_of)
 
     def _idle_pass(self, objective: Objective) -> None:
         """Takes part in what other processes read, with nothing of its own to learn from."""
@@ -308,9 +311,7 @@ class Learner:
         known = [n for n, log_probs in enumerate(scored) if log_probs is not None]
         unknown = [n for n, log_probs in enumerate(scored) if log_probs is None]
         for places in (known, unknown):
-            for batch in by_length(
-                places, self._micro_batch_tokens, lambda n: examples[n].conversation
-            ):
+            for batch in self._passes(places, lambda n: examples[n].conversation):
                 conversations = [examples[n].conversation for n in batch]
                 here = [log_probs for n in batch if (log_probs := scored[n]) is not None]
                 along = log_probs_along(
