@@ -112,6 +112,13 @@ def test_a_folder_of_other_settings_is_not_mixed_up(tmp_path):
     assert len({row.name for row in rows}) == 9
 
 
+def test_how_long_a_call_may_take_is_not_of_what_is_made(tmp_path):
+    """Defect: resume=true play.seconds=N ended by demonstrations "with other settings", though how episodes are
+    played may be given anew."""
+    made(GP, tmp_path / "d")
+    assert made(GP, tmp_path / "d", seconds=30)[0]["kept"] == 6
+
+
 @pytest.mark.parametrize("env", [GP, VIRL, MATH], ids=lambda env: env["name"])
 def test_wrong_actions_are_wrong_and_all_else_is_kept(tmp_path, env):
     _, clean = made(env, tmp_path / "clean")
