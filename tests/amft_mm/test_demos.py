@@ -113,8 +113,8 @@ def test_a_folder_of_other_settings_is_not_mixed_up(tmp_path):
 
 
 def test_how_long_a_call_may_take_is_not_of_what_is_made(tmp_path):
-    """Defect: resume=true play.seconds=N ended by demonstrations "with other settings", though how episodes are
-    played may be given anew."""
+    """Defect: resume=true play.seconds=N ended by demonstrations "with other settings", though how episodes
+    are played may be given anew."""
     made(GP, tmp_path / "d")
     assert made(GP, tmp_path / "d", seconds=30)[0]["kept"] == 6
 
