@@ -28,7 +28,7 @@ DIGITS = 300
 
 
 def plain_json(text: str) -> Any:
-    """What JSON of others says; None in the place of what is no finite number. ValueError if it is no JSON."""
+    """What JSON of others says; None for what is no finite number. ValueError where it is none."""
     try:
         return json.loads(
             text,
