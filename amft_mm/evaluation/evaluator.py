@@ -180,11 +180,19 @@ class Evaluator:
     def score(self, found: dict[str, Any]) -> float:
         """What tells the best checkpoint: success where it is validated, else on what is evaluated while
         training."""
+        known = [share for name in self._scored_by if (share := found.get(name)) is not None]
+        return float(np.mean(known)) if known else 0.0
+
+    @property
+    def measure(self) -> str:
+        """Names what `score` is a mean of: scores of another one are not compared with it."""
+        return ", ".join(self._scored_by)
+
+    @property
+    def _scored_by(self) -> list[str]:
         kind = "validation" if self.validates else "eval"
         splits = self._validating if self.validates else self._between
-        shares = [found.get(f"{kind}/{split.label}/success") for split in splits]
-        known = [share for share in shares if share is not None]
-        return float(np.mean(known)) if known else 0.0
+        return [f"{kind}/{split.label}/success" for split in splits]
 
     def _play(
         self, split: Split, seed: int, episodes: int | None = None, tries: int | None = None

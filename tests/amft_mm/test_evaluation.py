@@ -149,6 +149,31 @@ def test_a_run_that_is_validated_ends_with_its_peak(tmp_path, monkeypatch):
     assert all(torch.equal(value, kept[name]) for name, value in saved.items() if name in kept)
 
 
+def test_a_best_of_another_measure_is_not_compared_with(tmp_path):
+    """Defect: a run that went on with eval.validation held its validations against the success that it had
+    been scored by before, and could end with weights that were never validated."""
+    words = [
+        *("env=math", "model.name=tiny-random", "threads=1", "demos.n=8", f"out={tmp_path}/run"),
+        *("eval.episodes=2", "limits.max_new_tokens=4", "record.evaluation=0"),
+        "train={warmup_steps:1,warmup_demos:2,demos:2,tasks:2,group:2}",
+    ]
+    train(composition("train", [*words, "train.steps=1", "eval.every=1"]))
+    folder = tmp_path / "run" / "checkpoints"
+    before = checkpoints.best(folder)
+    assert before["by"] == "eval/id/success"
+    more = ["resume=true", "train.steps=2", "eval={every:1,validation:ood_hard}"]
+    train(composition("train", [*words, *more]))
+    assert checkpoints.best(folder) == {
+        "step": 3,
+        "score": 0.0,
+        "by": "validation/ood_hard/success",
+    }
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["weights"] == "step_000003"
+    assert (
+        before["score"] == 0.0
+    )  # a model that was never taught: no better than what was validated
+
+
 def test_the_last_weights_are_scored_on_what_all_before_were(monkeypatch):
     """Defect: the split of training, which eval.splits may name, was not played at the end, so that the last
     weights could not be the best."""
