@@ -15,13 +15,17 @@ def by_length(
     tokens: int,
     conversation: Callable[[Item], Conversation] = lambda item: item,  # type: ignore[assignment,return-value]
 ) -> Iterator[list[Item]]:
-    """Groups of similar length, each of at most so many tokens with its padding; what is longer by
-    itself is a group of one. Which items come together does not depend on their order."""
+    """Groups of similar length, each of at most so many tokens with its padding, which makes all windows as
+    long as the longest; what is longer by itself is a group of one. Which items come together does not depend
+    on their order."""
     group: list[Item] = []
+    rows = longest = 0
     for item in sorted(items, key=lambda item: conversation(item).length):
-        if group and conversation(item).length * (len(group) + 1) > tokens:
+        sizes = [len(window.ids) for window in conversation(item).windows()]
+        if group and max(longest, *sizes) * (rows + len(sizes)) > tokens:
             yield group
-            group = []
+            group, rows, longest = [], 0, 0
         group.append(item)
+        rows, longest = rows + len(sizes), max(longest, *sizes)
     if group:
         yield group
