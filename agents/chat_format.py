@@ -20,6 +20,7 @@ Otherwise they are told in words before the first message, and results are messa
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from collections.abc import Sequence
@@ -356,6 +357,14 @@ class ChatFormat:
             out += [number] * (next(sizes).tokens if number == self.image_id else 1)
         return out
 
+    @cached_property
+    def _literal(self) -> Any:
+        """The tokenizer for words that spell special tokens. Whether it splits them is a state of a
+        tokenizer, and threads share the other one: one that plays, and one that learns."""
+        own = copy.deepcopy(self.tokenizer)
+        own("", add_special_tokens=False, split_special_tokens=True)  # changed now, and no more
+        return own
+
     def _raw(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
@@ -365,7 +374,7 @@ class ChatFormat:
             head, whole = self._raw(self._before_answers), self._raw(self._before_answers + text)
             if whole[: len(head)] == head:
                 return whole[len(head) :]
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)[
+        ids: list[int] = self._literal(text, add_special_tokens=False, split_special_tokens=True)[
             "input_ids"
         ]
         if self.special_ids.isdisjoint(ids):

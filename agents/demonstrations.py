@@ -171,8 +171,20 @@ def _opened(path: Path) -> parquet.ParquetFile:
 
 
 def from_row(row: dict[str, Any]) -> Demonstration:
+    """ValueError or TypeError where its columns do not go together."""
     pictures = [decoded(picture["bytes"]) for picture in row["pictures"]]
-    return Demonstration(**{**row, "pictures": pictures})
+    found = Demonstration(**{**row, "pictures": pictures})
+    if null := [
+        name for name in ("slips", "picture_of", "tool_of") if getattr(found, name) is None
+    ]:
+        raise ValueError(f"{', '.join(null)} null")
+    if len(found.messages) != len(found.answers):
+        raise ValueError(f"{len(found.messages)} messages, and {len(found.answers)} answers")
+    if not all(isinstance(words, str) for words in (*found.messages, *found.answers)):
+        raise ValueError("a message or an answer is null")
+    pictures_in(found.picture_of, len(pictures))
+    found.briefing()
+    return found
 
 
 def encoded(picture: np.ndarray) -> bytes:

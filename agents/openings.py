@@ -43,9 +43,10 @@ def are_shared(openings: Sequence[Opening | None]) -> bool:
 
 
 def tokens_read(conversations: Sequence[Conversation], openings: Sequence[Opening | None]) -> int:
-    """In one pass over all of them, padding included."""
+    """In one pass over all of them, padding included, which makes all windows as long as the longest."""
     if not are_shared(openings):
-        return len(conversations) * max(c.length for c in conversations)
+        sizes = [len(window.ids) for c in conversations for window in c.windows()]
+        return len(sizes) * max(sizes)
     firsts = [len(opening[0]) for opening in openings if opening is not None]
     rest = max(c.length - first for c, first in zip(conversations, firsts, strict=True))
     return len(set(openings)) * max(firsts) + len(conversations) * rest

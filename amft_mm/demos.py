@@ -39,7 +39,7 @@ from amft_mm.config.settings import parts_of, world_of
 from amft_mm.runs.hub import Hub
 from envs.guard import GuardedEnv
 
-NOT_OF_WHAT_IS_MADE = ("out", "push_to_hub", "hub_private", "threads", "debug")
+NOT_OF_WHAT_IS_MADE = ("out", "push_to_hub", "hub_private", "threads", "debug", "seconds")
 """Settings that may differ when it goes on, and are not told in what others may read."""
 MOST_FAILURES = 0.5
 """Share of a part's episodes that may fail before the run is given up: the expert does not work."""

@@ -269,7 +269,8 @@ class Trainer:
         self._tell(found, self.step)
         if not self.processes.main:
             return False
-        return checkpoints.mark_best(self.folder, self.step, self.evaluator.score(found))
+        score, by = self.evaluator.score(found), self.evaluator.measure
+        return checkpoints.mark_best(self.folder, self.step, score, by)
 
     def _tell(self, found: Row, weights: int) -> None:
         """What an evaluation found of the weights of a step."""
@@ -285,7 +286,7 @@ class Trainer:
     def _end_with_the_best(self) -> None:
         """The weights that validation took for the best are the run's, and are what it reports."""
         self.processes.wait()
-        best = checkpoints.best(self.folder)
+        best = checkpoints.best(self.folder, self.evaluator.measure)
         if best is None:  # the last step is validated whatever `eval.every` is
             raise checkpoints.CheckpointError(
                 f"{self.folder}: the checkpoint that validation took for the best is not there any more "

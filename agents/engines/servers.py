@@ -5,9 +5,9 @@
 
 vLLM (from 0.32 on) tells with every answer by which version of the weights each of its tokens was sampled.
 The learner says the version when it has handed over new ones, and a server that was started again knows none.
-One that does not answer, or by other weights, is passed over; after a while it is looked at again, is handed
-the current weights if it lives, and takes part again. Before anything was handed over servers have their own
-weights, which nobody checks: they are only evaluated.
+One that does not answer, or by other weights, is passed over, unlike one that refuses a prompt; after a while
+it is looked at again, is handed the current weights if it lives, and takes part again. Before anything was
+handed over servers have their own weights, which nobody checks: they are only evaluated.
 
 Of several processes the first alone writes weights and speaks of them to servers; the others wait.
 """
@@ -28,7 +28,7 @@ from typing import Any
 import httpx
 
 from agents import ranks
-from agents.engines.web import ServerError, get, post
+from agents.engines.web import Refused, ServerError, get, post
 from agents.engines.weights import save_adapter, save_weights
 from agents.policy import Policy
 
@@ -77,15 +77,18 @@ class Servers:
     def ask(self, path: str, body: dict[str, Any]) -> Any:
         if self._adapter:
             body = {**body, "model": self._version}
+        refused: Refused | None = None
         for server in self._in_turn():
             try:
                 reply = self._post(server, path, body)
                 if self._version:
                     check_versions(reply, self._version)
                 return reply
+            except Refused as error:  # which others may take
+                refused = error
             except ServerError as error:
                 self._pass_over(server, error)
-        raise ServerError("; ".join(server.why for server in self._servers))
+        raise refused or ServerError("; ".join(server.why for server in self._servers))
 
     def hand_over(self, policy: Policy) -> None:
         """All processes come here, each with nothing asked that is not answered."""

@@ -12,11 +12,16 @@ import httpx
 MOST_BYTES = 64 * 2**20
 """Of one reply; more is a mistake or an attack."""
 WORTH_RETRYING = frozenset([408, 409, 425, 429, 500, 502, 503, 504])
+OF_WHAT_WAS_ASKED = frozenset([400, 413, 422])
 LONGEST_WAIT = 60.0
 
 
 class ServerError(RuntimeError):
     """A server that did not answer, or not as it should have."""
+
+
+class Refused(ServerError):
+    """A server that is well, and does not take what it was asked, such as too long a prompt."""
 
 
 def post(
@@ -29,7 +34,7 @@ def post(
     sleep: Callable[[float], None] = time.sleep,
 ) -> Any:
     """The JSON that `url` replies. Tries again where that can help, then raises ServerError."""
-    said = "no try was made"
+    said, kind = "no try was made", ServerError
     for attempt in range(retries + 1):
         wait = first_wait * 2**attempt * random.uniform(0.5, 1.0)
         try:
@@ -38,15 +43,16 @@ def post(
             if reply.status_code < 300:
                 return _json(content, url)
             said = f"HTTP {reply.status_code}: {content[:300].decode('utf-8', 'replace')}"
+            kind = Refused if reply.status_code in OF_WHAT_WAS_ASKED else ServerError
             if reply.status_code not in WORTH_RETRYING:
                 break
             asked = reply.headers.get("retry-after", "")
-            wait = float(asked) if asked.replace(".", "", 1).isdigit() else wait
+            wait = float(asked) if asked.replace(".", "", 1).isdecimal() else wait
         except httpx.HTTPError as error:
-            said = f"{type(error).__name__}: {error}"
+            said, kind = f"{type(error).__name__}: {error}", ServerError
         if attempt < retries:
             sleep(min(wait, LONGEST_WAIT))
-    raise ServerError(f"{url} gave no answer after {attempt + 1} tries; the last: {said}")
+    raise kind(f"{url} gave no answer after {attempt + 1} tries; the last: {said}")
 
 
 def get(client: httpx.Client, url: str) -> Any:

@@ -49,7 +49,7 @@ class Sources:
         self._cut = self._emptied = 0
         self._heldout_tokens = 0.0
         self.errors: list[dict[str, Any]] = []
-        """Of the last step's rollouts, all processes'."""
+        """Of the last step's rollouts, all processes', those that were drawn again among them."""
         self._policy, self._processes, self._limits = policy, processes, settings.limits
         self.parts = parts_of(config.env)
         self._shares = [part.share for part in self.parts]
@@ -81,18 +81,19 @@ class Sources:
                 continue
             places = self._places(number, step, tasks) if guided_by.shown else None
             played = self._play(number, step, tasks, guided_by, done, places)
-            self.errors += [error for one in played for error in one.errors]
-            own = self._groups(number, played, places)
+            own, again = self._groups(number, played, places), list[Played]()
             if self._resample:
-                own = self._drawn_again(number, step, tasks, own, row)
+                own, again = self._drawn_again(number, step, tasks, own, row)
             groups += own
+            self.errors += [error for one in [*played, *again] for error in one.errors]
             metrics = together([one.metrics for one in played])
+            metrics |= tried([one.metrics for one in [*played, *again]])
             figures.append(metrics)
             if len(self.parts) > 1 and "success" in metrics:
                 row[f"rollout/{part.name}/success"] = metrics["success"]
         row |= {f"rollout/{k}": v for k, v in together(figures).items() if k != "generated"}
-        again = row.get("tokens/drawn_again", 0)
-        row["tokens/generated"] = sum(f["generated"] for f in figures) + again
+        more = row.get("tokens/drawn_again", 0)
+        row["tokens/generated"] = sum(f["generated"] for f in figures) + more
         taught = [t for _, members in groups if differ(members) for t in members]
         (taught_by,) = self._processes.sum(tokens_written(taught))
         if row["tokens/generated"]:
@@ -113,24 +114,26 @@ class Sources:
 
     def _drawn_again(
         self, number: int, step: int, tasks: int, drawn: list[Group], row: dict[str, Any]
-    ) -> list[Group]:
+    ) -> tuple[list[Group], list[Played]]:
         """Dynamic sampling (DAPO, arXiv 2503.14476): the groups whose members differ, and new ones instead
-        of the others, until all do or `resample` rounds are over. If none does, those that were drawn."""
+        of the others, until all do or `resample` rounds are over. If none does, those that were drawn. And
+        what was played for it."""
         kept = [group for group in drawn if differ(group[1])]
-        extra, tokens = 0, 0.0
+        played, extra = list[Played](), 0
         for again in range(1, self._resample + 1):
             (found,) = self._processes.sum(len(kept))
             missing = tasks - int(found)
             if not missing:
                 break
-            played = [self._unguided(number, step, missing, again)]
-            more = self._groups(number, played, first=again * self._tasks)
+            played.append(self._unguided(number, step, missing, again))
+            more = self._groups(number, played[-1:], first=again * self._tasks)
             kept += [group for group in more if differ(group[1])]
-            extra, tokens = extra + missing, tokens + played[0].metrics["generated"]
+            extra += missing
         row["rollout/drawn_again"] = row.get("rollout/drawn_again", 0) + extra
+        tokens = sum(one.metrics["generated"] for one in played)
         row["tokens/drawn_again"] = row.get("tokens/drawn_again", 0) + tokens
         (found,) = self._processes.sum(len(kept))
-        return kept if found else drawn
+        return (kept if found else drawn), played
 
     def _unguided(self, number: int, step: int, tasks: int, again: int = 0) -> Played:
         """New task instances, or what the curriculum picks of the pool."""
@@ -337,6 +340,12 @@ def beginning(row: Demonstration, share: float, policy: Policy, *, learnt: bool 
     begun = written[whole][:left] if whole < len(written) and whole not in row.slips else []
     whole_learnt = tuple(learnt and number not in row.slips for number in range(whole))
     return Given(tuple(row.answers[:whole]), whole_learnt, tuple(begun), learnt or not begun)
+
+
+def tried(figures: Sequence[dict[str, float]]) -> dict[str, float]:
+    """How many tries there were, and what went wrong in them by kind."""
+    names = sorted({k for f in figures for k in f if k == "tries" or k.startswith("failure/")})
+    return {name: sum(f.get(name, 0) for f in figures) for name in names}
 
 
 def together(figures: Sequence[dict[str, float]]) -> dict[str, float]:

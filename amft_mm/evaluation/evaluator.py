@@ -28,7 +28,7 @@ from agents.trajectory import by_task
 from agents.worlds import World
 from amft_mm.config.settings import EnvPart, parts_of, world_of
 from amft_mm.data.rollouts import UNGUIDED, Guided, Played, RolloutWorker, play_settings
-from amft_mm.evaluation.intervals import pass_at, wilson
+from amft_mm.evaluation.intervals import pass_at, wilson_of_tries
 from amft_mm.runs.episodes import Recorder
 from amft_mm.runs.processes import ProcessGroup
 
@@ -168,8 +168,8 @@ class Evaluator:
         """Greedy success on the first task instances of what is evaluated while training."""
         row: dict[str, Any] = {}
         for split in self._between:
-            metrics = self._play(split, SEED, episodes, tries=1).metrics
-            row |= {f"quick/{split.label}/{k}": v for k, v in _shares(metrics).items()}
+            played = self._play(split, SEED, episodes, tries=1)
+            row |= {f"quick/{split.label}/{k}": v for k, v in _shares(played).items()}
         return row
 
     def keep(self, recorder: Recorder, step: int, count: int) -> None:
@@ -180,11 +180,19 @@ class Evaluator:
     def score(self, found: dict[str, Any]) -> float:
         """What tells the best checkpoint: success where it is validated, else on what is evaluated while
         training."""
+        known = [share for name in self._scored_by if (share := found.get(name)) is not None]
+        return float(np.mean(known)) if known else 0.0
+
+    @property
+    def measure(self) -> str:
+        """Names what `score` is a mean of: scores of another one are not compared with it."""
+        return ", ".join(self._scored_by)
+
+    @property
+    def _scored_by(self) -> list[str]:
         kind = "validation" if self.validates else "eval"
         splits = self._validating if self.validates else self._between
-        shares = [found.get(f"{kind}/{split.label}/success") for split in splits]
-        known = [share for share in shares if share is not None]
-        return float(np.mean(known)) if known else 0.0
+        return [f"{kind}/{split.label}/success" for split in splits]
 
     def _play(
         self, split: Split, seed: int, episodes: int | None = None, tries: int | None = None
@@ -207,7 +215,7 @@ class Evaluator:
     def _figures(self, split: str, played: Played) -> dict[str, Any]:
         metrics, tries = played.metrics, int(self._config.eval.tries)
         row: dict[str, Any] = {
-            **_shares(metrics),
+            **_shares(played),
             "flawless": metrics.get("flawless"),
             "return": metrics.get("return", 0.0),
             "turns": metrics.get("turns", 0.0),
@@ -258,11 +266,11 @@ class Evaluator:
             worker.close()
 
 
-def _shares(metrics: dict[str, float]) -> dict[str, float | None]:
+def _shares(played: Played) -> dict[str, float | None]:
     """Success with its interval; None where nothing was played to its end."""
-    count = int(metrics["episodes"] - metrics["failed"])
-    share = metrics.get("success")
-    low, high = (None, None) if share is None else wilson(round(share * count), count)
+    count = int(played.metrics["episodes"] - played.metrics["failed"])
+    share, each = played.metrics.get("success"), list(played.fared.values())
+    low, high = (None, None) if share is None else wilson_of_tries(share, each, count)
     return {"success": share, "low": low, "high": high}
 
 

@@ -97,8 +97,11 @@ class ValueHead:
         (loss / self._turns).backward()
 
     def step(self) -> None:
+        """Where the gradient is not finite, the head stays as it was, as the policy does."""
         self._processes.share_gradients(self.head.parameters())
-        self._optimizer.step()
+        gradients = [p.grad for p in self.head.parameters() if p.grad is not None]
+        if all(bool(gradient.isfinite().all()) for gradient in gradients):
+            self._optimizer.step()
         self._optimizer.zero_grad()
 
     def state_dict(self) -> dict[str, Any]:

@@ -9,7 +9,6 @@ Pictures stay as the bytes of their files, by the hash of what they hold.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ import pyarrow.parquet as parquet
 
 from agents.columns import COLUMNS, LARGEST_PICTURE, LATER, MORE, pictures_in
 from amft_mm.replay.sketches import Sketches
-from amft_mm.runs.metrics import read_rows
+from amft_mm.runs.metrics import plain_json, read_rows
 
 LARGEST_FILE = 20_000_000
 """Bytes of a picture's file; one that is larger is left out."""
@@ -89,7 +88,7 @@ def _episodes(
                 break
             try:
                 found.append(_episode(row, pictures, sketches))
-            except (ValueError, TypeError, KeyError, AttributeError) as error:
+            except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
                 problems.append(f"{file}, row {number} is no episode: {error!s:.200}")
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         problems.append(f"{file} cannot be read: {error!s:.200}")
@@ -171,8 +170,8 @@ def _pixels(data: bytes) -> int:
 def _object(text: Any) -> dict[str, Any] | None:
     """What a column of JSON says; None where that is nothing, or broken."""
     try:
-        found = json.loads(text) if isinstance(text, str) and text else None
-    except (ValueError, RecursionError):
+        found = plain_json(text) if isinstance(text, str) and text else None
+    except ValueError:
         return None
     return found if isinstance(found, dict) and found else None
 

@@ -28,7 +28,7 @@ class Pages:
         known = [
             f"{file}:{file.stat().st_mtime_ns}"
             for path in self._paths
-            for file in sorted([*path.rglob("*.parquet"), *path.glob("metrics.jsonl")])
+            for file in sorted(_files(path))
         ]
         return str(hash(tuple(known)))
 
@@ -39,6 +39,11 @@ class Pages:
                 sources = [read_source(path, self._limit) for path in self._paths]
                 self._made = version, "".join(parts(sources, live=True)).encode(errors="replace")
             return self._made[1]
+
+
+def _files(path: Path) -> list[Path]:
+    """What a page of it is made of, or may be."""
+    return [path] if path.is_file() else [*path.rglob("*.parquet"), *path.glob("metrics.jsonl")]
 
 
 def serve(

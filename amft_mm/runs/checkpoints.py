@@ -181,19 +181,24 @@ def load(
     return state
 
 
-def mark_best(folder: Path, step: int, score: float) -> bool:
-    """Remembers the checkpoint of this step if no better one is known; whether it is the best."""
-    known = best(folder)
+def mark_best(folder: Path, step: int, score: float, by: str = "") -> bool:
+    """Remembers the checkpoint of this step if no better one `by` this measure is known; whether it is the
+    best."""
+    known = best(folder, by)
     if known is not None and score <= known["score"]:
         return False
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / "best.json", json.dumps({"step": step, "score": score}))
+    write_text(folder / "best.json", json.dumps({"step": step, "score": score, "by": by}))
     return True
 
 
-def best(folder: Path) -> dict[str, Any] | None:
+def best(folder: Path, by: str | None = None) -> dict[str, Any] | None:
+    """By this measure, where one is named: a run that goes on may be given another. Those of before do not
+    say theirs."""
     path = folder / "best.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    other = known is not None and by is not None and known.get("by", by) != by
+    return None if other else known
 
 
 def forget_unfinished(folder: Path) -> None:

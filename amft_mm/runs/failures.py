@@ -4,7 +4,7 @@
     failures.tell(step, row, errors)      WorldsFail after `steps` steps in a row with more than that share
 
 `failures.jsonl` in the run's folder holds a JSON object for the first of each kind and message, with where it
-was, its traceback and the step.
+was, its traceback and the step; a run that goes on adds those of which there is none yet.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class WorldsFail(RuntimeError):
 class Failures:
     def __init__(self, folder: Path, *, share: float, steps: int, writes: bool = True) -> None:
         self._path, self._share, self._steps, self._writes = folder / FAILURES, share, steps, writes
-        self._seen: set[tuple[str, str]] = set()
+        self._seen = _kept_in(self._path) if writes else set()
         self._in_a_row = 0
 
     def tell(self, step: int, row: Mapping[str, Any], errors: Sequence[Mapping[str, Any]]) -> None:
@@ -43,13 +43,31 @@ class Failures:
             )
 
     def _keep(self, step: int, error: Mapping[str, Any]) -> None:
-        key = str(error.get("kind")), str(error.get("message"))
+        key = _key(error)
         if not self._writes or key in self._seen or len(self._seen) >= MOST_KEPT:
             return
         self._seen.add(key)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps({"step": step, **error}) + "\n")
+
+
+def _kept_in(path: Path) -> set[tuple[str, str]]:
+    """Lines that are none, as a kill leaves them, count for nothing."""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    found = set()
+    for line in text.splitlines():
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(row, dict):
+            found.add(_key(row))
+    return found
+
+
+def _key(error: Mapping[str, Any]) -> tuple[str, str]:
+    return str(error.get("kind")), str(error.get("message"))
 
 
 PREFIX = "rollout/failure/"

@@ -26,6 +26,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from agents.files import write_text
 from amft_mm.runs.dotted import MAY_DIFFER, MAY_GROW, flat, plain, without
+from amft_mm.runs.failures import FAILURES
 from amft_mm.runs.metrics import METRICS, read_rows
 
 if TYPE_CHECKING:  # what it needs is slow to import, and help does not
@@ -179,11 +180,12 @@ def _unwritable(path: Path, error: OSError) -> RuntimeError:
 
 
 def _of_a_start_that_failed(path: Path, config: DictConfig) -> None:
-    """A configuration without a step. In the way are what other weights were frozen or measured for, and
-    demonstrations where other ones are asked for."""
+    """A configuration without a step. In the way are what other weights were frozen or measured for, failures
+    of another world, and demonstrations where other ones are asked for."""
     before = read_config(path)
     shutil.rmtree(path / REFERENCE, ignore_errors=True)
-    (path / TAU).unlink(missing_ok=True)
+    for name in (TAU, FAILURES):
+        (path / name).unlink(missing_ok=True)
     if any(plain(before.get(key)) != plain(config.get(key)) for key in ("env", "demos")):
         shutil.rmtree(path / "demos", ignore_errors=True)
 

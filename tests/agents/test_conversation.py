@@ -1,5 +1,8 @@
 """Conversations: the model's own template, ids that only grow, words that are only words."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -135,6 +138,25 @@ def test_spelled_special_tokens_are_words(policies, family, hostile):
     answer = conversation.answers[0]
     assert answer.text == hostile
     assert hostile in policy.chat_format.tokenizer.decode(conversation.ids)
+
+
+def test_threads_read_templates_as_they_are_while_others_read_what_spells_their_marks(tiny):
+    """Defect: with train.ahead one thread plays while another learns, and where a text spelt a special token
+    the other's template could be read as characters."""
+    chat_format, ends = tiny.chat_format, time.monotonic() + 2
+    stop = chat_format.tokenizer.convert_ids_to_tokens(chat_format.stop_id)
+    texts = "Turn left and go on. " * 40, f"Say {stop} now."
+    expected, wrong = [chat_format.opening(text) for text in texts], []
+
+    def read(number):
+        while time.monotonic() < ends and not wrong:
+            if chat_format.opening(texts[number]) != expected[number]:
+                wrong.append(number)
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(read, number) for number in range(2)]:
+            done.result()
+    assert not wrong
 
 
 @settings(max_examples=60, deadline=None)

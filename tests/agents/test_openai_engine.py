@@ -146,6 +146,17 @@ def test_a_busy_server_is_asked_again_after_longer_and_longer_waits(endpoint):
     assert server.asked == [{"a": 1}] * 3
 
 
+def test_a_wait_that_is_no_number_is_no_crash():
+    """Defect: a digit that Python takes for one and `float` does not ended the run."""
+
+    def busy(request):
+        return httpx.Response(503, headers=[(b"retry-after", b"\xb2")])
+
+    client = httpx.Client(transport=httpx.MockTransport(busy))
+    with client, pytest.raises(ServerError, match="HTTP 503"):
+        post(client, "http://x/", {}, retries=1, sleep=lambda _: None)
+
+
 def test_a_server_that_is_down_is_named():
     with httpx.Client() as client, pytest.raises(ServerError, match=r"127\.0\.0\.1:9.*3 tries"):
         post(client, "http://127.0.0.1:9/x", {}, retries=2, sleep=lambda _: None)

@@ -59,11 +59,11 @@ def changed(policy, seed):
                 parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
 
 
-def requests(policy, count=4):
+def requests(policy, count=4, words="Say something of {}."):
     found = []
     for number in range(count):
         conversation = Conversation(policy, LIMITS)
-        conversation.observe(f"Say something of {number}.")
+        conversation.observe(words.format(number))
         found.append(Request(conversation, number, GREEDY, 8))
     return found
 
@@ -116,6 +116,18 @@ def test_what_a_server_says_by_other_weights_is_not_taken(policy, servers, tmp_p
         for _ in range(2):  # passed over at first
             assert ids(written(engine, requests(policy))) == expected
         assert len(servers[0].loaded) == before + 1
+
+
+def test_a_prompt_that_is_refused_passes_no_server_over(policy, servers, tmp_path):
+    """Defect: one too long had all servers passed over, and after it one alone was asked for a while."""
+    engine = engine_of(policy, servers, tmp_path, again=60.0)
+    engine.refresh()
+    for server in servers:
+        server.refuses = "number 0"
+    samples = written(engine, requests(policy, 3, "number {}"))
+    assert "HTTP 400" in samples[0].error
+    assert ids(samples[1:])
+    assert engine._backend.servers.up == [server.url for server in servers]
 
 
 def test_an_answer_is_refused_where_weights_changed_while_it_was_written(policy, servers, tmp_path):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from agents.batches import make_batch
 from agents.conversation import Conversation, Limits
 from agents.engines import Request, Sampling, written
 from agents.engines.chat_messages import chat_messages
@@ -11,6 +12,7 @@ from agents.engines.hf import HFEngine
 from agents.engines.openai import words
 from agents.rollout import Plan, play
 from agents.worlds import World, Worlds
+from amft_mm.learning.batching import by_length
 from amft_mm.learning.example import Example
 from amft_mm.learning.learner import Learner, OptimizerSettings
 from amft_mm.learning.objective import Objective
@@ -136,6 +138,20 @@ def test_a_window_bounds_what_is_read_at_once(tiny):
             assert len(conversation.ids) <= 160
         assert conversation.stopped == stopped
     assert len(conversation.answers) == 30
+
+
+def test_short_windows_are_not_padded_to_one_long_one_beyond_the_budget(tiny):
+    """Defect: an episode of 38 windows of 59 tokens was read together with one of 1813, in a batch of 70,707
+    tokens where 6,000 were allowed."""
+    long, many = (Conversation(tiny, Limits(100_000, history=1)) for _ in range(2))
+    for conversation, turns, said in ((long, 1, "go " * 900), (many, 40, "go go go")):
+        for _ in range(turns):
+            assert conversation.observe(said)
+            conversation.say("left")
+    for part in by_length([long, many], 6000):
+        assert make_batch(part, 0).input_ids.numel() <= 6000
+    for part in by_length([many] * 4, 6000):  # of a kind they are read together
+        assert len(part) == 2
 
 
 def test_an_endpoint_is_sent_the_window_alone():

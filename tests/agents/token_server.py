@@ -24,6 +24,9 @@ ONE = threading.Lock()
 """transformers does not load two models at the same time."""
 
 
+REFUSED = {"error": {"message": "the prompt is too long"}}
+
+
 class TokenServer:
     def __init__(self, model, port=0):
         torch.set_num_threads(1)
@@ -31,6 +34,7 @@ class TokenServer:
         self._adapters = {}
         self._engine = HFEngine(self._policy)
         self.asked, self.loaded, self.broken = 0, [], False
+        self.refuses = None  # words in a prompt
         self.version, server = "default", self
 
         class Handler(BaseHTTPRequestHandler):
@@ -40,7 +44,8 @@ class TokenServer:
                 with ONE:
                     answer = server._answer(self.path, body)
                 data = json.dumps(answer or {}).encode()
-                self.send_response(404 if answer is None else 200)
+                status = 400 if answer == REFUSED else 404 if answer is None else 200
+                self.send_response(status)
                 self.send_header("content-length", str(len(data)))
                 self.end_headers()
                 self.wfile.write(data)
@@ -104,6 +109,9 @@ class TokenServer:
         settings = body["sampling_params"]
         conversation = Conversation(self._policy)
         conversation.ids = list(body["token_ids"])
+        read = self._policy.chat_format.tokenizer.decode(conversation.ids)
+        if self.refuses is not None and self.refuses in read:
+            return REFUSED
         sampling = Sampling(settings["temperature"], settings["top_p"], settings["top_k"])
         [sample] = written(
             engine, [Request(conversation, settings["seed"], sampling, settings["max_tokens"])]

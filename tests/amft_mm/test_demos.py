@@ -4,11 +4,13 @@ import json
 import sys
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as parquet
 import pytest
 from omegaconf import OmegaConf
 
 import amft_mm.demos as module
-from agents.demonstrations import Demonstration, Demonstrations
+from agents.demonstrations import Demonstration, Demonstrations, write_part
 from agents.experts import BadEpisode
 from agents.policy import Policy
 from agents.worlds import World
@@ -110,6 +112,35 @@ def test_a_folder_of_other_settings_is_not_mixed_up(tmp_path):
     counts, rows = made(GP, tmp_path / "d", n=9)  # more of the same is welcome
     assert counts["kept"] == len(rows) == 9
     assert len({row.name for row in rows}) == 9
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "words"),
+    [
+        ({"answers": []}, "1 messages, and 0 answers"),
+        ({"answers": [None]}, "a message or an answer is null"),
+        ({"picture_of": [3]}, "picture_of has 3"),
+        ({"tools": "{"}, "property name"),
+        ({"slips": None}, "slips null"),
+    ],
+)
+def test_columns_that_do_not_go_together_are_told_with_file_and_row(tmp_path, spoilt, words):
+    """Defect: a run ended by "zip() argument 2 is shorter than argument 1", whenever that row's turn came."""
+    write_part(tmp_path, 0, [Demonstration("a", ["?"], ["!"])] * 2)
+    (path,) = tmp_path.glob("data/*.parquet")
+    rows = parquet.read_table(path).to_pylist()
+    rows[1] |= spoilt
+    parquet.write_table(pa.Table.from_pylist(rows), path)
+    assert Demonstrations(tmp_path)[0].answers == ["!"]
+    with pytest.raises(ValueError, match=rf"part-00000.parquet, row 1 .*{words}"):
+        Demonstrations(tmp_path)[1]
+
+
+def test_how_long_a_call_may_take_is_not_of_what_is_made(tmp_path):
+    """Defect: resume=true play.seconds=N ended by demonstrations "with other settings", though how episodes
+    are played may be given anew."""
+    made(GP, tmp_path / "d")
+    assert made(GP, tmp_path / "d", seconds=30)[0]["kept"] == 6
 
 
 @pytest.mark.parametrize("env", [GP, VIRL, MATH], ids=lambda env: env["name"])

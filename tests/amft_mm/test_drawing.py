@@ -1,6 +1,7 @@
 """What a step draws: groups that differ, drawn again until they do."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -91,6 +92,26 @@ def test_groups_that_do_not_differ_are_drawn_again(tiny):
     assert row["tokens/generated"] == 20.0 * (4 + 3 + 8)
     assert row["rollout/zero_std"] == 1 - 3 / (4 + 3 + 8)
     assert row["rollout/success"] == 0.25  # of what was drawn first: no group was chosen there
+
+
+def test_failures_of_what_is_drawn_again_are_told_too(tiny):
+    """Defect: they were in no figure and not in failures.jsonl, and never ended a run."""
+    drawn = sources(tiny, lambda seed, step, task: seed > 0, "method.resample=1")
+    worker, error = drawn._workers[0], {"kind": "hang", "message": "took long"}
+    play = worker.play
+
+    def shaky(seed, *given, **more):
+        played = play(seed, *given, **more)
+        if not seed:  # of the first draw
+            return played
+        return replace(played, metrics=played.metrics | {"failure/hang": 3}, errors=[error] * 3)
+
+    worker.play = shaky
+    row = drawn.rollouts(1)[1]
+    assert row["rollout/tries"] == 2 * (4 + 4)
+    assert row["rollout/failure/hang"] == 3
+    assert drawn.errors == [error] * 3
+    assert row["rollout/episodes"] == 2 * 4
 
 
 def test_the_share_of_tokens_in_groups_that_taught_nothing_is_told(tiny):

@@ -131,6 +131,18 @@ def test_failures_are_counted_in_a_row(tmp_path):
     assert len((tmp_path / "failures.jsonl").read_text().splitlines()) == 1
 
 
+def test_a_run_that_goes_on_adds_no_failure_that_it_has_told(tmp_path):
+    """Defect: each start told the first of each kind once more."""
+    row = {"rollout/tries": 4, "rollout/failure/hang": 1}
+    known, new = ({"kind": "hang", "message": words} for words in ("took long", "took longer"))
+    Failures(tmp_path, share=0.5, steps=2).tell(1, row, [known])
+    with (tmp_path / "failures.jsonl").open("a") as lines:
+        lines.write('{"step": 2, "ki\n')  # of a kill
+    Failures(tmp_path, share=0.5, steps=2).tell(7, row, [known, new])
+    told = (tmp_path / "failures.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in (told[0], *told[2:])] == [1, 7]
+
+
 def test_an_environment_of_a_mix_that_failed_alone_is_no_zero():
     """Defect: it counted with all its episodes, as if none of them had succeeded."""
     played = {

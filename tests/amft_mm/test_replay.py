@@ -28,8 +28,9 @@ from amft_mm.replay.film import frames, save
 from amft_mm.replay.overview import overview
 from amft_mm.replay.page import index, page
 from amft_mm.replay.reader import Source, read_source
-from amft_mm.replay.server import serve
+from amft_mm.replay.server import Pages, serve
 from amft_mm.runs.episodes import Recorder
+from amft_mm.runs.metrics import read_rows
 from envs.guard import GuardedEnv
 
 HOSTILE = [
@@ -186,6 +187,42 @@ def test_one_bad_file_or_row_costs_itself_alone(tmp_path):
     told = overview(source)["problems"]
     assert len(told) == 2
     assert any("part-00001.parquet" in line for line in told)
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        {"seed": float("inf")},
+        {"facts": ['{"a": ' + "[" * 800 + "NaN" + "]" * 800 + "}"]},
+        {"facts": ['{"a": ' + "[" * 800 + "1e999" + "]" * 800 + "}"]},
+        {"facts": ['{"position": [' + "9" * 400 + ", 1.0]}"]},
+    ],
+    ids=["a seed without end", "no number, deep down", "an infinite one", "a long one"],
+)
+def test_a_spoilt_number_costs_no_other_episode(tmp_path, spoilt):
+    """Defect: one row whose seed is infinite, or with NaN deep in its facts, and there was no page."""
+    write_part(tmp_path, 0, [Demonstration("a", ["?"], ["!"], seed=1)])
+    (path,) = tmp_path.glob("data/*.parquet")
+    (row,) = parquet.read_table(path).to_pylist()
+    bad = path.with_name("part-00001.parquet")
+    parquet.write_table(pa.Table.from_pylist([row | {"facts": ["{}"]} | spoilt]), bad)
+    source = read_source(tmp_path)
+    assert "a" in [one["name"] for one in source.episodes]
+    assert len(source.episodes) + len(source.problems) == 2
+    assert "NaN" not in page([source])
+    assert frames(source.episodes[-1], {})
+
+
+def test_a_spoilt_line_of_metrics_costs_itself(tmp_path):
+    """Defect: a number of 400 digits, or brackets without end, and there was neither page nor `watch`."""
+    lines = (
+        '{"step": 1, "mu": 0.5}',
+        '{"step": 2, "mu": 1e999}',
+        '{"step": 3, "mu": %s}' % ("9" * 400),
+        '{"step": 4, "mu": %s}' % ("[" * 100_000),
+    )
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines))
+    assert [row["mu"] for row in read_rows(tmp_path)] == [0.5, None, None]
 
 
 @pytest.mark.parametrize(
@@ -386,6 +423,16 @@ def test_a_live_run_is_followed(run, tmp_path):
     with pytest.raises(urllib.error.HTTPError):
         get("/../config.yaml")
     server.shutdown()
+
+
+def test_a_file_is_followed_as_a_folder_is(tmp_path):
+    """Defect: the page of a single file was never made anew."""
+    path = write_part(tmp_path, 0, [Demonstration("a", ["?"], ["!"])])
+    pages = Pages([path], 10)
+    before = pages.version(), pages.page()
+    write_part(tmp_path, 0, [Demonstration("a", ["?"], ["!"]), Demonstration("b", ["?"], ["!"])])
+    assert pages.version() != before[0]
+    assert pages.page() != before[1]
 
 
 # In a browser.

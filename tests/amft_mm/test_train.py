@@ -202,7 +202,7 @@ def test_the_newest_and_the_best_checkpoints_are_kept(tmp_path):
         writer.wait()
     kept = sorted(path.name for path in tmp_path.glob("step_*"))
     assert kept == ["step_000002", "step_000004", "step_000005"]
-    assert checkpoints.best(tmp_path) == {"step": 2, "score": 0.9}
+    assert checkpoints.best(tmp_path) == {"step": 2, "score": 0.9, "by": ""}
 
 
 def test_what_a_kill_left_half_written_is_no_checkpoint(tmp_path):

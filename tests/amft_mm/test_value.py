@@ -67,6 +67,20 @@ def test_the_head_learns_returns_and_leaves_the_policy_alone(tiny):
     assert all_advantages.std() == pytest.approx(1, abs=1e-3)
 
 
+def test_a_step_that_is_not_finite_leaves_the_head_as_it_was(tiny):
+    """Defect: after one such step the head was NaN for good, and with it all advantages of every later one,
+    though `train.nonfinite` allows several."""
+    head, [conversation] = ValueHead(tiny, ProcessGroup(), 200, lr=0.05), chats(tiny, [2])
+    [ready] = head.credited([Example(conversation)], [[0.0, 1.0]])
+    hidden = tiny.score([conversation]).hidden.detach()
+    for states in (hidden * float("nan"), hidden):
+        before = head.head.weight.clone()
+        head.learn(states, [ready])
+        head.step()
+        assert head.head.weight.isfinite().all()
+    assert not torch.equal(head.head.weight, before)
+
+
 def test_a_value_belongs_to_the_state_before_its_answer(tiny):
     [short, long] = chats(tiny, [1, 3])
     examples = [Example(short), Example(long)]

@@ -24,8 +24,8 @@ which is half of what the autocovariance would say if it were known and not esti
 makes looks alike as well, and must not be taken for noise: hence the bound.
 
 Where a step shows nothing (every group failed, or succeeded, as one) nothing moves. The constants are chosen
-by simulation (docs/controller.md): without a signal 4 % of the runs leave 0.3 to 0.7 within 120 looks, and
-with one of half a standard error a look 92 % are beyond 0.9 within 75.
+by simulation (docs/controller.md): without a signal 3 % of the runs leave 0.3 to 0.7 within 120 looks, and
+with one of half a standard error a look 94 % are beyond 0.9 within 75.
 """
 
 from __future__ import annotations
