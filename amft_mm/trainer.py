@@ -337,7 +337,7 @@ class Trainer:
         newest = checkpoints.latest(self.folder)
         if newest is not None:
             try:
-                self.training_step.load_state_dict(self._load(newest))
+                self.training_step.load_state_dict(self._put(self._read(newest)))
             except KeyError as error:
                 raise checkpoints.CheckpointError(
                     f"{newest} lacks {error}: delete it to go on from an earlier one"
@@ -356,11 +356,19 @@ class Trainer:
                 f"train.warmup_steps={self._warmup} (there: {checkpoints.names(path.parent)}); "
                 "a run with train.steps=0 leaves one"
             )
-        self._load(path)
-
-    def _load(self, path: Path) -> dict[str, Any]:
-        """Weights, optimizer and step of a checkpoint; the rest of what it holds."""
         state = self._read(path)
+        own = {name: p.shape for p, name in self.policy.names().items()}
+        theirs = {name: tensor.shape for name, tensor in state["model"].items()}
+        if other := sorted(k for k in own.keys() | theirs.keys() if own.get(k) != theirs.get(k)):
+            raise ValueError(
+                f"train.warm_from={run} has trained other weights than this run would: {len(other)} differ, "
+                f"{other[0]} the first. Take the model.name, model.lora and model.freeze_vision that it was "
+                "begun with"
+            )
+        self._put(state)
+
+    def _put(self, state: dict[str, Any]) -> dict[str, Any]:
+        """Weights, optimizer and step of a checkpoint; the rest of what it holds."""
         self.policy.put_trained(state["model"])
         self.training_step.learner.load_state_dict(state["learner"])
         self.step = int(state["step"])

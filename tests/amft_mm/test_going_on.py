@@ -106,6 +106,16 @@ def test_a_kill_before_the_first_checkpoint_is_begun_anew(here):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("setting", ["model.freeze_vision=true", "model.lora={r: 2}"])
+def test_a_warm_up_of_other_weights_is_refused(here, setting):
+    """Defect: what a warm-up had trained and the run does not was left out without a word; the other way
+    round it was a KeyError."""
+    train("train.steps=0", "model.freeze_vision=false")
+    with pytest.raises(SystemExit, match=r"warm_from=here has trained other weights.*model\.lora"):
+        main(["train", *TINY, *QUIET, "out=there", "train.warm_from=here", setting])
+
+
+@pytest.mark.slow
 def test_what_changes_the_past_is_refused_by_name_and_steps_may_grow(here):
     train("train.steps=2")
     before = rows(here)
