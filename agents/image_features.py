@@ -2,6 +2,7 @@
 
     model(**eye.look(images))             equal pictures of a batch are looked at once
     model(**eye.look(images, keep=True))  and remembered until `forget()`, in bounded memory
+    model(**eye.look(images, seen={}))    and by further passes that are given the same dictionary
 
 The members of a group see the same street corner, from turn to turn: a memory spares the vision tower
 the repetition. Where the tower is not trained (LoRA on the language model alone, or frozen) features
@@ -25,6 +26,8 @@ from envs.bounded_cache import BoundedCache
 
 Features = tuple[torch.Tensor, tuple[torch.Tensor, ...]]
 """What the language model reads at a picture's tokens, and what joins it deeper down (if anything)."""
+Seen = dict[Any, Features]
+"""By picture."""
 MOST_BYTES = 512 * 2**20
 
 
@@ -58,20 +61,24 @@ class ImageFeatures:
         """What is looked at inside is forgotten afterwards, and what was remembered before is still there."""
         return self._kept.apart()
 
-    def look(self, images: Sequence[np.ndarray], *, keep: bool = False) -> dict[str, Any]:
+    def look(
+        self, images: Sequence[np.ndarray], *, keep: bool = False, seen: Seen | None = None
+    ) -> dict[str, Any]:
         if not images:
             return {}
         frozen = self.frozen
         keep = keep or frozen
         keys = [_name(image) for image in images]
-        known = {key: self._kept.peek(key) for key in keys} if keep else dict.fromkeys(keys)
+        before: Seen = {} if seen is None else seen
+        known = {key: self._kept.peek(key) if keep else before.get(key) for key in keys}
         new = {key: image for key, image in zip(keys, images, strict=True) if known[key] is None}
-        found: dict[Any, Features] = {key: value for key, value in known.items() if value}
+        found: Seen = {key: value for key, value in known.items() if value}
         if new:
-            for key, seen in zip(new, self._see(list(new.values()), frozen), strict=True):
-                found[key] = seen
+            for key, features in zip(new, self._see(list(new.values()), frozen), strict=True):
+                found[key] = features
                 if keep:
-                    found[key] = self._kept.get(key, partial(_alone, seen), _bytes)
+                    found[key] = self._kept.get(key, partial(_alone, features), _bytes)
+        before.update(found)
         return {"mm_encoder_outputs": {"image": self._together([found[key] for key in keys])}}
 
     def _see(self, images: list[np.ndarray], frozen: bool) -> list[Features]:

@@ -31,7 +31,7 @@ from agents.batches import Batch, make_batch
 from agents.chat_format import ChatFormat
 from agents.conversation import Conversation
 from agents.files import weights_written
-from agents.image_features import ImageFeatures
+from agents.image_features import ImageFeatures, Seen
 from agents.locate import IN_THE_BOX, locate_model
 from agents.openings import Opened, Opening, are_shared, make_opened, opening_of, read_opened
 from agents.pictures import PictureReader, ProcessorReader, Reader
@@ -268,14 +268,17 @@ class Policy:
         if self.pictures is not None and self.image_features is not None:
             self.image_features = self.image_features.of(self.plain_model)
 
-    def hidden_states(self, batch: Batch, more: dict[str, Any] | None = None) -> torch.Tensor:
-        """The last layer's states, B x S x width. `more` is given to the model besides."""
+    def hidden_states(
+        self, batch: Batch, more: dict[str, Any] | None = None, seen: Seen | None = None
+    ) -> torch.Tensor:
+        """The last layer's states, B x S x width. `more` is given to the model besides; pictures that were
+        `seen` are not looked at again."""
         out = anatomy.body_of(self.plain_model)(
             input_ids=batch.input_ids,
             **(more or {"use_cache": False}),
             **self.at(batch.position_ids),
             **self.kinds(batch.input_ids),
-            **self.look(batch.images),
+            **self.look(batch.images, seen=seen),
         )
         return out.last_hidden_state
 
@@ -298,9 +301,13 @@ class Policy:
         image_id = self.chat_format.image_id
         return torch.zeros_like(ids, dtype=torch.bool) if image_id is None else ids.eq(image_id)
 
-    def look(self, images: Sequence[np.ndarray], *, keep: bool = False) -> dict[str, Any]:
-        """Pictures as the model takes them; `keep` as in agents/image_features.py."""
-        return {} if self.image_features is None else self.image_features.look(images, keep=keep)
+    def look(
+        self, images: Sequence[np.ndarray], *, keep: bool = False, seen: Seen | None = None
+    ) -> dict[str, Any]:
+        """Pictures as the model takes them; `keep` and `seen` as in agents/image_features.py."""
+        if self.image_features is None:
+            return {}
+        return self.image_features.look(images, keep=keep, seen=seen)
 
     def save(self, folder: str | Path) -> None:
         """In the Hugging Face layout and in `dtype`; with LoRA, the adapter alone, naming the model below

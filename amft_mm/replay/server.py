@@ -1,7 +1,8 @@
 """Follows a live run: `serve(paths, port)` shows the page of what is there now.
 
 `/` is the page, made anew when something has changed; `/version` tells whether it has. Nothing else is
-served, and only to this machine unless `host` says otherwise.
+served, and only to this machine unless `host` says otherwise: nor to a page of somebody else's that a browser
+here has open, whose name was made to lead to this machine.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from pathlib import Path
 
 from amft_mm.replay.page import parts
 from amft_mm.replay.reader import read_source
+
+HERE = ("127.0.0.1", "localhost", "[::1]")
+"""What a server that is for this machine alone is called by who asks."""
 
 
 class Pages:
@@ -46,6 +50,12 @@ def _files(path: Path) -> list[Path]:
     return [path] if path.is_file() else [*path.rglob("*.parquet"), *path.glob("metrics.jsonl")]
 
 
+def _named(asked: str) -> str:
+    """Of a Host header, without the port."""
+    name, colon, port = asked.rpartition(":")
+    return name if colon and port.isdigit() else asked
+
+
 def serve(
     paths: Sequence[Path], port: int, host: str = "127.0.0.1", limit: int = 2000
 ) -> ThreadingHTTPServer:
@@ -54,7 +64,9 @@ def serve(
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            if self.path == "/version":
+            if host in HERE and _named(self.headers.get("Host", "")) not in HERE:
+                self.send_error(403, f"ask for http://{host}:{port}/")
+            elif self.path == "/version":
                 self._send(pages.version().encode(), "text/plain")
             elif self.path.split("?")[0] == "/":
                 try:

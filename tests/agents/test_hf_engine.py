@@ -3,16 +3,18 @@
 import copy
 import gc
 import importlib.util
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from agents import anatomy
 from agents.anatomy import eye_of
 from agents.conversation import Conversation, Limits
 from agents.engines import Request, Sampling, make_engine, written
 from agents.engines.base import GREEDY
-from agents.engines.hf import HFEngine, cache_word
+from agents.engines.hf import HFEngine
 from agents.self_check import own_inputs
 from tests.agents.families import FAMILIES, SEEING, towers_work
 from tests.agents.test_conversation import picture
@@ -298,8 +300,8 @@ def test_the_cache_is_called_as_the_installed_transformers_calls_it(tiny, recwar
     class Since(torch.nn.Module):
         def forward(self, input_ids, cache=None): ...
 
-    assert cache_word(Before()) == "past_key_values"
-    assert cache_word(Since()) == "cache"
+    for body, word in ((Before(), "past_key_values"), (Since(), "cache")):
+        assert anatomy.cache_word(SimpleNamespace(base_model=body)) == word
     conversation = Conversation(tiny)
     conversation.observe("Hello")
     written(make_engine("hf", tiny), [Request(conversation, 0, SAMPLED, 3)])

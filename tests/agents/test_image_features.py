@@ -39,7 +39,7 @@ def test_equal_pictures_share_one_look_and_add_up_their_gradients(policies, fami
     alone = gradients(policy, [[c] for c in conversations])
     seen = towers_work(policy, monkeypatch)
     together = gradients(policy, [conversations])
-    assert seen == [3]  # of six
+    assert sum(seen) == 3  # of six
     assert alone.keys() == together.keys()
     for name, value in alone.items():
         assert torch.allclose(together[name], value, atol=1e-3, rtol=1e-3), name

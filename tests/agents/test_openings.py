@@ -9,7 +9,7 @@ from agents.conversation import Conversation, Limits
 from agents.openings import Opened
 from agents.policy import Policy
 from amft_mm.learning.batching import by_length
-from tests.agents.families import FAMILIES
+from tests.agents.families import FAMILIES, towers_work
 from tests.agents.test_conversation import picture
 from tests.agents.test_policy import plainly
 
@@ -111,6 +111,18 @@ def test_a_group_reads_its_opening_once(tiny, monkeypatch):
     with torch.no_grad():
         tiny.score(conversations)
     assert read == [first, 8 * max(rests)]
+
+
+def test_a_picture_that_comes_again_after_the_opening_is_looked_at_once(policies, monkeypatch):
+    policy = policies["qwen2_5_vl"]
+    conversations = group(
+        policy, 0, turns=3
+    )  # each later turn of a member shows the picture 0, 1, ...
+    shown = {image.tobytes() for c in conversations for image in c.images}
+    seen = towers_work(policy, monkeypatch)
+    with torch.no_grad():
+        policy.score(conversations)
+    assert sum(seen) == len(shown) < sum(len(c.images) for c in conversations)
 
 
 def test_what_an_expert_began_is_of_the_answer(tiny, monkeypatch):

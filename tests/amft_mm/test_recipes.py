@@ -79,4 +79,5 @@ def test_the_command_for_demonstrations_writes_the_form_that_is_played(name, par
 def test_the_tiny_model_is_examined_in_the_form_that_is_trained(name):
     """Defect: when the recipes' forms changed, its card went on telling of those before."""
     recipe = yaml.safe_load((ROOT / "configs" / "recipe" / f"tiny_{name}.yaml").read_text())
-    assert recipe["env"].items() <= TASKS[name].options.items()
+    form = {key: value for key, value in recipe["env"].items() if key != "attempts"}
+    assert form.items() <= TASKS[name].options.items()

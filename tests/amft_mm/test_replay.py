@@ -1,5 +1,6 @@
 """The page of episodes: it shows what happened, in a real browser, and nothing a model writes acts in it."""
 
+import http.client
 import io
 import json
 import shutil
@@ -422,6 +423,19 @@ def test_a_live_run_is_followed(run, tmp_path):
     assert len(get("/")) > len(text)
     with pytest.raises(urllib.error.HTTPError):
         get("/../config.yaml")
+    server.shutdown()
+
+
+def test_a_page_of_somebody_elses_reads_no_run(run):
+    """Defect: a name that was made to lead to this machine is of one origin with what a browser has open
+    there, and was answered."""
+    server = serve([run], 0)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    for name, status in (("evil.example", 403), ("evil.example:80", 403), ("localhost:1", 200)):
+        asked = http.client.HTTPConnection("127.0.0.1", server.server_port)
+        asked.request("GET", "/version", headers={"Host": name})
+        assert asked.getresponse().status == status
+        asked.close()
     server.shutdown()
 
 
