@@ -356,7 +356,7 @@ def changed(begun: DictConfig, said: Words) -> DictConfig:
     """A run's configuration with what the words say; settings that are newer than it as they stand in the
     files."""
     groups = config_groups("train", said.folder)
-    files = _compose("train", said.only(groups))
+    files = _compose("train", said.only({*groups, "model.name"}))  # which says if there is a recipe
     newer = {str(key): value for key, value in files.items() if key not in groups}
     config = cast(DictConfig, OmegaConf.merge(newer, begun))
     known = names_in(config)

@@ -170,6 +170,18 @@ def test_what_is_played_ahead_goes_by_where_checkpoints_are(here, ahead):
         RunFolder(here, now, resume=True).close()
 
 
+def test_a_run_of_another_model_goes_on_by_the_words_that_began_it(here, tmp_path):
+    """Defect: `env=math` brought the recipe of the preset's own model back, whose questions are others."""
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    words = ["env=math", f"model.name={model}", f"out={here}"]
+    run = RunFolder(here, configuration("train", words))
+    run.log({"step": 1})
+    run.close()
+    RunFolder(here, configuration("train", [*words, "resume=true"]), resume=True).close()
+
+
 def test_a_run_of_before_a_setting_goes_on_with_its_default(here):
     """Defect: each new setting refused the runs that had begun before it."""
     before = configuration("train", ["env=math"])
