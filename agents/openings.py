@@ -71,7 +71,8 @@ def make_opened(
     conversations: Sequence[Conversation], openings: Sequence[Opening | None], pad_id: int
 ) -> Opened:
     numbers: dict[Opening | None, int] = {}
-    firsts, rests = [], []
+    firsts: list[Row] = []
+    rests: list[Row] = []
     for conversation, opening in zip(conversations, openings, strict=True):
         ((ids, positions, chosen, images),) = rows_of(conversation)
         at, shown = conversation.answers[0].start, len(conversation.messages[0].images)
