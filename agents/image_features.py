@@ -68,7 +68,7 @@ class ImageFeatures:
             return {}
         frozen = self.frozen
         keep = keep or frozen
-        keys = [_name(image) for image in images]
+        keys = [name_of(image) for image in images]
         before: Seen = {} if seen is None else seen
         known = {key: self._kept.peek(key) if keep else before.get(key) for key in keys}
         new = {key: image for key, image in zip(keys, images, strict=True) if known[key] is None}
@@ -117,7 +117,7 @@ def _moved(value: Any, like: torch.Tensor) -> Any:
     return value.to(like.device, like.dtype if value.is_floating_point() else None)
 
 
-def _name(image: np.ndarray) -> tuple[bytes, tuple[int, ...]]:
+def name_of(image: np.ndarray) -> tuple[bytes, tuple[int, ...]]:
     return hashlib.blake2b(image.tobytes(), digest_size=16).digest(), image.shape
 
 

@@ -13,8 +13,7 @@ attention).
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -23,18 +22,18 @@ from transformers import DynamicCache
 
 from agents.batches import Batch, Row, batch_of, rows_of
 from agents.conversation import Conversation
+from agents.image_features import name_of
 
-Opening = tuple[tuple[int, ...], bytes]
+Opening = tuple[tuple[int, ...], tuple[Hashable, ...]]
+"""Its ids, and its pictures by name."""
 
 
 def opening_of(conversation: Conversation) -> Opening | None:
     """None where there is nothing that could be read apart: no answer, or a history of several windows."""
     if conversation.opened or not conversation.answers:
         return None
-    pictures = hashlib.blake2b(digest_size=16)
-    for image in conversation.messages[0].images:
-        pictures.update(repr(image.shape).encode() + image.tobytes())
-    return tuple(conversation.ids[: conversation.answers[0].start]), pictures.digest()
+    pictures = tuple(name_of(image) for image in conversation.messages[0].images)
+    return tuple(conversation.ids[: conversation.answers[0].start]), pictures
 
 
 def are_shared(openings: Sequence[Opening | None]) -> bool:

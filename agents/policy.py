@@ -15,6 +15,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -144,13 +145,13 @@ class Policy:
         policy = cls(
             model if shard else model.to(device), processor, pictures, below, dtype, system
         )
+        if gradient_checkpointing:  # a layer's pass that is made again going back has no cache
+            policy.reads_openings = False
         if shard:
             policy._shard(torch.device(device), offload=offload)
         elif check:
             check_scores(policy)
             policy.reads_openings = policy.reads_openings and scores_openings(policy)
-        if gradient_checkpointing:  # a layer's pass that is made again going back has no cache
-            policy.reads_openings = False
         return policy
 
     @property
@@ -212,10 +213,9 @@ class Policy:
     ) -> tuple[torch.Tensor, ...]:
         """All that a learning pass reads of the model: states, then what is made of them."""
         if isinstance(batch, Opened):
-            rests = batch.rests
-            hidden = read_opened(batch, self.hidden_states, anatomy.cache_word(self.plain_model))[
-                rests.chosen
-            ]
+            rests, cache_word = batch.rests, anatomy.cache_word(self.plain_model)
+            states = partial(self.hidden_states, seen={})
+            hidden = read_opened(batch, states, cache_word)[rests.chosen]
             targets = rests.input_ids[rests.chosen]
         else:
             hidden = self.hidden_states(batch)[:, :-1][batch.chosen[:, 1:]]

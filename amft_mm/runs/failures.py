@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from amft_mm.runs.metrics import objects_in
+
 FAILURES = "failures.jsonl"
 MOST_KEPT = 20
 
@@ -25,7 +27,7 @@ class WorldsFail(RuntimeError):
 class Failures:
     def __init__(self, folder: Path, *, share: float, steps: int, writes: bool = True) -> None:
         self._path, self._share, self._steps, self._writes = folder / FAILURES, share, steps, writes
-        self._seen = _kept_in(self._path) if writes else set()
+        self._seen = {_key(error) for error in objects_in(self._path)} if writes else set()
         self._in_a_row = 0
 
     def tell(self, step: int, row: Mapping[str, Any], errors: Sequence[Mapping[str, Any]]) -> None:
@@ -50,20 +52,6 @@ class Failures:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps({"step": step, **error}) + "\n")
-
-
-def _kept_in(path: Path) -> set[tuple[str, str]]:
-    """Lines that are none, as a kill leaves them, count for nothing."""
-    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    found = set()
-    for line in text.splitlines():
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(row, dict):
-            found.add(_key(row))
-    return found
 
 
 def _key(error: Mapping[str, Any]) -> tuple[str, str]:

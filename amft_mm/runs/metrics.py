@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +46,16 @@ def _finite(digits: str) -> float | None:
 
 
 def read_rows(folder: Path) -> list[dict[str, Any]]:
-    path = folder / METRICS
-    rows: list[dict[str, Any]] = []
+    return [row for row in objects_in(folder / METRICS) if isinstance(row.get("step"), int)]
+
+
+def objects_in(path: Path) -> Iterator[dict[str, Any]]:
+    """Of a file with one a line; lines that are none, as a kill leaves them, count for nothing."""
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     for line in text.splitlines():
         try:
             row = plain_json(line)
         except ValueError:
             continue
-        if isinstance(row, dict) and isinstance(row.get("step"), int):
-            rows.append(row)
-    return rows
+        if isinstance(row, dict):
+            yield row

@@ -11,7 +11,7 @@ from agents.policy import Policy
 from amft_mm.learning.batching import by_length
 from tests.agents.families import FAMILIES, towers_work
 from tests.agents.test_conversation import picture
-from tests.agents.test_policy import plainly
+from tests.agents.test_policy import assert_scored_plainly
 
 WHOLE = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen2", "qwen3", "qwen3_moe", "llama", "granite")
 """Families whose layers all see everything before."""
@@ -38,9 +38,9 @@ def passes(policy, monkeypatch):
     read, apart = [], []
     usual, before = policy.hidden_states, policy._read
 
-    def hidden_states(batch, more=None):
+    def hidden_states(batch, *others, **named):
         read.append(batch.input_ids.numel())
-        return usual(batch, more)
+        return usual(batch, *others, **named)
 
     def reading(batch, *others):
         apart.append(isinstance(batch, Opened))
@@ -66,15 +66,9 @@ def test_groups_are_scored_as_the_model_itself_scores_each_of_their_episodes(pol
     """Openings of different lengths in one pass, one episode alone with its own, several turns, pictures
     in the opening and after it."""
     policy = policies[family]
-    policy.model.eval()
     conversations = [*group(policy, 1), *group(policy, 2, members=1), *group(policy, 3, turns=2)]
     conversations[0], conversations[-1] = conversations[-1], conversations[0]
-    with torch.no_grad():
-        scores = policy.score(conversations)
-    expected = [plainly(policy, conversation) for conversation in conversations]
-    assert scores.lengths == [len(log_probs) for log_probs, _ in expected]
-    assert torch.allclose(scores.log_probs, torch.cat([e[0] for e in expected]), atol=2e-5)
-    assert torch.allclose(scores.entropies, torch.cat([e[1] for e in expected]), atol=2e-5)
+    assert_scored_plainly(policy, conversations)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -115,9 +109,10 @@ def test_a_group_reads_its_opening_once(tiny, monkeypatch):
 
 def test_a_picture_that_comes_again_after_the_opening_is_looked_at_once(policies, monkeypatch):
     policy = policies["qwen2_5_vl"]
-    conversations = group(
-        policy, 0, turns=3
-    )  # each later turn of a member shows the picture 0, 1, ...
+    conversations = group(policy, 1, turns=3)
+    for conversation in conversations:
+        conversation.observe("As at the beginning.", conversation.images[0])
+        conversation.say("forward()")
     shown = {image.tobytes() for c in conversations for image in c.images}
     seen = towers_work(policy, monkeypatch)
     with torch.no_grad():

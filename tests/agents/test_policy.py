@@ -47,18 +47,21 @@ def plainly(policy, conversation):
     return log_probs, entropies
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_scores_equal_the_models_own_one_by_one(policies, family):
-    """Padding, several pictures a conversation, and positions computed by us change nothing."""
-    policy = policies[family]
+def assert_scored_plainly(policy, conversations):
+    """All together as each by itself."""
     policy.model.eval()
-    conversations = some_conversations(policy)
     with torch.no_grad():
         scores = policy.score(conversations)
     expected = [plainly(policy, conversation) for conversation in conversations]
     assert scores.lengths == [len(log_probs) for log_probs, _ in expected]
     assert torch.allclose(scores.log_probs, torch.cat([e[0] for e in expected]), atol=2e-5)
     assert torch.allclose(scores.entropies, torch.cat([e[1] for e in expected]), atol=2e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_scores_equal_the_models_own_one_by_one(policies, family):
+    """Padding, several pictures a conversation, and positions computed by us change nothing."""
+    assert_scored_plainly(policies[family], some_conversations(policies[family]))
 
 
 @pytest.mark.parametrize("family", SEEING)
