@@ -36,11 +36,13 @@ def locate_model(name: str) -> str:
 
 
 def _untrained() -> Path:
-    """The tiny model before its pretraining, built once for this process."""
+    """The tiny model before its pretraining, with its tokenizer; built once for this process."""
+    from transformers import PreTrainedTokenizerFast
+
     from agents.tiny_vlm import build_tiny_vlm
 
     folder = Path(tempfile.mkdtemp(prefix="amft-mm-tiny-random-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     with weights_written(folder):
-        build_tiny_vlm(folder, seed=0)
+        build_tiny_vlm(folder, tokenizer=PreTrainedTokenizerFast.from_pretrained(asset("tiny-vlm")))
     return folder

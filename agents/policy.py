@@ -11,7 +11,6 @@ vocabulary, a chunk at a time, and again in the backward pass.
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ import torch
 from accelerate import init_empty_weights
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
-from transformers import AutoConfig, AutoProcessor, AutoTokenizer
+from transformers import AutoTokenizer
 
 from agents import anatomy
 from agents.anatomy import ModelError
@@ -33,9 +32,20 @@ from agents.chat_format import ChatFormat
 from agents.conversation import Conversation
 from agents.files import weights_written
 from agents.image_features import ImageFeatures, Seen
-from agents.locate import IN_THE_BOX, locate_model
+from agents.loading import (
+    adapter_base,
+    add_lora,
+    base_of,
+    build,
+    config_of,
+    keep_masters,
+    load_adapter,
+    load_processor,
+    reader_of,
+)
+from agents.locate import locate_model
 from agents.openings import Opened, Opening, are_shared, make_opened, opening_of, read_opened
-from agents.pictures import PictureReader, ProcessorReader, Reader
+from agents.pictures import Reader
 from agents.ranks import is_first
 from agents.self_check import check_scores, scores_openings
 from agents.sharding import ShardedModel, Twins
@@ -327,25 +337,6 @@ class Policy:
             self.processor.save_pretrained(folder)
 
 
-def build(
-    folder: str, config: Any, dtype: torch.dtype, attention: str | None, *, empty: bool = False
-) -> Any:
-    """The transformers model; `empty`, by its configuration alone."""
-    auto = anatomy.auto_class(config)
-    settings = {"dtype": dtype, "attn_implementation": attention}
-    if empty:
-        return auto.from_config(config, **settings)
-    return auto.from_pretrained(folder, **settings)
-
-
-def keep_masters(model: torch.nn.Module) -> None:
-    """What is trained is kept in float32, and Adam's moments with it: in bfloat16, which has three digits,
-    a step that is less than a few thousandths of a weight does not move it."""
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.float()
-
-
 def chunked_scores(
     hidden: torch.Tensor,
     targets: torch.Tensor,
@@ -372,89 +363,3 @@ def chunked_scores(
         for where in wheres
     ]
     return tuple(torch.cat(same) for same in zip(*parts, strict=True))
-
-
-def reads_alone(name: str) -> bool:
-    """Whether the model that `Policy.load` takes by this name is of text alone; no weights are read."""
-    return not anatomy.sees(config_of(base_of(locate_model(name))[0]))
-
-
-def config_of(folder: str) -> Any:
-    """What transformers says of a model, by its folder or hub id."""
-    try:
-        return AutoConfig.from_pretrained(folder)
-    except OSError as error:
-        if Path(folder).is_dir():
-            raise
-        raise FileNotFoundError(
-            f"model={folder!r}: there is no such folder, and the hub gave no such model "
-            f"({str(error).splitlines()[0]}) Give a folder with config.json and weights, a hub id as "
-            f"OWNER/NAME, or {' or '.join(IN_THE_BOX)}, which are in the box."
-        ) from None
-
-
-def load_processor(folder: str) -> Any:
-    try:
-        processor = AutoProcessor.from_pretrained(folder)
-        processor.image_processor, processor.tokenizer  # noqa: B018 - both must be there
-    except (OSError, ValueError, TypeError, AttributeError, ImportError) as error:
-        raise ModelError(
-            f"model={folder!r} has no processor that loads: the folder needs the files of tokenizer "
-            f"and picture processor (tokenizer.json, preprocessor_config.json or processor_config."
-            f"json) beside the weights. transformers says: {error!s:.300}"
-        ) from error
-    return processor
-
-
-def reader_of(model: Any, processor: Any, min_pixels: int | None, max_pixels: int | None) -> Reader:
-    if anatomy.places_pictures_in_a_grid(model):
-        eye = processor.image_processor
-        reader = PictureReader(eye, min_pixels, max_pixels)
-        # So that whoever is given the processor reads pictures alike: another engine, a model that is saved.
-        budget = {"shortest_edge": reader.min_pixels, "longest_edge": reader.max_pixels}
-        eye.size = type(eye.size)(**budget)
-        return reader
-    if min_pixels is not None or max_pixels is not None:
-        raise ModelError(
-            f"model.min_pixels, model.max_pixels: {type(model).__name__} scales pictures in its own way; "
-            "leave them null, and let the world show smaller pictures (env.size)"
-        )
-    mark = processor.tokenizer.convert_ids_to_tokens(model.config.image_token_id)
-    return ProcessorReader(processor, anatomy.body_of(model).get_image_features, mark)
-
-
-def base_of(folder: str) -> tuple[str, str | None]:
-    """The model that a folder holds, or the model below the LoRA adapter that it holds."""
-    if not (Path(folder) / "adapter_config.json").is_file():
-        return folder, None
-    return locate_model(adapter_base(folder)), folder
-
-
-def adapter_base(folder: str) -> str:
-    path = Path(folder) / "adapter_config.json"
-    base = json.loads(path.read_text(encoding="utf-8")).get("base_model_name_or_path")
-    if not base:
-        raise ModelError(f"{path} does not name the model below the adapter")
-    return str(base)
-
-
-def load_adapter(model: Any, folder: str, *, empty: bool = False) -> Any:
-    from peft import PeftConfig, PeftModel, get_peft_model
-
-    if empty:
-        return get_peft_model(model, PeftConfig.from_pretrained(folder))
-    return PeftModel.from_pretrained(model, folder, is_trainable=True)
-
-
-def add_lora(model: Any, options: dict[str, Any]) -> Any:
-    """LoRA on the language model's projections, unless `target_modules` says otherwise."""
-    from peft import LoraConfig, get_peft_model
-
-    if unknown := sorted(options.keys() - LoraConfig.__dataclass_fields__.keys()):
-        raise ModelError(
-            f"lora={options}: peft's LoraConfig has no {', '.join(unknown)}. Mostly used are r, lora_alpha, "
-            "lora_dropout and target_modules"
-        )
-    chosen = {"r": 16, "lora_alpha": 32, **options}
-    chosen.setdefault("target_modules", anatomy.lora_targets(model))
-    return get_peft_model(model, LoraConfig(**chosen))

@@ -1,7 +1,7 @@
 """The tiny VLM: Qwen2.5-VL's architecture with about 2.3 million parameters, built from nothing.
 
 `build_tiny_vlm(folder, seed)` writes a folder in the Hugging Face layout: random weights, a tokenizer
-trained on the suite's own texts, processor and chat template. Everything that loads
+trained on the suite's own texts (or another's), processor and chat template. Everything that loads
 `Qwen/Qwen2.5-VL-7B-Instruct` loads it. The tokenizer reads any unicode (by its bytes) and takes each
 digit alone, so that numbers are read by place. Same seed, same bytes.
 """
@@ -62,9 +62,12 @@ CHAT_TEMPLATE = """\
 """
 
 
-def build_tiny_vlm(folder: Path, seed: int = 0) -> None:
-    """Writes the untrained model, its tokenizer and its processor into `folder`."""
-    tokenizer = train_tokenizer(seed)
+def build_tiny_vlm(
+    folder: Path, seed: int = 0, tokenizer: PreTrainedTokenizerFast | None = None
+) -> None:
+    """Writes the untrained model, its tokenizer and its processor into `folder`. A tokenizer that is given is
+    taken as it is; else one is trained."""
+    tokenizer = tokenizer or train_tokenizer(seed)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = Qwen2_5_VLForConditionalGeneration(tiny_config(tokenizer))

@@ -15,14 +15,15 @@ from omegaconf import DictConfig, OmegaConf
 from transformers import AutoConfig, PreTrainedConfig
 
 from agents import anatomy
+from agents.loading import add_lora, config_of
 from agents.locate import locate_model
-from agents.policy import CHUNK, add_lora, config_of
+from agents.policy import CHUNK
 from agents.sharding import blocks_of
 from amft_mm.config.players import vllm_is_here
 
 GIB = 2**30
 ADAM_BYTES = 8
-"""Two moments of 4 bytes: what is trained is kept in float32 (agents/policy.py, keep_masters)."""
+"""Two moments of 4 bytes: what is trained is kept in float32 (agents/loading.py, keep_masters)."""
 
 
 PROCESSES = (2, 4, 8, 16)

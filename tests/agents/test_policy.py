@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from agents.anatomy import ModelError
 from agents.conversation import Conversation
 from agents.engines import Request, Sampling, make_engine, written
-from agents.policy import ModelError, Policy, chunked_scores
+from agents.policy import Policy, chunked_scores
 from agents.self_check import own_inputs
 from tests.agents.families import FAMILIES, SEEING
 from tests.agents.test_conversation import picture

@@ -18,7 +18,8 @@ from safetensors.torch import load_file
 from agents.conversation import Conversation
 from agents.engines import Request, Sampling, written
 from agents.engines.hf import HFEngine
-from agents.policy import Policy, load_adapter
+from agents.loading import load_adapter
+from agents.policy import Policy
 
 ONE = threading.Lock()
 """transformers does not load two models at the same time."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from omegaconf import DictConfig
 
-from agents.policy import reads_alone
+from agents.loading import reads_alone
 from amft_mm.config.settings import parts_of
 from amft_mm.methods.combinations.asked import guidance_of, guides, noise
 from amft_mm.methods.parts import mixed_parts
