@@ -61,6 +61,46 @@ def derive(numbers: Iterable[int], target: int) -> Derived | None:
     return _simplest(tuple(sorted(numbers, reverse=True)), target)
 
 
+def searched(numbers: Sequence[int], target: int) -> tuple[list[str], Derived]:
+    """The first derivation that comes to the target when all of them are gone through in order, and what is
+    written on the way: each statement, and after each last one how far off it is.
+
+        11 + 7 = 18; 18 + 3 = 21; 32 - 21 = 11; 18 * 3 = 54; 54 - 32 = 22; 11 - 7 = 4; ...
+
+    What is too small is multiplied next, and what is too large subtracted from or divided: everything else
+    would be further off. A difference of 0 is the end, which is a sign to be read; whether two numbers are
+    the same is nothing that a small model learns from a few hundred such texts."""
+    lines: list[str] = []
+    for line, found in _gone_through(tuple(Derived(number) for number in numbers), target):
+        lines.append(line)
+        if found is not None:
+            return lines, found
+    raise ValueError(f"{list(numbers)} come to {target} by no whole numbers")
+
+
+def _gone_through(there: tuple[Derived, ...], target: int) -> Iterator[tuple[str, Derived | None]]:
+    if len(there) == 2:
+        for last in _nearing(*there, target):
+            large, small = max(last.value, target), min(last.value, target)
+            yield last.statements()[-1], None
+            yield f"{large} - {small} = {large - small}", last if large == small else None
+        return
+    for one, other, rest in _pairs(there):
+        for way in _ways(one, other, whole=True):
+            if way.sign != "/" or way.right != Derived(1):  # times 1 comes to the same
+                yield way.statements()[-1], None
+                yield from _gone_through((way, *rest), target)
+
+
+def _nearing(one: Derived, other: Derived, target: int) -> Iterator[Derived]:
+    """What two numbers make that may be the target."""
+    ways = {way.sign: way for way in _ways(one, other, whole=True)}
+    yield ways["+"]
+    if ways["+"].value != target:
+        signs = "*" if ways["+"].value < target else "-/"
+        yield from (ways[sign] for sign in signs if sign in ways)
+
+
 def wander(numbers: Sequence[int], rng: np.random.Generator, most: int) -> Derived:
     """A random derivation from all the numbers; no result is above `most`, unless it cannot be helped."""
     there = [Derived(number) for number in numbers]
@@ -131,14 +171,20 @@ def _all(there: tuple[Derived, ...], target: Number, whole: bool) -> Iterator[De
         if there[0].value == target:
             yield there[0]
         return
+    for one, other, rest in _pairs(there):
+        for way in _ways(one, other, whole):
+            yield from _all((*rest, way), target, whole)
+
+
+def _pairs(
+    there: tuple[Derived, ...],
+) -> Iterator[tuple[Derived, Derived, tuple[Derived, ...]]]:
+    """Two of them and the others; equal pairs once."""
     tried = set()
     for i, j in combinations(range(len(there)), 2):
-        if (there[i], there[j]) in tried:
-            continue
-        tried.add((there[i], there[j]))
-        rest = (*there[:i], *there[i + 1 : j], *there[j + 1 :])
-        for way in _ways(there[i], there[j], whole):
-            yield from _all((*rest, way), target, whole)
+        if (there[i], there[j]) not in tried:
+            tried.add((there[i], there[j]))
+            yield there[i], there[j], (*there[:i], *there[i + 1 : j], *there[j + 1 :])
 
 
 def _ways(one: Derived, other: Derived, whole: bool) -> Iterator[Derived]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from envs.derivation import MOST_TRIES, derive, stray, strays, wander
+from envs.derivation import derive, searched, stray, wander
 from envs.math_tasks.problems import Countdown, Problem, solved
 
 
@@ -51,21 +51,15 @@ def read_countdown(item: dict[str, Any]) -> Problem:
     return Problem(item["question"], item["answer"], countdown=task)
 
 
-DROPPED = "No."
-"""The line after a try that does not end at the target."""
-
-
-def expert_solution(task: Countdown, search: np.random.Generator | None = None) -> str:
-    """The simplest derivation, a statement a line, and the formula that follows; with `search`, after
-    tries that are dropped."""
+def expert_solution(task: Countdown, *, search: bool = False) -> str:
+    """The simplest derivation, a statement a line, and the formula that follows; or the `search` for the
+    first one."""
+    if search:
+        lines, found = searched(task.numbers, task.target)
+        return solved(lines, found.formula())
     derived = derive(task.numbers, task.target)
     assert derived is not None  # it was dealt by a derivation
-    lines = list(derived.statements())
-    if search is not None:
-        count = int(search.integers(MOST_TRIES + 1))
-        tries = strays(task.numbers, task.target, search, count)
-        lines = [line for each in tries for line in (*each.statements(), DROPPED)] + lines
-    return solved(lines, derived.formula())
+    return solved(derived.statements(), derived.formula())
 
 
 def wrong_solution(task: Countdown, rng: np.random.Generator) -> str:

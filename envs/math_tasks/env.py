@@ -90,7 +90,7 @@ class MathEnv(World):
                     "solution"
         prompts     "fixed" wording, or "varied" by the seed
         thought     the expert writes the "steps" of the solution before the answer, or "none"; with
-                    "search", tries that are dropped before them, where an answer has to be found
+                    "search", where an answer has to be found, all ways in order until one is right
         """
         super().__init__(render_mode=render_mode)
         self._attempts = whole_number("attempts", attempts, 1, 1000)
@@ -102,7 +102,6 @@ class MathEnv(World):
         self._problem = Problem("", "")
         self._origin: tuple[int, int] = (0, 0)
         self._attempts_left = 0
-        self._search_seed = 0
 
     def begin(self, rng: np.random.Generator, options: dict[str, Any]) -> Scene:
         no_unknown_options(options, ("index",))
@@ -115,8 +114,6 @@ class MathEnv(World):
         self._problem, self._origin = source.problem(index), (which, index)
         self._attempts_left = self._attempts
         text = prompts.task_text(self._problem.question, rng if self._varied else None)
-        if self._thought == "search":
-            self._search_seed = int(rng.integers(2**31))
         return Scene(text)
 
     def respond(self, text: str) -> Outcome:
@@ -139,8 +136,7 @@ class MathEnv(World):
         """The solution, ending with the right answer in a box."""
         task, solution = self._problem.countdown, self._problem.solution
         if task is not None:
-            search = np.random.default_rng(self._search_seed)
-            return self._told(expert_solution(task, search if self._thought == "search" else None))
+            return self._told(expert_solution(task, search=self._thought == "search"))
         answer = final_answer(solution) if r"\boxed" in solution else None
         if answer is not None and is_right(answer, self._problem):
             return self._told(solution)

@@ -20,6 +20,7 @@ from tests.agents.test_conversation import picture
 from tests.agents.test_hf_engine import played
 
 pytestmark = pytest.mark.vllm
+SMOLLM2 = os.environ.get("AMFT_MM_SMOLLM2", "")
 SMALL = {"max_model_len": 1024, "max_num_seqs": 16, "max_images": 4}
 
 
@@ -115,3 +116,13 @@ def test_lora_is_merged_into_what_is_sent(policy, engine):
     engine.refresh()
     assert sent.log_probs == pytest.approx(expected.log_probs, abs=1e-4)
     assert sent.log_probs != pytest.approx(plain.log_probs, abs=1e-3)
+
+
+@pytest.mark.skipif(not SMOLLM2, reason="AMFT_MM_SMOLLM2 names no folder: docs/real_models.md")
+def test_a_real_model_answers_alike():
+    """Greedy ids of published weights, with their own tokenizer and system prompt, over turns."""
+    policy = Policy.load(SMOLLM2, device="cpu")
+    policy.model.eval()
+    engine = make_engine("vllm", policy, max_model_len=1024, max_num_seqs=4)
+    mine, theirs = (played(policy, one, GREEDY) for one in (HFEngine(policy), engine))
+    assert [c.ids for c in mine] == [c.ids for c in theirs]
