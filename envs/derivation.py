@@ -21,10 +21,8 @@ import numpy as np
 Number = int | Fraction
 COMPARED = 300
 """Of so many derivations the simplest is taken; numbers as few as four have no more."""
-
-
-MOST_TRIES = 3
-"""That an expert shows and drops before it derives what was asked for."""
+SEARCHED = 3
+"""Numbers that are left when a search begins: three come to some fifty ends at most, four to a thousand."""
 
 
 @dataclass(frozen=True)
@@ -61,21 +59,39 @@ def derive(numbers: Iterable[int], target: int) -> Derived | None:
     return _simplest(tuple(sorted(numbers, reverse=True)), target)
 
 
-def searched(numbers: Sequence[int], target: int) -> tuple[list[str], Derived]:
+def searched(numbers: Sequence[int], target: int) -> tuple[list[str], Derived] | None:
     """The first derivation that comes to the target when all of them are gone through in order, and what is
-    written on the way: each statement, and after each last one how far off it is.
+    written on the way: each statement, and after each last one how far off it is. None where whole numbers do
+    not do.
 
         11 + 7 = 18; 18 + 3 = 21; 32 - 21 = 11; 18 * 3 = 54; 54 - 32 = 22; 11 - 7 = 4; ...
 
     What is too small is multiplied next, and what is too large subtracted from or divided: everything else
     would be further off. A difference of 0 is the end, which is a sign to be read; whether two numbers are
-    the same is nothing that a small model learns from a few hundred such texts."""
+    the same is nothing that a small model learns from a few hundred such texts. Of more than three numbers
+    the first statements are those of the simplest derivation: which ones is not searched for."""
     lines: list[str] = []
-    for line, found in _gone_through(tuple(Derived(number) for number in numbers), target):
+    there = [Derived(number) for number in numbers]
+    if len(there) > SEARCHED:
+        simplest = derive(numbers, target)
+        for step in () if simplest is None else simplest.made():
+            if len(there) == SEARCHED:
+                break
+            lines.append(step.statements()[-1])
+            there = [step, *_without(there, step)]
+    for line, found in _gone_through(tuple(there), target):
         lines.append(line)
         if found is not None:
             return lines, found
-    raise ValueError(f"{list(numbers)} come to {target} by no whole numbers")
+    return None
+
+
+def _without(there: Sequence[Derived], step: Derived) -> list[Derived]:
+    """What is left beside a step's result."""
+    left = list(there)
+    left.remove(step.left)  # type: ignore[arg-type]
+    left.remove(step.right)  # type: ignore[arg-type]
+    return left
 
 
 def _gone_through(there: tuple[Derived, ...], target: int) -> Iterator[tuple[str, Derived | None]]:
@@ -121,19 +137,6 @@ def stray(
         derived = wander(numbers, rng, most)
         if derived.value != target:
             return derived
-
-
-def strays(
-    numbers: Sequence[int], target: int, rng: np.random.Generator, count: int, most: int = 100
-) -> list[Derived]:
-    """Random derivations that do not end at the target, each another one as far as there are so many."""
-    found: dict[tuple[str, ...], Derived] = {}
-    for _ in range(4 * count):
-        if len(found) == count:
-            break
-        derived = stray(numbers, target, rng, most)
-        found.setdefault(derived.statements(), derived)
-    return list(found.values())
 
 
 def _operand(number: Derived) -> str:

@@ -41,7 +41,7 @@ from envs.contract import (
     picture_size,
     whole_number,
 )
-from envs.derivation import MOST_TRIES, stray, strays
+from envs.derivation import stray
 from envs.general_points.cards import (
     FACE_RULES,
     LARGE_RANKS,
@@ -135,8 +135,8 @@ class GeneralPointsEnv(World):
         size       (height, width) of the picture
         prompts    "fixed" wording, or "varied" by the seed
         thought    what the example and the expert write before the formula: "none", the "steps" that
-                   derive it, or a "search" of tries that are dropped, and the steps; agents may
-                   always write a thought or leave it out
+                   derive it, or a "search" for them through all that three numbers come to;
+                   agents may always write a thought or leave it out
         split      one of SPLITS
         """
         self._visual = one_of("modality", modality, ("visual", "text")) == "visual"
@@ -166,7 +166,6 @@ class GeneralPointsEnv(World):
         self._cards: tuple[Card, ...] = ()
         self._numbers: tuple[int, ...] = ()
         self._left = 0
-        self._search_seed = 0
         self._deal(np.random.default_rng(0))  # says at once if there is nothing to deal
 
     def begin(self, rng: np.random.Generator, options: dict[str, Any]) -> Scene:
@@ -185,8 +184,6 @@ class GeneralPointsEnv(World):
             self._thought,
         )
         text = prompt(task, rng if self._varied else None)
-        if self._thought == "search":
-            self._search_seed = int(rng.integers(2**31))
         if not self._visual:
             return Scene(text)
         return Scene(text, table_picture(self._deck, self._cards, self._size))
@@ -212,17 +209,14 @@ class GeneralPointsEnv(World):
         return Outcome(judgement.verdict, reward, Scene(feedback, image), feedback, ended_by)
 
     def expert(self) -> str:
-        rng = np.random.default_rng(self._search_seed)
-        count = int(rng.integers(MOST_TRIES + 1)) if self._thought == "search" else 0
-        tries = strays(self._numbers, self._target, rng, count)
-        return right_answer(self._names, self._numbers, self._target, self._thought, tries)
+        return right_answer(self._names, self._numbers, self._target, self._thought)
 
     def mistake(self, rng: np.random.Generator) -> str:
         """A formula of the right numbers that does not make the target; where it is derived, by steps
         that are true and end elsewhere."""
         if self._thought != "none":
             wrong = stray(self._numbers, self._target, rng)
-            return derived_answer(self._names, self._numbers, [wrong])
+            return derived_answer(self._names, self._numbers, wrong, wrong.statements())
         while True:
             numbers = [str(self._numbers[i]) for i in rng.permutation(len(self._numbers))]
             signs = ["+-*"[i] for i in rng.integers(3, size=len(numbers) - 1)]

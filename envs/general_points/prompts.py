@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from envs.derivation import Derived, derive, strays
+from envs.derivation import Derived, derive, searched
 from envs.general_points.cards import Faces
 from envs.general_points.solver import any_solution, solutions
 
 LISTED_UP_TO = 4
 """Up to so many numbers, the best of all solutions is written; beyond, any."""
 THOUGHTS = ("none", "steps", "search")
-"""What an expert writes before the formula: nothing, how it is derived, or tries before that too."""
+"""What an expert writes before the formula: nothing, how it is derived, or how that is searched for."""
 
 TASKS = (
     "Use the number of each card exactly once with + - * / and parentheses to make {target}.",
@@ -89,40 +89,34 @@ def example(cards: Sequence[str], task: Task) -> str:
     """An answer that is right for its own cards; if they cannot make the target, for their sum."""
     numbers = _values(cards)
     target = task.target if derive(numbers, task.target) else sum(numbers)
-    tries = strays(numbers, target, np.random.default_rng(0), 1)
-    return right_answer(cards, numbers, target, task.thought, tries)
+    return right_answer(cards, numbers, target, task.thought)
 
 
 def _values(cards: Sequence[str]) -> list[int]:
     return [1 if card == "A" else int(card) for card in cards]
 
 
-def right_answer(
-    cards: Sequence[str],
-    numbers: Sequence[int],
-    target: int,
-    thought: str,
-    tries: Sequence[Derived] = (),
-) -> str:
-    """What an expert writes; `tries` are those that it drops before, where it shows its search."""
+def right_answer(cards: Sequence[str], numbers: Sequence[int], target: int, thought: str) -> str:
+    """What an expert writes."""
     if thought == "none":
         formula = best_solution(numbers, target)
         if formula is None:
             raise ValueError(_hopeless(numbers, target))
         return answer(cards, numbers, f"{formula}={target}")
-    found = derive(numbers, target)
-    if found is None:
+    if thought == "search" and (gone := searched(numbers, target)):
+        lines, found = gone
+        return derived_answer(cards, numbers, found, lines)
+    simplest = derive(numbers, target)
+    if simplest is None:
         raise ValueError(_hopeless(numbers, target))
-    return derived_answer(cards, numbers, [*tries, found] if thought == "search" else [found])
+    return derived_answer(cards, numbers, simplest, simplest.statements())
 
 
 def derived_answer(
-    cards: Sequence[str], numbers: Sequence[int], derivations: Sequence[Derived]
+    cards: Sequence[str], numbers: Sequence[int], derived: Derived, lines: Sequence[str]
 ) -> str:
-    """An answer that derives its formula. All derivations but the last are dropped."""
-    thought = ". No. ".join("; ".join(derived.statements()) for derived in derivations)
-    last = derivations[-1]
-    return answer(cards, numbers, f"{last.formula()}={last.value}", thought)
+    """An answer whose formula is derived by `lines`."""
+    return answer(cards, numbers, f"{derived.formula()}={derived.value}", "; ".join(lines))
 
 
 def answer(cards: Sequence[str], numbers: Sequence[int], formula: str, thought: str = "") -> str:

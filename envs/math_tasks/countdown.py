@@ -54,8 +54,8 @@ def read_countdown(item: dict[str, Any]) -> Problem:
 def expert_solution(task: Countdown, *, search: bool = False) -> str:
     """The simplest derivation, a statement a line, and the formula that follows; or the `search` for the
     first one."""
-    if search:
-        lines, found = searched(task.numbers, task.target)
+    if search and (gone := searched(task.numbers, task.target)):
+        lines, found = gone
         return solved(lines, found.formula())
     derived = derive(task.numbers, task.target)
     assert derived is not None  # it was dealt by a derivation

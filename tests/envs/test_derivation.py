@@ -5,7 +5,6 @@ from collections import Counter
 from fractions import Fraction
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -88,8 +87,7 @@ def test_a_search_leaves_out_nothing_that_comes_to_the_target(numbers, target):
     simplest = derive(numbers, target)
     in_whole_numbers = simplest and all(step.value.denominator == 1 for step in simplest.made())
     if not in_whole_numbers:
-        with pytest.raises(ValueError, match=rf"come to {target} by no whole"):
-            searched(numbers, target)
+        assert searched(numbers, target) is None
         return
     lines, found = searched(numbers, target)
     assert lines[-2:] == [found.statements()[-1], f"{target} - {target} = 0"]
