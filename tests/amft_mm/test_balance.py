@@ -11,7 +11,10 @@ from amft_mm.config.composition import composition
 from amft_mm.config.fields import SettingError
 from amft_mm.learning.mixed_step import WHOLE, MixedStep
 from amft_mm.methods.balance import BALANCES, Gradients, Signal, balance
+from amft_mm.methods.balance.amft import AMFT
 from amft_mm.methods.parts import mixed_parts
+from amft_mm.train import train
+from tests.amft_mm.processes import SMALL
 
 INSTANCES = 8
 
@@ -171,6 +174,21 @@ def test_looks_count_as_fewer_by_the_horizon():
     s = 4 * (1 + np.sin(np.arange(40) / 8))
     assert evidence[0.0] == pytest.approx((k * s).sum() / math.sqrt((k**2 * s**2 / 4).sum()))
     assert evidence[0.0] > evidence[0.5] > evidence[0.9] / 1.0001
+
+
+def test_the_horizon_of_a_run_is_told(tmp_path, monkeypatch):
+    """Defect: `method.horizon` was not, and looks were judged by another."""
+    told, update = [], AMFT.update
+    monkeypatch.setattr(AMFT, "update", lambda own, s: (told.append(s.horizon), update(own, s))[1])
+    words = [
+        "env=math",
+        "method=amft",
+        "method.horizon=0.5",
+        "train.steps=2",
+        f"out={tmp_path}/run",
+    ]
+    train(configuration("train", [*SMALL, *words]))
+    assert told == [0.5, 0.5]
 
 
 def test_one_instance_that_stands_out_moves_nothing():
