@@ -17,7 +17,6 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -96,7 +95,7 @@ def play(worlds: Worlds, model: ChatModel, engine: Engine, plan: Plan) -> list[T
     members = range(plan.first_member, plan.first_member + plan.group)
     waiting = deque((task, member, 0) for task in tasks for member in members)
     done: dict[tuple[int, int], Trajectory] = {}
-    errors: dict[tuple[int, int], list[dict[str, Any]]] = {}
+    failed: dict[tuple[int, int], Trajectory] = {}
     playing: list[_Episode] = []
     free = deque(range(min(worlds.slots, len(waiting))))
 
@@ -116,9 +115,10 @@ def play(worlds: Worlds, model: ChatModel, engine: Engine, plan: Plan) -> list[T
         trajectory = episode.trajectory
         engine.release(trajectory.conversation)
         key = (trajectory.task, trajectory.member)
-        trajectory.earlier = errors.get(key, [])
+        if (before := failed.pop(key, None)) is not None:
+            trajectory.earlier, trajectory.written_earlier = before.errors, before.written
         if trajectory.failed and trajectory.tries <= plan.replacements:
-            errors[key] = trajectory.errors
+            failed[key] = trajectory
             waiting.append((*key, trajectory.tries))
         else:
             done[key] = trajectory

@@ -48,6 +48,8 @@ class Trajectory:
     error: dict[str, Any] | None = None
     earlier: list[dict[str, Any]] = field(default_factory=list)
     """The errors of the tries before this one."""
+    written_earlier: int = 0
+    """Tokens that the agent wrote in those."""
     aided: bool = False
     """Whether an expert's answers were given to it to begin with."""
     tries: int = 1
@@ -76,6 +78,12 @@ class Trajectory:
     def errors(self) -> list[dict[str, Any]]:
         """Of all its tries."""
         return [*self.earlier, *([self.error] if self.error else [])]
+
+    @property
+    def written(self) -> int:
+        """Tokens that the agent wrote, in all its tries; what a demonstration gave is none of them."""
+        own = self.conversation.chosen() & ~self.conversation.given()
+        return self.written_earlier + int(own.sum())
 
     @property
     def cut(self) -> bool:

@@ -81,7 +81,8 @@ class Trainer:
         self.whole = False
         """Whether weights, optimizer and the number of the step belong together."""
         self._saved, self._saving = time.monotonic(), 0.0
-        """When the last checkpoint was written, and how long it took."""
+        """When the last checkpoint was begun, and how long the run waited for that. It is written while
+        training goes on, and the next one waits for its end."""
         self._hub: Hub | None = None
         self.pushed: list[str] = []
         """Addresses on the hub, where it was asked for."""
@@ -147,8 +148,8 @@ class Trainer:
 
     def train(self) -> dict[str, Any]:
         """To the end, with the model beside it; returns what summary.json holds."""
-        if self.step >= self._warmup:
-            self.training_step.begin_exploring(self.run.path)
+        if self._warmup <= self.step < self.last_step:
+            self.training_step.begin_exploring(self.run.path, begun=self.step > self._warmup)
         with Stopping(tell=self.processes.main) as stopping:
             try:
                 for row in self.steps():
@@ -257,7 +258,7 @@ class Trainer:
         return (stopping.asked or signal.SIGTERM) if asked and not last else 0
 
     def _is_late(self) -> bool:
-        """Whether the last checkpoint is long ago; where one takes long, twenty times as long."""
+        """Whether the last checkpoint is long ago; where the run waited long for it, twenty times as long."""
         since = time.monotonic() - self._saved
         return since >= max(60 * self.config.checkpoint.minutes, 20 * self._saving)
 
@@ -377,4 +378,4 @@ class Trainer:
     def _read(self, path: Path, only: str = "") -> dict[str, Any]:
         """Laid out as the run's own weights are."""
         own = {name: parameter for parameter, name in self.policy.names().items()}
-        return checkpoints.load(path, own, only=only)
+        return checkpoints.load(path, own, rank=self.processes.rank, only=only)

@@ -37,7 +37,8 @@ def looks(signals: list[float], shares: bool, seed: int) -> list[Signal]:
             each = rng.normal(size=INSTANCES)
         each = each + signal / math.sqrt(INSTANCES)
         error = math.sqrt(float((each**2).sum())) / INSTANCES
-        found.append(Signal(step, float(each.mean()), error, INSTANCES, z_norm=1.0))
+        seen = (float(each.mean()), error, INSTANCES)
+        found.append(Signal(step, *seen, z_norm=1.0, horizon=SHARED))
     return found
 
 

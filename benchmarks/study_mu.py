@@ -50,8 +50,8 @@ PARTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "no doubt: each look moves mu": ({"doubt": 0.0}, {}),
     "evidence stays when mu has moved": ({"stale": 1e6}, {}),
     "evidence is one look": ({"memory": 1.01}, {}),
-    "looks that share z count as so many": ({"shared": 0.0}, {}),
-    "no horizon: the last mix alone": ({"shared": 0.0}, {"rho": 0.0}),
+    "looks that share z count as so many": ({}, {"told": 0.0}),
+    "no horizon: the last mix alone": ({}, {"rho": 0.0}),
     "momentum cut off (last_step)": ({}, {"tangent": "last_step"}),
     "plain descent's derivative": ({}, {"tangent": "plain_descent"}),
     "gradients as large as they are": ({}, {"balanced": False}),
@@ -73,11 +73,13 @@ def walk(
     seed: int,
     steps: int,
     rho: float = 0.9,
+    told: float | None = None,
     tangent: str = "exact",
     balanced: bool = True,
     compared: bool = False,
 ) -> Walk:
-    """`compared` with the best mix, which is looked for from where it goes."""
+    """`told`: the horizon that the controller takes rho to be. `compared` with the best mix, which is looked
+    for from where it goes."""
     torch.manual_seed(seed)
     target = torch.ones(SIZE, dtype=torch.float64)
     aside = ASIDE * torch.randn(SIZE, dtype=torch.float64)
@@ -102,7 +104,8 @@ def walk(
         state = optimizer.state[place]
         if controller is not None:
             products = (-each @ mixed.z[WHOLE][place]).tolist() if mixed.z else []
-            controller.update(look(step, products, mixed.z_norm()))
+            horizon = rho if told is None else told
+            controller.update(look(step, products, mixed.z_norm(), horizon))
             mu = controller.mu(step)
         elif step % 5 == 0:
             mu = best_mu(np.linspace(0, 1, 5), place.detach(), state, target, shown)
@@ -120,12 +123,12 @@ def walk(
     return out
 
 
-def look(step: int, products: list[float], z_norm: float) -> Signal:
+def look(step: int, products: list[float], z_norm: float, horizon: float) -> Signal:
     if not products:
         return Signal(step, entropy=1.0)
     count, square = len(products), sum(x**2 for x in products)
     product, error = sum(products) / count, math.sqrt(square) / count
-    return Signal(step, product, error, count, z_norm, entropy=1.0)
+    return Signal(step, product, error, count, z_norm, horizon, entropy=1.0)
 
 
 def best_mu(

@@ -33,6 +33,8 @@ from envs.guard import GuardedEnv
 
 DEMONSTRATIONS, TASKS, GROUP = 32, 16, 8
 """Of a step; each task instance is played by a group."""
+HORIZON = 0.9
+"""What a mix's effect still counts a step later."""
 LIMITS = Limits(max_tokens=1000, max_new_tokens=60, max_turns=4)
 
 
@@ -46,7 +48,7 @@ def main(
     world = World(world_id, {"split": "train"})
     worlds, engine = Worlds(world, slots=TASKS * GROUP), make_engine("hf", policy)
     expert = Expert(world, policy)
-    learner = Learner(policy, OptimizerSettings(lr=0.0, horizon=0.9), ProcessGroup(), 3000)
+    learner = Learner(policy, OptimizerSettings(lr=0.0, horizon=HORIZON), ProcessGroup(), 3000)
     imitation, exploration = Objective(sft.loss), Objective(grpo.loss, by_advantage=True)
 
     for step in range(warmup):  # imitation alone
@@ -67,7 +69,8 @@ def main(
         if learner.mixed.z:  # the look: what the last mixes did to the return, and how sure that is
             look = expected_return(learner, WHOLE, by_task(episodes).values())
             seen = () if look is None else (look.product, look.error, look.instances)
-            controller.update(Signal(step, *seen, z_norm=learner.mixed.z_norm()))
+            z_norm = learner.mixed.z_norm()
+            controller.update(Signal(step, *seen, z_norm=z_norm, horizon=HORIZON))
         learner.gradients(expert.episodes(warmup + step), imitation)  # g_S
         scale = learner.mixed.exploration_norm() / learner.gradient_norm()
         mu = controller.mu(step)

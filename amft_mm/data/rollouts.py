@@ -100,7 +100,7 @@ class RolloutWorker:
         everyone = [t for members in self._processes.gather(groups) for t in members]
         self._refuse_limits_that_leave_nothing(everyone)
         unaided = [t for t in everyone if not t.aided]
-        (generated,) = self._processes.sum(tokens_written(mine))
+        (generated,) = self._processes.sum(sum(t.written for t in mine))
         by_instance = by_task(t for t in unaided if not t.failed)
         fared = {task: float(np.mean([t.success for t in ts])) for task, ts in by_instance.items()}
         errors = [error for trajectory in everyone for error in trajectory.errors]
@@ -198,12 +198,6 @@ class RolloutWorker:
             self._expert_world.close()
         if self._worlds is not None:
             self._worlds.close()
-
-
-def tokens_written(trajectories: Sequence[Trajectory]) -> int:
-    """By the agent; what a demonstration gave is none of them."""
-    conversations = (t.conversation for t in trajectories)
-    return sum(int((c.chosen() & ~c.given()).sum()) for c in conversations)
 
 
 def light(trajectory: Trajectory) -> Trajectory:

@@ -23,7 +23,7 @@ from agents.seeds import mixed_seed
 from agents.trajectory import Trajectory, by_task
 from amft_mm.config.settings import dealt, demonstrations_of, options_of, parts_of, world_of
 from amft_mm.data.curriculum import curriculum
-from amft_mm.data.rollouts import Guided, Played, RolloutWorker, play_settings, tokens_written
+from amft_mm.data.rollouts import Guided, Played, RolloutWorker, play_settings
 from amft_mm.learning.example import Example
 from amft_mm.methods.guidance.base import Group, Guidance, Place, success_rate
 from amft_mm.runs.processes import ProcessGroup
@@ -94,8 +94,8 @@ class Sources:
         row |= {f"rollout/{k}": v for k, v in together(figures).items() if k != "generated"}
         more = row.get("tokens/drawn_again", 0)
         row["tokens/generated"] = sum(f["generated"] for f in figures) + more
-        taught = [t for _, members in groups if differ(members) for t in members]
-        (taught_by,) = self._processes.sum(tokens_written(taught))
+        taught = sum(t.written for _, members in groups if differ(members) for t in members)
+        (taught_by,) = self._processes.sum(taught)
         if row["tokens/generated"]:
             row["rollout/zero_std"] = 1.0 - taught_by / row["tokens/generated"]
         kept = self.curriculum.keep(groups, self._processes)

@@ -3,7 +3,7 @@
     .warmup                    sft, whatever the method: all methods begin alike
     .imitation, .exploration   the method's losses, with what they need beside the tokens
     .stream                    what imitation learns from instead of demonstrations, if it does
-    .freeze(path, write=)      from now on the present weights are the reference, if one is needed
+    .freeze(folder)            from now on the present weights are the reference, if one is needed
     .calibrate(path, ...)      and thresholds are quantiles of what they make of demonstrations
 
 A loss module says in NEEDS what it needs: `reference` (other weights' log-probabilities of the chosen
@@ -72,9 +72,11 @@ class Objectives:
             found = replace(found, loss=loss, by_advantage=False)
         return found
 
-    def freeze(self, folder: Path) -> None:
-        """They are kept in `folder`, where a run that goes on finds them."""
+    def freeze(self, folder: Path, *, begun: bool = False) -> None:
+        """They are kept in `folder`, where a run that goes on finds them. One that has `begun` to explore
+        takes none but those."""
         if self._reference is not None:
+            _refuse_to_remake(folder, begun)
             self._reference.freeze(folder)
 
     def calibrate(
@@ -83,10 +85,13 @@ class Objectives:
         demonstrations: Callable[[], Sequence[Conversation]],
         processes: ProcessGroup,
         micro_batch_tokens: int,
+        *,
+        begun: bool = False,
     ) -> None:
-        """Kept at `path`, where a run that goes on finds it."""
+        """Kept at `path`, where a run that goes on finds it, in the same way."""
         if self._lowest is None:
             return
+        _refuse_to_remake(path, begun)
         if path.exists():
             tau = float(json.loads(path.read_text(encoding="utf-8"))["tau"])
         else:
@@ -136,6 +141,15 @@ class Objectives:
     def _needed(self) -> Reference:
         self._reference = self._reference or Reference(self._policy)
         return self._reference
+
+
+def _refuse_to_remake(path: Path, begun: bool) -> None:
+    """Of what was kept when exploration began, once the weights have moved on."""
+    if begun and not path.exists():
+        raise FileNotFoundError(
+            f"{path} is not there any more: it is of the weights with which this run began to explore, and "
+            "can not be made of those it has now. Put it back, or begin anew in another folder by out=FOLDER"
+        )
 
 
 def _behaviour(name: str, options: dict[str, Any]) -> str:

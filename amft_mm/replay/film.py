@@ -39,6 +39,11 @@ MOST_LINES = 9
 
 def frames(episode: Mapping[str, Any], pictures: Mapping[str, bytes]) -> list[PILImage.Image]:
     """A picture stays in sight until the next one."""
+    if not episode["turns"]:
+        raise ValueError(
+            f"{_title(episode)}: this episode has no turn, and there is nothing to be shown of it. Take "
+            "another one by --episode"
+        )
     shown: PILImage.Image | None = None
     found = []
     for number, turn in enumerate(episode["turns"]):

@@ -3,12 +3,12 @@
     writer = Writer(folder, keep, processes)
     writer.save(step, state)       in the background; raises what came of the one before
     writer.wait()                  until the last one is whole
-    load(path, parameters)         what was saved
+    load(path, parameters, rank)   what was saved
 
 `state` is nested, of plain data and tensors. Tensors are kept by all processes together
-(amft_mm/runs/tensors.py); plain data, of the first process, goes to `state.pt`, which is written last: a
-checkpoint without it is none. `latest(folder)` is the newest whole one. The newest `keep` stay, and the best
-one, whose name is in `best.json`.
+(amft_mm/runs/tensors.py); plain data, of the first process, goes to `state.pt`, and with it the random states
+of each. It is written last: a checkpoint without it is none. `latest(folder)` is the newest whole one. The
+newest `keep` stay, and the best one, whose name is in `best.json`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class CheckpointError(RuntimeError):
 
 class Writer:
     def __init__(self, folder: Path, keep: int, processes: ProcessGroup | None = None) -> None:
-        self._folder, self._keep = folder, keep
+        self._folder, self._keep, self._processes = folder, keep, processes
         self._group = None if processes is None else processes.for_background()
         self._main = processes is None or processes.main
         self._thread = ThreadPoolExecutor(1, "checkpoints")
@@ -58,7 +58,9 @@ class Writer:
         if step == self._last:
             return
         final = path_of(self._folder, step)
-        plain, held = parted({**state, "random": random_states()})
+        own = [random_states()]
+        states = own if self._processes is None else self._processes.gather(own)
+        plain, held = parted({**state, "random": states})
         words = io.BytesIO()
         torch.save(plain, words)
         try:
@@ -153,11 +155,15 @@ def names(folder: Path) -> str:
 
 
 def load(
-    path: Path, parameters: Mapping[str, torch.Tensor] | None = None, *, only: str = ""
+    path: Path,
+    parameters: Mapping[str, torch.Tensor] | None = None,
+    *,
+    rank: int = 0,
+    only: str = "",
 ) -> dict[str, Any]:
-    """The state; random states are put back. What has the name of one of the `parameters` among those of its
-    place, and its shape, comes sharded as that is. `only` the tensors of one part, where others need not be
-    read. Plain data and tensors alone are read."""
+    """The state; random states of this `rank` are put back, where there are any. What has the name of one of
+    the `parameters` among those of its place, and its shape, comes sharded as that is. `only` the tensors of
+    one part, where others need not be read. Plain data and tensors alone are read."""
     own = parameters or {}
 
     def like(name: str, shape: torch.Size) -> torch.Tensor | None:
@@ -176,8 +182,10 @@ def load(
             f"{path} cannot be read ({reason_of(error)}): delete {path} to go on from an earlier one"
         ) from error
     random_states = state.pop("random")
-    if not only:
-        put_random_states(random_states)
+    if isinstance(random_states, dict):  # of the first process alone, as they were once kept
+        random_states = [random_states]
+    if not only and rank < len(random_states):
+        put_random_states(random_states[rank])
     return state
 
 

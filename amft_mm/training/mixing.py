@@ -32,6 +32,7 @@ class Mixing:
         method = config.method
         self._demos = int(config.train.demos)
         self._balanced = bool(method.balanced)
+        self._horizon = float(method.horizon)
         self._utility = utility(method.utility.name, options_of(method.utility))
         self._with = assembly
         self._ahead = LookAhead(assembly.learner, assembly.sources, assembly.engine)
@@ -113,12 +114,16 @@ class Mixing:
 
     def _signal(self, part: MixedPart, drawn: Minibatch, look: Look | None, row: Row) -> Signal:
         """What the balance is told of the step."""
-        z_norm, entropy = self._with.learner.mixed.z_norm(part.name), row.get("policy/entropy")
+        told = Signal(
+            drawn.number,
+            z_norm=self._with.learner.mixed.z_norm(part.name),
+            horizon=self._horizon,
+            entropy=row.get("policy/entropy"),
+        )
         if look is None:
-            return Signal(drawn.number, z_norm=z_norm, entropy=entropy)
+            return told
         row |= {"meta/hypergradient": look.product, "meta/error": look.error}
-        seen = (look.product, look.error, look.instances)
-        return Signal(drawn.number, *seen, z_norm=z_norm, entropy=entropy)
+        return replace(told, product=look.product, error=look.error, instances=look.instances)
 
     def _imitate(self, part: MixedPart, drawn: Minibatch, row: Row) -> None:
         """.grad holds g_S of a part, or of what the method has in its place."""

@@ -137,11 +137,12 @@ class TrainingStep:
         """Has the engine answer by the present weights."""
         self._playing.hand_over()
 
-    def begin_exploring(self, folder: Path) -> None:
-        """Exploration begins with the weights as they are; what keeps them does so below `folder`."""
-        budget = self._train.micro_batch_tokens
-        self._with.objectives.freeze(folder / REFERENCE)
-        self._with.objectives.calibrate(folder / TAU, self._heldout, self._with.processes, budget)
+    def begin_exploring(self, folder: Path, *, begun: bool = False) -> None:
+        """Exploration begins with the weights as they are; what keeps them does so below `folder`. Where it
+        has `begun` before, with those that are kept there."""
+        budget, objectives = self._train.micro_batch_tokens, self._with.objectives
+        objectives.freeze(folder / REFERENCE, begun=begun)
+        objectives.calibrate(folder / TAU, self._heldout, self._with.processes, budget, begun=begun)
         for companion in self._with.companions.values():
             companion.begin()
 

@@ -7,8 +7,8 @@ belong to the split. None of these ever shows what `train` shows, and each chang
                in another order
     ood_hand      numbers that training never deals: a formula that was never shown
     ood_rule      faces, at least one of them, counted by the other rule
-    ood_color     the other colour
-    ood_deck      other drawings
+    ood_color     the other colour (pictures only)
+    ood_deck      other drawings (pictures only)
 
 and those that arXiv 2510.00237 reports on, where J, Q, K count as ten in training:
 
@@ -327,6 +327,11 @@ def _refuse_what_is_not_unseen(
     if split == "ood_color" and colors == "all":
         raise ValueError(
             "split='ood_color' needs colors='black' or 'red': with 'all', none is unseen."
+        )
+    if split in ("ood_color", "ood_deck") and not visual:
+        raise ValueError(
+            f"split={split!r} needs modality='visual': in words no card shows its colour or its drawing, so "
+            "that 'ood_color' and 'ood_deck' would be 'id'. Leave both out."
         )
     if _RULE_OF.get(split) == face_rule:
         raise ValueError(

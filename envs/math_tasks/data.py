@@ -18,7 +18,7 @@ import json
 import logging
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -28,6 +28,7 @@ import numpy as np
 
 from envs.contract import one_of
 from envs.math_tasks.problems import DATA_SPLITS, Problem
+from envs.read_once import read_once
 
 log = logging.getLogger(__name__)
 HUB = "hf:"
@@ -92,29 +93,53 @@ class DataSource:
         return int(rng.integers(len(self)))
 
 
-@lru_cache(maxsize=16)
 def data_source(path: str, split: str, columns: Columns) -> DataSource:
-    """The problems of a file, a folder or a hub data set."""
+    """The problems of a file, a folder or a hub data set. All environments of a process share what they read;
+    files that are others than they were are read anew."""
     one_of("split", split, DATA_SPLITS)
-    training, evaluation = _read_problems(path, columns)
-    if split == "all":
-        problems = training + evaluation
-    elif split == "train":
-        problems = training
-    else:
-        known = {problem.zone for problem in training}
-        problems = [problem for problem in evaluation if problem.zone not in known]
-    if not problems:
+    hub = path.startswith(HUB)
+    source = (_of_hub(path, columns) if hub else _of_files(Path(path), columns))[split]
+    if not len(source):
         raise DataError(
             f"{path} has no question for split={split!r}: use split='all' or more data."
         )
-    return DataSource(problems)
+    return source
 
 
 @lru_cache(maxsize=4)
-def _read_problems(path: str, columns: Columns) -> tuple[list[Problem], list[Problem]]:
+def _of_hub(path: str, columns: Columns) -> dict[str, DataSource]:
+    return _by_split(path, _hub_rows(path), columns)
+
+
+def _read_files(path: Path, columns: Columns) -> dict[str, DataSource]:
+    return _by_split(str(path), _local_rows(path), columns)
+
+
+def _files(path: Path) -> list[Path]:
+    """That are read, or tell of a `datasets` folder that it was written anew."""
+    if path.is_file():
+        return [path]
+    return sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+
+
+_of_files = read_once(_read_files, _files, most=4)
+
+
+def _by_split(path: str, rows: Iterable[Row], columns: Columns) -> dict[str, DataSource]:
+    training, evaluation = _problems(path, rows, columns)
+    known = {problem.zone for problem in training}
+    found = {
+        "train": training,
+        "id": [problem for problem in evaluation if problem.zone not in known],
+        "all": training + evaluation,
+    }
+    return {split: DataSource(problems) for split, problems in found.items()}
+
+
+def _problems(
+    path: str, rows: Iterable[Row], columns: Columns
+) -> tuple[list[Problem], list[Problem]]:
     """Those to train on and those to evaluate on."""
-    rows = _hub_rows(path) if path.startswith(HUB) else _local_rows(Path(path))
     training: list[Problem] = []
     evaluation: list[Problem] = []
     left_out: list[str] = []
@@ -221,7 +246,7 @@ def _local_rows(path: Path) -> Iterator[Row]:
 
         yield from _dataset_rows(datasets.load_from_disk(str(path)), str(path))
         return
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+    files = _files(path)
     if not files:
         raise DataError(f"{path} holds no file of {', '.join(SUFFIXES)}.")
     parts = {file: _part_of(file.stem) for file in files}

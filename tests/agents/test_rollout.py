@@ -322,6 +322,25 @@ def test_what_fails_again_and_again_is_masked_and_counted(tiny):
     assert row["success"] == 1  # of those that were played
 
 
+@pytest.mark.parametrize("replacements", [1, 3])
+def test_what_failed_tries_wrote_is_counted_once(tiny, replacements):
+    """Defect: only the last try's tokens were, whatever the tries before it had been asked to write."""
+    plan = Plan(tasks=1, group=3, limits=LIMITS, replacements=replacements)
+    bad = {plan.sampling_seed(0, 1, attempt) for attempt in range(3)}
+    written = []
+
+    def answer(request):
+        written.append("raise" if request.seed in bad else "fine")
+        return written[-1]
+
+    worlds = Worlds(COUNTING, 3)
+    trajectories = play(worlds, tiny, Scripted(tiny, answer), plan)
+    worlds.close()
+    assert [t.failed for t in trajectories] == [False, replacements == 1, False]
+    expected = sum(len(tiny.chat_format.answer(text)) for text in written)
+    assert sum(t.written for t in trajectories) == expected
+
+
 def test_a_task_that_can_not_be_dealt_is_recorded(tiny):
     world = World(COUNTING.id, {"fails": "odd"})
     worlds = Worlds(world, 4)

@@ -11,15 +11,19 @@ from amft_mm.config.composition import composition
 from amft_mm.config.fields import SettingError
 from amft_mm.learning.mixed_step import WHOLE, MixedStep
 from amft_mm.methods.balance import BALANCES, Gradients, Signal, balance
+from amft_mm.methods.balance.amft import AMFT
 from amft_mm.methods.parts import mixed_parts
+from amft_mm.train import train
+from tests.amft_mm.processes import SMALL
 
 INSTANCES = 8
 
 
-def shown(controller, step, products, z_norm=1.0):
-    """The controller is shown a look that is made of these task instances."""
+def shown(controller, step, products, z_norm=1.0, horizon=0.9):
+    """The controller is shown a look that is made of these task instances; what it tells of it."""
     n, square = len(products), float(np.square(products).sum())
-    controller.update(Signal(step, float(np.mean(products)), math.sqrt(square) / n, n, z_norm))
+    error = math.sqrt(square) / n
+    return controller.update(Signal(step, float(np.mean(products)), error, n, z_norm, horizon))
 
 
 def looks(controller, signals, seed=0):
@@ -33,14 +37,15 @@ def looks(controller, signals, seed=0):
     return controller.mu(len(signals))
 
 
-def walks(signals, runs, name="amft", **settings):
+def walks(signals, runs, name="amft", horizon=0.9):
     """Mu at each step of many runs."""
     found = np.empty((runs, len(signals)))
     for run in range(runs):
-        controller, rng = balance(name, len(signals), settings), np.random.default_rng([7, run])
+        controller, rng = balance(name, len(signals), {}), np.random.default_rng([7, run])
         noise = rng.normal(0.0, 1.0, (len(signals), INSTANCES))
         for step, signal in enumerate(signals):
-            shown(controller, step, noise[step] + signal / math.sqrt(INSTANCES))
+            each = noise[step] + signal / math.sqrt(INSTANCES)
+            shown(controller, step, each, horizon=horizon)
             found[run, step] = controller.mu(step)
     return found
 
@@ -57,7 +62,7 @@ def sharing_walks(signal, runs, steps, size=30, horizon=0.9):
             gradients = (
                 rng.normal(size=(INSTANCES, size)) + signal / math.sqrt(INSTANCES) * z / length
             )
-            shown(controller, step, gradients @ z, length)
+            shown(controller, step, gradients @ z, length, horizon)
             found[run, step] = controller.mu(step)
     return found
 
@@ -153,8 +158,37 @@ def test_amft_holds_without_a_signal():
 
 
 def test_amft_finds_a_signal_in_looks_that_share_all_of_z():
-    """`shared=1`, beside a horizon that never forgets."""
-    assert (walks([0.5] * 100, 100, shared=1.0) > 0.9).any(axis=1).mean() >= 0.9
+    """Beside a horizon that never forgets."""
+    assert (walks([0.5] * 100, 100, horizon=1.0) > 0.9).any(axis=1).mean() >= 0.9
+
+
+def test_looks_count_as_fewer_by_the_horizon():
+    """Defect: whatever it was, 0.9 was reckoned with: without one z is new at each look, and each counts."""
+    evidence = {}
+    for horizon in (0.0, 0.5, 0.9):
+        mu = balance("amft", 100, {"doubt": 100.0})
+        for step in range(40):  # alike from one look to the next
+            told = shown(mu, step, [1.0 + math.sin(step / 8)] * 4, horizon=horizon)
+        evidence[horizon] = told["meta/evidence"]
+    k = 0.99 ** np.arange(40)[::-1]
+    s = 4 * (1 + np.sin(np.arange(40) / 8))
+    assert evidence[0.0] == pytest.approx((k * s).sum() / math.sqrt((k**2 * s**2 / 4).sum()))
+    assert evidence[0.0] > evidence[0.5] > evidence[0.9] / 1.0001
+
+
+def test_the_horizon_of_a_run_is_told(tmp_path, monkeypatch):
+    """Defect: `method.horizon` was not, and looks were judged by another."""
+    told, update = [], AMFT.update
+    monkeypatch.setattr(AMFT, "update", lambda own, s: (told.append(s.horizon), update(own, s))[1])
+    words = [
+        "env=math",
+        "method=amft",
+        "method.horizon=0.5",
+        "train.steps=2",
+        f"out={tmp_path}/run",
+    ]
+    train(configuration("train", [*SMALL, *words]))
+    assert told == [0.5, 0.5]
 
 
 def test_one_instance_that_stands_out_moves_nothing():

@@ -225,6 +225,17 @@ def test_a_split_that_can_not_be_played_is_told_before_training():
         check_splits(config)
 
 
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_cards_in_words_are_not_evaluated_on_how_they_look(command):
+    """Defect: `evaluate` told the figures of `id` as those of another colour and another drawing."""
+    words = ["env=general_points", "env.modality=text"]
+    with pytest.raises(
+        ValueError, match=r"split ood_color of env\.splits .*'ood_deck' would be 'id'"
+    ):
+        check_splits(composition(command, words))
+    check_splits(composition(command, [*words, "env.splits=[id,ood_hand,ood_rule]"]))
+
+
 def test_a_row_stands_beside_those_of_others():
     """Written as papers write it: shares without the nought, one column a split."""
     cards = {"weights": "tiny", "episodes": 500, "splits": ["id", "ood_all_12", "ood_five"]}

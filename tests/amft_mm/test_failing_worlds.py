@@ -167,7 +167,9 @@ def test_failures_of_episodes_that_an_expert_began_are_counted(tiny, monkeypatch
     broken = Trajectory(
         conversation, "w", 0, 0, 0, stop=ERROR, aided=True, error=error, earlier=[error], tries=2
     )
+    broken.written_earlier = 9
     monkeypatch.setattr(RolloutWorker, "_play", lambda self, plan: [broken])
     worker = RolloutWorker(None, tiny, None, PlaySettings(), ProcessGroup())
     metrics = worker.play(0, 1, tasks=1, group=1).metrics
     assert (metrics["episodes"], metrics["tries"], metrics["failure/hang"]) == (0, 2, 2)
+    assert metrics["generated"] == 9

@@ -155,6 +155,18 @@ def test_a_start_that_failed_leaves_no_reference_behind(here):
     assert not (here / "tau.json").exists()
 
 
+def test_the_reference_is_not_made_anew_of_later_weights(here):
+    """Defect: where it had been deleted, a run that went on stayed near later weights, without a word."""
+    train("method=grpo", "method.kl=0.1", "demos.n=4", "eval.episodes=1", "train.steps=0")
+    (here / "reference").rename(here / "of_the_warm_up")
+    go_on("train.steps=1")  # from the weights that it is of
+    (here / "reference").rename(here / "elsewhere")
+    go_on()  # nothing is left to be learnt
+    with pytest.raises(SystemExit, match=r"reference is not there any more.*out=FOLDER"):
+        go_on("train.steps=2")
+    assert not (here / "reference").exists()
+
+
 @pytest.mark.parametrize("ahead", [0, 1])
 def test_what_is_played_ahead_goes_by_where_checkpoints_are(here, ahead):
     """Defect: another checkpoint.every made other steps stale, and the run another than it was."""

@@ -94,6 +94,8 @@ def test_sed_finds_its_threshold_among_demonstrations_and_keeps_it(tiny, tmp_pat
         made.calibrate(tmp_path / "tau.json", lambda rows=shown: rows, ProcessGroup(), 3000)
         assert tiny.model.training is not bool(shown)
         shares.append(learner.gradients([Example(row)], made.imitation).figures["sed/open_ended"])
+    with pytest.raises(FileNotFoundError, match=r"gone.json is not there any more.*out=FOLDER"):
+        made.calibrate(tmp_path / "gone.json", lambda: [row], ProcessGroup(), 3000, begun=True)
     learner.drop_gradients()
     assert shares[0] == shares[1] == pytest.approx(0.3, abs=0.5 / row.chosen().sum() + 0.05)
 

@@ -386,6 +386,16 @@ def test_slides_are_made_of_an_episode(run, tmp_path):
         main([str(run), "--gif", str(tmp_path / "no.gif"), "--episode", "99"])
 
 
+def test_an_episode_without_turns_has_no_slides_and_it_is_said(tmp_path):
+    """Defect: 'not enough values to unpack'."""
+    write_part(
+        tmp_path / "demos", 0, [Demonstration("one", [], [], picture_of=[], world="my/World-v0")]
+    )
+    with pytest.raises(SystemExit, match=r"my/World-v0.*this episode has no turn.*--episode"):
+        main([str(tmp_path / "demos"), "--gif", str(tmp_path / "no.gif")])
+    assert not (tmp_path / "no.gif").exists()
+
+
 def test_slides_of_hostile_words_are_pictures_like_any_others(tmp_path):
     images = frames(episode(0, HOSTILE), {})
     assert {image.size for image in images} == {images[0].size}

@@ -220,6 +220,26 @@ def test_what_a_kill_left_half_written_is_no_checkpoint(tmp_path):
     assert checkpoints.best(tmp_path) is None
 
 
+def _goes_on_with_its_own_luck(folder):
+    from amft_mm.runs import checkpoints
+    from amft_mm.runs.processes import ProcessGroup
+
+    group = ProcessGroup()
+    torch.manual_seed(group.rank)
+    writer = checkpoints.Writer(folder, keep=1, processes=group)
+    writer.save(1, {"step": 1, "model": {"w": torch.ones(2)}})
+    writer.wait()
+    next_ones = torch.rand(3)
+    group.wait()
+    checkpoints.load(checkpoints.path_of(folder, 1), rank=group.rank)
+    assert torch.equal(torch.rand(3), next_ones)
+
+
+def test_each_process_goes_on_with_random_numbers_of_its_own(tmp_path):
+    """Defect: all took the first one's, so that dropout in the others was not as it would have been."""
+    processes.finish(processes.started(_goes_on_with_its_own_luck, 2, (tmp_path,)))
+
+
 @pytest.mark.slow
 def test_processes_that_are_told_no_folder_share_the_first_ones(tmp_path, monkeypatch):
     """Defect: each named it by its own clock, and two sides of a second made two runs."""

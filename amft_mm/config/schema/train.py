@@ -100,7 +100,7 @@ class Checkpoint:
         "steps between two; the end of the warm-up has one too", least=1, most=MOST
     )
     minutes: float = setting(
-        "and where the last is so long ago, or twenty times what it takes to write one", above=0
+        "and where the last is so long ago, or twenty times what the run waited for it", above=0
     )
     keep: int = setting("the newest; the best stays too", least=1, most=MOST)
 

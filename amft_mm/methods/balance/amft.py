@@ -14,11 +14,11 @@ f = exp(-rate / stale) off what was seen before, since that was seen at another 
 on course is soon made up of new looks, and a best mix that changes is followed. Where mu is at its
 bound f still applies, so that it can come back.
 
-Looks share most of z with those before them (`shared`, the horizon), and with it the noise of the
-gradients that it is made of. They then are alike from one to the next, and c says how many of them make one
-that counts: with r = s less its mean so far, and P the sum of earlier r, each times `shared`^age,
+Looks share most of z with those before them, and with it the noise of the gradients that it is made of. They
+then are alike from one to the next, and c says how many of them make one that counts: with h the horizon,
+r = s less its mean so far, and P the sum of earlier r, each times h^age,
 
-    c = 1 + (1 + shared) / shared (sum of r P / sum of v),  at least 1 and at most 1.5
+    c = 1 + (1 + h) / h (sum of r P / sum of v),  at least 1 and at most 1.5, and 1 where h = 0
 
 which is half of what the autocovariance would say if it were known and not estimated. A best mix that changes
 makes looks alike as well, and must not be taken for noise: hence the bound.
@@ -34,7 +34,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from amft_mm.methods.balance.base import Learnt, Signal, share
+from amft_mm.methods.balance.base import Learnt, Signal
 
 MOST_FOR_ONE = 1.5
 
@@ -52,18 +52,18 @@ class Evidence:
     earlier: float = 0.0
     alike: float = 0.0
 
-    def add(self, s: float, v: float, k: float, shared: float) -> None:
+    def add(self, s: float, v: float, k: float, horizon: float) -> None:
         rest = s - self.all / self.looks if self.looks else 0.0
         self.alike = k * self.alike + rest * self.earlier
-        self.earlier = shared * (self.earlier + rest)
+        self.earlier = horizon * (self.earlier + rest)
         self.all, self.looks = k * self.all + s, k * self.looks + 1
         self.squares = k * self.squares + v
         self.sum, self.variance = k * self.sum + s, k * k * self.variance + v
 
-    def in_errors(self, shared: float) -> float:
+    def in_errors(self, horizon: float) -> float:
         if not self.variance > 0:
             return 0.0
-        likeness = (1 + shared) / shared * self.alike / self.squares if shared > 0 else 0.0
+        likeness = (1 + horizon) / horizon * self.alike / self.squares if horizon > 0 else 0.0
         looks_for_one = min(max(1.0, 1.0 + likeness), MOST_FOR_ONE)
         return self.sum / math.sqrt(looks_for_one * self.variance)
 
@@ -80,7 +80,6 @@ class AMFT(Learnt):
         doubt: float = 2.8,
         memory: float = 100.0,
         stale: float = 3.0,
-        shared: float = 0.9,
         lowest: float = 0.02,
         highest: float = 0.98,
     ) -> None:
@@ -94,7 +93,7 @@ class AMFT(Learnt):
             raise ValueError(f"balance: doubt={doubt} must be 0 or above")
         super().__init__(start, lowest, highest)
         self._rate, self._doubt, self._stale = rate, doubt, stale
-        self._keep, self._shared = 1 - 1 / memory, share("shared", shared)
+        self._keep = 1 - 1 / memory
         self._evidence = Evidence()
 
     def update(self, signal: Signal) -> dict[str, float]:
@@ -102,8 +101,8 @@ class AMFT(Learnt):
             return {}
         evidence, scale = self._evidence, signal.instances / signal.z_norm
         s, v = signal.product * scale, (signal.error * scale) ** 2
-        evidence.add(s, v, self._keep, self._shared)
-        found, moved = evidence.in_errors(self._shared), 0.0
+        evidence.add(s, v, self._keep, signal.horizon)
+        found, moved = evidence.in_errors(signal.horizon), 0.0
         if abs(found) > self._doubt:
             moved = self.move(math.copysign(self._rate, found))
             evidence.fade(math.exp(-self._rate / self._stale))

@@ -23,6 +23,8 @@ class Signal:
     """Its standard error, from these instances alone."""
     instances: int = 1
     z_norm: float = 0.0
+    horizon: float = 0.0
+    """What an effect of a mix still counts in z a step later: so alike is z from look to look."""
     entropy: float | None = None
     """Mean entropy of the tokens that the model wrote in this step's rollouts."""
 

@@ -12,9 +12,6 @@ from amft_mm.config.settings import parts_of
 from amft_mm.methods.combinations.asked import guidance_of, guides, noise
 from amft_mm.methods.parts import mixed_parts
 
-LOOKS = {"ood_color", "ood_deck"}
-"""Splits of General Points that change how cards look."""
-
 
 def limited(config: DictConfig) -> Iterator[str]:
     most, one = config.limits.max_tokens, config.limits.max_new_tokens
@@ -117,15 +114,8 @@ def ahead(config: DictConfig) -> Iterator[str]:
 def shown(config: DictConfig) -> Iterator[str]:
     """What is played has to be seen."""
     for part in parts_of(config.env):
-        modality, splits = part.env.get("modality"), list(part.env.get("splits") or [])
         where = "env" if "parts" not in config.env else f"env.parts.{part.name}"
-        if modality == "text" and (unseen := LOOKS & {*splits}):
-            left = ",".join(split for split in splits if split not in LOOKS)
-            yield (
-                f"{where}.splits={splits}: {' and '.join(sorted(unseen))} change how cards look, which "
-                f"{where}.modality=text does not show. Take {where}.splits=[{left}]"
-            )
-        if modality == "visual" and reads_alone(config.model.name):
+        if part.env.get("modality") == "visual" and reads_alone(config.model.name):
             yield (
                 f"model.name={config.model.name} reads text alone, but {where}.modality=visual shows "
                 f"pictures: take {where}.modality=text, or a model that sees"

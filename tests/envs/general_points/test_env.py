@@ -392,7 +392,8 @@ def test_a_varied_rule_is_told_and_is_never_that_of_another_split():
 
 def test_splits_change_what_they_say():
     assert "Q as 12" in make(split="ood_rule").reset(seed=0)[0]["text"]
-    assert {card[-1] for card in make(split="ood_color").reset(seed=0)[1]["cards"]} <= set("HD")
+    red = make(modality="visual", split="ood_color").reset(seed=0)[1]["cards"]
+    assert {card[-1] for card in red} <= set("HD")
     hand = {"hand": HAND}
     here, there = (
         make(modality="visual", split=split).reset(options=hand)[0]["image"]
@@ -448,6 +449,8 @@ def test_a_megabyte_is_a_legal_action(text):
         ({"size": (5, 5)}, ["size", "5"]),
         ({"split": "test"}, ["split", "'test'", "'train'"]),
         ({"split": "ood_color", "colors": "all"}, ["ood_color", "all"]),
+        ({"split": "ood_color", "modality": "text"}, ["'ood_color'", "modality='visual'"]),
+        ({"split": "ood_deck", "modality": "text"}, ["'ood_deck'", "would be 'id'"]),
         ({"split": "ood_hand", "face_rule": "varied"}, ["ood_hand", "one face_rule"]),
         ({"split": "ood_regular", "face_rule": "rank"}, ["ood_regular", "'rank'", "same rule"]),
         ({"split": "ood_all_12", "face_rule": "twelve"}, ["ood_all_12", "same rule"]),

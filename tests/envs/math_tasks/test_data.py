@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import os
 
 import gymnasium
 import pytest
@@ -86,6 +87,21 @@ def test_every_kind_of_file(tmp_path, name, write):
     assert len(all_questions(env)) == 8
     assert plays(env)
     assert env.reset(seed=0)[0]["text"].startswith("What is ")
+
+
+def test_a_file_that_has_changed_is_read_anew(tmp_path):
+    """Defect: what was read of a path was kept for the life of the process."""
+    path, folder = write_lines(tmp_path / "a.jsonl", sums(8)), tmp_path / "folder"
+    folder.mkdir()
+    write_lines(folder / "one.jsonl", sums(8))
+    for where in (path, folder):
+        here, beside = (make(where, split="all").unwrapped._sources[0] for _ in range(2))
+        assert here is beside  # read once
+    write_lines(path, sums(9))
+    os.utime(path, ns=(0, 0))
+    write_lines(folder / "two.jsonl", sums(1, start=8))
+    for where in (path, folder):
+        assert len(all_questions(make(where, split="all"))) == 9
 
 
 def test_splits_are_disjoint_and_nothing_is_lost(tmp_path):
