@@ -594,6 +594,12 @@ def test_a_report_is_made_again_from_files_that_no_command_of_today_would_make(t
     page = (tmp_path / "one" / "index.html").read_text()
     assert "../runs/math/clean/of_before/1.json" in page
     assert str(tmp_path) not in made + page
+    assert "looked at several times" not in told
+    # A report of before may have been of several looks, each of which asked for more.
+    (tmp_path / "one" / "README.md").write_text("Made by `compare seeds=2 max_seeds=4`: 2")
+    for more, said in (([], True), (["seeds=2", "max_seeds=4"], False)):
+        compare(configuration("compare", [*words, *more]))
+        assert ("looked at several times" in capsys.readouterr().out) == said
     with pytest.raises(ValueError, match="of_before"):
         compare(configuration("compare", [*words, "only={methods:[of_befor]}"]))
     with pytest.raises(ValueError, match="by render=true as well"):
