@@ -359,13 +359,13 @@ def _check_names(space: spaces.Space[Any], names: Sequence[str] | None) -> list[
         raise ValueError(f"the game's actions are {space}: expected a Discrete action space.")
     if names is None:
         return [f"action {number}" for number in range(int(space.n))]
-    distinct = {_canonical(name) for name in names}
-    if len(names) != space.n or len(distinct) != len(names):
+    told = [] if isinstance(names, str) else list(map(str, names))  # 1, 2, 3 are names too
+    if len(told) != space.n or len(set(map(_canonical, told))) != space.n:
         raise ValueError(
-            f"action_names={list(names)!r:.200} do not fit: expected {space.n} different "
+            f"action_names={names!r:.200} do not fit: expected {space.n} different "
             f"names, one for each action."
         )
-    return list(names)
+    return told
 
 
 def _is_picture(space: spaces.Space[Any]) -> bool:

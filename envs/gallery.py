@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFont
 
+from envs.arguments import whole
 from envs.contract import Image
 from envs.general_points.decks import DRAWN_DECKS
 from envs.paths import asset
@@ -96,8 +97,10 @@ def lay_out(rows: list[list[tuple[str, Image]]]) -> PILImage.Image:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m envs.gallery", description=__doc__)
     parser.add_argument("out", nargs="?", type=Path, default=Path("gallery.png"))
-    parser.add_argument("--seed", type=int, default=3)
+    parser.add_argument("--seed", type=whole(0), default=3)
     arguments = parser.parse_args()
+    if arguments.out.suffix.lower() not in PILImage.registered_extensions():  # before all is drawn
+        parser.error(f"{arguments.out}: give a name that ends in .png")
     page = lay_out([hands(arguments.seed), streets(arguments.seed), wandering(arguments.seed)])
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     page.save(arguments.out, optimize=True)

@@ -2,8 +2,9 @@
 
 A pickle is a program; Python's own unpickler runs whatever it names. This one knows no names but
 `collections.OrderedDict`, so there is nothing to run, and it is the unpickler written in Python, whose
-memo is a dict: a few bytes cannot make it reserve gigabytes. Keys are flat: the hash of tuples within tuples,
-each of them several times, would take for ever.
+memo is a dict: a few bytes cannot make it reserve gigabytes. A bytearray could, which is as long as the file
+says before it is read: no plain data holds one, so it is not read. Keys are flat: the hash of tuples within
+tuples, each of them several times, would take for ever.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class _PlainUnpickler(pickle._Unpickler):
             )
         },
     }
+    del dispatch[pickle.BYTEARRAY8[0]]
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):

@@ -99,6 +99,11 @@ def render(config: DictConfig) -> list[Result]:
     found = found_in(config, print)
     told = power.words(found.runs, power.plans_of(found.runs), config.worth)
     command = command_of(Path(config.out) / config.report, _command())
+    if "max_seeds=" in command and config.max_seeds is None:
+        print(
+            f"It was looked at several times by `{command}`: give seeds= and max_seeds= as there, or its "
+            "differences are told as by an only look, more of them than there are"
+        )
     tell(config, found, command, told, looks(config.seeds, config.max_seeds or config.seeds))
     return found.runs
 

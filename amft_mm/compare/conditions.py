@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from amft_mm.compare.grid import UNLEARNT, heedless_of
 from amft_mm.compare.parts import Cell, Table, over
 from amft_mm.compare.result import Result
 from amft_mm.compare.selecting import (
@@ -24,7 +25,9 @@ from amft_mm.compare.selecting import (
     sampled,
 )
 from amft_mm.compare.statistics import BySeed, Estimate, difference, mean_difference, mean_of
+from amft_mm.compare.terms import OF_A_RUN
 from amft_mm.compare.verdicts import ONCE, Verdicts
+from amft_mm.methods.presets import methods
 
 CLEAN, AS_CLEAN = "clean", "as clean"
 Scores = Callable[[Sequence[Result], str], BySeed]
@@ -141,8 +144,29 @@ def title_of(env: str, condition: str) -> str:
 
 
 def is_heedless(results: Sequence[Result], method: str, condition: str) -> bool:
-    """Whether it was not run under this condition, which changes nothing for it."""
-    return not any(r.method == method and r.condition == condition for r in results)
+    """Whether it was not run under this condition since that changes nothing for it, and not since nobody has
+    yet. Where results do not say by which settings they were made, it is taken for the former."""
+    if any(r.method == method and r.condition == condition for r in results):
+        return False
+    changed = _changed(results, condition)
+    usual = next((r for r in results if r.method == method and r.condition == CLEAN), None)
+    if usual is None or not changed:
+        return True
+    named = [word.removeprefix("method=") for word in usual.settings if word.startswith("method=")]
+    preset = methods().get(named[0]) if named else None
+    heedless = heedless_of(preset) if preset else None
+    return heedless is not None and all(name.startswith(heedless) for name in changed)
+
+
+def _changed(results: Sequence[Result], condition: str) -> set[str]:
+    """The settings in which it is not `clean`, as a method that ran under both has them."""
+    there = {(r.method, r.seed): r for r in _under(results, condition)}
+    for clean in _under(results, CLEAN):
+        if other := there.get((clean.method, clean.seed)):
+            words = set(clean.settings) ^ set(other.settings)
+            names = {word.lstrip("+").partition("=")[0] for word in words}
+            return {n for n in names if n not in OF_A_RUN and not n.startswith(UNLEARNT)}
+    return set()
 
 
 def _under(results: Sequence[Result], condition: str) -> list[Result]:

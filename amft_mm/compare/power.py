@@ -8,7 +8,7 @@ beyond the luck of their episodes, and disagree on as many task instances as tho
 ones whatever the seed; the verdict is that of the report (amft_mm/compare/statistics.py), a bootstrap over
 seeds and over the instances that all seeds meet. The same simulation with no difference at all tells how
 often that verdict is wrong: with few seeds more often than one time in twenty. Where more seeds follow if
-they are needed (`max_seeds=`), the last look (amft_mm/compare/sequential.py) is simulated as well.
+they are needed (`max_seeds=`), the first and the last look (amft_mm/compare/sequential.py) are simulated.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def _covariance(by_seed: Sequence[np.ndarray]) -> float:
 def resolution(
     seen: Noise, seeds: int, episodes: int, seen_after: tuple[int, ...] = (), seed: int = 0
 ) -> Resolution:
-    """`seen_after` are the looks of which this is the last, where there are several."""
+    """`seen_after` are the looks of which this is one, where there are several."""
     found = [_told(seen, difference, seeds, episodes, seen_after, seed) for difference in TRIED]
     smallest = None
     for (below, low), (above, high) in pairwise(zip(TRIED, found, strict=True)):
@@ -197,10 +197,11 @@ def _line(results: Sequence[Result], setting: Setting, plan: Plan, worth: float)
             f"{title}: what {_counted(plan.seeds, plan.episodes)} resolve is not known, for want of "
             "pilot runs: two methods with the same two seeds, here or in another folder (pilot=FOLDER)"
         )
-    found = last = resolution(seen, plan.seeds, plan.episodes)
+    # The first of several looks asks for as much as the last, and so does the report.
+    seen_after = tuple(looks(plan.seeds, plan.most)) if plan.most > plan.seeds else ()
+    found = last = resolution(seen, plan.seeds, plan.episodes, seen_after)
     told = found.as_text()
-    if plan.most > plan.seeds:
-        seen_after = tuple(looks(plan.seeds, plan.most))
+    if seen_after:
         last = resolution(seen, plan.most, plan.episodes, seen_after)
         told += f". Where these do not tell, the last look, each at {level(seen_after):.1%}: {last.as_text()}"
     aim = f"{100 * worth:.0f} points"

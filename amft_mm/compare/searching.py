@@ -56,7 +56,9 @@ def at_edges(trials: list[Run], chosen: dict[tuple[str, str], Choice]) -> list[s
 
 def edge(value: Any, searched: Sequence[Any]) -> str | None:
     """Whether a number is the lowest or the highest of several."""
-    if len(set(searched)) < 2 or not all(isinstance(one, int | float) for one in searched):
+    if not all(isinstance(one, int | float) and not isinstance(one, bool) for one in searched):
+        return None  # of switches, names and lists there is none beyond
+    if len(set(searched)) < 2:
         return None
     if value == min(searched):
         return "lowest"

@@ -15,6 +15,7 @@ if __name__ == "__main__":  # before what is slow to import
     sys.exit(commands.main(["replay", *sys.argv[1:]]))
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 from agents.files import whole_file
@@ -77,7 +78,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--episode", type=whole(0), default=0, help="for the films, counted from 0")
     film = parser.add_mutually_exclusive_group()
-    film.add_argument("--gif", metavar="FILE.gif")
-    film.add_argument("--mp4", metavar="FILE.mp4")
-    film.add_argument("--frames", metavar="FOLDER")
+    film.add_argument("--gif", metavar="FILE.gif", type=_ending(".gif"))
+    film.add_argument("--mp4", metavar="FILE.mp4", type=_ending(".mp4"))
+    film.add_argument("--frames", metavar="FOLDER", type=_ending(""))
     return parser
+
+
+def _ending(ending: str) -> Callable[[str], str]:
+    """A name that ends so, by which it is told what to save; "" is a folder's, which ends as no film does."""
+
+    def read(name: str) -> str:
+        found = Path(name).suffix
+        if found != ending and (ending or found in (".gif", ".mp4")):
+            told = f"a name that ends in {ending}" if ending else "a folder"
+            raise argparse.ArgumentTypeError(f"{name!r}: give {told}")
+        return name
+
+    return read

@@ -55,6 +55,8 @@ def read_source(path: Path, limit: int = 2000) -> Source:
     problems: list[str] = []
     sketches = Sketches()
     for file in reversed(files):
+        if len(episodes) >= limit:
+            break
         episodes = _episodes(file, limit - len(episodes), pictures, sketches, problems) + episodes
     if not episodes:
         raise ValueError(problems[0] if problems else f"{path}: its files hold no episode")

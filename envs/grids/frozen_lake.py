@@ -122,7 +122,7 @@ def make_frozen_lake(
         length=length + LARGER if split == "ood_size" else length,
         slippery=slippery,
         part="train" if split == "train" else "eval",
-        max_steps=max_steps,
+        max_steps=None if max_steps is None else whole_number("max_steps", max_steps, 1, 1000),
         size=picture_size("size", size),
         render_mode="rgb_array" if visual else "ansi",
     )

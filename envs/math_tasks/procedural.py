@@ -150,11 +150,9 @@ class ProceduralSource:
         return ITEMS
 
     def draw(self, rng: np.random.Generator) -> int:
-        low, high = self._zone
         for _ in range(_MOST_DRAWS):
             index = int(rng.integers(ITEMS))
-            problem = self._problem(index)
-            if problem is not None and low <= problem.zone < high:
+            if self._problem(index) is not None:
                 return index
         raise ValueError(
             f"source={self._name!r} has too few different questions for this split: "
@@ -171,11 +169,13 @@ class ProceduralSource:
         return problem
 
     def _make(self, index: int) -> Problem | None:
-        """None where the item is of another difficulty or not sound."""
+        """None where the item is of another difficulty, or its words are of another split."""
         item = self._items[index]
         if not isinstance(item["question"], str) or not isinstance(item["answer"], str):
             raise ValueError(f"source={self._name!r} has questions without one answer in words.")
-        return self._read(item) if self._fits(item, self._hard) else None
+        problem = self._read(item) if self._fits(item, self._hard) else None
+        low, high = self._zone
+        return problem if problem is not None and low <= problem.zone < high else None
 
 
 def procedural_source(name: str, split: str) -> ProceduralSource:

@@ -140,7 +140,7 @@ def make_world(world: str, arguments: dict[str, Any]) -> World:
     """A world by its id; an error in words where it can not be made."""
     try:
         made = gymnasium.make(world, **arguments).unwrapped
-    except (gymnasium.error.Error, ImportError, ValueError, TypeError) as error:
+    except (gymnasium.error.Error, ImportError, OSError, ValueError, TypeError) as error:
         raise SessionError(f"{world} with {arguments}: {error}") from None
     if not isinstance(made, World):
         raise SessionError(

@@ -22,7 +22,8 @@ LABELLED_FROM = 96
 
 
 def check_order(order: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(order, str) or sorted(order) != sorted(VIEW_SIDES):
+    listed = [] if isinstance(order, str) or not isinstance(order, Sequence) else order
+    if sorted(map(str, listed)) != sorted(VIEW_SIDES):
         raise ValueError(f"order={order!r:.100} must name each of {VIEW_SIDES} once.")
     return tuple(order)
 

@@ -474,6 +474,20 @@ def test_conditions_are_told_side_by_side_and_what_does_not_apply_is_not_run():
     assert figure.index(">clean<") < figure.index(">wrong_50<") < figure.index(">noise_10<")
 
 
+def test_who_was_not_run_under_a_condition_is_not_said_to_fare_as_clean():
+    """Defect: in a report of what is there, of methods that were compared without a condition yet, each stood
+    with what it came to without, as if wrong demonstrations changed nothing for imitation."""
+    wrong = {"condition": "wrong", "settings": ["method=amft", "demos.corrupt.share=0.5"]}
+    rows = [result(m, 0, 0.5, settings=[f"method={m}"]) for m in ("grpo", "sft", "amft")]
+    made = report([*rows, result("amft", 0, 0.3, **wrong)], [], "here", USUAL).markdown
+    lines = made.splitlines()
+    assert "| grpo | 50.0 | 2.0 | 50.0 (as clean) | 2.0 (as clean) |" in lines  # it sees none
+    assert "| sft | 50.0 | 2.0 |  |  |" in lines
+    (told,) = (line.split(" | ") for line in lines if line.startswith("| wrong |"))
+    assert told[0] == "| wrong"
+    assert sorted(cell for cell in told[1:] if "30.0" not in cell) == ["", "as clean"]
+
+
 def test_under_a_condition_one_sees_who_does_better_and_who_crashed():
     """What did not run there since it crashed is not told as what it does where all is well."""
     begun = {"condition": "warm", "curves": {"success": [(0, 0.45)]}}
@@ -580,6 +594,12 @@ def test_a_report_is_made_again_from_files_that_no_command_of_today_would_make(t
     page = (tmp_path / "one" / "index.html").read_text()
     assert "../runs/math/clean/of_before/1.json" in page
     assert str(tmp_path) not in made + page
+    assert "looked at several times" not in told
+    # A report of before may have been of several looks, each of which asked for more.
+    (tmp_path / "one" / "README.md").write_text("Made by `compare seeds=2 max_seeds=4`: 2")
+    for more, said in (([], True), (["seeds=2", "max_seeds=4"], False)):
+        compare(configuration("compare", [*words, *more]))
+        assert ("looked at several times" in capsys.readouterr().out) == said
     with pytest.raises(ValueError, match="of_before"):
         compare(configuration("compare", [*words, "only={methods:[of_befor]}"]))
     with pytest.raises(ValueError, match="by render=true as well"):

@@ -5,7 +5,7 @@ import pytest
 from amft_mm.compare.__main__ import check_beginnings, check_settings
 from amft_mm.compare.report import report
 from amft_mm.compare.result import Score, fingerprint
-from amft_mm.compare.searching import at_edges, best_of, without_a_choice
+from amft_mm.compare.searching import at_edges, best_of, edge, without_a_choice
 from amft_mm.compare.terms import terms
 from tests.amft_mm.test_compare import USUAL, grid, result
 
@@ -155,6 +155,12 @@ def test_a_best_at_the_edge_of_what_was_searched_is_said_to_be_there():
     trials, ended = tried(0.1, 0.3, 0.2)
     assert at_edges(trials, best_of(trials, ended)) == []
     assert "edge" not in terms([result("sft", 0, 0.5, choice={"train.lr": 0.2})], ended)
+
+
+@pytest.mark.parametrize("searched", [[False, True], ["a", "b"], [[0.9, 0.99], [0.9, 0.95]]])
+def test_only_numbers_have_an_edge(searched):
+    """True was the highest that was searched; lists ended the command when all trials were made."""
+    assert [edge(one, searched) for one in searched] == [None, None]
 
 
 def test_who_explores_otherwise_is_said_to():

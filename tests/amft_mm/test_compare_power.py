@@ -1,5 +1,7 @@
 """What a comparison can tell, and when it has seen enough."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -119,6 +121,11 @@ def test_who_asks_for_more_seeds_is_told_what_they_bring():
     )
     assert "CANNOT RESOLVE 7 points" in few
     assert "20 seeds x 300 episodes: " in many
+    # The first of several looks asks for more than an only one, and what it tells was said to be as much.
+    points = [
+        float(re.search(r"3 seeds x 300 episodes: ([\d.]+) points", t)[1]) for t in (few, many)
+    ]
+    assert points[0] < points[1]
     assert "7 points are resolved by 20 seeds, not by 3" in many
     (still,) = power.words(runs, {("math", "clean"): Plan(3, 300, 4)}, worth=0.01)
     assert "CANNOT RESOLVE 1 points, not by 4 seeds either" in still

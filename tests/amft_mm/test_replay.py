@@ -142,6 +142,17 @@ def test_the_newest_episodes_are_kept_when_there_are_too_many(run):
     assert [e["step"] for e in read_source(run, limit=4).episodes] == [2] * 4
 
 
+def test_files_of_which_nothing_is_shown_are_not_read(tmp_path):
+    """The newest of thousands of files took as long as all of them."""
+    for number in range(2):
+        row = Demonstration("a", ["?"], ["!"], [np.zeros((8, 8, 3), np.uint8)], [0])
+        write_part(tmp_path, number, [row])
+    sorted(tmp_path.glob("data/*.parquet"))[0].write_text("no")
+    newest, both = (read_source(tmp_path, limit=n) for n in (1, 2))
+    assert (len(newest.episodes), newest.problems) == (1, [])
+    assert len(both.problems) == 1
+
+
 def test_demonstrations_are_read_with_their_slips(tmp_path):
     world = World("amft/VIRL-v0", {"modality": "text"})
     env = GuardedEnv(world.make, seconds=10)
@@ -400,6 +411,17 @@ def test_slides_of_hostile_words_are_pictures_like_any_others(tmp_path):
     images = frames(episode(0, HOSTILE), {})
     assert {image.size for image in images} == {images[0].size}
     save(images, tmp_path / "a.gif")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--gif", "walk"], ["--gif", "walk.mp4"], ["--mp4", "walk.avi"], ["--frames", "walk.gif"]],
+)
+def test_a_film_of_another_kind_than_its_name_is_refused(words, tmp_path, capsys):
+    """`--gif walk` made a folder of that name, and said nothing."""
+    with pytest.raises(SystemExit):
+        main([str(tmp_path), *words])
+    assert f"'{words[1]}': give a" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is not None, reason="this machine has ffmpeg")

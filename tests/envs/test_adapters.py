@@ -135,6 +135,10 @@ def test_reading_an_action(text, action):
 def test_names_that_are_numbers_are_names():
     """Of the actions -1, 0 and 1 the answer 0 did -1, which is at place 0."""
     assert [read_action(text, ["-1", "0", "1"]) for text in ("-1", "0", "1", "2")] == [0, 1, 2, 2]
+    # As a command line gives them, they raised AttributeError.
+    env = make(action_names=[1, 2, 3, 4])
+    assert "Actions: 1, 2, 3, 4." in env.reset(seed=0)[0]["text"]
+    assert env.step("4")[4]["action"] == "4"
 
 
 @settings(max_examples=500, deadline=None)
@@ -264,6 +268,7 @@ def test_one_seed_decides_everything():
         ({"modality": "sound"}, ["modality='sound'", "'visual'"]),
         ({"action_names": ["a", "b"]}, ["action_names", "4 different names"]),
         ({"action_names": ["a", "A", "b", "c"]}, ["4 different names"]),
+        ({"action_names": "ldru"}, ["action_names='ldru'", "4 different names"]),
         ({"success": "win"}, ["success='win'", "'reward'"]),
         ({"mistakes": 0}, ["mistakes=0"]),
         ({"game": "CartPole-v1"}, ["'ansi'", "CartPole-v1 offers"]),

@@ -122,6 +122,8 @@ def test_an_episode_has_an_end():
     [
         ("amft/FrozenLake-v0", {"split": "ood"}, "split"),
         ("amft/FrozenLake-v0", {"length": 2}, "length=2"),
+        ("amft/FrozenLake-v0", {"max_steps": 0}, "max_steps=0"),
+        ("amft/FrozenLake-v0", {"max_steps": "ten"}, "max_steps='ten'"),  # raised in every episode
         ("amft/Sokoban-v0", {"boxes": 0}, "boxes=0"),
         ("amft/Sokoban-v0", {"modality": "sound"}, "modality"),
         ("amft/Sokoban-v0", {"max_steps": 0}, "max_steps=0"),

@@ -7,6 +7,7 @@ import gymnasium
 import pytest
 from PIL import Image
 
+from envs import gallery
 from envs.arguments import keyword
 from envs.contract import EndedBy, Outcome, Scene, World
 from envs.math_tasks.env import MathVerdict
@@ -160,3 +161,11 @@ def test_what_goes_wrong_later_is_explained_too(tmp_path, monkeypatch, capsys):
 )
 def test_keywords(text, value):
     assert keyword(text) == ("a", value)
+
+
+@pytest.mark.parametrize("words", [["gallery"], ["gallery.doc"], ["--seed", "-1"]])
+def test_what_the_gallery_cannot_do_is_told_before_it_is_drawn(words, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["gallery", *words])
+    with pytest.raises(SystemExit):
+        gallery.main()
+    assert "give a" in capsys.readouterr().err

@@ -83,6 +83,9 @@ def test_a_world_that_can_not_be_made_is_told_at_once():
             Session(world).reset(seed=0)
         with pytest.raises(SessionError):
             environment_factory(world)
+    # A file that is not there was a traceback in `python -m envs.serve`.
+    with pytest.raises(SessionError, match="no such folder of card pictures"):
+        Session(GP, {"deck": "no/such/folder"}).reset(seed=0)
     with pytest.raises(ValueError, match="'wins'"):
         environment_factory(GP, reward="wins")
 

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from envs.contract import EndedBy
 from envs.general_points.formula import read_formula
 from envs.math_tasks.env import REWARDS, MathEnv, MathVerdict
+from envs.math_tasks.problems import Countdown, Problem
+from envs.math_tasks.procedural import ZONES
 from tests.envs.test_derivation import followed
 
 GENERATORS = ("chain_sum", "countdown", "gsm_symbolic")
@@ -272,6 +274,24 @@ def test_a_question_can_be_asked_for_by_its_index():
     _, info = env.reset(seed=11)
     _, again = env.reset(seed=99, options={"index": info["index"]})
     assert again["question"] == info["question"]
+
+
+@pytest.mark.parametrize("split", ["train", "id"])
+def test_an_index_gives_no_question_of_another_split(split):
+    """Defect: asked for by their indices, questions of `id` were such as training shows, half of them."""
+    env, (low, high) = make(source="countdown", split=split), ZONES[split]
+    shown, refused = [], []
+    for index in range(40):
+        try:
+            shown.append(env.reset(seed=0, options={"index": index})[1]["question"])
+        except ValueError as error:
+            refused.append(str(error))
+    assert refused
+    assert all("is not in this split" in words for words in refused)
+    assert shown
+    for question in shown:
+        target, *numbers = map(int, re.findall(r"\d+", question))
+        assert low <= Problem("", "", countdown=Countdown(tuple(numbers), target)).zone < high
 
 
 def test_every_verdict_has_its_reward():

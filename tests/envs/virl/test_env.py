@@ -322,6 +322,7 @@ def test_every_string_is_a_legal_action(key, text):
         ({"size": (113, 112)}, ["size", "113", "even"]),
         ({"size": 112}, ["size", "112", "height"]),
         ({"order": ("front", "front", "back", "left")}, ["order", "front"]),
+        ({"order": 3}, ["order=3", "front"]),
         ({"success_radius": -1}, ["success_radius", "-1"]),
         ({"mode": "free", "data": "somewhere"}, ["free", "rail"]),
         ({"render_mode": "ansi"}, ["render_mode", "'ansi'"]),

@@ -567,6 +567,8 @@ def test_plain_data_is_read_in_every_protocol(tmp_path, protocol):
         (b"cbuiltins\neval\n(S'1'\ntR.", "builtins.eval"),
         (b"Pid\n.", "outside itself"),
         (b"\x80\x04\x8c", "not a readable pickle"),
+        # Of what length it is a bytearray says itself, and so much is taken before it is read.
+        (pickle.dumps(bytearray(b"x"), 5), "not a readable pickle"),
         (b"", "not a readable pickle"),
         (b"\x80\x04]\x94r\xff\xff\xff\x7f.", "pickle"),  # a memo slot at two thousand million
     ],
