@@ -185,6 +185,12 @@ class ChatFormat:
         )
         return said.removeprefix(self._lead)
 
+    def unsaid(self, rows: int) -> list[int]:
+        """Ids, of a head of so many rows, that no answer holds: special tokens but the one that ends it, and
+        rows beyond the tokenizer. Some tokenizers have tokens beyond the rows, of which none can be said."""
+        special = {i for i in self.special_ids if i < rows}
+        return sorted({*special, *range(len(self.tokenizer), rows)} - {self.stop_id})
+
     @cached_property
     def takes_system(self) -> bool:
         """Whether the template has a place for a system prompt."""

@@ -11,6 +11,7 @@ ones of before (`info["new_image"]` is false) are not shown again.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -47,6 +48,8 @@ def shown(observation: Mapping[str, Any], info: Mapping[str, Any]) -> Shown:
     if not isinstance(system, str) or not isinstance(tool, str):
         raise ValueError(f"info: system={system!r:.60} and tool={tool!r:.60} are to be texts")
     tools = tuple(map(Tool.of, info.get("tools") or ()))
+    declared = json.dumps([each.declared() for each in tools], ensure_ascii=False)
+    (system + tool + declared).encode()  # a ValueError of halves of characters, which nobody reads
     return Shown(observation["text"], images, tool, Briefing(system, tools))
 
 

@@ -108,12 +108,9 @@ class HFEngine:
         self._rows: weakref.WeakKeyDictionary[Conversation, _Row] = weakref.WeakKeyDictionary()
         self._asked: deque[Request] = deque()
         self._writing: list[_Writing] = []  # by row; between calls the last token of each is unread
-        chat_format = policy.chat_format
-        banned = sorted(chat_format.special_ids - {chat_format.stop_id})
-        vocabulary = policy.vocabulary
-        beyond = range(len(chat_format.tokenizer), vocabulary)  # rows that pad the vocabulary
-        self._banned = torch.tensor([*banned, *beyond], dtype=torch.long, device=policy.device)
-        self._stop = chat_format.stop_id
+        banned = policy.chat_format.unsaid(policy.vocabulary)
+        self._banned = torch.tensor(banned, dtype=torch.long, device=policy.device)
+        self._stop = policy.chat_format.stop_id
         self.tokens_read = self.tokens_written = 0
         self.refresh()
 

@@ -99,6 +99,8 @@ class OpenAIEngine:
             **declared(request.conversation),
             **self._extra,
         }
+        if sampling.top_k:  # which not every endpoint has
+            body["top_k"] = sampling.top_k
         try:
             reply = post(self._client, self._url, body, retries=self._retries)
             text = answer_text(reply["choices"][0]["message"])
@@ -107,7 +109,7 @@ class OpenAIEngine:
         except (KeyError, IndexError, TypeError):
             return Sample(error=f"{self._url} replied without choices[0].message.content")
         self._count(reply.get("usage"))
-        return Sample(text=text)
+        return Sample(text=whole_characters(text))
 
     def _count(self, usage: Any) -> None:
         if not isinstance(usage, dict):
@@ -117,6 +119,11 @@ class OpenAIEngine:
             for name, field in (("read", "prompt_tokens"), ("written", "completion_tokens")):
                 count = usage.get(field, 0)
                 self.usage[name] += count if isinstance(count, int) else 0
+
+
+def whole_characters(text: str) -> str:
+    """JSON may hold halves of characters, which no tokenizer takes, nor a further request."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 class words:

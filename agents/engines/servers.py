@@ -5,20 +5,22 @@
 
 vLLM (from 0.32 on) tells with every answer by which version of the weights each of its tokens was sampled.
 The learner says the version when it has handed over new ones, and a server that was started again knows none.
-One that does not answer, or by other weights, is passed over, unlike one that refuses a prompt; after a while
-it is looked at again, is handed the current weights if it lives, and takes part again. Before anything was
-handed over servers have their own weights, which nobody checks: they are only evaluated.
+One that does not answer, breaks off, or answers by other weights is passed over, unlike one that refuses a
+prompt; after a while it is looked at again, is handed the current weights if it lives, and takes part again.
+Before anything was handed over servers have their own weights, which nobody checks: they are only evaluated.
 
 Of several processes the first alone writes weights and speaks of them to servers; the others wait.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import shutil
 import threading
 import time
 import uuid
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -46,6 +48,8 @@ class Server:
     looked_at: float = 0.0
     why: str = ""
     """It is passed over."""
+    looks_in_vain: int = 0
+    """Which found it down: those who waited for one need no other."""
 
 
 class Servers:
@@ -69,6 +73,8 @@ class Servers:
         self._run = ranks.from_first(uuid.uuid4().hex[:8])  # two runs have no version in common
         self._version, self._adapter = "", False
         self._rejoining = threading.Lock()
+        if folder is not None and ranks.is_first():  # which may lie in the machine's memory
+            weakref.finalize(self, forget, folder.absolute(), self._run)
 
     @property
     def up(self) -> list[str]:
@@ -81,6 +87,7 @@ class Servers:
         for server in self._in_turn():
             try:
                 reply = self._post(server, path, body)
+                check_finished(reply)
                 if self._version:
                     check_versions(reply, self._version)
                 return reply
@@ -107,7 +114,7 @@ class Servers:
             if ranks.is_first():
                 with ThreadPoolExecutor(len(self._servers)) as pool:
                     list(pool.map(self._bring_up, self._servers))
-                self._forget_older()
+                forget(self._folder, self._run, but=self._version)
         for mine, theirs in zip(self._servers, ranks.from_first(self._servers), strict=True):
             mine.up, mine.why, mine.looked_at = theirs.up, theirs.why, time.monotonic()
         if not self.up:
@@ -129,8 +136,9 @@ class Servers:
                     yield server
 
     def _rejoin(self, server: Server) -> None:
+        before = server.looks_in_vain
         with self._rejoining:  # of those who ask at the same time, one does it
-            if not server.up:
+            if not server.up and server.looks_in_vain == before:
                 self._bring_up(server)
 
     def _bring_up(self, server: Server) -> None:
@@ -144,6 +152,7 @@ class Servers:
                     raise ServerError(f"{server.url} has not taken the current weights yet")
                 self._load(server, has)
         except ServerError as error:
+            server.looks_in_vain += 1
             self._pass_over(server, error)
         else:
             server.up, server.why = True, ""
@@ -179,11 +188,19 @@ class Servers:
     def _post(self, server: Server, path: str, body: dict[str, Any]) -> Any:
         return post(self._client, f"{server.url}{path}", body, retries=self._retries)
 
-    def _forget_older(self) -> None:
-        assert self._folder is not None
-        for folder in self._folder.glob(f"{self._run}-*"):
-            if folder.name != self._version:
-                shutil.rmtree(folder, ignore_errors=True)
+
+def forget(folder: Path, run: str, but: str = "") -> None:
+    """The weights of a run, but for one version of them."""
+    for version in folder.glob(f"{run}-*"):
+        if version.name != but:
+            shutil.rmtree(version, ignore_errors=True)
+
+
+def check_finished(reply: Any) -> None:
+    """A server that is told to end gives what it has of an answer, as if that were all."""
+    with contextlib.suppress(KeyError, TypeError):  # what it lacks is told where it is read
+        if "abort" in [choice["finish_reason"] for choice in reply["choices"]]:
+            raise ServerError("a reply was broken off, as by a server that is told to end")
 
 
 def check_versions(reply: Any, version: str) -> None:

@@ -36,10 +36,8 @@ class VLLMEngine:
                 "place, and vLLM is given one for each picture. Take engine=hf"
             )
         self._policy, self._backend = policy, backend
-        chat_format = policy.chat_format
-        beyond = range(len(chat_format.tokenizer), policy.vocabulary)
-        banned = {*chat_format.special_ids, *beyond} - {chat_format.stop_id}
-        self._never = dict.fromkeys(sorted(banned), -100.0)
+        self._rows = policy.vocabulary
+        self._never = dict.fromkeys(policy.chat_format.unsaid(self._rows), -100.0)
 
     def ask(self, request: Request) -> None:
         self._backend.ask(request, self._prompt(request))
@@ -82,9 +80,17 @@ class VLLMEngine:
                 error=f"vLLM read {len(completion.prompt_ids)} ids where the conversation has "
                 f"{len(conversation.ids)}: its picture sizes or its model differ from the policy's"
             )
+        if not all(map(self._may_be, completion.ids)):
+            return Sample(
+                error="vLLM wrote ids that it was told never to, or that the model has not"
+            )
         log_probs = completion.log_probs if sampling.learnt_at == 1.0 else []
         as_sampled = (sampling.temperature, sampling.top_p, sampling.top_k) == (1.0, 1.0, 0)
         return Sample(completion.ids, log_probs, list(log_probs) if as_sampled else [])
+
+    def _may_be(self, number: object) -> bool:
+        """Whether it is an id that may stand in an answer."""
+        return isinstance(number, int) and 0 <= number < self._rows and number not in self._never
 
 
 def collapsed(conversation: Conversation) -> list[int]:

@@ -77,6 +77,7 @@ class LocalVLLM:
         return refused + [(self._asked.pop(o.request_id), _completion(o)) for o in done]
 
     def forget(self, conversation: Conversation) -> None:
+        self._refused = [(r, why) for r, why in self._refused if r.conversation is not conversation]
         names = [name for name, r in self._asked.items() if r.conversation is conversation]
         if names:
             self._llm.llm_engine.abort_request(names)

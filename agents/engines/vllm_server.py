@@ -82,13 +82,13 @@ class ServedVLLM:
             ]
         try:
             return _completion(self.servers.ask("/inference/v1/generate", body))
-        except (ServerError, KeyError, TypeError, IndexError) as error:
+        except (ServerError, KeyError, TypeError, IndexError, ValueError) as error:
             return f"{type(error).__name__}: {error}"
 
 
 def _completion(reply: dict[str, Any]) -> Completion:
     choice = reply["choices"][0]
-    log_probs = [token["logprob"] for token in choice["logprobs"]["content"]]
+    log_probs = [float(token["logprob"]) for token in choice["logprobs"]["content"]]
     ids = list(choice["token_ids"])
     if len(log_probs) != len(ids):
         raise ServerError(f"{len(ids)} ids came with {len(log_probs)} log-probabilities")

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from transformers import AddedToken
 
 from agents import anatomy
 from agents.anatomy import eye_of
@@ -15,6 +16,7 @@ from agents.conversation import Conversation, Limits
 from agents.engines import Request, Sampling, make_engine, written
 from agents.engines.base import GREEDY
 from agents.engines.hf import HFEngine
+from agents.policy import Policy
 from agents.self_check import own_inputs
 from tests.agents.families import FAMILIES, SEEING, towers_work
 from tests.agents.test_conversation import picture
@@ -69,6 +71,22 @@ def test_greedy_equals_reading_everything_anew_for_every_token(policies, family)
         for answer in conversation.answers:
             ids = conversation.ids[answer.start : answer.stop]
             assert ids == naive_greedy(policy, conversation, answer, banned)
+
+
+def test_a_tokenizer_may_have_tokens_that_the_model_has_no_row_for(policies, tmp_path):
+    """Defect: with one of them, as Gemma 3 of text alone has it, the first answer was an IndexError, and vLLM
+    took no prompt."""
+    small = policies["gemma3_text"]
+    small.plain_model.save_pretrained(tmp_path)
+    tokenizer = copy.deepcopy(small.chat_format.tokenizer)
+    missing = small.vocabulary - len(tokenizer) + 1
+    tokenizer.add_tokens([AddedToken(f"<extra {n}>", special=True) for n in range(missing)])
+    tokenizer.save_pretrained(tmp_path)
+    policy = Policy.load(str(tmp_path), device="cpu")
+    assert policy.vocabulary in policy.chat_format.special_ids
+    make_engine("hf", policy)  # which has it answer
+    served = make_engine("vllm", policy, servers=["http://127.0.0.1:9"])
+    assert max(served._never) < policy.vocabulary
 
 
 def test_greedy_equals_transformers_generate(tiny):

@@ -93,6 +93,17 @@ def test_the_conversation_arrives_with_its_pictures_as_they_are(endpoint):
     assert body["messages"][2]["content"] == "left"
 
 
+def test_top_k_is_asked_for_where_it_is_set(endpoint):
+    """Defect: it was left out without a word."""
+    server = endpoint(said("forward()"))
+    engine = make_engine("openai", None, model="m", base_url=server.url)
+    for top_k in (0, 20):
+        conversation = Conversation(words())
+        conversation.observe("Look.")
+        written(engine, [Request(conversation, 5, Sampling(top_k=top_k), 32)])
+    assert [body.get("top_k") for body in server.asked] == [None, 20]
+
+
 def test_the_key_comes_from_the_environment_and_shows_nowhere(endpoint, monkeypatch):
     monkeypatch.setenv("MY_KEY", "secret-123")
     server = endpoint((401, {"error": "no"}))
@@ -135,6 +146,14 @@ def test_nonsense_is_an_error_of_the_sample_not_a_crash(endpoint, reply):
     conversation = Conversation(words())
     conversation.observe("Hi.")
     assert ask(engine, conversation).error
+
+
+def test_half_a_character_is_no_crash(endpoint):
+    """Defect: neither a tokenizer nor the next request took the answer, and the run ended."""
+    engine = make_engine("openai", None, model="m", base_url=endpoint(said("\ud800 left")).url)
+    conversation = Conversation(words())
+    conversation.observe("Hi.")
+    assert ask(engine, conversation).text == "\ufffd left"
 
 
 def test_a_busy_server_is_asked_again_after_longer_and_longer_waits(endpoint):

@@ -134,6 +134,16 @@ def test_a_tool_that_is_none_is_told(declared, words):
         Tool.of(declared)
 
 
+@pytest.mark.parametrize(
+    "info",
+    [{"system": "\ud800"}, {"tool": "\ud800"}, {"tools": [{"name": "a", "description": "\ud800"}]}],
+)
+def test_half_a_character_is_told(info):
+    """Defect: a tokenizer or an endpoint got it, and the whole run ended."""
+    with pytest.raises(ValueError, match="surrogates"):
+        shown({"text": "Hi."}, info)
+
+
 def test_a_schema_may_refer_to_its_own_parts():
     schema = having({"$ref": "#/$defs/side"}) | {"$defs": {"side": {"enum": ["left"]}}}
     tool = Tool("look", "", schema)
