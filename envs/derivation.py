@@ -64,12 +64,13 @@ def searched(numbers: Sequence[int], target: int) -> tuple[list[str], Derived] |
     written on the way: each statement, and after each last one how far off it is. None where whole numbers do
     not do.
 
-        11 + 7 = 18; 18 + 3 = 21; 32 - 21 = 11; 18 * 3 = 54; 54 - 32 = 22; 11 - 7 = 4; ...
+        11 + 7 = 18 and 3; 18 + 3 = 21; 32 - 21 = 11; 18 * 3 = 54; 54 - 32 = 22; 11 - 7 = 4 and 3; ...
 
-    What is too small is multiplied next, and what is too large subtracted from or divided: everything else
-    would be further off. A difference of 0 is the end, which is a sign to be read; whether two numbers are
-    the same is nothing that a small model learns from a few hundred such texts. Of more than three numbers
-    the first statements are those of the simplest derivation: which ones is not searched for."""
+    What is left is said, so that nothing has to be kept in mind. What is too small is multiplied next, and
+    what is too large subtracted from or divided: everything else would be further off. A difference of 0 is
+    the end, which is a sign to be read; whether two numbers are the same is nothing that a small model learns
+    from a few hundred such texts. Of more than three numbers the first statements are those of the simplest
+    derivation: which ones is not searched for."""
     lines: list[str] = []
     there = [Derived(number) for number in numbers]
     if len(there) > SEARCHED:
@@ -77,13 +78,18 @@ def searched(numbers: Sequence[int], target: int) -> tuple[list[str], Derived] |
         for step in () if simplest is None else simplest.made():
             if len(there) == SEARCHED:
                 break
-            lines.append(step.statements()[-1])
-            there = [step, *_without(there, step)]
+            rest = _without(there, step)
+            lines.append(_with_what_is_left(step, rest))
+            there = [step, *rest]
     for line, found in _gone_through(tuple(there), target):
         lines.append(line)
         if found is not None:
             return lines, found
     return None
+
+
+def _with_what_is_left(step: Derived, rest: Sequence[Derived]) -> str:
+    return " and ".join([step.statements()[-1], *(str(number.value) for number in rest)])
 
 
 def _without(there: Sequence[Derived], step: Derived) -> list[Derived]:
@@ -104,7 +110,7 @@ def _gone_through(there: tuple[Derived, ...], target: int) -> Iterator[tuple[str
     for one, other, rest in _pairs(there):
         for way in _ways(one, other, whole=True):
             if way.sign != "/" or way.right != Derived(1):  # times 1 comes to the same
-                yield way.statements()[-1], None
+                yield _with_what_is_left(way, rest), None
                 yield from _gone_through((way, *rest), target)
 
 

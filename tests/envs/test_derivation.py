@@ -93,15 +93,15 @@ def test_a_search_leaves_out_nothing_that_comes_to_the_target(numbers, target):
     assert lines[-2:] == [found.statements()[-1], f"{target} - {target} = 0"]
     assert followed(found.statements(), numbers) == read_formula(found.formula()).value == target
     for line in lines:
-        left, sign, right, _, made = line.split(" ")
+        left, sign, right, _, made = line.split(" and ")[0].split(" ")
         assert read_formula(f"{left}{sign}{right}").value == int(made)
 
 
 def test_a_search_multiplies_what_is_too_small_and_takes_from_what_is_too_large():
     lines, _ = searched((11, 7, 3), 12)
     assert "; ".join(lines) == (
-        "11 + 7 = 18; 18 + 3 = 21; 21 - 12 = 9; 18 - 3 = 15; 15 - 12 = 3; 18 / 3 = 6; 12 - 6 = 6; "
-        "11 - 7 = 4; 4 + 3 = 7; 12 - 7 = 5; 4 * 3 = 12; 12 - 12 = 0"
+        "11 + 7 = 18 and 3; 18 + 3 = 21; 21 - 12 = 9; 18 - 3 = 15; 15 - 12 = 3; 18 / 3 = 6; 12 - 6 = 6; "
+        "11 - 7 = 4 and 3; 4 + 3 = 7; 12 - 7 = 5; 4 * 3 = 12; 12 - 12 = 0"
     )
 
 

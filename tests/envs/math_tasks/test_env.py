@@ -156,7 +156,8 @@ def test_a_search_goes_through_all_in_order_until_nothing_is_missing(split):
         assert said == env.unwrapped.expert() == again.unwrapped.expert()
         lines = said.splitlines()[:-1]
         statements = [
-            re.fullmatch(r"(\d+) ([-+*/]) (\d+) = (\d+)", line).groups() for line in lines
+            re.fullmatch(r"(\d+) ([-+*/]) (\d+) = (\d+)(?: and \d+)?", line).groups()
+            for line in lines
         ]
         for left, sign, right, result in statements:
             assert read_formula(f"{left}{sign}{right}").value == int(result)
