@@ -303,8 +303,10 @@ TASKS = {
             "instruction_as": "number",
         },
     ),
-    "math": World("amft/Math-v0", {"split": "id", "source": "countdown"}),
+    "math": World("amft/Math-v0", {"split": "id", "source": "countdown", "thought": "search"}),
 }
+TOKENS = {"general_points": 110, "virl": 110, "math": 730}
+"""Of an answer, as recipes have it."""
 
 
 SHOWN = 32
@@ -328,7 +330,10 @@ def episodes(policy: Policy, name: str, world: World, count: int) -> dict[str, f
 def played(policy: Policy, name: str, world: World, count: int) -> dict[str, float]:
     worlds = Worlds(world, slots=min(count, 64))
     plan = Plan(
-        seed=SEED, tasks=count, sampling=Sampling(), limits=Limits(max_new_tokens=110, max_turns=20)
+        seed=SEED,
+        tasks=count,
+        sampling=Sampling(),
+        limits=Limits(max_new_tokens=TOKENS[name], max_turns=20),
     )
     trajectories = play(worlds, policy, HFEngine(policy), plan)
     worlds.close()

@@ -119,7 +119,8 @@ class StandIn:
             asked[2] += 1
             if asked[2] == 2:
                 del self.asked[name]
-                answer = SimpleNamespace(token_ids=[5], logprobs=[{5: SimpleNamespace(logprob=-1)}])
+                logprob = SimpleNamespace(logprob=-1)
+                answer = SimpleNamespace(token_ids=[300], logprobs=[{300: logprob}])
                 outputs.append(
                     SimpleNamespace(
                         request_id=name, finished=True, prompt_token_ids=asked[0], outputs=[answer]
@@ -184,7 +185,7 @@ def test_it_sleeps_while_the_learner_learns_and_wakes_when_it_is_wanted(tiny, en
     computed before is left in any of the three caches."""
     llm = engine._backend._llm
     assert llm.options["limit_mm_per_prompt"] == {"image": 2, "video": 0}
-    assert written(engine, [request(tiny)])[0].ids == [5]
+    assert written(engine, [request(tiny)])[0].ids == [300]
     engine.rest()
     engine.rest()
     assert llm.told == ["ask", ("sleep", 1)]
@@ -217,7 +218,7 @@ def test_answers_come_as_they_are_written_and_what_is_too_long_is_an_error_of_it
     came = [*engine.answers(), *engine.answers()]
     assert [asked for asked, _ in came] == [long, first]
     assert "longer than the maximum" in came[0][1].error
-    assert came[1][1].ids == [5]
+    assert came[1][1].ids == [300]
 
 
 def test_an_episode_that_is_over_is_written_on_no_more(tiny, engine):

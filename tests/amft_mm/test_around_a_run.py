@@ -67,7 +67,7 @@ def test_a_card_tells_method_data_figures_with_intervals_and_the_command():
         assert told in card
     assert "256 episodes of the world's expert" in card
     assert "1,000 of demonstrations, 2,000 of rollouts" in card
-    assert "ended early, after 9 of 67 steps" in card
+    assert "ended early, after 9 of 157 steps" in card
 
 
 class Endpoint(BaseHTTPRequestHandler):

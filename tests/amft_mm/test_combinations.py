@@ -63,7 +63,7 @@ def config_of(words, name="train"):
         ("method=sft method.entropy=0.1", "method.entropy=0.1 would do nothing"),
         ("method=sft train.reward_noise=0.1", "train.reward_noise=0.1 would do nothing"),
         ("method=sft method.guidance.name=joined", "guidance.name=joined would do nothing"),
-        ("method=sft method.rival={rank:4}", "method.rival=.* would do nothing"),
+        ("method=sft method.rival={rank:4} train.minibatches=1", "method.rival=.* would do nothing"),
         ("method=balanced method.horizon=0.5", "method.horizon=0.5 would do nothing.*method=amft"),
         ("method=grpo method.utility.name=heldout", "method.utility.name=heldout would do nothing"),
         ("method=grpo method.tangent=last_step", "method.tangent=last_step would do nothing"),
@@ -75,7 +75,10 @@ def config_of(words, name="train"):
         ("method=nft method.credit.credit=turn", "credit=turn would do nothing. Take episode"),
         ("method=relift method.balanced=true", "method.balanced=true would do nothing"),
         ("method=grpo method.guidance={name:failing}", "rl imitates nothing.*method=failing"),
-        ("method=amft_paper method.tangent=last_step", "one update a step there is nothing else.*horizon"),
+        (
+            "method=amft_paper method.tangent=last_step train.minibatches=1",
+            "one update a step there is nothing else.*horizon",
+        ),
         # groups whose members can not differ
         ("method=grpo train.group=1", "train.group=1 leaves nobody.*train.group=2 or more"),
         ("method=grpo sampling.temperature=0", "all write the same.*sampling.temperature=1"),

@@ -95,7 +95,7 @@ def test_methods_differ_in_nothing_but_the_method():
     assert {run.seed for run in trials} == {1000}  # no reported seed
     assert all("env.splits=[train]" in run.settings for run in trials)  # no reported split
     lengths = [w for r in trials for w in r.settings if w.startswith("train.steps=")]
-    assert set(lengths) == {"train.steps=80", "train.steps=20"}  # shorter than the runs
+    assert set(lengths) == {"train.steps=15", "train.steps=20"}  # shorter than the runs
     each = [sum(r.method == m and r.env == "math" for r in trials) for m in ("sft", "best_fixed")]
     assert each == [4, 20]
 

@@ -196,7 +196,7 @@ def test_a_run_of_another_model_goes_on_by_the_words_that_began_it(here, tmp_pat
 
 def test_a_run_of_before_a_setting_goes_on_with_its_default(here):
     """Defect: each new setting refused the runs that had begun before it."""
-    before = configuration("train", ["env=math"])
+    before = configuration("train", ["env=frozen_lake"])
     del before.train["minibatches"], before.play["failing"]
     run = RunFolder(here, before)
     run.log({"step": 1})

@@ -54,7 +54,7 @@ def test_what_is_the_same_at_ratio_1_differs_once_it_is_left(tiny, names):
     """grpo = gspo and ppo = dapo where every update has rollouts of its own."""
     before = {k: v.clone() for k, v in tiny.model.state_dict().items()}
     examples = rollouts(tiny)
-    learner = Learner(tiny, OptimizerSettings(lr=5e-5), ProcessGroup(), 3000)
+    learner = Learner(tiny, OptimizerSettings(lr=2e-4), ProcessGroup(), 3000)
     distances = []
     for _ in range(16):
         one, other = (gradient(learner, examples, name) for name in names)
@@ -214,7 +214,8 @@ def test_methods_make_several_updates(tmp_path, method):
 
 def test_imitation_alone_makes_as_many_updates(tmp_path):
     """Or a recipe with minibatches would set methods that explore against one that steps less often."""
-    whole = rows_of(tmp_path / "whole", "method=sft", "train.reward_noise=0")
+    at_once = ["method=sft", "train.reward_noise=0", "train.minibatches=1"]
+    whole = rows_of(tmp_path / "whole", *at_once)
     divided = rows_of(
         tmp_path / "divided", "method=sft", "train.reward_noise=0", "train.minibatches=8"
     )
