@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -343,6 +344,7 @@ def test_the_exam_of_the_model_in_the_box():
 @pytest.mark.slow
 def test_few_demonstrations_give_a_form():
     """Else a warm-up would have to be long before anything can be explored."""
-    policy = Policy.load("tiny", device="cpu")
-    found = episodes(policy, "math", TASKS["math"], 40)
+    policy, math = Policy.load("tiny", device="cpu"), TASKS["math"]
+    derivations = replace(math, options={**math.options, "thought": "steps"})  # a search is a skill
+    found = episodes(policy, "math", derivations, 40)
     assert found["form after 32 demonstrations, math"] > 0.9
