@@ -108,8 +108,8 @@ def is_among(tensor, others):
 def test_without_pace_the_model_is_a_fixed_mix_and_the_rival_explores_alone(place):
     """To the bit: neither of the two models disturbs the other."""
     mixed(place, "method=bridge", "method.rival.pace=0", "train.tasks=4", "out=bridge")
-    mixed(place, "method=fixed", "out=fixed")  # of 2 tasks
-    mixed(place, "method=grpo", "out=grpo")
+    mixed(place, "method=fixed", "train.minibatches=1", "out=fixed")  # of 2 tasks
+    mixed(place, "method=grpo", "train.minibatches=1", "out=grpo")
     bridge, fixed, grpo = (last_state(place / name) for name in ("bridge", "fixed", "grpo"))
     for name, value in bridge["model"].items():
         assert torch.equal(value, fixed["model"][name])
