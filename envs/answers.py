@@ -58,7 +58,7 @@ class _Unreadable(Exception):
 def read_answer(text: str, keys: Collection[str]) -> dict[str, Any] | None:
     """The fields of the last object that holds any of `keys`; None if there is none."""
     canonical = _canonical(tuple(keys))
-    text = _joined([text[-LONGEST:]])
+    text = whole_characters(text[-LONGEST:])
     fields = _known_fields(_valid_json(text), canonical)
     if fields:
         return fields
@@ -121,9 +121,9 @@ def _plain(name: str) -> str:
     return re.sub(r"[\s_-]+", " ", name.strip().lower())
 
 
-def _joined(parts: list[str]) -> str:
-    """The parts as one text, in which escaped surrogate pairs are the characters they stand for."""
-    text = "".join(parts)
+def whole_characters(text: str) -> str:
+    """Escaped surrogate pairs as the characters they stand for, and a half, which no tokenizer takes and no
+    file, as the sign for what is unreadable."""
     if text.isascii():
         return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
@@ -237,7 +237,7 @@ class _Reader:
         if plain is not None:
             self._steps.spend(5 + plain.end() - self._at)
             self._at = plain.end()
-            return _joined([plain[2]])
+            return whole_characters(plain[2])
         closing = _CLOSING_QUOTE[self._peek()]
         self._at += 1
         parts = []
@@ -256,7 +256,7 @@ class _Reader:
             if char == closing and self._ends_here():
                 break
             parts.append(char)
-        return _joined(parts)
+        return whole_characters("".join(parts))
 
     def _ends_here(self) -> bool:
         """Whether what follows a quote can follow a string: structure, the next key, the end."""

@@ -38,8 +38,13 @@ class Derived:
         """How it is made, one statement for each sign."""
         if self.left is None or self.right is None:
             return ()
-        own = f"{_operand(self.left)} {self.sign} {_operand(self.right)} = {self.value}"
-        return (*self.left.statements(), *self.right.statements(), own)
+        return (*self.left.statements(), *self.right.statements(), self.statement())
+
+    def statement(self) -> str:
+        """Of its own sign, where it has one."""
+        if self.left is None or self.right is None:
+            return ""
+        return f"{_operand(self.left)} {self.sign} {_operand(self.right)} = {self.value}"
 
     def formula(self) -> str:
         if self.left is None or self.right is None:
@@ -89,7 +94,7 @@ def searched(numbers: Sequence[int], target: int) -> tuple[list[str], Derived] |
 
 
 def _with_what_is_left(step: Derived, rest: Sequence[Derived]) -> str:
-    return " and ".join([step.statements()[-1], *(str(number.value) for number in rest)])
+    return " and ".join([step.statement(), *(str(number.value) for number in rest)])
 
 
 def _without(there: Sequence[Derived], step: Derived) -> list[Derived]:
@@ -104,7 +109,7 @@ def _gone_through(there: tuple[Derived, ...], target: int) -> Iterator[tuple[str
     if len(there) == 2:
         for last in _nearing(*there, target):
             large, small = max(last.value, target), min(last.value, target)
-            yield last.statements()[-1], None
+            yield last.statement(), None
             yield f"{large} - {small} = {large - small}", last if large == small else None
         return
     for one, other, rest in _pairs(there):

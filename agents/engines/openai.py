@@ -25,6 +25,7 @@ from agents.engines.futures import Futures
 from agents.engines.web import ServerError, post
 from agents.pictures import Grid
 from agents.seeds import mixed_seed
+from envs.answers import whole_characters
 from envs.shown import NO_BRIEFING, Briefing
 from envs.tools import in_words
 
@@ -119,11 +120,6 @@ class OpenAIEngine:
             for name, field in (("read", "prompt_tokens"), ("written", "completion_tokens")):
                 count = usage.get(field, 0)
                 self.usage[name] += count if isinstance(count, int) else 0
-
-
-def whole_characters(text: str) -> str:
-    """JSON may hold halves of characters, which no tokenizer takes, nor a further request."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 class words:

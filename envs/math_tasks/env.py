@@ -113,8 +113,7 @@ class MathEnv(World):
             index = source.draw(rng)
         self._problem, self._origin = source.problem(index), (which, index)
         self._attempts_left = self._attempts
-        text = prompts.task_text(self._problem.question, rng if self._varied else None)
-        return Scene(text)
+        return Scene(prompts.task_text(self._problem.question, rng if self._varied else None))
 
     def respond(self, text: str) -> Outcome:
         answer = final_answer(text, wordy=is_wordy(self._problem.answer))
