@@ -7,10 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from amft_mm.compare.grid import WARM, warm_up_name
-from amft_mm.compare.result import Result, result_from
+from amft_mm.compare.result import UNREADABLE, Result, result_from
 
 RUNS = "runs/*/*/*/*.json"
-SPENT = ("demonstration tokens", "generated tokens", "optimizer steps")
 
 
 def results_in(out: Path, pattern: str, tell: Callable[[str], None]) -> list[Result]:
@@ -19,28 +18,20 @@ def results_in(out: Path, pattern: str, tell: Callable[[str], None]) -> list[Res
     for path in sorted(out.glob(pattern)):
         try:
             result = result_from(json.loads(path.read_text(encoding="utf-8")))
-            if problem := _problem(result, path.relative_to(out).with_suffix("")):
+            if problem := _elsewhere(result, path.relative_to(out).with_suffix("")):
                 raise ValueError(problem)
             found.append(result)
-        except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+        except (*UNREADABLE, OSError) as error:
             tell(f"{path} cannot be read and is left out: {type(error).__name__}: {error!s:.200}")
     return found
 
 
-def _problem(result: Result, path: Path) -> str:
-    """What it says must be what its place says, since files are named by it; and it must say how it ended."""
+def _elsewhere(result: Result, path: Path) -> str:
+    """What it says must be what its place says, since files are named by it."""
     kind, *place = path.parts
     names = [result.env, result.condition, result.method, str(result.seed)]
     if kind == "trials":
         names, place = [result.env, result.method], place[:2]
     elif kind == WARM:
         names = [warm_up_name(result.env, result.condition, result.seed)]
-    if names != place:
-        return f"it says that it is of {'/'.join(map(str, names))}"
-    if result.state != "finished":
-        return ""
-    shares = [score.success for score in result.scores.values()]
-    if not shares or not all(isinstance(s, int | float) and 0 <= s <= 1 for s in shares):
-        return "it has finished and says no success of a split"
-    lacking = [name for name in SPENT if not isinstance(result.totals.get(name), int | float)]
-    return f"it does not say its {', '.join(lacking)}" if lacking else ""
+    return "" if names == place else f"it says that it is of {'/'.join(map(str, names))}"

@@ -17,8 +17,11 @@ from amft_mm.runs.metrics import EVALUATION, read_rows
 Points = list[tuple[int, float]]
 Tries = dict[str, list[tuple[int, int] | None]]
 """By split, of each task instance how many tries there were and how many succeeded; None where all failed."""
+SPENT = ("demonstration tokens", "generated tokens", "optimizer steps")
 TOKENS, SECONDS, ELSEWHERE = "tokens spent", "seconds spent", "success on "
 """Names of curves; the last goes before a split's name."""
+UNREADABLE = (ValueError, TypeError, KeyError, AttributeError)
+"""What `result_from` raises of JSON that is no result."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,15 @@ def _wherever(word: str) -> str:
 
 def _read(run: Run) -> Result | None:
     path = path_of(run)
-    return result_from(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        return result_from(json.loads(path.read_text(encoding="utf-8")))
+    except UNREADABLE as error:
+        raise ValueError(
+            f"{path} is to say what a run came to, as compare writes it, and cannot be read "
+            f"({type(error).__name__}: {error!s:.200}): delete it, and the run is made anew"
+        ) from None
 
 
 def write_result(run: Run, result: Result) -> None:
@@ -132,7 +143,24 @@ def result_from(plain: dict[str, Any]) -> Result:
     scores = {name: Score(**score) for name, score in plain["scores"].items()}
     curves = {name: [(s, v) for s, v in points] for name, points in plain["curves"].items()}
     tries = _tries(plain.get("tries", {}))  # which files of before do not have
-    return Result(**{**plain, "scores": scores, "curves": curves, "tries": tries})
+    result = Result(**{**plain, "scores": scores, "curves": curves, "tries": tries})
+    if problem := _problem(result):
+        raise ValueError(problem)
+    return result
+
+
+def _problem(result: Result) -> str:
+    """It must say by what it was made, and how it ended."""
+    words = result.settings
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        return "its settings are no list of words"
+    if result.state != "finished":
+        return ""
+    shares = [score.success for score in result.scores.values()]
+    if not shares or not all(isinstance(s, int | float) and 0 <= s <= 1 for s in shares):
+        return "it has finished and says no success of a split"
+    lacking = [name for name in SPENT if not isinstance(result.totals.get(name), int | float)]
+    return f"it does not say its {', '.join(lacking)}" if lacking else ""
 
 
 def _tries(plain: dict[str, Any]) -> Tries:

@@ -692,6 +692,24 @@ def test_a_mistake_ends_all_workers(stand_in):
     assert len(stand_in()) <= 2
 
 
+@pytest.mark.parametrize(
+    "damaged",
+    ["", '{"env": "ma', "[1]", '{"scores": {}, "curves": {}}', {"settings": None}, {"scores": {}}],
+)
+def test_a_result_that_cannot_be_read_is_named_and_made_anew_once_it_is_gone(stand_in, damaged):
+    """Defect: of JSON that was cut off no file was told, and of another shape a traceback."""
+    (run,) = grid("methods=[sft]", "seeds=1", "out=here").runs({})
+    (made,) = make_all([run], [{}], lambda _: None, keep=False)
+    path = Path("here/runs/math/clean/sft/0.json")
+    if isinstance(damaged, dict):
+        damaged = json.dumps(asdict(made) | damaged)
+    path.write_text(damaged)
+    with pytest.raises(ValueError, match=f"{path} .*delete it, and the run is made anew"):
+        make_all([run], [{}], lambda _: None, keep=False)
+    path.unlink()
+    assert make_all([run], [{}], lambda _: None, keep=False)[0].scores == made.scores
+
+
 def test_a_comparison_that_was_moved_is_not_made_again(stand_in, tmp_path):
     """Defect: where its warm-ups had lain counted as a setting of its runs."""
     runs = grid("methods=[sft,hpt]", "seeds=1", "out=here").runs({})
