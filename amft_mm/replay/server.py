@@ -7,10 +7,12 @@ here has open, whose name was made to lead to this machine.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from amft_mm.replay.page import parts
 from amft_mm.replay.reader import read_source
@@ -43,6 +45,13 @@ class Pages:
                 sources = [read_source(path, self._limit) for path in self._paths]
                 self._made = version, "".join(parts(sources, live=True)).encode(errors="replace")
             return self._made[1]
+
+
+class Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that hangs up, as when its tab is closed, is no error; others are shown."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def _files(path: Path) -> list[Path]:
@@ -87,4 +96,4 @@ def serve(
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    return ThreadingHTTPServer((host, port), Handler)
+    return Server((host, port), Handler)

@@ -4,6 +4,7 @@ import http.client
 import io
 import json
 import shutil
+import socket
 import sys
 import threading
 import urllib.error
@@ -469,6 +470,20 @@ def test_a_page_of_somebody_elses_reads_no_run(run):
         assert asked.getresponse().status == status
         asked.close()
     server.shutdown()
+
+
+def test_a_browser_that_hangs_up_is_no_error(tmp_path, capsys):
+    """Defect: each left a traceback in the terminal."""
+    path = write_part(tmp_path, 0, [Demonstration("a", ["?" * 20_000_000], ["!"])])
+    server = serve([path], 0)
+    server.daemon_threads = False  # so that closing it waits for its answers
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with socket.create_connection(("127.0.0.1", server.server_port)) as browser:
+        browser.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert browser.recv(8) == b"HTTP/1.0"  # and the rest is not read
+    server.shutdown()
+    server.server_close()
+    assert capsys.readouterr().err == ""
 
 
 def test_a_file_is_followed_as_a_folder_is(tmp_path):
