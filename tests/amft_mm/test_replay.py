@@ -425,6 +425,28 @@ def test_a_film_of_another_kind_than_its_name_is_refused(words, tmp_path, capsys
     assert f"'{words[1]}': give a" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--episode", "0"], "--episode goes with --gif, --mp4 or --frames"),
+        (["--episode", "0", "--serve"], "--episode goes with"),
+        (["--port", "0"], "--port goes with --serve"),
+        (["--out", "page.html", "--gif", "walk.gif"], "--out names the page"),
+        (["--out", "page.html", "--serve"], "--out names the page"),
+        (["--serve", "--gif", "walk.gif"], "not both"),
+        (["another", "--frames", "frames"], "one RUN, and 2 are given"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(words, told, tmp_path, monkeypatch):
+    """Defect: it was ignored, and of several runs but the first."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("amft_mm.replay.__main__.serve", None)  # which would go on for ever
+    write_part(tmp_path / "demos", 0, [Demonstration("a", ["?"], ["!"])])
+    with pytest.raises(SystemExit, match=told):
+        main(["demos", *words])
+    assert [path.name for path in tmp_path.iterdir()] == ["demos"]
+
+
 @pytest.mark.skipif(shutil.which("ffmpeg") is not None, reason="this machine has ffmpeg")
 def test_a_film_without_its_program_is_told(run, tmp_path):
     with pytest.raises(SystemExit, match="ffmpeg"):
