@@ -226,9 +226,11 @@ class Conversation:
         """Whether an answer written by another leaves the whole within its limit."""
         return len(self.ids) + len(self._chat_format.answer(text)) <= self.limits.max_tokens
 
-    def say(self, text: str, *, learnt: bool = True) -> str:
-        """Appends an answer written by another, as this model would have to write it."""
+    def say(self, text: str, *, learnt: bool = True, cut: bool = False) -> str:
+        """Appends an answer written by another, as this model would have to write it; without an end, where
+        a limit `cut` it."""
         ids = self._chat_format.answer(text)
+        ids = ids[:-1] if cut else ids
         said = self.act(ids)
         self.answers[-1] = replace(self.answers[-1], given=len(ids), learnt=learnt)
         return said

@@ -209,7 +209,7 @@ def _answer(worlds: Worlds, episode: _Episode, sample: Sample) -> None:
         episode.trajectory.error = {"kind": "engine", "where": "generate", "message": sample.error}
         return
     if sample.text is not None:
-        text = conversation.say(sample.text)
+        text = conversation.say(sample.text, cut=sample.cut)
     else:
         text = conversation.act(sample.ids, sample.log_probs, sample.sampled_log_probs)
     episode.seen = worlds.step(episode.slot, text)

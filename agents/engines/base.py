@@ -79,6 +79,8 @@ class Sample:
     sampled_log_probs: list[float] = field(default_factory=list)
     text: str | None = None
     """Of engines that give words alone."""
+    cut: bool = False
+    """Whether a limit ended these words; ids that a limit ended have no stop token."""
     error: str | None = None
 
 

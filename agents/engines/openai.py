@@ -104,13 +104,14 @@ class OpenAIEngine:
             body["top_k"] = sampling.top_k
         try:
             reply = post(self._client, self._url, body, retries=self._retries)
-            text = answer_text(reply["choices"][0]["message"])
+            choice = reply["choices"][0]
+            text, cut = answer_text(choice["message"]), choice.get("finish_reason") == "length"
         except ServerError as error:
             return Sample(error=str(error))
-        except (KeyError, IndexError, TypeError):
+        except (KeyError, IndexError, TypeError, AttributeError):
             return Sample(error=f"{self._url} replied without choices[0].message.content")
         self._count(reply.get("usage"))
-        return Sample(text=whole_characters(text))
+        return Sample(text=whole_characters(text), cut=cut)
 
     def _count(self, usage: Any) -> None:
         if not isinstance(usage, dict):

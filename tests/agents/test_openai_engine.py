@@ -64,9 +64,10 @@ def endpoint(request):
         one.server.shutdown()
 
 
-def said(text):
+def said(text, finish_reason="stop"):
     usage = {"prompt_tokens": 100, "completion_tokens": 7}
-    return 200, {"choices": [{"message": {"content": text}}], "usage": usage}
+    choice = {"message": {"content": text}, "finish_reason": finish_reason}
+    return 200, {"choices": [choice], "usage": usage}
 
 
 def ask(engine, conversation):
@@ -190,6 +191,21 @@ def test_whole_episodes_are_played_by_an_endpoint(endpoint):
     assert [t.stop for t in trajectories].count("error") == 0
     assert {turn.verdict for t in trajectories for turn in t.turns} <= {"correct", "wrong_answer"}
     assert all(t.conversation.answers[0].text == r"The answer is \boxed{3}." for t in trajectories)
+
+
+def test_an_answer_that_the_limit_cut_is_kept_as_cut(endpoint):
+    """Defect: it was kept as if the agent had ended it; a model that thinks may have said nothing yet."""
+    server = endpoint(said("The answer is", "length"), said("", "length"), said("3"))
+    engine = make_engine("openai", None, model="m", base_url=server.url)
+    worlds = Worlds(World("amft/Math-v0", {"attempts": 3}), slots=1)
+    [trajectory] = play(worlds, words(), engine, Plan(tasks=1))
+    worlds.close()
+    conversation = trajectory.conversation
+    assert [answer.text for answer in conversation.answers] == ["The answer is", "", "3"]
+    assert [answer.cut for answer in conversation.answers] == [True, True, False]
+    assert not trajectory.cut  # which asks for the last
+    stops = [number for number in conversation.ids if number == conversation.stop_id]
+    assert len(stops) == 3  # also after an answer that found no end
 
 
 def test_a_server_that_dies_costs_the_episodes_and_is_counted(endpoint):
