@@ -1,4 +1,7 @@
-"""Asking a server, politely: time limits, retries that wait longer each time, errors in words."""
+"""Asking a server, politely: time limits, retries that wait longer each time, errors in words.
+
+The client's limit for reading is one for the whole reply too: httpx alone lets each part of it take so long.
+"""
 
 from __future__ import annotations
 
@@ -38,8 +41,7 @@ def post(
     for attempt in range(retries + 1):
         wait = first_wait * 2**attempt * random.uniform(0.5, 1.0)
         try:
-            with client.stream("POST", url, json=body) as reply:
-                content = _bounded(reply)
+            content, reply = _read(client, "POST", url, json=body)
             if reply.status_code < 300:
                 return _json(content, url)
             said = f"HTTP {reply.status_code}: {content[:300].decode('utf-8', 'replace')}"
@@ -58,8 +60,7 @@ def post(
 def get(client: httpx.Client, url: str) -> Any:
     """The JSON that `url` replies; one try."""
     try:
-        with client.stream("GET", url) as reply:
-            content = _bounded(reply)
+        content, reply = _read(client, "GET", url)
     except httpx.HTTPError as error:
         raise ServerError(f"{url} gave no answer: {type(error).__name__}: {error}") from None
     if reply.status_code >= 300:
@@ -67,14 +68,19 @@ def get(client: httpx.Client, url: str) -> Any:
     return _json(content, url)
 
 
-def _bounded(reply: httpx.Response) -> bytes:
-    parts, size = [], 0
-    for part in reply.iter_bytes():
-        size += len(part)
-        if size > MOST_BYTES:
-            raise ServerError(f"{reply.url} sent more than {MOST_BYTES} bytes")
-        parts.append(part)
-    return b"".join(parts)
+def _read(
+    client: httpx.Client, method: str, url: str, **asked: Any
+) -> tuple[bytes, httpx.Response]:
+    parts, size, limit, began = [], 0, client.timeout.read, time.monotonic()
+    with client.stream(method, url, **asked) as reply:
+        for part in reply.iter_bytes():
+            size += len(part)
+            if size > MOST_BYTES:
+                raise ServerError(f"{reply.url} sent more than {MOST_BYTES} bytes")
+            if limit is not None and time.monotonic() - began > limit:
+                raise httpx.ReadTimeout(f"no whole reply in {limit:g} seconds")
+            parts.append(part)
+    return b"".join(parts), reply
 
 
 def _json(content: bytes, url: str) -> Any:

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
@@ -16,7 +17,7 @@ from PIL import Image
 from agents.conversation import Conversation, Limits
 from agents.engines import Request, Sampling, make_engine, written
 from agents.engines.openai import words
-from agents.engines.web import ServerError, post
+from agents.engines.web import ServerError, get, post
 from agents.rollout import Plan, play
 from agents.worlds import World, Worlds
 from tests.agents.test_conversation import picture
@@ -175,6 +176,26 @@ def test_a_wait_that_is_no_number_is_no_crash():
     client = httpx.Client(transport=httpx.MockTransport(busy))
     with client, pytest.raises(ServerError, match="HTTP 503"):
         post(client, "http://x/", {}, retries=1, sleep=lambda _: None)
+
+
+def test_a_reply_that_drips_is_given_up():
+    """Defect: each byte had the time that the whole reply is to have, and the episode waited for ever."""
+
+    class Drip(httpx.SyncByteStream):
+        def __iter__(self):
+            for _ in range(300):
+                time.sleep(0.01)
+                yield b" "
+            yield b"{}"
+
+    def dripping(request):
+        return httpx.Response(200, stream=Drip())
+
+    with httpx.Client(transport=httpx.MockTransport(dripping), timeout=0.1) as client:
+        with pytest.raises(ServerError, match=r"2 tries.*no whole reply in 0\.1 seconds"):
+            post(client, "http://x/", {}, retries=1, sleep=lambda _: None)
+        with pytest.raises(ServerError, match="no whole reply"):
+            get(client, "http://x/")
 
 
 def test_a_server_that_is_down_is_named():
