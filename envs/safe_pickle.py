@@ -3,8 +3,9 @@
 A pickle is a program; Python's own unpickler runs whatever it names. This one knows no names but
 `collections.OrderedDict`, so there is nothing to run, and it is the unpickler written in Python, whose
 memo is a dict: a few bytes cannot make it reserve gigabytes. A bytearray could, which is as long as the file
-says before it is read: no plain data holds one, so it is not read. Keys are flat: the hash of tuples within
-tuples, each of them several times, would take for ever.
+says before it is read: no plain data holds one, so it is not read. Nor are attributes of an OrderedDict, and
+its entries are no more than a file of that size can hold: those of one could be copied without end. Keys are
+flat: the hash of tuples within tuples, each of them several times, would take for ever.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import pickle
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
 LARGEST_BYTES = 256 * 2**20
 
@@ -49,11 +50,22 @@ class _PlainUnpickler(pickle._Unpickler):
             )
         },
     }
-    del dispatch[pickle.BYTEARRAY8[0]]
+    del dispatch[pickle.BYTEARRAY8[0]], dispatch[pickle.BUILD[0]]
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        super().__init__(file)
+        self._room = size
+
+    def _ordered(self, entries: Any = ()) -> OrderedDict[Any, Any]:
+        """With its entries, as Python 2 wrote it, or still without."""
+        self._room -= len(entries)
+        if self._room < 0:
+            raise UnsafePickle("it copies the same entries again and again")
+        return OrderedDict(entries)
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
+            return self._ordered
         raise UnsafePickle(f"it names {module}.{name}, which is not plain data")
 
     def persistent_load(self, pid: Any) -> Any:
@@ -67,7 +79,7 @@ def load_plain_pickle(path: Path) -> Any:
         raise UnsafePickle(f"{path}: {size} bytes are more than {LARGEST_BYTES}: too large")
     try:
         with path.open("rb") as file:
-            return _PlainUnpickler(file).load()
+            return _PlainUnpickler(file, size).load()
     except UnsafePickle as error:
         raise UnsafePickle(f"{path}: {error}") from None
     except Exception as error:  # a broken pickle can raise nearly anything

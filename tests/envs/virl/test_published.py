@@ -558,9 +558,25 @@ def test_plain_data_is_read_in_every_protocol(tmp_path, protocol):
         assert load_plain_pickle(path) == data
 
 
+def test_ordered_dicts_are_read_as_any_python_wrote_them(tmp_path):
+    path, data = tmp_path / "ordered.pkl", collections.OrderedDict([(2, "a"), (1, "b")])
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        path.write_bytes(pickle.dumps([data, data.copy()], protocol))
+        assert load_plain_pickle(path) == [data, data]
+    path.write_bytes(b"ccollections\nOrderedDict\n(](](K\x02Vb\ne](K\x01Va\neetR.")  # Python 2
+    assert list(load_plain_pickle(path).items()) == [(2, "b"), (1, "a")]
+
+
+ENTRIES = b"\x80\x04}q\x00(%bu0" % b"".join(b"K%cN" % key for key in range(250))
+ORDERED = b"ccollections\nOrderedDict\nq\x010"
+
+
 @pytest.mark.parametrize(
     ("content", "word"),
     [
+        # The same entries, in 300 copies: in the square of the file's length.
+        (ENTRIES + ORDERED + b"](" + b"h\x01h\x00\x85R" * 300 + b"e.", "again and again"),
+        (ENTRIES + ORDERED + b"](" + b"h\x01)Rh\x00b" * 300 + b"e.", "not a readable pickle"),
         (pickle.dumps(Attack()), "system"),
         (pickle.dumps(Chain()), "getattr"),
         (pickle.dumps({(1.0, 2.0): Attack()}, 0), "system"),
