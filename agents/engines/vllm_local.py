@@ -44,6 +44,7 @@ class LocalVLLM:
         merged_copy(policy, Path(self._folder.name))
         chosen = llm_options(policy, several=ranks.several(), **options)
         self._llm = LLM(model=self._folder.name, **chosen)
+        self._forget_weights()
         self._sleeps = chosen["enable_sleep_mode"]
         self._asleep: set[str] = set()
         self._in_this_process = (
@@ -108,9 +109,16 @@ class LocalVLLM:
             folder = Path(self._folder.name)
             save_weights(policy, folder, writes=True)
             self._llm.collective_rpc("reload_weights", kwargs={"weights_path": str(folder)})
+            self._forget_weights()
         self._llm.reset_prefix_cache()
         self._llm.llm_engine.reset_mm_cache()
         self._llm.llm_engine.reset_encoder_cache()
+
+    def _forget_weights(self) -> None:
+        """vLLM has copied them, and its folder may lie in the machine's memory. Configuration and processor
+        stay, which it may read again."""
+        for shard in Path(self._folder.name).glob("*.safetensors"):
+            shard.unlink()
 
 
 def refusals() -> tuple[type[Exception], ...]:

@@ -5,6 +5,7 @@ where it is installed, in test_vllm_engine.py.
 """
 
 import sys
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -98,6 +99,10 @@ class ClientError(Exception):
     """vllm.exceptions.VLLMClientError, which is no ValueError."""
 
 
+def weights_in(folder):
+    return len(list(Path(folder).glob("*.safetensors")))
+
+
 class StandIn:
     """vllm.LLM: says `hi` after two steps, and writes down what it is told."""
 
@@ -105,6 +110,7 @@ class StandIn:
 
     def __init__(self, model, **options):
         self.options, self.told, self.asked = options, [], {}
+        self.folder, self.shards = Path(model), [weights_in(model)]
         self.llm_engine = self
 
     def add_request(self, name, prompt, params):
@@ -134,6 +140,7 @@ class StandIn:
 
     def collective_rpc(self, method, **_):
         self.told.append(method)
+        self.shards.append(weights_in(self.folder))
 
     def __getattr__(self, name):
         def note(**arguments):
@@ -219,6 +226,22 @@ def test_answers_come_as_they_are_written_and_what_is_too_long_is_an_error_of_it
     assert [asked for asked, _ in came] == [long, first]
     assert "longer than the maximum" in came[0][1].error
     assert came[1][1].ids == [300]
+
+
+@pytest.mark.parametrize("in_this_process", [True, False])
+def test_no_copy_of_the_weights_is_left_once_they_are_read(
+    tiny, stand_in, monkeypatch, in_this_process
+):
+    """Defect: it lay in a temporary folder, perhaps of the machine's memory, as long as the run."""
+    monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", str(int(not in_this_process)))
+    engine = make_engine("vllm", tiny)
+    llm = engine._backend._llm
+    assert (llm.folder / "config.json").is_file()
+    assert weights_in(llm.folder) == 0
+    engine.refresh()
+    assert llm.told[0] == ("take_weights" if in_this_process else "reload_weights")
+    assert llm.shards == [1, 0 if in_this_process else 1]  # at the start, and when they are new
+    assert weights_in(llm.folder) == 0
 
 
 def test_an_episode_that_is_over_is_written_on_no_more(tiny, engine):
