@@ -6,6 +6,7 @@ The file is JSON, checked on reading; whatever is wrong is named with its file a
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +21,8 @@ from envs.virl.city import COLOURS, KINDS, SHAPES, City, Emblem, Landmark, Look,
 CITIES = ("gridtown", "newyork", "helsinki")
 FORMAT = 1
 LARGEST_BYTES = 50_000_000
+LONGEST_M, ALL_M = 10_000.0, 10_000_000.0
+"""A street, and all of them. On each an agent can stand every 20 metres, which takes memory."""
 T = TypeVar("T")
 
 
@@ -91,7 +94,7 @@ def _city(path: Path, data: dict[str, Any]) -> City:
         origin=field("origin", lambda pair: (float(pair[0]), float(pair[1]))),
         look=field("look", _look),
         nodes=nodes,
-        streets=field("streets", lambda rows: tuple(_street(r, nodes, names) for r in rows)),
+        streets=field("streets", lambda rows: _streets(rows, nodes, names)),
         landmarks=field("landmarks", lambda rows: tuple(_landmark(row) for row in rows)),
     )
 
@@ -102,6 +105,22 @@ def _points(rows: Any) -> np.ndarray:
         raise ValueError("expected a list of [x, y] in metres")
     points.setflags(write=False)
     return points
+
+
+def _streets(rows: Any, nodes: np.ndarray, names: list[str]) -> tuple[Street, ...]:
+    streets, together = [], 0.0
+    for row in rows:
+        street = _street(row, nodes, names)
+        length = math.dist(nodes[street.u], nodes[street.v])
+        if length > LONGEST_M:
+            raise ValueError(
+                f"street {row} is {length:g} metres long, and may be {LONGEST_M:g}; nodes are in metres"
+            )
+        together += length
+        if together > ALL_M:
+            raise ValueError(f"all streets up to {row} are longer than {ALL_M:g} metres together")
+        streets.append(street)
+    return tuple(streets)
 
 
 def _street(row: Any, nodes: np.ndarray, names: list[str]) -> Street:

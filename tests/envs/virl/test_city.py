@@ -104,6 +104,30 @@ def test_a_city_file_of_ones_own_is_loaded_and_checked(tmp_path):
         load_city(str(tmp_path / "none.json"))
 
 
+@pytest.mark.parametrize(
+    ("far", "streets", "said"),
+    [
+        (1e12, [[0, 1, 0, 16]], r"street \[0, 1, 0, 16\] is 2e\+12 metres long, and may be 10000"),
+        (1e308, [[0, 1, 0, 16]], r"street \[0, 1, 0, 16\] is inf metres long"),
+        (
+            4500.0,
+            [[0, 1, 0, 16]] * 1112,
+            r"all streets up to \[0, 1, 0, 16\] are longer than 1e\+07",
+        ),
+    ],
+)
+def test_streets_without_end_are_refused(tmp_path, far, streets, said):
+    """Defect: the points of one, every 20 metres, took all memory."""
+    path = tmp_path / "mine.json"
+    save_city(load_city("gridtown"), path)
+    data = json.loads(path.read_text())
+    nodes = [[-far, 0.0], [far, 0.0]]
+    path.write_text(json.dumps(data | {"nodes": nodes, "streets": streets}))
+    with pytest.raises(ValueError, match=said) as error:
+        load_city(str(path))
+    assert f"{path}: field 'streets'" in str(error.value)
+
+
 def test_points_are_a_step_apart_and_distances_add_up(city):
     places = street_map(city)
     graph = nx.Graph()
