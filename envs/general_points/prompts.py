@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from envs.derivation import Derived, derive, searched
+from envs.derivation import Derived, derive
 from envs.general_points.cards import Faces
 from envs.general_points.solver import any_solution, solutions
+from envs.searches import TRIES, guessed
 
 LISTED_UP_TO = 4
 """Up to so many numbers, the best of all solutions is written; beyond, any."""
@@ -89,21 +90,24 @@ def example(cards: Sequence[str], task: Task) -> str:
     """An answer that is right for its own cards; if they cannot make the target, for their sum."""
     numbers = _values(cards)
     target = task.target if derive(numbers, task.target) else sum(numbers)
-    return right_answer(cards, numbers, target, task.thought)
+    # One that is right at once, so that a prompt is short.
+    return right_answer(cards, numbers, target, task.thought, tries=0)
 
 
 def _values(cards: Sequence[str]) -> list[int]:
     return [1 if card == "A" else int(card) for card in cards]
 
 
-def right_answer(cards: Sequence[str], numbers: Sequence[int], target: int, thought: str) -> str:
-    """What an expert writes."""
+def right_answer(
+    cards: Sequence[str], numbers: Sequence[int], target: int, thought: str, tries: int = TRIES
+) -> str:
+    """What an expert writes; where it searches, up to so many `tries` lead nowhere."""
     if thought == "none":
         formula = best_solution(numbers, target)
         if formula is None:
             raise ValueError(_hopeless(numbers, target))
         return answer(cards, numbers, f"{formula}={target}")
-    if thought == "search" and (gone := searched(numbers, target)):
+    if thought == "search" and (gone := guessed(numbers, target, tries)):
         lines, found = gone
         return derived_answer(cards, numbers, found, lines)
     simplest = derive(numbers, target)

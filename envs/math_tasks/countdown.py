@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from envs.derivation import derive, searched, stray, wander
+from envs.derivation import derive, stray, wander
 from envs.math_tasks.problems import Countdown, Problem, solved
+from envs.searches import searched
 
 
 @dataclass(frozen=True)

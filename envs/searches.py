@@ -1,0 +1,147 @@
+"""Searches: a number made from others where it has to be found, with what does not come to it written too.
+
+Countdown's goes through all ways in order and says after each how far off it is. With four cards that would
+be thousands of tokens, so there the first statement is guessed: all that the three numbers then left come to
+is gone through, and where nothing is the target another first statement is tried.
+
+What is left is said with each statement, so that nothing has to be kept in mind:
+
+    10 / 5 = 2 and 7 and 10; 7 + 2 = 9 and 10; 7 - 2 = 5 and 10; 7 * 2 = 14 and 10; 14 + 10 = 24
+
+Everything that a decision hangs on stands beside it. Whether two numbers are the same is nothing that a small
+model learns from a few hundred texts; whether a difference is 0 is, or whether a number is a target that is
+always the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from envs.derivation import Derived, derive, pairs, ways
+
+SEARCHED = 3
+"""Numbers that are left when all ways are gone through: three come to some fifty ends, four to a thousand. Of
+more than a search takes, the first statements are those of the simplest derivation."""
+TRIES = 2
+"""First statements that lead nowhere, at most: each is some 150 tokens of the tiny model."""
+NEAR = 3
+"""A last statement is written where it comes so near to the target: which ones do can be told at a glance,
+and to be wrong about that costs a statement."""
+
+
+def searched(numbers: Sequence[int], target: int) -> tuple[list[str], Derived] | None:
+    """The first derivation that comes to the target when all of them are gone through in order, and what is
+    written on the way: each statement, and after each last one how far off it is. None where whole numbers do
+    not do.
+
+        11 + 7 = 18 and 3; 18 + 3 = 21; 32 - 21 = 11; 18 * 3 = 54; 54 - 32 = 22; 11 - 7 = 4 and 3; ...
+
+    What is too small is multiplied next, and what is too large subtracted from or divided: everything else
+    would be further off. A difference of 0 is the end."""
+    lines, there = _prefix(numbers, target, SEARCHED)
+    for line, found in _gone_through(there, target):
+        lines.append(line)
+        if found is not None:
+            return lines, found
+    return None
+
+
+def guessed(
+    numbers: Sequence[int], target: int, tries: int = TRIES
+) -> tuple[list[str], Derived] | None:
+    """A search of cards, whose target is always the same: first statements in a random order that the numbers
+    decide, and after each all that the numbers then left come to, until that is the target. No more than
+    `tries` lead nowhere. None where none leads on in whole numbers that are not too large."""
+    lines, there = _prefix(numbers, target, SEARCHED + 1)
+    if len(there) <= SEARCHED:
+        written, found = _near_ends(there, target)
+        return (written, found) if found else None
+    begun = [
+        (way, rest)
+        for one, other, rest in pairs(there)
+        for way in _telling(one, other)
+        if way.value <= max(50, 2 * target)
+    ]
+    for k in np.random.default_rng([*numbers, target]).permutation(len(begun)):
+        first, rest = begun[int(k)]
+        written, found = _near_ends((first, *rest), target)
+        if found is None and not tries:
+            continue
+        lines += [_with_what_is_left(first, rest), *written]
+        if found is not None:
+            return lines, found
+        tries -= 1
+    return None
+
+
+def _prefix(
+    numbers: Sequence[int], target: int, left: int
+) -> tuple[list[str], tuple[Derived, ...]]:
+    """The simplest derivation's statements until so many numbers are left, and these."""
+    lines: list[str] = []
+    there = tuple(Derived(number) for number in numbers)
+    simplest = derive(numbers, target) if len(there) > left else None
+    for step in () if simplest is None else simplest.made():
+        if len(there) == left:
+            break
+        rest = list(there)
+        rest.remove(step.left)  # type: ignore[arg-type]
+        rest.remove(step.right)  # type: ignore[arg-type]
+        lines.append(_with_what_is_left(step, rest))
+        there = (step, *rest)
+    return lines, there
+
+
+def _near_ends(there: tuple[Derived, ...], target: int) -> tuple[list[str], Derived | None]:
+    """All that up to three numbers come to, as far as it is near, until it is the target."""
+    if len(there) < 3:
+        near = [last for last in _telling(*there) if abs(last.value - target) <= NEAR]
+        values = [last.value for last in near]
+        if target not in values:
+            return [last.statement() for last in near], None
+        near = near[: values.index(target) + 1]
+        return [last.statement() for last in near], near[-1]
+    lines: list[str] = []
+    for one, other, rest in pairs(there):
+        for way in _telling(one, other):
+            if 0 < way.value <= max(100, 4 * target):
+                written, found = _near_ends((way, *rest), target)
+                lines += [_with_what_is_left(way, rest), *written]
+                if found is not None:
+                    return lines, found
+    return lines, None
+
+
+def _gone_through(there: tuple[Derived, ...], target: int) -> Iterator[tuple[str, Derived | None]]:
+    if len(there) == 2:
+        for last in _nearing(*there, target):
+            large, small = max(last.value, target), min(last.value, target)
+            yield last.statement(), None
+            yield f"{large} - {small} = {large - small}", last if large == small else None
+        return
+    for one, other, rest in pairs(there):
+        for way in _telling(one, other):
+            yield _with_what_is_left(way, rest), None
+            yield from _gone_through((way, *rest), target)
+
+
+def _nearing(one: Derived, other: Derived, target: int) -> Iterator[Derived]:
+    """What two numbers make that may be the target."""
+    by_sign = {way.sign: way for way in ways(one, other, whole=True)}
+    yield by_sign["+"]
+    if by_sign["+"].value != target:
+        signs = "*" if by_sign["+"].value < target else "-/"
+        yield from (by_sign[sign] for sign in signs if sign in by_sign)
+
+
+def _telling(one: Derived, other: Derived) -> Iterator[Derived]:
+    """What two numbers make, in whole numbers; to divide by 1 is to multiply by it."""
+    for way in ways(one, other, whole=True):
+        if way.sign != "/" or way.right is None or way.right.value != 1:
+            yield way
+
+
+def _with_what_is_left(step: Derived, rest: Sequence[Derived]) -> str:
+    return " and ".join([step.statement(), *(str(number.value) for number in rest)])
