@@ -96,14 +96,15 @@ def _prefix(
 
 def _near_ends(there: tuple[Derived, ...], target: int) -> tuple[list[str], Derived | None]:
     """All that up to three numbers come to, as far as it is near, until it is the target."""
-    if len(there) < 3:
-        near = [last for last in _telling(*there) if abs(last.value - target) <= NEAR]
-        values = [last.value for last in near]
-        if target not in values:
-            return [last.statement() for last in near], None
-        near = near[: values.index(target) + 1]
-        return [last.statement() for last in near], near[-1]
     lines: list[str] = []
+    if len(there) == 2:
+        one, other = there
+        for last in _telling(one, other):
+            if -NEAR <= last.value - target <= NEAR:
+                lines.append(last.statement())
+                if last.value == target:
+                    return lines, last
+        return lines, None
     for one, other, rest in pairs(there):
         for way in _telling(one, other):
             if 0 < way.value <= max(100, 4 * target):
