@@ -64,11 +64,14 @@ def guessed(
         for way in _telling(one, other)
         if way.value <= max(50, 2 * target)
     ]
+    seen = set()
     for k in np.random.default_rng([*numbers, target]).permutation(len(begun)):
         first, rest = begun[int(k)]
+        left = tuple(sorted(number.value for number in (first, *rest)))
         written, found = _near_ends((first, *rest), target)
-        if found is None and not tries:
+        if left in seen or (found is None and not tries):
             continue
+        seen.add(left)
         lines += [_with_what_is_left(first, rest), *written]
         if found is not None:
             return lines, found
