@@ -42,6 +42,7 @@ class Progress:
         if not quiet and sys.stdout.isatty():
             self._live = Live(console=self._console, refresh_per_second=2)
         self._started, self._first = time.monotonic(), None
+        self._limits, self._told_of_cut = config.limits, False
         self.say(f"{config.env.name}, {config.method.name}, {config.model.name} -> {path}")
 
     def __enter__(self) -> Self:
@@ -74,10 +75,21 @@ class Progress:
             self._first = row["step"]
         if failed := told(row):
             self.say(f"step {row['step']}: {failed}; failures.jsonl has the first tracebacks")
+        if row.get("demos/cut") and not self._told_of_cut:
+            self._told_of_cut = True
+            self.say(f"step {row['step']}: {self._cut(row['demos/cut'])}")
         if self._live:
             self._live.update(self._table(row))
         elif row["step"] % PLAIN_EVERY == 0 or row["step"] in (self._first, self._last):
             self.say(f"step {row['step']}/{self._last}  " + "  ".join(self._figures(row)))
+
+    def _cut(self, count: int) -> str:
+        limits = self._limits
+        return (
+            f"{count} of its demonstrations are longer than what the agent may write "
+            f"(limits.max_new_tokens={limits.max_new_tokens}, max_tokens={limits.max_tokens}, "
+            f"max_turns={limits.max_turns}): raise what they need; demos/cut in metrics.jsonl counts them"
+        )
 
     def _figures(self, row: dict[str, Any]) -> list[str]:
         figures = [

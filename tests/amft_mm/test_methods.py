@@ -465,6 +465,15 @@ def test_demonstrations_that_relift_found_too_long_do_not_end_a_later_step(tmp_p
     assert [row["demos/cut"] > 0 for row in rows] == [False, True, False]
 
 
+def test_demonstrations_that_the_agent_cannot_write_are_told_of_once(tmp_path, capsys):
+    """Defect: a run learnt from answers that its limit cut, and said nothing."""
+    more = ["limits.max_new_tokens=4", "train.warmup_steps=2", "train.steps=1"]
+    trained(config_of(tmp_path, "grpo", *more))
+    [told] = [line for line in capsys.readouterr().out.splitlines() if "demonstrations are" in line]
+    assert "step 1: " in told
+    assert "limits.max_new_tokens=4," in told
+
+
 @pytest.mark.parametrize("name", ["hpt", "failing"])
 def test_a_chosen_demonstration_that_is_too_long_does_not_end_a_run(tmp_path, name):
     """Defect: what fails is long, and where a step imitates nothing else the run ended."""
