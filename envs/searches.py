@@ -15,12 +15,15 @@ always the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
 from envs.derivation import Derived, derive, pairs, ways
 
+Ways = Callable[[Derived, Derived], Iterator[Derived]]
+Ends = Callable[[Derived, Derived], Iterator[tuple[str, Derived | None]]]
 SEARCHED = 3
 """Numbers that are left when all ways are gone through: three come to some fifty ends, four to a thousand. Of
 more than a search takes, the first statements are those of the simplest derivation."""
@@ -41,11 +44,8 @@ def searched(numbers: Sequence[int], target: int) -> tuple[list[str], Derived] |
     What is too small is multiplied next, and what is too large subtracted from or divided: everything else
     would be further off. A difference of 0 is the end."""
     lines, there = _prefix(numbers, target, SEARCHED)
-    for line, found in _gone_through(there, target):
-        lines.append(line)
-        if found is not None:
-            return lines, found
-    return None
+    written, found = _until_found(_gone_through(there, _telling, partial(_how_far, target=target)))
+    return (lines + written, found) if found else None
 
 
 def guessed(
@@ -55,8 +55,10 @@ def guessed(
     decide, and after each all that the numbers then left come to, until that is the target. No more than
     `tries` lead nowhere. None where none leads on in whole numbers that are not too large."""
     lines, there = _prefix(numbers, target, SEARCHED + 1)
+    second = partial(_of_use, largest=max(100, 4 * target))
+    ends = partial(_near, target=target)
     if len(there) <= SEARCHED:
-        written, found = _near_ends(there, target)
+        written, found = _until_found(_gone_through(there, second, ends))
         return (written, found) if found else None
     begun = [
         (way, rest)
@@ -68,8 +70,10 @@ def guessed(
     for k in np.random.default_rng([*numbers, target]).permutation(len(begun)):
         first, rest = begun[int(k)]
         left = tuple(sorted(number.value for number in (first, *rest)))
-        written, found = _near_ends((first, *rest), target)
-        if left in seen or (found is None and not tries):
+        if left in seen:
+            continue
+        written, found = _until_found(_gone_through((first, *rest), second, ends))
+        if found is None and not tries:
             continue
         seen.add(left)
         lines += [_with_what_is_left(first, rest), *written]
@@ -97,38 +101,42 @@ def _prefix(
     return lines, there
 
 
-def _near_ends(there: tuple[Derived, ...], target: int) -> tuple[list[str], Derived | None]:
-    """All that up to three numbers come to, as far as it is near, until it is the target."""
+def _until_found(
+    written: Iterable[tuple[str, Derived | None]],
+) -> tuple[list[str], Derived | None]:
+    """The lines as far as the one with which something is found."""
     lines: list[str] = []
-    if len(there) == 2:
-        one, other = there
-        for last in _telling(one, other):
-            if -NEAR <= last.value - target <= NEAR:
-                lines.append(last.statement())
-                if last.value == target:
-                    return lines, last
-        return lines, None
-    for one, other, rest in pairs(there):
-        for way in _telling(one, other):
-            if 0 < way.value <= max(100, 4 * target):
-                written, found = _near_ends((way, *rest), target)
-                lines += [_with_what_is_left(way, rest), *written]
-                if found is not None:
-                    return lines, found
+    for line, found in written:
+        lines.append(line)
+        if found is not None:
+            return lines, found
     return lines, None
 
 
-def _gone_through(there: tuple[Derived, ...], target: int) -> Iterator[tuple[str, Derived | None]]:
+def _gone_through(
+    there: tuple[Derived, ...], second: Ways, ends: Ends
+) -> Iterator[tuple[str, Derived | None]]:
+    """All that up to three numbers come to: `second` statements of two of three, `ends` of two."""
     if len(there) == 2:
-        for last in _nearing(*there, target):
-            large, small = max(last.value, target), min(last.value, target)
-            yield last.statement(), None
-            yield f"{large} - {small} = {large - small}", last if large == small else None
+        yield from ends(*there)
         return
     for one, other, rest in pairs(there):
-        for way in _telling(one, other):
+        for way in second(one, other):
             yield _with_what_is_left(way, rest), None
-            yield from _gone_through((way, *rest), target)
+            yield from _gone_through((way, *rest), second, ends)
+
+
+def _near(one: Derived, other: Derived, target: int) -> Iterator[tuple[str, Derived | None]]:
+    for last in _telling(one, other):
+        if -NEAR <= last.value - target <= NEAR:
+            yield last.statement(), last if last.value == target else None
+
+
+def _how_far(one: Derived, other: Derived, target: int) -> Iterator[tuple[str, Derived | None]]:
+    for last in _nearing(one, other, target):
+        large, small = max(last.value, target), min(last.value, target)
+        yield last.statement(), None
+        yield f"{large} - {small} = {large - small}", last if large == small else None
 
 
 def _nearing(one: Derived, other: Derived, target: int) -> Iterator[Derived]:
@@ -138,6 +146,11 @@ def _nearing(one: Derived, other: Derived, target: int) -> Iterator[Derived]:
     if by_sign["+"].value != target:
         signs = "*" if by_sign["+"].value < target else "-/"
         yield from (by_sign[sign] for sign in signs if sign in by_sign)
+
+
+def _of_use(one: Derived, other: Derived, largest: int) -> Iterator[Derived]:
+    """What two numbers make that may come near a target yet."""
+    return (way for way in _telling(one, other) if 0 < way.value <= largest)
 
 
 def _telling(one: Derived, other: Derived) -> Iterator[Derived]:
