@@ -6,7 +6,8 @@ is gone through, and where nothing is the target another first statement is trie
 
 What is left is said with each statement, so that nothing has to be kept in mind:
 
-    10 / 5 = 2 and 7 and 10; 7 + 2 = 9 and 10; 7 - 2 = 5 and 10; 7 * 2 = 14 and 10; 14 + 10 = 24
+    10 / 5 = 2 and 7 and 10; 7 + 2 = 9 and 10; 7 - 2 = 5 and 10; 7 * 2 = 14 and 10; 14 + 10 = 24.
+    So 10 / 5 = 2; 7 * 2 = 14; 14 + 10 = 24
 
 Everything that a decision hangs on stands beside it. Whether two numbers are the same is nothing that a small
 model learns from a few hundred texts; whether a difference is 0 is, or whether a number is a target that is
@@ -44,7 +45,7 @@ def searched(numbers: Sequence[int], target: int) -> tuple[list[str], Derived] |
     What is too small is multiplied next, and what is too large subtracted from or divided: everything else
     would be further off. A difference of 0 is the end."""
     lines, there = _prefix(numbers, target, SEARCHED)
-    written, found = _until_found(_gone_through(there, _telling, partial(_how_far, target=target)))
+    written, found = _until_found(gone_through(there, telling, partial(_how_far, target=target)))
     return (lines + written, found) if found else None
 
 
@@ -55,15 +56,15 @@ def guessed(
     decide, and after each all that the numbers then left come to, until that is the target. No more than
     `tries` lead nowhere. None where none leads on in whole numbers that are not too large."""
     lines, there = _prefix(numbers, target, SEARCHED + 1)
-    second = partial(_of_use, largest=max(100, 4 * target))
+    second = partial(of_use, largest=max(100, 4 * target))
     ends = partial(_near, target=target)
     if len(there) <= SEARCHED:
-        written, found = _until_found(_gone_through(there, second, ends))
+        written, found = _until_found(gone_through(there, second, ends))
         return (written, found) if found else None
     begun = [
         (way, rest)
         for one, other, rest in pairs(there)
-        for way in _telling(one, other)
+        for way in telling(one, other)
         if way.value <= max(50, 2 * target)
     ]
     seen = set()
@@ -72,15 +73,23 @@ def guessed(
         left = tuple(sorted(number.value for number in (first, *rest)))
         if left in seen:
             continue
-        written, found = _until_found(_gone_through((first, *rest), second, ends))
+        written, found = _until_found(gone_through((first, *rest), second, ends))
         if found is None and not tries:
             continue
         seen.add(left)
-        lines += [_with_what_is_left(first, rest), *written]
+        lines += [with_what_is_left(first, rest), *written]
         if found is not None:
             return lines, found
         tries -= 1
     return None
+
+
+def concluded(lines: Sequence[str], found: Derived) -> str:
+    """The search, and again what it found, in the order in which it was said: a formula follows from a few
+    statements that stand beside it, and hardly from some that are scattered in a search."""
+    said = [line.split(" and ")[0] for line in reversed(lines)]
+    steps = sorted(found.statements(), key=said.index, reverse=True)
+    return f"{'; '.join(lines)}. So {'; '.join(steps)}"
 
 
 def _prefix(
@@ -96,7 +105,7 @@ def _prefix(
         rest = list(there)
         rest.remove(step.left)  # type: ignore[arg-type]
         rest.remove(step.right)  # type: ignore[arg-type]
-        lines.append(_with_what_is_left(step, rest))
+        lines.append(with_what_is_left(step, rest))
         there = (step, *rest)
     return lines, there
 
@@ -113,7 +122,7 @@ def _until_found(
     return lines, None
 
 
-def _gone_through(
+def gone_through(
     there: tuple[Derived, ...], second: Ways, ends: Ends
 ) -> Iterator[tuple[str, Derived | None]]:
     """All that up to three numbers come to: `second` statements of two of three, `ends` of two."""
@@ -122,12 +131,12 @@ def _gone_through(
         return
     for one, other, rest in pairs(there):
         for way in second(one, other):
-            yield _with_what_is_left(way, rest), None
-            yield from _gone_through((way, *rest), second, ends)
+            yield with_what_is_left(way, rest), None
+            yield from gone_through((way, *rest), second, ends)
 
 
 def _near(one: Derived, other: Derived, target: int) -> Iterator[tuple[str, Derived | None]]:
-    for last in _telling(one, other):
+    for last in telling(one, other):
         if -NEAR <= last.value - target <= NEAR:
             yield last.statement(), last if last.value == target else None
 
@@ -148,17 +157,17 @@ def _nearing(one: Derived, other: Derived, target: int) -> Iterator[Derived]:
         yield from (by_sign[sign] for sign in signs if sign in by_sign)
 
 
-def _of_use(one: Derived, other: Derived, largest: int) -> Iterator[Derived]:
+def of_use(one: Derived, other: Derived, largest: int) -> Iterator[Derived]:
     """What two numbers make that may come near a target yet."""
-    return (way for way in _telling(one, other) if 0 < way.value <= largest)
+    return (way for way in telling(one, other) if 0 < way.value <= largest)
 
 
-def _telling(one: Derived, other: Derived) -> Iterator[Derived]:
+def telling(one: Derived, other: Derived) -> Iterator[Derived]:
     """What two numbers make, in whole numbers; to divide by 1 is to multiply by it."""
     for way in ways(one, other, whole=True):
         if way.sign != "/" or way.right is None or way.right.value != 1:
             yield way
 
 
-def _with_what_is_left(step: Derived, rest: Sequence[Derived]) -> str:
+def with_what_is_left(step: Derived, rest: Sequence[Derived]) -> str:
     return " and ".join([step.statement(), *(str(number.value) for number in rest)])

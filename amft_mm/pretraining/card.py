@@ -19,6 +19,8 @@ TARGETS = {
     "products, in an answer": 0.998,
     "exact quotients, in an answer": 0.998,
     "chains of three, in an answer": 0.99,
+    "the next of all ways": 0.99,
+    "steps and formula of a statement": 0.99,
     "numbers copied": 0.995,
     "names copied": 0.995,
     "sentences copied": 0.995,
@@ -49,8 +51,9 @@ processor, in the Hugging Face layout: `AutoModelForImageTextToText.from_pretrai
 the default model of amft_mm, small enough to train on two CPU cores, and good for nothing else.
 
 It was pretrained by `python -m amft_mm.pretrain` on drawn pictures and made-up texts: reading cards and
-signs, reckoning in running text, derivations from random numbers, lists, and the form of the worlds'
-answers with random content. It was not taught the tasks: which formula makes 24, or where to go.
+signs, reckoning in running text, derivations from random numbers, going through all that numbers come
+to, lists, and the form of the worlds' answers with random content. It was not taught the tasks: which
+formula makes 24, or where to go.
 Weights are stored in bfloat16 and meant to be used in float32.
 
 ## What it can do

@@ -25,7 +25,7 @@ from agents.rollout import Plan, play
 from agents.worlds import World, Worlds
 from amft_mm.learning.batching import by_length
 from amft_mm.learning.optimization import set_lr, slope
-from amft_mm.pretraining import cards, texts
+from amft_mm.pretraining import cards, going_through, texts
 from envs.general_points.cards import RANKS, Card
 from envs.general_points.decks import find_deck, table_picture
 from envs.general_points.formula import FormulaError, read_formula
@@ -209,6 +209,28 @@ def _three_links(rng: np.random.Generator) -> list[Question]:
     return links
 
 
+def _next_way(rng: np.random.Generator) -> Question:
+    """What is gone through next, in the middle of all ways: nothing missed, nothing that is not there. Never
+    the first two, nor where something is begun that nothing decides."""
+    [turn] = going_through.four_in_json(rng)
+    before, _, thought = turn.answer.partition('"thought": "')
+    ways = thought[: thought.index(". So")].split("; ")
+    decided = [at for at, way in enumerate(ways) if at > 1 and way.count(" and ") < 2]
+    if not decided:
+        return _next_way(rng)
+    at = decided[int(rng.integers(len(decided)))]
+    begun = f'{before}"thought": "{"; ".join(ways[:at])};'
+    right = f" {ways[at]}"
+    return Question(turn.text, None, lambda said: re.split('[;".]', said)[0] == right, begun)
+
+
+def _made_formula(rng: np.random.Generator) -> Question:
+    """The steps and the formula of the last of many statements, most of which have nothing to do with it."""
+    [turn] = going_through.four_in_json(rng)
+    begun, so, right = turn.answer.partition(". So")
+    return Question(turn.text, None, lambda said: said.startswith(right[:-1]), begun + so)
+
+
 def _reckoned(rng: np.random.Generator, sign: str) -> tuple[str, int]:
     """The left side of a statement in the range that the worlds use, and what it comes to."""
     small = int(rng.integers(1, 14))
@@ -272,6 +294,8 @@ QUESTIONS: dict[str, Callable[[np.random.Generator], Question]] = {
     "differences, in an answer": _said_question("-"),
     "products, in an answer": _said_question("*"),
     "exact quotients, in an answer": _said_question("/"),
+    "the next of all ways": _next_way,
+    "steps and formula of a statement": _made_formula,
     "numbers copied": _copied_number,
     "names copied": _copied_words(sentence=False),
     "sentences copied": _copied_words(sentence=True),

@@ -13,6 +13,7 @@ import numpy as np
 from amft_mm.pretraining.cards import cards_by_a_rule, one_card, table_by_a_rule, table_of_cards
 from amft_mm.pretraining.exercise import Exercise, Rng
 from amft_mm.pretraining.forms import cards_form, math_form, short_street_form, street_form
+from amft_mm.pretraining.going_through import four, four_in_json, three, two
 from amft_mm.pretraining.reckoning import (
     asides,
     chains,
@@ -64,6 +65,12 @@ SHORT_TEXT: Kinds = {
     "same_or_not": (same_or_not, 0.15),
     "compass": (compass, 0.15),
 }
+GOING_THROUGH: Kinds = {
+    "two": (two, 0.1),
+    "three": (three, 0.25),
+    "four": (four, 0.15),
+    "four_in_json": (four_in_json, 0.3),
+}
 NEAR_RECKONING: Kinds = {
     "near_sums": (partial(sums, wide=False), 0.08),
     "near_statements": (partial(statements, wide=False), 0.15),
@@ -72,8 +79,9 @@ NEAR_RECKONING: Kinds = {
     "asides": (asides, 0.12),
     "near_chains": (partial(chains, wide=False), 0.15),
     "near_missing": (partial(missing, wide=False), 0.18),
-    "derivations": (derivations, 0.2),
-    "derivations_in_json": (derivations_in_json, 0.12),
+    "derivations": (derivations, 0.12),
+    "derivations_in_json": (derivations_in_json, 0.1),
+    **GOING_THROUGH,
 }
 COPYING_TEXT: Kinds = {
     "echo": (echo, 0.15),

@@ -119,14 +119,15 @@ def short_street_form(rng: Rng, visual: bool = True) -> Exercise:
     town, place, heading = a_place_in_town(rng)
     turns: Exercise = []
     lines: list[tuple[str, str, str]] = []
-    actions = ["forward", "stop", *[f"turn {to}" for to in directions("absolute")]]
+    style = pick(rng, ("absolute", "absolute", "relative"))
+    actions = ["forward", "stop", *[f"turn {to}" for to in directions(style)]]
     for index in range(int(rng.integers(1, 5))):
         if index:
             place, heading = town.stand(rng)
         here, seen = here_words(place, heading), _sights(place, heading)
         told = "Right." if index else ""
         if not lines:
-            lines = _short_lines(rng, seen)
+            lines = _short_lines(rng, seen, style)
             told = "Instructions:\n" + "\n".join(
                 f"{number}. {''.join(line)}" for number, line in enumerate(lines, 1)
             )
@@ -155,13 +156,14 @@ def _sights(place: Place, heading: float) -> list[str]:
     return ["intersection", *seen] if place.at_intersection else seen
 
 
-def _short_lines(rng: Rng, seen: list[str]) -> list[tuple[str, str, str]]:
+def _short_lines(rng: Rng, seen: list[str], style: str) -> list[tuple[str, str, str]]:
     """Instructions as (before, what is waited for, after), some of which wait for what is seen."""
     lines = []
     for _ in range(int(rng.integers(1, 6))):
         if rng.random() < 0.4:
-            turn = pick(rng, ("left", "right", "slightly left", "slightly right"))
-            lines.append((f"Turn {turn} to face {pick(rng, directions('absolute'))}", "", "."))
+            turn = pick(rng, directions("relative"))
+            to = f" to face {pick(rng, directions(style))}" if style == "absolute" else ""
+            lines.append((f"Turn {turn}{to}", "", "."))
             continue
         where = pick(rng, ("the intersection", "the next intersection", "your destination"))
         if "intersection" not in seen and rng.random() < 0.6:

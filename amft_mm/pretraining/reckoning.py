@@ -271,14 +271,17 @@ def _joined(rng: Rng, words: list[str]) -> str:
 def _derived(rng: Rng, numbers: Sequence[int], made: Derived) -> str:
     """The statements, at times each with the numbers that are left after it."""
     words = list(made.statements())
-    if rng.random() < 0.4:
+    if rng.random() < 0.5:
+        beside = rng.random() < 0.5  # the newest stands in the statement
         left = [str(number) for number in numbers]
         for index, word in enumerate(words):
             one, _, other, _, value = word.split()
             left.remove(one.strip("()"))
             left.remove(other.strip("()"))
             left.append(value)
-            words[index] = f"{word} (left: {', '.join(left)})"
+            words[index] = (
+                " and ".join([word, *left[:-1]]) if beside else f"{word} (left: {', '.join(left)})"
+            )
     return _joined(rng, words)
 
 

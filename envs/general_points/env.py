@@ -216,7 +216,7 @@ class GeneralPointsEnv(World):
         that are true and end elsewhere."""
         if self._thought != "none":
             wrong = stray(self._numbers, self._target, rng)
-            return derived_answer(self._names, self._numbers, wrong, wrong.statements())
+            return derived_answer(self._names, self._numbers, wrong, "; ".join(wrong.statements()))
         while True:
             numbers = [str(self._numbers[i]) for i in rng.permutation(len(self._numbers))]
             signs = ["+-*"[i] for i in rng.integers(3, size=len(numbers) - 1)]

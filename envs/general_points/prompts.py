@@ -15,7 +15,7 @@ import numpy as np
 from envs.derivation import Derived, derive
 from envs.general_points.cards import Faces
 from envs.general_points.solver import any_solution, solutions
-from envs.searches import TRIES, guessed
+from envs.searches import TRIES, concluded, guessed
 
 LISTED_UP_TO = 4
 """Up to so many numbers, the best of all solutions is written; beyond, any."""
@@ -109,18 +109,18 @@ def right_answer(
         return answer(cards, numbers, f"{formula}={target}")
     if thought == "search" and (gone := guessed(numbers, target, tries)):
         lines, found = gone
-        return derived_answer(cards, numbers, found, lines)
+        return derived_answer(cards, numbers, found, concluded(lines, found))
     simplest = derive(numbers, target)
     if simplest is None:
         raise ValueError(_hopeless(numbers, target))
-    return derived_answer(cards, numbers, simplest, simplest.statements())
+    return derived_answer(cards, numbers, simplest, "; ".join(simplest.statements()))
 
 
 def derived_answer(
-    cards: Sequence[str], numbers: Sequence[int], derived: Derived, lines: Sequence[str]
+    cards: Sequence[str], numbers: Sequence[int], derived: Derived, thought: str
 ) -> str:
-    """An answer whose formula is derived by `lines`."""
-    return answer(cards, numbers, f"{derived.formula()}={derived.value}", "; ".join(lines))
+    """An answer whose formula is derived in `thought`."""
+    return answer(cards, numbers, f"{derived.formula()}={derived.value}", thought)
 
 
 def answer(cards: Sequence[str], numbers: Sequence[int], formula: str, thought: str = "") -> str:
