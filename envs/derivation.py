@@ -127,11 +127,11 @@ def _all(there: tuple[Derived, ...], target: Number, whole: bool) -> Iterator[De
 def pairs(
     there: tuple[Derived, ...],
 ) -> Iterator[tuple[Derived, Derived, tuple[Derived, ...]]]:
-    """Two of them and the others; equal pairs once."""
-    tried = set()
+    """Two of them and the others; equal pairs once, in whichever order they stand."""
+    tried: set[tuple[Derived, Derived]] = set()
     for i, j in combinations(range(len(there)), 2):
         if (there[i], there[j]) not in tried:
-            tried.add((there[i], there[j]))
+            tried |= {(there[i], there[j]), (there[j], there[i])}
             yield there[i], there[j], (*there[:i], *there[i + 1 : j], *there[j + 1 :])
 
 

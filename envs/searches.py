@@ -84,12 +84,12 @@ def guessed(
     return None
 
 
-def concluded(lines: Sequence[str], found: Derived) -> str:
-    """The search, and again what it found, in the order in which it was said: a formula follows from a few
-    statements that stand beside it, and hardly from some that are scattered in a search."""
-    said = [line.split(" and ")[0] for line in reversed(lines)]
-    steps = sorted(found.statements(), key=said.index, reverse=True)
-    return f"{'; '.join(lines)}. So {'; '.join(steps)}"
+def concluded(lines: Sequence[str]) -> str:
+    """A search, and again what it found: of each number of numbers that are left, the latest statement. A
+    formula follows from a few statements that stand beside it, and hardly from some that are scattered."""
+    latest = {line.count(" and "): line.split(" and ")[0] for line in lines}
+    found = [latest[left] for left in sorted(latest, reverse=True)]
+    return f"{'; '.join(lines)}. So {'; '.join(found)}"
 
 
 def _prefix(

@@ -92,7 +92,7 @@ def four_in_json(rng: Rng) -> Exercise:
     )
     bounds, said, end = _begun(rng, numbers)
     told = f"Cards: {', '.join(ranks)}. {pick(rng, faces_words(faces))} Begin. {bounds}"
-    fields = {"cards": ranks, "number": numbers, "thought": concluded(said, end)}
+    fields = {"cards": ranks, "number": numbers, "thought": concluded(said)}
     return [Turn(told, None, json.dumps(fields | {"formula": f"{end.formula()}={end.value}"}))]
 
 
@@ -155,5 +155,5 @@ def _with_formula(rng: Rng, lines: Sequence[str], end: Derived) -> tuple[str, st
     formula = end.formula()
     tail = pick(rng, (f"\n{formula}={end.value}", f"\nThe answer is \\boxed{{{formula}}}."))
     if rng.random() < 0.6:
-        return "With steps and a formula.", concluded(lines, end) + tail
+        return "With steps and a formula.", concluded(lines) + tail
     return "With a formula.", _separator(rng).join(lines) + tail

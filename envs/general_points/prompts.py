@@ -109,7 +109,7 @@ def right_answer(
         return answer(cards, numbers, f"{formula}={target}")
     if thought == "search" and (gone := guessed(numbers, target, tries)):
         lines, found = gone
-        return derived_answer(cards, numbers, found, concluded(lines, found))
+        return derived_answer(cards, numbers, found, concluded(lines))
     simplest = derive(numbers, target)
     if simplest is None:
         raise ValueError(_hopeless(numbers, target))

@@ -23,8 +23,11 @@ def drawn(make, count):
     return [turn for _ in range(count) for turn in make(rng)]
 
 
-def said(text):
-    """Each statement with what is left beside it."""
+def said(answer):
+    """Each statement that is gone through, with what is left beside it."""
+    text, _, _ = answer.partition(". So ")
+    text, _, _ = text.partition('", "formula')
+    text = re.sub(r"\n(The answer|\S+=\d+$).*", "", text)
     return [
         (int(a), sign, int(b), int(value), tuple(map(int, re.findall(r"\d+", left))))
         for a, sign, b, value, left in SAID.findall(text)
@@ -56,9 +59,10 @@ def test_of_three_numbers_every_way_is_gone_and_no_other():
         wanted = Counter()
         seen = set()
         for i, j in combinations(range(3), 2):
-            if (given[i], given[j]) in seen:
+            pair = tuple(sorted((given[i], given[j])))
+            if pair in seen:
                 continue
-            seen.add((given[i], given[j]))
+            seen.add(pair)
             (left,) = (given[k] for k in range(3) if k not in (i, j))
             for way in comes_to(given[i], given[j]):
                 if 0 < way[3] <= taught.LARGEST:
@@ -100,17 +104,18 @@ def statements_of(formula):
 def test_a_formula_is_of_the_last_statement_and_of_all_numbers():
     for make in (taught.three, taught.four, taught.four_in_json):
         found = 0
-        for turn in drawn(make, 100):
+        for turn in drawn(make, 130):
             told = turn.text
             if make is taught.three and "formula" not in told:
                 continue
             found += 1
             formula, made = formula_of(turn.answer)
-            text = turn.answer.split('"thought"')[-1]
-            lines = said(text)
+            lines = said(turn.answer)
             steps = statements_of(formula)
             assert steps[-1] == [each[:4] for each in lines if not each[4]][-1], turn
             assert set(steps) <= {each[:4] for each in lines}, turn
+            if so := re.search(r"\. So ([^\n\"]*)", turn.answer):
+                assert Counter(each[:4] for each in said(so[1])) == Counter(steps), turn
             assert made in (None, steps[-1][3])
             given = (
                 json.loads(turn.answer)["number"]
@@ -126,7 +131,7 @@ def test_what_is_left_is_what_no_statement_has_used():
     for turn in drawn(taught.four_in_json, 100):
         fields = json.loads(turn.answer)
         there = {4: fields["number"]}
-        for a, _, b, value, left in said(fields["thought"]):
+        for a, _, b, value, left in said(turn.answer):
             assert Counter((a, b)) + Counter(left) == Counter(there[len(left) + 2]), turn
             there[len(left) + 1] = [value, *left]
 

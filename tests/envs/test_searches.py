@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from envs.derivation import derive
 from envs.general_points.formula import read_formula
-from envs.searches import TRIES, guessed, searched
+from envs.searches import TRIES, concluded, guessed, searched
 from tests.envs.test_derivation import followed
 
 
@@ -101,3 +101,18 @@ def test_the_numbers_decide_what_is_guessed():
     hands = [(2, 8, 8, 9), (9, 8, 2, 8), (8, 2, 9, 8), (8, 9, 8, 2)]
     assert [guessed(hand, 24) for hand in hands] == [guessed(hand, 24) for hand in hands]
     assert len({guessed(hand, 24)[0][0] for hand in hands}) > 1
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(1, 13), min_size=2, max_size=5))
+def test_what_a_search_found_is_said_again_in_its_order(numbers):
+    """Beside the formula, as a derivation: each statement once, after those that it goes on from."""
+    if (gone := guessed(numbers, 24)) is None:
+        return
+    lines, found = gone
+    search, again = concluded(lines).split(". So ")
+    assert search == "; ".join(lines)
+    steps = again.split("; ")
+    assert Counter(steps) == Counter(found.statements())
+    assert followed(steps, numbers) == 24
+    assert steps[-1] == lines[-1]
