@@ -16,6 +16,7 @@ import pytest
 from amft_mm.pretraining import exercises as taught
 from amft_mm.pretraining.forms import any_formula
 from amft_mm.pretraining.reckoning import derivation
+from envs.virl.actions import directions
 
 IN_WORDS = {
     **taught.ECHOES,
@@ -247,6 +248,19 @@ def is_seen(awaited, seen):
 
 def test_short_choices_follow_nothing(exercises):
     short_choices_follow_nothing(exercises["short_street_form_in_words"])
+
+
+def test_short_streets_have_turns_of_either_style_and_never_of_both(exercises):
+    """Defect: all were by the compass, so that "turn left" was never written in this form."""
+    styles = Counter()
+    for each in exercises["short_street_form_in_words"]:
+        turned = set(re.findall(r": turn (.*)$", "\n".join(t.answer for t in each), re.MULTILINE))
+        by_compass = {name for name in turned if name in directions("absolute")}
+        assert by_compass in (set(), turned), turned
+        styles["absolute" if by_compass else "relative"] += bool(turned)
+        facing = "to face" in each[0].text
+        assert not (facing and turned - by_compass), each[0].text
+    assert min(styles["absolute"], styles["relative"]) > 100
 
 
 def test_no_task_is_told_but_in_forms(exercises):
