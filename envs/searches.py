@@ -6,7 +6,7 @@ is gone through, and where nothing is the target another first statement is trie
 
 What is left is said with each statement, so that nothing has to be kept in mind:
 
-    10 / 5 = 2 and 7 and 10; 7 + 2 = 9 and 10; 7 - 2 = 5 and 10; 7 * 2 = 14 and 10; 14 + 10 = 24.
+    10 / 5 = 2 and 7 and 10; 7 + 2 = 9 and 10; 7 - 2 = 5 and 10; 7 * 2 = 14 and 10, 14 + 10 = 24.
     So 10 / 5 = 2; 7 * 2 = 14; 14 + 10 = 24
 
 Everything that a decision hangs on stands beside it. Whether two numbers are the same is nothing that a small
@@ -30,6 +30,8 @@ SEARCHED = 3
 more than a search takes, the first statements are those of the simplest derivation."""
 TRIES = 2
 """First statements that lead nowhere, at most: each is some 150 tokens of the tiny model."""
+MARKS = (", ", "; ", ". ")
+"""Before a statement that leaves one number, two, or more."""
 NEAR = 3
 """A last statement is written where it comes so near to the target: which ones do can be told at a glance,
 and to be wrong about that costs a statement."""
@@ -84,12 +86,20 @@ def guessed(
     return None
 
 
+def joined(lines: Sequence[str]) -> str:
+    """A search as one text. What stands before a statement says how many numbers there are to take from: a full
+    stop for four or more, a semicolon for three, a comma for the last two. So how it goes on is decided before
+    the statement, and one that went before is found by what stands before it."""
+    marks = [MARKS[min(line.count(" and "), len(MARKS) - 1)] for line in lines]
+    return "".join(f"{mark}{line}" for mark, line in zip(["", *marks[1:]], lines, strict=True))
+
+
 def concluded(lines: Sequence[str]) -> str:
-    """A search, and again what it found: of each number of numbers that are left, the latest statement. A
-    formula follows from a few statements that stand beside it, and hardly from some that are scattered."""
+    """A search, and again what it found: the latest statement of each kind. A formula follows from a few
+    statements that stand beside it, and hardly from some that are scattered."""
     latest = {line.count(" and "): line.split(" and ")[0] for line in lines}
     found = [latest[left] for left in sorted(latest, reverse=True)]
-    return f"{'; '.join(lines)}. So {'; '.join(found)}"
+    return f"{joined(lines)}. So {'; '.join(found)}"
 
 
 def _prefix(

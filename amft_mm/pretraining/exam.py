@@ -213,15 +213,14 @@ def _next_way(rng: np.random.Generator) -> Question:
     """What is gone through next, in the middle of all ways: nothing missed, nothing that is not there. Never
     the first two, nor where something is begun that nothing decides."""
     [turn] = going_through.four_in_json(rng)
-    before, _, thought = turn.answer.partition('"thought": "')
-    ways = thought[: thought.index(". So")].split("; ")
-    decided = [at for at, way in enumerate(ways) if at > 1 and way.count(" and ") < 2]
+    before, so, _ = turn.answer.partition(". So")
+    ways = re.split(r"(?=[.;,] \d+ [-+*/] )", before)
+    decided = [at for at, way in enumerate(ways) if at > 2 and way.count(" and ") < 2]
     if not decided:
         return _next_way(rng)
     at = decided[int(rng.integers(len(decided)))]
-    begun = f'{before}"thought": "{"; ".join(ways[:at])};'
-    right = f" {ways[at]}"
-    return Question(turn.text, None, lambda said: re.split('[;".]', said)[0] == right, begun)
+    right = ways[at] + [*ways, so][at + 1][0]
+    return Question(turn.text, None, lambda said: said.startswith(right), "".join(ways[:at]))
 
 
 def _made_formula(rng: np.random.Generator) -> Question:

@@ -17,7 +17,7 @@ from amft_mm.pretraining.exercise import Exercise, Rng, Turn, pick
 from envs.derivation import Derived, pairs
 from envs.general_points.cards import FACE_RULES, RANKS, Card
 from envs.general_points.prompts import faces_words
-from envs.searches import concluded, gone_through, of_use, telling, with_what_is_left
+from envs.searches import concluded, gone_through, joined, of_use, telling, with_what_is_left
 
 LARGEST = 100
 """What goes on with is no larger."""
@@ -68,7 +68,7 @@ def three(rng: Rng) -> Exercise:
             words, answer = _with_formula(rng, lines, written[at][1])
             turns.append(Turn(f"{told} {words}", None, answer))
         else:
-            text = _separator(rng).join(line for line, _ in written) or "None."
+            text = _joined(rng, [line for line, _ in written]) or "None."
             turns.append(Turn(told, None, text))
     return turns
 
@@ -156,4 +156,8 @@ def _with_formula(rng: Rng, lines: Sequence[str], end: Derived) -> tuple[str, st
     tail = pick(rng, (f"\n{formula}={end.value}", f"\nThe answer is \\boxed{{{formula}}}."))
     if rng.random() < 0.6:
         return "With steps and a formula.", concluded(lines) + tail
-    return "With a formula.", _separator(rng).join(lines) + tail
+    return "With a formula.", _joined(rng, lines) + tail
+
+
+def _joined(rng: Rng, lines: Sequence[str]) -> str:
+    return joined(lines) if rng.random() < 0.7 else _separator(rng).join(lines)

@@ -111,7 +111,9 @@ def test_what_a_search_found_is_said_again_in_its_order(numbers):
         return
     lines, found = gone
     search, again = concluded(lines).split(". So ")
-    assert search == "; ".join(lines)
+    assert re.split("[.;,] ", search) == lines
+    for mark, line in zip(re.findall("[.;,] ", search), lines[1:], strict=True):
+        assert mark == {0: ", ", 1: "; "}.get(line.count(" and "), ". ")
     steps = again.split("; ")
     assert Counter(steps) == Counter(found.statements())
     assert followed(steps, numbers) == 24
