@@ -87,9 +87,9 @@ def guessed(
 
 
 def joined(lines: Sequence[str]) -> str:
-    """A search as one text. What stands before a statement says how many numbers there are to take from: a full
-    stop for four or more, a semicolon for three, a comma for the last two. So how it goes on is decided before
-    the statement, and one that went before is found by what stands before it."""
+    """A search as one text. What stands before a statement says how many numbers there are to take from: a
+    full stop for four or more, a semicolon for three, a comma for the last two. So how it goes on is decided
+    before the statement, and one that went before is found by what stands before it."""
     marks = [MARKS[min(line.count(" and "), len(MARKS) - 1)] for line in lines]
     return "".join(f"{mark}{line}" for mark, line in zip(["", *marks[1:]], lines, strict=True))
 
