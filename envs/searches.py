@@ -7,7 +7,7 @@ is gone through, and where nothing is the target another first statement is trie
 What is left is said with each statement, so that nothing has to be kept in mind:
 
     10 / 5 = 2 and 7 and 10; 7 + 2 = 9 and 10; 7 - 2 = 5 and 10; 7 * 2 = 14 and 10, 14 + 10 = 24.
-    So 10 / 5 = 2; 7 * 2 = 14; 14 + 10 = 24
+    So 10 / 5 = 2; 7 * 2 = 14, 14 + 10 = 24
 
 Everything that a decision hangs on stands beside it. Whether two numbers are the same is nothing that a small
 model learns from a few hundred texts; whether a difference is 0 is, or whether a number is a target that is
@@ -90,16 +90,20 @@ def joined(lines: Sequence[str]) -> str:
     """A search as one text. What stands before a statement says how many numbers there are to take from: a
     full stop for four or more, a semicolon for three, a comma for the last two. So how it goes on is decided
     before the statement, and one that went before is found by what stands before it."""
-    marks = [MARKS[min(line.count(" and "), len(MARKS) - 1)] for line in lines]
-    return "".join(f"{mark}{line}" for mark, line in zip(["", *marks[1:]], lines, strict=True))
+    return _marked((line.count(" and "), line) for line in lines)
 
 
 def concluded(lines: Sequence[str]) -> str:
-    """A search, and again what it found: the latest statement of each kind. A formula follows from a few
-    statements that stand beside it, and hardly from some that are scattered."""
+    """A search, and again what it found: the latest statement after each mark, after that mark again. A
+    formula follows from a few statements that stand beside it, and hardly from some that are scattered."""
     latest = {line.count(" and "): line.split(" and ")[0] for line in lines}
-    found = [latest[left] for left in sorted(latest, reverse=True)]
-    return f"{joined(lines)}. So {'; '.join(found)}"
+    return f"{joined(lines)}. So {_marked(sorted(latest.items(), reverse=True))}"
+
+
+def _marked(lines: Iterable[tuple[int, str]]) -> str:
+    """With the mark that fits how many numbers are left beside each one's result before all but the first."""
+    text = "".join(f"{MARKS[min(left, len(MARKS) - 1)]}{line}" for left, line in lines)
+    return text[len(MARKS[0]) :]
 
 
 def _prefix(

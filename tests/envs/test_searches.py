@@ -114,7 +114,7 @@ def test_what_a_search_found_is_said_again_in_its_order(numbers):
     assert re.split("[.;,] ", search) == lines
     for mark, line in zip(re.findall("[.;,] ", search), lines[1:], strict=True):
         assert mark == {0: ", ", 1: "; "}.get(line.count(" and "), ". ")
-    steps = again.split("; ")
+    steps = re.split("[.;,] ", again)
     assert Counter(steps) == Counter(found.statements())
     assert followed(steps, numbers) == 24
     assert steps[-1] == lines[-1]
