@@ -13,7 +13,13 @@ import numpy as np
 from amft_mm.pretraining.cards import cards_by_a_rule, one_card, table_by_a_rule, table_of_cards
 from amft_mm.pretraining.exercise import Exercise, Rng
 from amft_mm.pretraining.forms import cards_form, math_form, short_street_form, street_form
-from amft_mm.pretraining.going_through import four, four_in_json, three, two
+from amft_mm.pretraining.going_through import (
+    four,
+    four_in_json,
+    scattered,
+    three,
+    two,
+)
 from amft_mm.pretraining.reckoning import (
     asides,
     chains,
@@ -67,8 +73,9 @@ SHORT_TEXT: Kinds = {
 }
 GOING_THROUGH: Kinds = {
     "two": (two, 0.1),
-    "three": (three, 0.25),
-    "four": (four, 0.15),
+    "three": (three, 0.15),
+    "scattered": (scattered, 0.3),
+    "four": (four, 0.1),
     "four_in_json": (four_in_json, 0.3),
 }
 NEAR_RECKONING: Kinds = {

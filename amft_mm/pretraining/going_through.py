@@ -42,6 +42,9 @@ class Bounds:
                 yield last.statement(), last
 
 
+EVERYTHING = Bounds(0, LARGEST**2)
+
+
 def two(rng: Rng) -> Exercise:
     """What pairs of numbers come to by every sign."""
     turns = []
@@ -76,7 +79,7 @@ def three(rng: Rng) -> Exercise:
 def four(rng: Rng) -> Exercise:
     """Any statement of four numbers and all that the three then left come to, for one or a few; as far as
     some end, with its formula."""
-    numbers = [int(rng.integers(1, 14)) for _ in range(4)]
+    numbers = [_small(rng) for _ in range(4)]
     bounds, said, end = _begun(rng, numbers)
     words, answer = _with_formula(rng, said, end)
     return [Turn(f"Begin: {', '.join(map(str, numbers))}. {bounds} {words}", None, answer)]
@@ -96,14 +99,42 @@ def four_in_json(rng: Rng) -> Exercise:
     return [Turn(told, None, json.dumps(fields | {"formula": f"{end.formula()}={end.value}"}))]
 
 
+def scattered(rng: Rng) -> Exercise:
+    """Few of all ways, and the steps and the formula of the last: short, so that saying again what went
+    before is learnt where most words need it."""
+    turns = []
+    for _ in range(int(rng.integers(1, 4))):
+        numbers = [_small(rng) for _ in range(4)]
+        firsts, lines = _firsts(numbers), []
+        for left in reversed(range(int(rng.integers(1, 4)))):
+            first, rest = pick(rng, firsts)
+            ways = _ways((first, *rest))
+            lines.append(with_what_is_left(first, rest))
+            last = len(ways) if left else int(rng.integers(len(ways)))
+            for way, ends in ways[:last]:
+                if rng.random() < 0.12:
+                    lines += [way, *(line for line, _ in ends if rng.random() < 0.4)]
+        way, ends = ways[last]
+        line, end = pick(rng, ends)
+        answer = f"{concluded([*lines, way, line])}\n{end.formula()}={end.value}"
+        turns.append(Turn(f"Some ways: {', '.join(map(str, numbers))}.", None, answer))
+    return turns
+
+
+def _ways(there: tuple[Derived, ...]) -> list[tuple[str, list[tuple[str, Derived]]]]:
+    """Every second statement, each with all its ends."""
+    ways: list[tuple[str, list[tuple[str, Derived]]]] = []
+    for line, end in _all_of(there, EVERYTHING):
+        if end is None:
+            ways.append((line, []))
+        else:
+            ways[-1][1].append((line, end))
+    return ways
+
+
 def _begun(rng: Rng, numbers: Sequence[int]) -> tuple[Bounds, list[str], Derived]:
     """Bounds, what is written, and the end with which it stops."""
-    begun = [
-        (way, rest)
-        for one, other, rest in pairs(tuple(map(Derived, numbers)))
-        for way in telling(one, other)
-        if way.value <= LARGEST_FIRST
-    ]
+    begun = _firsts(numbers)
     while True:
         bounds, whole = _bounds(rng), int(rng.integers(MOST_WHOLE + 1))
         said: list[str] = []
@@ -121,6 +152,16 @@ def _begun(rng: Rng, numbers: Sequence[int]) -> tuple[Bounds, list[str], Derived
                 return bounds, said + _lines(first, rest, written), end
 
 
+def _firsts(numbers: Sequence[int]) -> list[tuple[Derived, tuple[Derived, ...]]]:
+    """Every first statement that is not too large, and the numbers beside it."""
+    return [
+        (way, rest)
+        for one, other, rest in pairs(tuple(map(Derived, numbers)))
+        for way in telling(one, other)
+        if way.value <= LARGEST_FIRST
+    ]
+
+
 def _lines(
     first: Derived, rest: Sequence[Derived], written: Sequence[tuple[str, Derived | None]]
 ) -> list[str]:
@@ -134,7 +175,11 @@ def _all_of(there: tuple[Derived, ...], bounds: Bounds) -> Iterator[tuple[str, D
 def _bounds(rng: Rng) -> Bounds:
     """Mostly narrow: what everything comes to is long."""
     middle, width = int(rng.integers(0, 61)), int(rng.integers(0, 9))
-    return Bounds(0, 999) if rng.random() < 0.05 else Bounds(max(0, middle - width), middle + width)
+    return EVERYTHING if rng.random() < 0.05 else Bounds(max(0, middle - width), middle + width)
+
+
+def _small(rng: Rng) -> int:
+    return int(rng.integers(1, 14))
 
 
 def _number(rng: Rng) -> int:

@@ -102,7 +102,7 @@ def statements_of(formula):
 
 
 def test_a_formula_is_of_the_last_statement_and_of_all_numbers():
-    for make in (taught.three, taught.four, taught.four_in_json):
+    for make in (taught.three, taught.four, taught.four_in_json, taught.scattered):
         found = 0
         for turn in drawn(make, 130):
             told = turn.text
@@ -128,9 +128,9 @@ def test_a_formula_is_of_the_last_statement_and_of_all_numbers():
 
 def test_what_is_left_is_what_no_statement_has_used():
     """Four numbers, then three, then two: a statement takes two that were there."""
-    for turn in drawn(taught.four_in_json, 100):
-        fields = json.loads(turn.answer)
-        there = {4: fields["number"]}
+    for turn in (*drawn(taught.four_in_json, 100), *drawn(taught.scattered, 100)):
+        inside = turn.answer.startswith("{")
+        there = {4: json.loads(turn.answer)["number"] if inside else numbers(turn.text)}
         for a, _, b, value, left in said(turn.answer):
             assert Counter((a, b)) + Counter(left) == Counter(there[len(left) + 2]), turn
             there[len(left) + 1] = [value, *left]
@@ -139,7 +139,7 @@ def test_what_is_left_is_what_no_statement_has_used():
 def test_no_end_is_looked_for():
     """A text ends at 24 no more often than at the numbers beside it, and goes on after one as often."""
     ends, stops = Counter(), Counter()
-    for turn in drawn(taught.four, 3000):
+    for turn in (*drawn(taught.four, 3000), *drawn(taught.scattered, 1000)):
         values = [each[3] for each in said(turn.answer) if not each[4]]
         ends.update(values[:-1])
         stops[values[-1]] += 1
