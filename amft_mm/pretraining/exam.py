@@ -312,7 +312,7 @@ TASKS = {
             "modality": "visual",
             "size": (CARDS_SIZE, CARDS_SIZE),
             "split": "id",
-            "thought": "steps",
+            "thought": "search",
         },
     ),
     "virl": World(
@@ -328,7 +328,7 @@ TASKS = {
     ),
     "math": World("amft/Math-v0", {"split": "id", "source": "countdown", "thought": "search"}),
 }
-TOKENS = {"general_points": 110, "virl": 110, "math": 730}
+TOKENS = {"general_points": 730, "virl": 110, "math": 730}
 """Of an answer, as recipes have it."""
 
 
