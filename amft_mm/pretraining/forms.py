@@ -21,7 +21,7 @@ from amft_mm.pretraining.reckoning import chain, derivation, reckoned
 from amft_mm.pretraining.streets import STREET_SIZES, a_place_in_town, here_words
 from envs.general_points.formula import read_formula
 from envs.virl import grid
-from envs.virl.actions import directions
+from envs.virl.actions import Style, directions
 from envs.virl.city_files import load_city
 from envs.virl.geo import VIEW_SIDES
 from envs.virl.language import BRIEF_SIDES, sighting_words
@@ -156,7 +156,7 @@ def _sights(place: Place, heading: float) -> list[str]:
     return ["intersection", *seen] if place.at_intersection else seen
 
 
-def _short_lines(rng: Rng, seen: list[str], style: str) -> list[tuple[str, str, str]]:
+def _short_lines(rng: Rng, seen: list[str], style: Style) -> list[tuple[str, str, str]]:
     """Instructions as (before, what is waited for, after), some of which wait for what is seen."""
     lines = []
     for _ in range(int(rng.integers(1, 6))):
