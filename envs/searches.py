@@ -63,12 +63,7 @@ def guessed(
     if len(there) <= SEARCHED:
         written, found = _until_found(gone_through(there, second, ends))
         return (written, found) if found else None
-    begun = [
-        (way, rest)
-        for one, other, rest in pairs(there)
-        for way in telling(one, other)
-        if way.value <= max(50, 2 * target)
-    ]
+    begun = firsts(there, max(50, 2 * target))
     seen = set()
     for k in np.random.default_rng([*numbers, target]).permutation(len(begun)):
         first, rest = begun[int(k)]
@@ -104,6 +99,16 @@ def _marked(lines: Iterable[tuple[int, str]]) -> str:
     """With the mark that fits how many numbers are left beside each one's result before all but the first."""
     text = "".join(f"{MARKS[min(left, len(MARKS) - 1)]}{line}" for left, line in lines)
     return text[len(MARKS[0]) :]
+
+
+def firsts(there: tuple[Derived, ...], largest: int) -> list[tuple[Derived, tuple[Derived, ...]]]:
+    """Every first statement that is not too large, and the numbers beside it."""
+    return [
+        (way, rest)
+        for one, other, rest in pairs(there)
+        for way in telling(one, other)
+        if way.value <= largest
+    ]
 
 
 def _prefix(

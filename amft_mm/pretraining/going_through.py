@@ -14,10 +14,18 @@ from functools import partial
 
 from amft_mm.pretraining.cards import RULES
 from amft_mm.pretraining.exercise import Exercise, Rng, Turn, pick
-from envs.derivation import Derived, pairs
+from envs.derivation import Derived
 from envs.general_points.cards import FACE_RULES, RANKS, Card
 from envs.general_points.prompts import faces_words
-from envs.searches import concluded, gone_through, joined, of_use, telling, with_what_is_left
+from envs.searches import (
+    concluded,
+    firsts,
+    gone_through,
+    joined,
+    of_use,
+    telling,
+    with_what_is_left,
+)
 
 LARGEST = 100
 """What goes on with is no larger."""
@@ -89,10 +97,8 @@ def four_in_json(rng: Rng) -> Exercise:
     """The same in the middle of a longer answer, with cards by a rule."""
     faces = FACE_RULES[pick(rng, RULES)]
     cards = [Card(int(rng.integers(1, 14)), "S") for _ in range(4)]
-    numbers, ranks = (
-        [card.number(faces) for card in cards],
-        [RANKS[card.rank - 1] for card in cards],
-    )
+    numbers = [card.number(faces) for card in cards]
+    ranks = [RANKS[card.rank - 1] for card in cards]
     bounds, said, end = _begun(rng, numbers)
     told = f"Cards: {', '.join(ranks)}. {pick(rng, faces_words(faces))} Begin. {bounds}"
     fields = {"cards": ranks, "number": numbers, "thought": concluded(said)}
@@ -105,9 +111,9 @@ def scattered(rng: Rng) -> Exercise:
     turns = []
     for _ in range(int(rng.integers(1, 4))):
         numbers = [_small(rng) for _ in range(4)]
-        firsts, lines = _firsts(numbers), []
+        begun, lines = firsts(tuple(map(Derived, numbers)), LARGEST_FIRST), []
         for left in reversed(range(int(rng.integers(1, 4)))):
-            first, rest = pick(rng, firsts)
+            first, rest = pick(rng, begun)
             ways = _ways((first, *rest))
             lines.append(with_what_is_left(first, rest))
             last = len(ways) if left else int(rng.integers(len(ways)))
@@ -134,7 +140,7 @@ def _ways(there: tuple[Derived, ...]) -> list[tuple[str, list[tuple[str, Derived
 
 def _begun(rng: Rng, numbers: Sequence[int]) -> tuple[Bounds, list[str], Derived]:
     """Bounds, what is written, and the end with which it stops."""
-    begun = _firsts(numbers)
+    begun = firsts(tuple(map(Derived, numbers)), LARGEST_FIRST)
     while True:
         bounds, whole = _bounds(rng), int(rng.integers(MOST_WHOLE + 1))
         said: list[str] = []
@@ -150,16 +156,6 @@ def _begun(rng: Rng, numbers: Sequence[int]) -> tuple[Bounds, list[str], Derived
                 end = written[-1][1]
                 assert end is not None
                 return bounds, said + _lines(first, rest, written), end
-
-
-def _firsts(numbers: Sequence[int]) -> list[tuple[Derived, tuple[Derived, ...]]]:
-    """Every first statement that is not too large, and the numbers beside it."""
-    return [
-        (way, rest)
-        for one, other, rest in pairs(tuple(map(Derived, numbers)))
-        for way in telling(one, other)
-        if way.value <= LARGEST_FIRST
-    ]
 
 
 def _lines(
