@@ -328,7 +328,7 @@ TASKS = {
     ),
     "math": World("amft/Math-v0", {"split": "id", "source": "countdown", "thought": "search"}),
 }
-TOKENS = {"general_points": 730, "virl": 110, "math": 730}
+TOKENS = {"general_points": 950, "virl": 110, "math": 730}
 """Of an answer, as recipes have it."""
 
 

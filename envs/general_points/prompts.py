@@ -15,7 +15,7 @@ import numpy as np
 from envs.derivation import Derived, derive
 from envs.general_points.cards import Faces
 from envs.general_points.solver import any_solution, solutions
-from envs.searches import TRIES, concluded, guessed
+from envs.searches import TRIES, concluded, tried
 
 LISTED_UP_TO = 4
 """Up to so many numbers, the best of all solutions is written; beyond, any."""
@@ -107,7 +107,7 @@ def right_answer(
         if formula is None:
             raise ValueError(_hopeless(numbers, target))
         return answer(cards, numbers, f"{formula}={target}")
-    if thought == "search" and (gone := guessed(numbers, target, tries)):
+    if thought == "search" and (gone := tried(numbers, target, tries)):
         lines, found = gone
         return derived_answer(cards, numbers, found, concluded(lines))
     simplest = derive(numbers, target)

@@ -114,6 +114,13 @@ def test_maxrl_climbs_the_mean_log_likelihood_of_what_succeeded():
     assert worked("maxrl", told)[1] == near([-(1 / 2 - 1 / 4), 1 / 4, 1 / 4, -(1 / 2 - 1 / 4)])
 
 
+def test_a_plain_gradient_is_bounded_where_a_clip_is_asked_for():
+    """Several updates on one batch of rollouts made a token 20 times as likely, and it pulled 20 times."""
+    for settings, pulls in (({}, [-20, 20, -1]), ({"clip": 0.2, "dual": 3.0}, [0, 0, -1])):
+        told = tokens([0.5] * 3, [20, 20, 1], lengths=[1] * 3, advantages=[1, -1, 1])
+        assert worked("maxrl", told, **settings)[1] == near([pull / 3 for pull in pulls])
+
+
 @pytest.mark.parametrize(
     ("settings", "pulls"),
     [

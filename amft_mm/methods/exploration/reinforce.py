@@ -1,7 +1,9 @@
 """reinforce, rloo, maxrl: -r A, a mean over conversations of the sum over their tokens.
 
 The gradient is the plain policy gradient. r is 1 where the weights are those that sampled; else it is the
-unclipped importance ratio. What tells the three apart is the advantage:
+importance ratio, without bounds as their authors have it, or with `clip` and `dual` as PPO has it: where one
+batch of rollouts makes several updates, a token that the first made e^5 times as likely would pull e^5 times.
+What tells the three apart is the advantage:
 
     reinforce   the return
     rloo        return less the mean of the others
@@ -19,5 +21,7 @@ from amft_mm.methods.exploration.clipped import surrogate
 BY_ADVANTAGE = True
 
 
-def loss(tokens: Tokens, totals: Totals) -> torch.Tensor:
-    return tokens.weighed(surrogate(tokens, None, None)).sum() * totals.per_sequence
+def loss(
+    tokens: Tokens, totals: Totals, clip: float | None = None, dual: float | None = None
+) -> torch.Tensor:
+    return tokens.weighed(surrogate(tokens, clip, clip, dual)).sum() * totals.per_sequence
