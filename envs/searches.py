@@ -17,10 +17,9 @@ always the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from fractions import Fraction
 from functools import partial
 
-from envs.derivation import Derived, derive, pairs, ways
+from envs.derivation import Derived, Number, derive, pairs, ways
 
 Ways = Callable[[Derived, Derived], Iterator[Derived]]
 Ends = Callable[[Derived, Derived], Iterator[tuple[str, Derived | None]]]
@@ -83,7 +82,7 @@ def tried(
     return None
 
 
-def _by_result(begun: tuple[Derived, tuple[Derived, ...]]) -> tuple[bool, Fraction]:
+def _by_result(begun: tuple[Derived, tuple[Derived, ...]]) -> tuple[bool, Number]:
     return begun[0].value < LEAST, begun[0].value
 
 

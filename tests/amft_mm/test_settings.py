@@ -72,7 +72,10 @@ def refused(words):
         ("train env=mix env.shares.math=-1", "env.shares"),
         ("train model.dtype=foo", "give float32, bfloat16 or float16, or null"),
         ("train model=3", "model=3: give one of"),
-        ("train method.exploration.clip=0.3", "no file sets: +method.exploration.clip=VALUE"),
+        (
+            "train method=grpo method.exploration.clip=0.3",
+            "no file sets: +method.exploration.clip=VALUE",
+        ),
         (
             "train recipe=tiny_vril",
             "recipe=tiny_vril: there is no such setting. Did you mean tiny_virl",
