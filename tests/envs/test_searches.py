@@ -105,11 +105,15 @@ def test_first_statements_come_from_small_results_to_large_ones_and_those_of_0_a
         return
     firsts = [line for line in gone[0] if line.count(" and ") == 2]
     results = [int(re.search(r"= (\d+)", line)[1]) for line in firsts]
-    assert results == sorted(results, key=lambda result: (result < 2, result))
-    before = {three for three in threes(numbers) if (three[0] < 2, three[0]) < _last(results)}
+    assert results == sorted(results, key=place)
+    before = {three for three in threes(numbers) if place(three[0]) < place(results[-1])}
     assert {tuple(sorted(three)) for three in before} <= {
         tuple(sorted(gone_on(line, numbers))) for line in firsts
     }
+
+
+def place(result):
+    return result < 2, result
 
 
 def threes(numbers):
@@ -121,10 +125,6 @@ def threes(numbers):
             results.add(high // low)
         rest = [numbers[k] for k in range(4) if k not in (i, j)]
         yield from ((result, *rest) for result in results if result <= 50)
-
-
-def _last(results):
-    return results[-1] < 2, results[-1]
 
 
 @settings(max_examples=100, deadline=None)
