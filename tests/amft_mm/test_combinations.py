@@ -35,6 +35,14 @@ def config_of(words, name="train"):
         ("method=grpo +method.credit.states=[]", r"credit\.states: episode takes credit, baseline, gamma"),
         ("method=grpo method.credit.credit=gae", r"baseline: gae takes.*~method\.credit\.baseline"),
         ("method=bridge +method.rival.size=3", r"method\.rival\.size: it takes rank, pace"),
+        # values that a loss does not take: told when exploration began, after the whole warm-up
+        ("method.exploration.clip=-1", r"method\.exploration: clip range -1, -1 must not be negative"),
+        ("method.exploration.dual=1", r"method\.exploration: dual=1 must be above 1, or null"),
+        ("method.exploration.clip=null", "dual=3 needs clip bounds beside it"), # it bounded nothing
+        ("method.exploration.clip=wide", r"method\.exploration\.clip=wide must be a number or null"),
+        ("method.exploration.clip=true", r"clip=true must be a number or null"),
+        ("method=nft method.exploration.weight=none", "weight='none' is not one of 'mean', 'std'"),
+        ("+method.imitation={name:trsft,alpha:3}", r"method\.imitation: trsft: alpha=3 must be from 0 to 1"),
         # weights in shards
         ("method=bridge train.shard=true", "train.shard with method.rival.*train.shard=false"),
         ("method=grpo train.shard=true train.ahead=1", "engine=hf: rollouts and learning would"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 from omegaconf import DictConfig
 
 from amft_mm.methods.combinations import demonstrating, learning, playing
+from amft_mm.methods.option_values import refused_values
 from amft_mm.methods.options import unknown_options
 
 
@@ -18,6 +19,7 @@ def refuse_contradictions(config: DictConfig) -> None:
         learning.idle,
         playing.limited,
         unknown_options,
+        refused_values,
         playing.engined,
         demonstrating.guided,
         demonstrating.streamed,

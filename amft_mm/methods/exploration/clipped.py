@@ -2,7 +2,7 @@
 
 Where A < 0 a ratio has no upper bound, and a token whose ratio is 50 pulls 50 times. With `dual` (arXiv
 1912.09729; 3 is usual) the term of such a token is at most -dual A, and it pulls no more beyond.
-`low` or `high` None does not clip.
+`low` or `high` None does not clip, and then there is nothing that `dual` bounds.
 """
 
 from __future__ import annotations
@@ -39,7 +39,13 @@ def clipped(
     """Of any ratios; what was clipped is noted at `tokens`."""
     ratios = log_ratios.exp()
     free = -ratios * advantages
+    if dual is not None and not dual > 1:
+        raise ValueError(f"exploration: dual={dual} must be above 1, or null for no bound")
     if low is None or high is None:
+        if dual is not None:
+            raise ValueError(
+                f"exploration: dual={dual} needs clip bounds beside it: give them, or dual=null"
+            )
         return free
     if low < 0 or high < 0:
         raise ValueError(f"clip range {low}, {high} must not be negative")
@@ -48,8 +54,6 @@ def clipped(
     terms = torch.maximum(free, bounded)
     if dual is None:
         return terms
-    if not dual > 1:
-        raise ValueError(f"exploration: dual={dual} must be above 1, or null for no bound")
     most = -dual * advantages
     too_far = (advantages < 0) & (terms > most)
     tokens.note("clip/dual", too_far)

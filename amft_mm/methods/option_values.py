@@ -1,0 +1,84 @@
+"""`refused_values(config)`: what the method's losses say of the values of their options.
+
+A loss checks its options when it is called, for exploration after the whole warm-up. So each is called
+beforehand, on a few tokens that are made up. One that does not take these even with its defaults (of
+somebody's own, which wants something measured) is left to find out by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import NoneType
+from typing import Any, get_args, get_type_hints
+
+import torch
+from omegaconf import DictConfig
+
+from amft_mm.config.fields import shown
+from amft_mm.config.settings import options_of
+from amft_mm.learning.tokens import Tokens, Totals
+from amft_mm.methods.exploration import exploration
+from amft_mm.methods.imitation import imitation
+
+KINDS = {
+    float: "a number",
+    int: "a whole number",
+    str: "a word",
+    bool: "true or false",
+    NoneType: "null",
+}
+
+
+def refused_values(config: DictConfig) -> Iterator[str]:
+    for family, find in (("imitation", imitation), ("exploration", exploration)):
+        settings = config.method[family]
+        loss = find(settings.name).loss
+        kinds = _kinds(loss)
+        given = {option: value for option, value in options_of(settings).items() if option in kinds}
+        wrong = [option for option, value in given.items() if not _is_of(value, kinds[option])]
+        for option in wrong:
+            allowed = " or ".join(KINDS[kind] for kind in kinds[option])
+            yield f"method.{family}.{option}={shown(given[option])} must be {allowed}"
+        if given and not wrong and _fails(loss, {}) is None and (why := _fails(loss, given)):
+            yield "method." + (why if why.startswith(family) else f"{family}: {why}")
+
+
+def _kinds(loss: Callable[..., Any]) -> dict[str, tuple[type, ...]]:
+    """Of the options whose kind the loss tells, and that a setting can have."""
+    try:
+        hints = get_type_hints(loss)
+    except (NameError, TypeError, AttributeError):  # of somebody's own
+        return {}
+    told = {name: get_args(hint) or (hint,) for name, hint in hints.items()}
+    return {name: kinds for name, kinds in told.items() if set(kinds) <= KINDS.keys()}
+
+
+def _is_of(value: Any, kinds: tuple[type, ...]) -> bool:
+    """A whole number is a number; true is not."""
+    return type(value) in kinds or (type(value) is int and float in kinds)
+
+
+def _fails(loss: Callable[..., Any], options: dict[str, Any]) -> str | None:
+    try:
+        loss(_made_up(), Totals(tokens=4, sequences=2, given=1, won=1, lost=2), **options)
+    except (ValueError, TypeError) as error:
+        return str(error)
+    return None
+
+
+def _made_up() -> Tokens:
+    """Of two conversations; an expert wrote one of the four."""
+    halves = torch.full((4,), 0.5)
+    return Tokens(
+        log_probs=(-halves).requires_grad_(),
+        entropies=halves,
+        lengths=[2, 2],
+        old_log_probs=torch.tensor([-0.4, -0.6, -0.5, torch.nan]),
+        advantages=torch.tensor([1.0, 1.0, -1.0, -1.0]),
+        reference_log_probs=-halves,
+        measured=halves,
+        given=torch.tensor([False, False, False, True]),
+        outcomes=torch.tensor([1.0, 1.0, 0.0, 0.0]),
+        success_rates=halves,
+        log_k=torch.zeros(4),
+    )
