@@ -47,6 +47,9 @@ MOST_FAILURES = 0.5
 MOST_IN_VAIN = 500
 """Episodes of a part of which nothing is kept before the command is given up."""
 
+SLIPS_IN_VAIN = 10
+"""Episodes of a part that a slip has lost, where none with one is kept, before the same."""
+
 
 def demos(config: DictConfig) -> None:
     if "parts" in config.env:
@@ -167,6 +170,7 @@ def kept_rows(
 ) -> Iterator[Demonstration]:
     """The next demonstrations that pass the filter; others are counted by reason."""
     kept = failed = tried = 0  # of this part: what was left out of others says nothing of it
+    mended = lost = 0
     while kept < wanted:
         row = next(rows)
         state.tried += 1
@@ -181,10 +185,17 @@ def kept_rows(
         reason = filtered(row, config.keep)
         if reason:
             state.left_out[reason] += 1
+            lost += bool(row.slips) and not row.success
+            if lost >= SLIPS_IN_VAIN and not mended:
+                raise ValueError(
+                    f"slips: {lost} episodes with a mistake failed and none mended it, so all would be left "
+                    "out. Let the world take a second answer, as env.attempts=2, or slips=0"
+                )
             if kept == 0 and tried >= MOST_IN_VAIN:
                 raise ValueError(f"the filter keeps nothing of {tried} episodes: {reason}")
             continue
         kept += 1
+        mended += bool(row.slips)
         yield row
 
 

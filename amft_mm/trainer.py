@@ -28,6 +28,7 @@ from amft_mm.config.difference import words_of
 from amft_mm.config.fields import checked
 from amft_mm.config.players import engine_of, load_policy, open_process_group
 from amft_mm.config.schema import SCHEMAS
+from amft_mm.data.curriculum import curriculum_of
 from amft_mm.demos import record_demonstrations
 from amft_mm.evaluation.evaluator import Evaluator, check_splits
 from amft_mm.evaluation.quick import QuickEvaluation
@@ -95,6 +96,7 @@ class Trainer:
         checkpoint."""
         config = checked(SCHEMAS["train"], config)
         refuse_contradictions(config)
+        curriculum_of(config)
         check_splits(config)
         torch.manual_seed(config.seed)
         processes = open_process_group(config)

@@ -44,6 +44,7 @@ from amft_mm.compare.sequential import Pair, decisions, pairs_of, wanting
 from amft_mm.compare.verdicts import by_looks
 from amft_mm.config.command_line import configuration
 from amft_mm.config.fields import SettingError
+from amft_mm.data.curriculum import curriculum_of
 from amft_mm.evaluation.evaluator import check_splits
 from amft_mm.methods.combinations import refuse_contradictions
 
@@ -165,9 +166,10 @@ def check_settings(runs: list[Run]) -> None:
         if settings not in seen:
             seen.add(settings)
             config = composed(run)
-            world = str((config.env, config.eval.splits))
+            world = str((config.env, config.eval.splits, config.eval.validation))
             try:
                 refuse_contradictions(config)
+                curriculum_of(config)
                 if world not in played:
                     check_splits(config)
                     played.add(world)

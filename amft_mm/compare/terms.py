@@ -23,6 +23,10 @@ Tried = Mapping[str, Mapping[str, Sequence[Any]]]
 """By method and setting, the values of trials that finished, where these are several."""
 EXPLORING = {
     "method.exploration.name": "loss",
+    "method.exploration.clip": "clipped beyond",
+    "method.exploration.clip_low": "clipped below",
+    "method.exploration.clip_high": "clipped above",
+    "method.exploration.dual": "and pulling at most",
     "method.credit.credit": "credit by",
     "method.credit.baseline": "over",
     "method.credit.gamma": "discount",
@@ -164,12 +168,21 @@ def _explores_by(result: Result) -> str:
     preset = methods().get(pairs.get("method", ""))
     if preset is None or preset["balance"]["name"] == "sft":
         return ""
+    own = preset["exploration"]
+    loss = pairs.get("method.exploration.name", own["name"])
     parts: dict[str, Any] = {f"method.credit.{name}": v for name, v in preset["credit"].items()}
     parts |= {
         f"method.{name}": v for name, v in preset.items() if name in ("minibatches", "epochs")
     }
-    parts |= {"method.exploration.name": preset["exploration"]["name"], **pairs}
-    words = [f"{called} {parts[name]}" for name, called in EXPLORING.items() if name in parts]
+    if loss == own["name"]:  # another comes with its own defaults
+        told = (f"method.exploration.{name}" for name in own)
+        parts |= {name: own[name.rpartition(".")[2]] for name in told if name in EXPLORING}
+    parts |= {"method.exploration.name": loss, **pairs}
+    words = [
+        f"{called} {parts[name]}"
+        for name, called in EXPLORING.items()
+        if parts.get(name) not in (None, "null")
+    ]
     return ", ".join(words)
 
 

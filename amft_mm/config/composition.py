@@ -5,6 +5,9 @@
 For Hydra to read and merge files takes far longer than to copy what comes of them, and a comparison checks
 hundreds of runs of few choices of files (`env=math`). So each choice is composed once in a process, and what
 words set in it (`train.steps=5`) is set in a copy. A folder of one's own, which may change, is read anew.
+
+A loss, or another named part of a method, that words put in the place of a preset's comes with its own
+defaults: what the preset sets for the one that it names goes with that one.
 """
 
 from __future__ import annotations
@@ -18,9 +21,12 @@ from hydra import compose, initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from envs.paths import data_folder
+
+NAMED = ("imitation", "exploration", "balance", "guidance", "utility")
+"""The parts of a method that are chosen by name."""
 
 
 def composition(command: str, words: Sequence[str], folder: Path | None = None) -> DictConfig:
@@ -37,12 +43,42 @@ def composition_of(
 ) -> DictConfig:
     """By words that are parsed already."""
     if folder is not None:
-        return _composed(command, [*_words(overrides), f"hydra.searchpath=['file://{folder}']"])
-    files = [override for override in overrides if _is_of_files(override)]
-    values = [override for override in overrides if not _is_of_files(override)]
-    config = copy.deepcopy(_of_files(command, tuple(_words(files))))
-    ConfigLoaderImpl._apply_overrides_to_config(values, config)
+        own = f"hydra.searchpath=['file://{folder}']"
+        others = [override for override in overrides if not _is_of_a_method(override)]
+        files = _composed(command, [*_words(others), own])
+        config = _composed(command, [*_words(overrides), own])
+    else:
+        chosen = [override for override in overrides if _is_of_files(override)]
+        values = [override for override in overrides if not _is_of_files(override)]
+        files = _of_files(command, tuple(_words(chosen)))
+        config = copy.deepcopy(files)
+        ConfigLoaderImpl._apply_overrides_to_config(values, config)
+    _leave_out_options_of_others(config, files, overrides)
     return config
+
+
+def _leave_out_options_of_others(
+    config: DictConfig, files: DictConfig, overrides: Sequence[Override]
+) -> None:
+    """Where words name another part than the files do, of that one's options those that words set stay."""
+    said = {name for override in overrides for name in _said(override)}
+    for part in NAMED:
+        before, now = (OmegaConf.select(of, f"method.{part}") for of in (files, config))
+        if before is None or now is None or before.get("name") == now.get("name"):
+            continue
+        with open_dict(now):
+            for option in before:
+                if option != "name" and f"method.{part}.{option}" not in said:
+                    now.pop(option, None)
+
+
+def _said(override: Override) -> list[str]:
+    name, value = str(override.key_or_group), override.value()
+    return [name, *(f"{name}.{part}" for part in value)] if isinstance(value, dict) else [name]
+
+
+def _is_of_a_method(override: Override) -> bool:
+    return str(override.key_or_group).startswith("method.")
 
 
 def _words(overrides: Sequence[Override]) -> list[str]:

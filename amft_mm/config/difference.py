@@ -2,7 +2,8 @@
 
     words_of("train", config)      ["env=math", "method=grpo", "train.steps=20"]
 
-`configuration("train", words)` then gives `config` again. A group is chosen by the name that its file has.
+`configuration("train", words)` then gives `config` again. A group is chosen by the name that its file has; a
+part of a method that has another name than there is named before the rest is compared.
 """
 
 from __future__ import annotations
@@ -14,16 +15,25 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from amft_mm.config.command_line import Words, composed, config_groups, written
+from amft_mm.config.composition import NAMED
 from amft_mm.runs.dotted import WHERE, flat, without
 from envs.paths import data_folder
 
 
 def words_of(command: str, config: DictConfig) -> list[str]:
     groups = [word for name in config_groups() if (word := _chosen(name, config))]
-    files = flat(composed(command, Words.of(groups)))
     own = without(flat(config), WHERE)
-    return groups + [
-        _word(key, value, key in files) for key, value in own.items() if files.get(key) != value
+    files = flat(composed(command, Words.of(groups)))
+    names = [
+        _word(name, own[name], True)
+        for part in NAMED
+        if (name := f"method.{part}.name") in own and files.get(name) != own[name]
+    ]
+    named = flat(composed(command, Words.of([*groups, *names])))
+    return [
+        *groups,
+        *names,
+        *(_word(k, v, k in files or k in named) for k, v in own.items() if named.get(k) != v),
     ]
 
 

@@ -81,11 +81,12 @@ def _section(
             found[str(key)] = _finite(name, value)
             continue
         kind, rule = known[key]
-        if (within := section_of(kind, rule, value)) is None or value is None:
+        within = section_of(kind, rule, value)
+        if within is None or (value is None and NoneType in get_args(kind)):
             found[key] = _value(typed, key, name, value)
         elif not isinstance(value, Mapping):
             raise SettingError(
-                f"{name}={shown(value)}: {rule.what} are several settings: {name}.NAME=VALUE"
+                f"{name}={shown(value)}: give settings by their names, as {name}.NAME=VALUE ({rule.what})"
             )
         elif rule.each and rule.schema is not None:
             parts = {n: _mapping(f"{name}.{n}", part) for n, part in value.items()}

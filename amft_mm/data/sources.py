@@ -21,8 +21,8 @@ from agents.policy import Policy
 from agents.rollout import Given
 from agents.seeds import mixed_seed
 from agents.trajectory import Trajectory, by_task
-from amft_mm.config.settings import dealt, demonstrations_of, options_of, parts_of, world_of
-from amft_mm.data.curriculum import curriculum
+from amft_mm.config.settings import dealt, demonstrations_of, parts_of, world_of
+from amft_mm.data.curriculum import curriculum_of
 from amft_mm.data.rollouts import Guided, Played, RolloutWorker, play_settings
 from amft_mm.learning.example import Example
 from amft_mm.methods.guidance.base import Group, Guidance, Place, success_rate
@@ -58,9 +58,7 @@ class Sources:
             if config.demos.folder
             else []
         )
-        shares, chosen = self._shares, config.train.curriculum
-        pool = None if config.train.pool is None else int(config.train.pool)
-        self.curriculum = curriculum(chosen.name, shares, pool, self._seed, options_of(chosen))
+        self.curriculum = curriculum_of(config)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ahead")
         self._workers = [
             RolloutWorker(world_of(part.env), policy, engine, settings, processes)

@@ -91,6 +91,7 @@ def check_splits(config: DictConfig) -> None:
     asked = [*splits_of(config.env), *chosen_splits(config.env, config.eval.splits)]
     for split in {split.label: split for split in asked}.values():
         split.check()
+    validation_splits(config.env, config.eval.get("validation"))
     for part in parts_of(config.env):
         world_of(part.env).make().close()
 

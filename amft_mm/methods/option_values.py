@@ -1,4 +1,4 @@
-"""`refused_values(config)`: what the method's losses say of the values of their options.
+"""`refused_values(config)`: what the method's losses, and its credit, say of the values of their options.
 
 A loss checks its options when it is called, for exploration after the whole warm-up. So each is called
 beforehand, on a few tokens that are made up. One that does not take these even with its defaults (of
@@ -16,7 +16,9 @@ from omegaconf import DictConfig
 
 from amft_mm.config.fields import shown
 from amft_mm.config.settings import options_of
+from amft_mm.learning.credit import check
 from amft_mm.learning.tokens import Tokens, Totals
+from amft_mm.learning.value import ValueHead
 from amft_mm.methods.exploration import exploration
 from amft_mm.methods.imitation import imitation
 
@@ -30,23 +32,30 @@ KINDS = {
 
 
 def refused_values(config: DictConfig) -> Iterator[str]:
+    method = config.method
     for family, find in (("imitation", imitation), ("exploration", exploration)):
-        settings = config.method[family]
-        loss = find(settings.name).loss
-        kinds = _kinds(loss)
-        given = {option: value for option, value in options_of(settings).items() if option in kinds}
-        wrong = [option for option, value in given.items() if not _is_of(value, kinds[option])]
-        for option in wrong:
-            allowed = " or ".join(KINDS[kind] for kind in kinds[option])
-            yield f"method.{family}.{option}={shown(given[option])} must be {allowed}"
-        if given and not wrong and _fails(loss, {}) is None and (why := _fails(loss, given)):
+        loss, settings = find(method[family].name).loss, options_of(method[family])
+        yield from _of_another_kind(f"method.{family}", loss, settings)
+        given = {option: settings[option] for option in _kinds(loss) if option in settings}
+        if given and _fails(loss, {}) is None and (why := _fails(loss, given)):
             yield "method." + (why if why.startswith(family) else f"{family}: {why}")
+    takes = ValueHead.__init__ if method.credit.credit == "gae" else check
+    yield from _of_another_kind("method.credit", takes, options_of(method.credit))
 
 
-def _kinds(loss: Callable[..., Any]) -> dict[str, tuple[type, ...]]:
-    """Of the options whose kind the loss tells, and that a setting can have."""
+def _of_another_kind(
+    setting: str, called: Callable[..., Any], settings: dict[str, Any]
+) -> Iterator[str]:
+    for option, kinds in _kinds(called).items():
+        if option in settings and not _is_of(settings[option], kinds):
+            allowed = " or ".join(KINDS[kind] for kind in kinds)
+            yield f"{setting}.{option}={shown(settings[option])} must be {allowed}"
+
+
+def _kinds(called: Callable[..., Any]) -> dict[str, tuple[type, ...]]:
+    """Of the options whose kind is told, and that a setting can have."""
     try:
-        hints = get_type_hints(loss)
+        hints = get_type_hints(called)
     except (NameError, TypeError, AttributeError):  # of somebody's own
         return {}
     told = {name: get_args(hint) or (hint,) for name, hint in hints.items()}

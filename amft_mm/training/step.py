@@ -111,7 +111,8 @@ class TrainingStep:
             row |= companion.finished([one.choice for one in minibatches], row)
         chosen = any(one.choice.imitate is not None for one in minibatches)
         chosen = chosen or any(part.success is not None for part in self._with.parts)
-        row["demos/cut"] = self._cut_short(step, row.get("tokens/demo", 0), chosen=chosen)
+        cut = self._cut_short(step, row.get("tokens/demo", 0), chosen=chosen)
+        row["demos/cut"] = cut // epochs  # each goes through the same
         self._check(step, finite, row.get("loss/exploration", 0.0))
         self._playing.moved()
         if self._playing.explores(number) and not self._train.ahead:

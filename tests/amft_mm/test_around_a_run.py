@@ -38,6 +38,12 @@ SUMMARY = {
         ["env=math", "method=grpo", "train.steps=7"],
         ["env=own", "env.id=a:b/C-v0", "env.splits=[x,y]", "model.name=tiny-random"],
         ["env=virl", "model=qwen2_5_vl_3b", "method=luffy", "model.lora={r: 8}"],
+        ["env=math", "method.exploration.name=grpo", "method.exploration.clip=0.1"],
+        [
+            "env=math",
+            "method.exploration={name: dapo, dual: 2}",
+            "+method.exploration.clip_low=0.1",
+        ],
         ["env=math", "method.overlong={band:0.2,penalty:1.0}", "out=runs/a", "seed=3"],
     ],
 )

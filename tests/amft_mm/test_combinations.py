@@ -43,6 +43,10 @@ def config_of(words, name="train"):
         ("method.exploration.clip=true", r"clip=true must be a number or null"),
         ("method=nft method.exploration.weight=none", "weight='none' is not one of 'mean', 'std'"),
         ("+method.imitation={name:trsft,alpha:3}", r"method\.imitation: trsft: alpha=3 must be from 0 to 1"),
+        ("method.credit.gamma=x", r"method\.credit\.gamma=x must be a number"),
+        ("method.exploration.name=nft method.exploration.clip=0.1", "clip: nft takes weight, lowest"),
+        # what was told only when all demonstrations were played
+        ("method.utility.name=next_rolout", "next_rolout.*next_rollout"),
         # weights in shards
         ("method=bridge train.shard=true", "train.shard with method.rival.*train.shard=false"),
         ("method=grpo train.shard=true train.ahead=1", "engine=hf: rollouts and learning would"),
@@ -132,6 +136,13 @@ def test_what_does_not_go_together_is_told_with_what_to_do(words, told):
         "method=hpt method.balanced=true",
         "method=amft_paper method.tangent=last_step train.minibatches=2",
         "train.steps=0",
+        # another loss comes without the options of the preset's; these were refused
+        *[
+            f"method.exploration.name={name}"
+            for name in ("dapo", "gspo", "gmpo", "sapo", "cispo", "lco")
+        ],
+        "method.exploration={name:dppo}",
+        "method.exploration.name=grpo method.exploration.clip=0.3",
     ],
 )
 def test_what_goes_together_passes(words):

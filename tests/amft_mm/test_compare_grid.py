@@ -174,6 +174,10 @@ def test_who_explores_otherwise_is_said_to():
     ) in terms(other, [])
     own = result("mine", 0, 0.5, settings=["method=grpo", "++method.exploration.name=maxrl"])
     assert "mine: loss maxrl" in terms([*alike, own], [])
+    bounds = ["++method.exploration.clip=null", "++method.exploration.dual=null"]
+    own = result("mine", 0, 0.5, settings=["method=amft", *bounds])
+    told = terms([result("amft", 0, 0.5, settings=["method=amft"]), own], [])
+    assert "amft: loss maxrl, clipped beyond 0.2, and pulling at most 3" in told  # it said alike
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,19 @@ def refused(words):
         ("train train.betas=[0.9]", "a list of 2 numbers from 0 up to, but not, 1"),
         ("train train.steps=3.5", "train.steps=3.5: give a whole number"),
         ("train train.steps=true", "train.steps=true: give a whole number"),
-        ("train train=3", "train=3: "),
+        ("train train=3", "train=3: give settings by their names, as train.NAME=VALUE"),
+        (
+            "train wandb=null",
+            "wandb=null: give settings by their names",
+        ),  # a traceback, as all sections
+        ("train method.credit=null", "method.credit=null: give settings by their names"),
+        ("train env=mix env.parts=null", "env.parts=null: give settings by their names"),
+        ("demos env=math limits=null", "limits=null: give settings by their names"),
+        ("train env=math eval.validation=foo", "eval.validation=foo: math has"),
+        (
+            "train env=math train.curriculum.name=varance",
+            "varance",
+        ),  # when all demonstrations were played
         ("train ~train.steps", "train.steps has to have a value"),
         ("train train.lr=0.1,0.2", "give one value; a list is written [1,2]"),
         ("train method.kl=-3", "method.kl=-3: give a number from 0 up"),

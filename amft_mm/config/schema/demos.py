@@ -23,9 +23,8 @@ class Demos:
     `datasets` opens."""
 
     env: Any = setting("what is played", schema=world, others=True)
-    engine: Any = setting(
+    engine: Named | None = setting(
         "who plays: null is the world's expert; openai, hf or vllm a model, whose successes are kept",
-        schema=lambda _: Named,
         others=True,
     )
     model: Model = setting("of engine hf and vllm, and whose recipe is followed")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from amft_mm.config.fields import setting
 from amft_mm.config.schema.parts import Named
@@ -41,12 +40,12 @@ class Method:
     name: str = setting("how figures, folders and the run call it")
     imitation: Named = setting("the loss of demonstrations", others=True)
     exploration: Named = setting("the loss of rollouts", others=True)
-    credit: Any = setting("from rewards to advantages", schema=lambda _: Credit, others=True)
+    credit: Credit = setting("from rewards to advantages", others=True)
     balance: Named = setting("what sets mu, the weight of imitation", others=True)
     guidance: Named = setting(
         "none, shown, joined, prefix, micro_groups, uft, hpt, superrl, relift, failing", others=True
     )
-    rival: Any = setting("a second model that explores alone, or null", schema=lambda _: Rival)
+    rival: Rival | None = setting("a second model that explores alone, or null")
     balanced: bool = setting("make both gradients equally large before they are mixed")
     mu_per: str | None = setting(
         "each environment of a mix, or each third of success rates, has its own mu",
@@ -69,9 +68,7 @@ class Method:
         least=0,
         most=1000,
     )
-    overlong: Any = setting(
-        "what answers near their limit cost, or null", schema=lambda _: Overlong
-    )
+    overlong: Overlong | None = setting("what answers near their limit cost, or null")
     cut: str = setting("what is done with what limits ended", among=("learn", "mask", "bootstrap"))
 
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from omegaconf import DictConfig
+
 from agents.plugins import make
+from amft_mm.config.settings import options_of, parts_of
 from amft_mm.data.curriculum.base import Curriculum
 from amft_mm.data.curriculum.difficulty import Difficulty
 from amft_mm.data.curriculum.sec import SEC
@@ -30,4 +33,12 @@ def curriculum(
     return cast(Curriculum, make("train.curriculum", name, CURRICULA, run | settings))
 
 
-__all__ = ["CURRICULA", "Curriculum", "curriculum"]
+def curriculum_of(config: DictConfig) -> Curriculum:
+    """Of a training run; ValueError where its settings are none."""
+    chosen, pool = config.train.curriculum, config.train.pool
+    shares = [part.share for part in parts_of(config.env)]
+    pool = None if pool is None else int(pool)
+    return curriculum(chosen.name, shares, pool, int(config.seed), options_of(chosen))
+
+
+__all__ = ["CURRICULA", "Curriculum", "curriculum", "curriculum_of"]

@@ -29,6 +29,7 @@ def refuse_contradictions(config: DictConfig) -> None:
         playing.drawn_again,
         learning.updated,
         playing.scheduled,
+        learning.climbed,
         learning.tried,
         playing.ahead,
         learning.without_exploration,

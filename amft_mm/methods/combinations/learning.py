@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig
 
-from amft_mm.config.settings import EnvPart, parts_of, world_of
+from amft_mm.config.settings import EnvPart, options_of, parts_of, world_of
 from amft_mm.learning.credit import check
 from amft_mm.methods.combinations.asked import guidance_of, guides, noise, streams
 from amft_mm.methods.parts import mixed_parts
+from amft_mm.methods.utility import utility
 from envs.contract import World
 
 
@@ -208,6 +209,12 @@ def _has_expert(part: EnvPart) -> bool:
     env.close()
     own = getattr(env.unwrapped, "expert", None)
     return own is not None and getattr(own, "__func__", own) is not World.expert
+
+
+def climbed(config: DictConfig) -> Iterator[str]:
+    """A utility says itself what it does not take: else when all demonstrations are played."""
+    utility(config.method.utility.name, options_of(config.method.utility))
+    yield from ()
 
 
 def validated(config: DictConfig) -> Iterator[str]:
