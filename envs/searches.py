@@ -48,7 +48,10 @@ def searched(numbers: Sequence[int], target: int) -> tuple[list[str], Derived] |
 
     What is too small is multiplied next, and what is too large subtracted from or divided: everything else
     would be further off. A difference of 0 is the end."""
-    lines, there = _prefix(numbers, target, SEARCHED)
+    begun = _prefix(numbers, target, SEARCHED)
+    if begun is None:
+        return None
+    lines, there = begun
     written, found = _until_found(gone_through(there, telling, partial(_how_far, target=target)))
     return (lines + written, found) if found else None
 
@@ -60,7 +63,10 @@ def tried(
     and after each all that the numbers then left come to, until that is the target. After as many as `tries`
     that lead nowhere the next is one that leads on. None where none does in whole numbers that are not too
     large."""
-    lines, there = _prefix(numbers, target, SEARCHED + 1)
+    begun = _prefix(numbers, target, SEARCHED + 1)
+    if begun is None:
+        return None
+    lines, there = begun
     second = partial(of_use, largest=max(100, 4 * target))
     ends = partial(_near, target=target)
     if len(there) <= SEARCHED:
@@ -118,8 +124,9 @@ def firsts(there: tuple[Derived, ...], largest: int) -> list[tuple[Derived, tupl
 
 def _prefix(
     numbers: Sequence[int], target: int, left: int
-) -> tuple[list[str], tuple[Derived, ...]]:
-    """The simplest derivation's statements until so many numbers are left, and these."""
+) -> tuple[list[str], tuple[Derived, ...]] | None:
+    """The simplest derivation's statements until so many numbers are left, and these. None where one of them
+    is no whole number: what follows could not be gone through."""
     lines: list[str] = []
     there = tuple(Derived(number) for number in numbers)
     simplest = derive(numbers, target) if len(there) > left else None
@@ -129,6 +136,8 @@ def _prefix(
         rest = list(there)
         rest.remove(step.left)  # type: ignore[arg-type]
         rest.remove(step.right)  # type: ignore[arg-type]
+        if step.value.denominator != 1:
+            return None
         lines.append(with_what_is_left(step, rest))
         there = (step, *rest)
     return lines, there

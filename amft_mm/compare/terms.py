@@ -23,10 +23,10 @@ Tried = Mapping[str, Mapping[str, Sequence[Any]]]
 """By method and setting, the values of trials that finished, where these are several."""
 EXPLORING = {
     "method.exploration.name": "loss",
-    "method.exploration.clip": "clipped beyond",
-    "method.exploration.clip_low": "clipped below",
-    "method.exploration.clip_high": "clipped above",
-    "method.exploration.dual": "and pulling at most",
+    "method.exploration.clip": "clip",
+    "method.exploration.clip_low": "clip below",
+    "method.exploration.clip_high": "clip above",
+    "method.exploration.dual": "dual clip",
     "method.credit.credit": "credit by",
     "method.credit.baseline": "over",
     "method.credit.gamma": "discount",

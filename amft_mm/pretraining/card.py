@@ -94,10 +94,13 @@ def _training(number: int, training: dict[str, Any]) -> str:
 
 def _missed(found: dict[str, float]) -> str:
     missed = [name for name, share in found.items() if "missed" in _aim(name, share)]
-    aims = sum(name in TARGETS or name in AT_MOST for name in found)
+    aims = [*TARGETS, *AT_MOST]
+    asked = sum(name in found for name in aims)
+    left = [name for name in aims if name not in found]
+    unknown = f" Not asked in this way: {'; '.join(left)}." if left else ""
     if not missed:
-        return f"All {aims} aims were reached."
-    return f"Of {aims} aims {len(missed)} were missed: {'; '.join(missed)}."
+        return f"All {asked} aims that were asked for were reached.{unknown}"
+    return f"Of {asked} aims {len(missed)} were missed: {'; '.join(missed)}.{unknown}"
 
 
 def _aim(name: str, share: float) -> str:

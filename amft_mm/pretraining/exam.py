@@ -211,7 +211,8 @@ def _three_links(rng: np.random.Generator) -> list[Question]:
 
 def _next_way(rng: np.random.Generator) -> Question:
     """What is gone through next, in the middle of all ways: nothing missed, nothing that is not there. Never
-    the first two, nor where something is begun that nothing decides."""
+    the first three, nor where something is begun that nothing decides; and what follows an end is not asked,
+    since the text may stop there."""
     [turn] = going_through.four_in_json(rng)
     before, so, _ = turn.answer.partition(". So")
     ways = re.split(r"(?=[.;,] \d+ [-+*/] )", before)
@@ -219,7 +220,7 @@ def _next_way(rng: np.random.Generator) -> Question:
     if not decided:
         return _next_way(rng)
     at = decided[int(rng.integers(len(decided)))]
-    right = ways[at] + [*ways, so][at + 1][0]
+    right = ways[at] if " and " not in ways[at] else ways[at] + [*ways, so][at + 1][0]
     return Question(turn.text, None, lambda said: said.startswith(right), "".join(ways[:at]))
 
 
@@ -313,6 +314,7 @@ TASKS = {
             "size": (CARDS_SIZE, CARDS_SIZE),
             "split": "id",
             "thought": "search",
+            "attempts": 1,
         },
     ),
     "virl": World(
@@ -328,7 +330,7 @@ TASKS = {
     ),
     "math": World("amft/Math-v0", {"split": "id", "source": "countdown", "thought": "search"}),
 }
-TOKENS = {"general_points": 950, "virl": 110, "math": 730}
+TOKENS = {"general_points": 1000, "virl": 110, "math": 730}
 """Of an answer, as recipes have it."""
 
 

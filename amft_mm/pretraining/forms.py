@@ -29,8 +29,8 @@ from envs.virl.route import Place
 
 
 def cards_form(rng: Rng, visual: bool = True) -> Exercise:
-    """General Points: the cards are read rightly, the formula is any formula of their numbers; half of
-    the time with any derivation before it."""
+    """General Points: the cards are read rightly, the formula is any formula of their numbers; seven times in
+    ten with any derivation before it."""
     env = _world(
         "amft/GeneralPoints-v0",
         modality="visual" if visual else "text",

@@ -177,7 +177,7 @@ def asides(rng: Rng, wide: bool = True) -> Exercise:
 
 
 def chains(rng: Rng, wide: bool = True) -> Exercise:
-    """One or two chains, with what they come to."""
+    """One to three chains, with what they come to."""
     parts = []
     for _ in range(int(rng.integers(1, 4))):
         said = chain(rng, int(rng.integers(2, 5)), wide)

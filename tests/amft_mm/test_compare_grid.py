@@ -177,7 +177,8 @@ def test_who_explores_otherwise_is_said_to():
     bounds = ["++method.exploration.clip=null", "++method.exploration.dual=null"]
     own = result("mine", 0, 0.5, settings=["method=amft", *bounds])
     told = terms([result("amft", 0, 0.5, settings=["method=amft"]), own], [])
-    assert "amft: loss maxrl, clipped beyond 0.2, and pulling at most 3" in told  # it said alike
+    assert "loss maxrl, clip 0.2, dual clip 3, credit by turn" in told  # it said alike
+    assert "mine: loss maxrl, credit by turn" in told
 
 
 @pytest.mark.parametrize(

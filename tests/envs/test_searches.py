@@ -43,6 +43,11 @@ def test_a_search_multiplies_what_is_too_small_and_takes_from_what_is_too_large(
     )
 
 
+def test_what_begins_with_a_fraction_is_not_searched():
+    """Defect: all ways of three numbers of which one was 26/5."""
+    assert searched((1, 5, 5, 5), 24) is None
+
+
 STATEMENT = re.compile(r"(\d+) ([-+*/]) (\d+) = (\d+)((?: and \d+)*)")
 
 
