@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import gymnasium
@@ -20,6 +20,7 @@ from amft_mm.pretraining.exercise import Exercise, Rng, Turn, pick
 from amft_mm.pretraining.reckoning import chain, derivation, reckoned
 from amft_mm.pretraining.streets import STREET_SIZES, a_place_in_town, here_words
 from envs.general_points.formula import read_formula
+from envs.general_points.prompts import EXAMPLES, right_answer, values
 from envs.virl import grid
 from envs.virl.actions import Style, directions
 from envs.virl.city_files import load_city
@@ -62,16 +63,19 @@ def cards_form(rng: Rng, visual: bool = True) -> Exercise:
 
 def _with_steps(prompt: str) -> str:
     """The prompt whose example shows a derivation, too."""
-    for formula, steps in EXAMPLES.items():
-        prompt = prompt.replace(f'"formula": "{formula}=24"', steps)
+    for plain, derived in _examples():
+        prompt = prompt.replace(plain, derived)
     return prompt
 
 
-EXAMPLES = {
-    "1*2*3*4": '"thought": "4 * 3 = 12; 12 * 2 = 24; 24 * 1 = 24", "formula": "((4*3)*2)*1=24"',
-    "1*2*2*6": '"thought": "6 * 2 = 12; 12 * 2 = 24; 24 * 1 = 24", "formula": "((6*2)*2)*1=24"',
-}
-"""What the prompts' own examples come to by steps."""
+@cache
+def _examples() -> list[tuple[str, str]]:
+    """The prompts' own examples, without and with steps."""
+    pairs = [(cards, values(cards)) for cards in EXAMPLES]
+    return [
+        (right_answer(cards, of, 24, "none"), right_answer(cards, of, 24, "steps"))
+        for cards, of in pairs
+    ]
 
 
 def any_formula(rng: Rng, numbers: list[int]) -> str:

@@ -65,7 +65,7 @@ def prompt(task: Task, rng: np.random.Generator | None) -> str:
         return wordings[0 if rng is None else int(rng.integers(len(wordings)))]
 
     # Never the hand itself; the first wording takes the first example that is another hand.
-    examples = [e for e in EXAMPLES if sorted(_values(e)) != sorted(task.numbers)]
+    examples = [e for e in EXAMPLES if sorted(values(e)) != sorted(task.numbers)]
     example_cards = examples[0 if rng is None else int(rng.integers(len(examples)))]
     parts = [
         pick(SHOWN[task.visual]).format(count=len(task.cards), cards=", ".join(task.cards)),
@@ -88,13 +88,14 @@ def faces_words(faces: Faces) -> tuple[str, ...]:
 
 def example(cards: Sequence[str], task: Task) -> str:
     """An answer that is right for its own cards; if they cannot make the target, for their sum."""
-    numbers = _values(cards)
+    numbers = values(cards)
     target = task.target if derive(numbers, task.target) else sum(numbers)
     # One that is right at once, so that a prompt is short.
     return right_answer(cards, numbers, target, task.thought, tries=0)
 
 
-def _values(cards: Sequence[str]) -> list[int]:
+def values(cards: Sequence[str]) -> list[int]:
+    """Of an example's cards, which have no faces but aces."""
     return [1 if card == "A" else int(card) for card in cards]
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from amft_mm.pretraining import exercises as taught
-from amft_mm.pretraining.forms import any_formula
+from amft_mm.pretraining.forms import any_formula, cards_form
 from amft_mm.pretraining.reckoning import derivation
 from envs.virl.actions import directions
 
@@ -277,3 +277,11 @@ def test_exercises_with_pictures_are_true_and_choose_by_chance():
         all_is_true(turn)
     the_streets_choices_are_right_by_chance(found["street_form"])
     short_choices_follow_nothing(found["short_street_form"])
+
+
+def test_a_thought_stands_under_a_prompt_whose_example_has_one():
+    """Defect: of the prompts' four examples two stayed without the steps that answers showed."""
+    rng = np.random.default_rng(0)
+    seen = [cards_form(rng, visual=False)[0] for _ in range(60)]
+    assert {'"thought"' in turn.answer for turn in seen} == {False, True}
+    assert all('"thought"' in turn.text for turn in seen if '"thought"' in turn.answer)
