@@ -179,7 +179,7 @@ class Conversation:
         message = Message(text, _as_pictures(images), tool)
         grids = [self._measure(image) for image in message.images]
         result = bool(self.ids) and self._chat_format.is_result(grids, tool)
-        self._forget(result)
+        self._forget(result, seen=bool(grids))
         if not self.ids:
             self.briefing = briefing
             new = self._chat_format.opening(text, grids, briefing)
@@ -290,18 +290,22 @@ class Conversation:
         starts = [at + (at > 0 and self.ids[at] == self.stop_id) for at, _ in self._turns]
         return [*starts, len(self.ids)]
 
-    def _forget(self, result: bool) -> None:
+    def _forget(self, result: bool, seen: bool) -> None:
         """Opens a new window where there are twice as many turns as are to be kept, and where turns read
-        otherwise now that the next message, perhaps a tool's result, is there."""
+        otherwise now that the next message, perhaps a tool's result, is there. Where that has no picture of
+        its own, the turn whose picture is still the present one is kept, and what came after it."""
         history, turns = self.limits.history, len(self._turns)
         overflows = history is not None and turns >= 2 and turns - 1 >= 2 * history
         retold = self._retold(result)
         if not overflows and not retold:
             return
         kept = list(range(turns))
-        if overflows and history is not None:
-            kept = [0, *range(turns - history, turns)]
         bounds, counts = self._bounds(), [count for _, count in self._turns]
+        if overflows and history is not None:
+            first = turns - history
+            if not seen and (latest := [turn for turn in kept[1:] if counts[turn]]):
+                first = min(first, latest[-1])
+            kept = [0, *range(first, turns)]
         mine = self.answers[self._before :]
         self._closed.append(Window(self.ids, self.images, self.grids, mine))
         self._before = len(self.answers)

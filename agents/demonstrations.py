@@ -28,6 +28,8 @@ from envs.tools import Tool
 
 CHARACTERS = 64
 """Of a token, at the very most, in texts that are worth reading."""
+UNREADABLE = (OSError, ValueError, TypeError, SyntaxError, PILImage.DecompressionBombError)
+"""What reading a row raises where its file is broken; the last two are Pillow's, of its pictures."""
 
 
 @dataclass
@@ -95,8 +97,17 @@ class Demonstration:
         return conversation
 
 
+@dataclass(frozen=True)
+class _Part:
+    """What is known of a file that is not open."""
+
+    path: Path
+    metadata: parquet.FileMetaData
+    columns: list[str]
+
+
 class Demonstrations(Sequence[Demonstration]):
-    """The rows of a folder, read when asked for."""
+    """The rows of a folder, read when asked for. One file is open at a time, however many there are."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
@@ -106,15 +117,14 @@ class Demonstrations(Sequence[Demonstration]):
                 f"{self.folder} holds no demonstrations: expected data/*.parquet, as written by "
                 f"`python -m amft_mm.demos env=... out={self.folder}`"
             )
-        self._paths = files
-        self._files = [_opened(path) for path in files]
-        self._check(files)
+        self._parts = [_part(path) for path in files]
+        self._last: tuple[int, parquet.ParquetFile] | None = None
         # (file, row group, row) of every row; row groups are small, so that reading one is cheap.
         self._places = [
             (file, group, row)
-            for file, opened in enumerate(self._files)
-            for group in range(opened.num_row_groups)
-            for row in range(opened.metadata.row_group(group).num_rows)
+            for file, part in enumerate(self._parts)
+            for group in range(part.metadata.num_row_groups)
+            for row in range(part.metadata.row_group(group).num_rows)
         ]
         if not self._places:
             raise ValueError(f"{self.folder} holds no demonstration: its files are empty")
@@ -126,16 +136,24 @@ class Demonstrations(Sequence[Demonstration]):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         file, group, row = self._places[index]
+        part = self._parts[file]
         try:
-            there = self._files[file].schema_arrow.names
-            columns = [name for name in COLUMNS if name in there]
-            table = self._files[file].read_row_group(group, columns=columns)
+            table = self._opened(file).read_row_group(group, columns=part.columns)
             return from_row(table.slice(row, 1).to_pylist()[0])
-        except (OSError, ValueError, TypeError) as error:
+        except UNREADABLE as error:
             raise ValueError(
-                f"{self._paths[file]}, row {row} of group {group}, cannot be read ({error!s:.200}): make the "
+                f"{part.path}, row {row} of group {group}, cannot be read ({error!s:.200}): make the "
                 "demonstrations again, or take the file out of the folder"
             ) from None
+
+    def _opened(self, file: int) -> parquet.ParquetFile:
+        """The one that was read last stays open, for rows in order. It closes when nobody reads it any more:
+        another thread may still."""
+        last = self._last
+        if last is None or last[0] != file:
+            part = self._parts[file]
+            last = self._last = file, parquet.ParquetFile(part.path, metadata=part.metadata)
+        return last[1]
 
     def batch(self, seed: int, step: int, count: int) -> list[Demonstration]:
         """The demonstrations of a training step."""
@@ -152,22 +170,18 @@ class Demonstrations(Sequence[Demonstration]):
         round_, place = divmod(position, len(self))
         return int(np.random.default_rng([seed, round_]).permutation(len(self))[place])
 
-    def _check(self, files: list[Path]) -> None:
-        for path, opened in zip(files, self._files, strict=True):
-            missing = sorted(set(COLUMNS) - set(LATER) - set(opened.schema_arrow.names))
-            if missing:
-                raise ValueError(
-                    f"{path} lacks the columns {', '.join(missing)}; see its README.md"
-                )
 
-
-def _opened(path: Path) -> parquet.ParquetFile:
+def _part(path: Path) -> _Part:
     try:
-        return parquet.ParquetFile(path)
+        with parquet.ParquetFile(path) as opened:
+            there, metadata = set(opened.schema_arrow.names), opened.metadata
     except (OSError, ValueError) as error:
         raise ValueError(
             f"{path} is no file of demonstrations ({error!s:.200}): make it again, or take it away"
         ) from None
+    if missing := sorted(set(COLUMNS) - set(LATER) - there):
+        raise ValueError(f"{path} lacks the columns {', '.join(missing)}; see its README.md")
+    return _Part(path, metadata, [name for name in COLUMNS if name in there])
 
 
 def from_row(row: dict[str, Any]) -> Demonstration:

@@ -3,15 +3,26 @@
 find("balance", "amft", BALANCES)                 what the table says
 find("balance", "my_file:MyBalance", BALANCES)    that name in that module
 make("balance", name, BALANCES, settings)         find it and call it
+of_another_kind("method.balance", maker, settings)   settings that are not of the kind that its hints say
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from envs.contract import one_of
+
+KINDS = {
+    float: "a number",
+    int: "a whole number",
+    str: "a word",
+    bool: "true or false",
+    NoneType: "null",
+}
 
 
 def find(family: str, name: str, known: Mapping[str, Any]) -> Any:
@@ -19,19 +30,53 @@ def find(family: str, name: str, known: Mapping[str, Any]) -> Any:
         return known[one_of(family, name, tuple(known))]
     module, _, attribute = name.partition(":")
     try:
-        return getattr(import_module(module), attribute)
+        imported = import_module(module)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != module.partition(".")[0]:
             raise  # what the file itself imports
         why = f"there is no module {error.name!r} in this folder or among the installed packages"
-    except AttributeError:
+    else:
+        if hasattr(imported, attribute):
+            return getattr(imported, attribute)
         why = f"{module} has no {attribute!r}"
     raise ValueError(f"{family} {name!r}: {why}; one of your own is MODULE:NAME, as my_file:Mine")
 
 
 def make(family: str, name: str, known: Mapping[str, Any], settings: Mapping[str, Any]) -> Any:
     maker = find(family, name, known)
+    for problem in of_another_kind(family, maker, settings):
+        raise ValueError(problem)
     try:
         return maker(**settings)
     except TypeError as error:
         raise ValueError(f"{family} {name}: {error}") from None
+
+
+def of_another_kind(
+    family: str, called: Callable[..., Any], settings: Mapping[str, Any]
+) -> Iterator[str]:
+    for option, kinds in kinds_of(called).items():
+        if option in settings and not _is_of(settings[option], kinds):
+            allowed = " or ".join(KINDS[kind] for kind in kinds)
+            given = settings[option]
+            told = given if isinstance(given, str) else json.dumps(given, default=str)
+            yield f"{family}.{option}={told:.100} must be {allowed}"
+
+
+def kinds_of(called: Callable[..., Any]) -> dict[str, tuple[type, ...]]:
+    """Of the options whose kind is told, and that a setting can have."""
+    try:
+        hints = get_type_hints(called.__init__ if isinstance(called, type) else called)  # type: ignore[misc]
+    except (NameError, TypeError, AttributeError):  # of somebody's own
+        return {}
+    told = {name: _alternatives(hint) for name, hint in hints.items()}
+    return {name: kinds for name, kinds in told.items() if set(kinds) <= KINDS.keys()}
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+
+
+def _is_of(value: Any, kinds: tuple[type, ...]) -> bool:
+    """A whole number is a number; true is not."""
+    return type(value) in kinds or (type(value) is int and float in kinds)

@@ -29,6 +29,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from envs.answers import whole_characters
 from envs.arguments import make_env
 from envs.contract import one_of, whole_number
 from envs.guard import CallFailed, GuardedEnv, failure_of
@@ -174,12 +175,16 @@ def _serve(
             return StepResult("", error={"kind": "worker", "where": "step", "message": message})
         _environments[name] = GuardedEnv(world.make, seconds=seconds)
     env = _environments[name]
-    if call == "reset":
-        observation, info = env.reset(seed=arguments[0], options=arguments[1])
-        return _seen(env, observation, 0.0, _ended(info), info, experts)
-    observation, reward, terminated, truncated, info = env.step(arguments[0])
-    ended = _ended(info) or ("terminated" if terminated else "truncated" if truncated else None)
-    return _seen(env, observation, float(reward), ended, info, experts)
+    try:
+        if call == "reset":
+            observation, info = env.reset(seed=arguments[0], options=arguments[1])
+            return _seen(env, observation, 0.0, _ended(info), info, experts)
+        observation, reward, terminated, truncated, info = env.step(arguments[0])
+        ended = _ended(info) or ("terminated" if terminated else "truncated" if truncated else None)
+        return _seen(env, observation, float(reward), ended, info, experts)
+    except Exception as error:  # what a world gives may be anything, and fail where it is read
+        message = f"what the world gave cannot be read: {type(error).__name__}: {error!s:.500}"
+        return StepResult("", error={"kind": "observation", "where": call, "message": message})
 
 
 def _forget(name: int) -> None:
@@ -215,7 +220,7 @@ def _seen(
         briefing=told.briefing,
         reward=reward,
         verdict=None if verdict is None else str(verdict),
-        feedback=str(info.get("feedback", "")),
+        feedback=whole_characters(str(info.get("feedback", ""))),
         success=bool(info.get("success", False)),
         ended_by=ended,
         facts={k: v for k, v in map(_fact, info.items()) if v is not None and k not in _KNOWN},
@@ -230,7 +235,7 @@ _KNOWN = (
 
 def _expert(env: GuardedEnv) -> str | None:
     try:
-        return str(env.ask("expert"))
+        return whole_characters(str(env.ask("expert")))
     except (AttributeError, NotImplementedError, CallFailed):
         return None
 

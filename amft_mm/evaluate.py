@@ -19,6 +19,7 @@ from typing import Any
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from agents.policy import Policy
 from amft_mm.config.players import is_served, open_process_group, player_name, player_of
@@ -43,7 +44,8 @@ def evaluate(config: DictConfig) -> dict[str, Any]:
     evaluator = Evaluator(config, policy, engine, processes)
     found = evaluator.evaluate(last=config.eval.splits is None)
     summary = evaluator.summary(weights, found)
-    crashes = {k: v for k, v in found.items() if k.endswith("/crash")}
+    told = (f"eval/{split}/crash" for split in summary["splits"])
+    crashes = {name: found[name] for name in told if name in found}
     if len(crashes) == len(summary["splits"]):
         raise RuntimeError(
             f"every episode crashed, so that there is nothing to tell, and nothing was written; the first by "
@@ -107,7 +109,7 @@ def show(summary: dict[str, Any], folder: Path) -> None:
             reverse=True,
         )
         if part and part["success"] is None:
-            table.add_row(split, CRASHED, "", "", "", "", str(part.get("crash", "")))
+            table.add_row(split, CRASHED, "", "", "", "", Text(str(part.get("crash", ""))))
         elif part:
             table.add_row(
                 split,
@@ -116,8 +118,8 @@ def show(summary: dict[str, Any], folder: Path) -> None:
                 f"{part['flawless']:.1%}",
                 f"{part['return']:.2f}",
                 f"{part['turns']:.1f}",
-                ", ".join(f"{name} {share:.0%}" for share, name in verdicts[:3]),
+                Text(", ".join(f"{name} {share:.0%}" for share, name in verdicts[:3])),
             )
     console = Console()
     console.print(table)
-    console.print(f"{folder}/summary.json", highlight=False, soft_wrap=True)
+    console.print(f"{folder}/summary.json", highlight=False, soft_wrap=True, markup=False)

@@ -8,15 +8,15 @@ nothing or turn the line around are left out.
 from __future__ import annotations
 
 import unicodedata
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFont
 
+from envs.fonts import typeface
 from envs.image import Image
-from envs.paths import asset
 
 FRAME_SIZE = (540, 960)
 """(height, width) of a frame unless another is asked for."""
@@ -87,11 +87,11 @@ def _draw_outcome(
     left, right, bottom = edges
     inner = right - left - 2 * PADDING
     size = TEXT_SIZES[-1]
-    lines = wrap(feedback, _font("DejaVuSans.ttf", size), inner, most_lines=4)
+    lines = wrap(feedback, typeface("DejaVuSans.ttf", size), inner, most_lines=4)
     top = bottom - 2 * PADDING - VERDICT_LINE - _line_height(size) * len(lines)
     colour = NEUTRAL if not reward else (GOOD if reward > 0 else BAD)
     draw.rounded_rectangle((left, top, right, bottom), 8, PANEL, colour, 2)
-    bold = _font("DejaVuSans-Bold.ttf", VERDICT_SIZE)
+    bold = typeface("DejaVuSans-Bold.ttf", VERDICT_SIZE)
     sign = "" if reward is None else f"{reward:+.4g}"
     room = inner - bold.getlength(sign) - PADDING
     named = wrap(verdict, bold, room, most_lines=1) or [""]
@@ -107,7 +107,7 @@ def _draw_panels(
     left, top, right, bottom = box
     free = bottom - top - MARGIN * (len(texts) - 1)
     whole = sum(_SHARES[name] for name in texts)
-    heading = _font("DejaVuSans-Bold.ttf", SMALL_SIZE)
+    heading = typeface("DejaVuSans-Bold.ttf", SMALL_SIZE)
     for name, text in texts.items():
         height = int(free * _SHARES[name] / whole)
         draw.rounded_rectangle((left, top, right, top + height), 8, PANEL)
@@ -126,7 +126,7 @@ def _draw_panels(
 def _fit(text: str, *, width: int, height: int, keep: Keep) -> tuple[list[str], int]:
     """Lines and the size of their letters."""
     for size in TEXT_SIZES:
-        font, most_lines = _font("DejaVuSans.ttf", size), height // _line_height(size)
+        font, most_lines = typeface("DejaVuSans.ttf", size), height // _line_height(size)
         lines = wrap(text, font, width, most_lines=most_lines + 1, keep=keep)
         if len(lines) <= most_lines:
             return lines, size
@@ -139,7 +139,7 @@ def _line_height(size: int) -> int:
 
 def _draw_lines(draw: ImageDraw.ImageDraw, lines: list[str], x: int, y: int, size: int) -> None:
     for number, line in enumerate(lines):
-        draw.text((x, y + number * _line_height(size)), line, INK, _font("DejaVuSans.ttf", size))
+        draw.text((x, y + number * _line_height(size)), line, INK, typeface("DejaVuSans.ttf", size))
 
 
 def wrap(
@@ -213,10 +213,3 @@ def drawable(text: str) -> str:
     """Without control, format and surrogate characters; line ends and spaces stay."""
     text = text.replace("\r\n", "\n").replace("\t", "    ")
     return "".join(c for c in text if c == "\n" or unicodedata.category(c)[0] != "C")
-
-
-@cache
-def _font(name: str, size: int) -> ImageFont.FreeTypeFont:
-    # The basic layout draws characters in their order: no text can turn the line around, and the
-    # pictures are the same whether or not the optional layout library is installed.
-    return ImageFont.truetype(asset("fonts", name), size, layout_engine=ImageFont.Layout.BASIC)

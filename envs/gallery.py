@@ -11,12 +11,12 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 from PIL import Image as PILImage
-from PIL import ImageDraw, ImageFont
+from PIL import ImageDraw
 
 from envs.arguments import whole
 from envs.contract import Image
+from envs.fonts import typeface
 from envs.general_points.decks import DRAWN_DECKS
-from envs.paths import asset
 from envs.virl.city_files import CITIES
 
 PAPER, INK = (250, 249, 246), (40, 40, 46)
@@ -68,7 +68,7 @@ def wandering(seed: int) -> list[tuple[str, Image]]:
 
 def lay_out(rows: list[list[tuple[str, Image]]]) -> PILImage.Image:
     """Rows of captioned pictures, each row as wide as the page."""
-    font = ImageFont.truetype(asset("fonts", "DejaVuSans.ttf"), 17)
+    font = typeface("DejaVuSans.ttf", 17)
     strips = []
     for row in rows:
         width = (WIDTH - GAP * (len(row) + 1)) // len(row)

@@ -171,6 +171,15 @@ class GuardedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
             self._thread = _CallThread()
             self._must_rebuild = self._abandoned = True
             raise
+        except (
+            KeyboardInterrupt
+        ):  # while it waits: what comes would be taken for the next call's answer
+            if self._thread is not None:
+                self._thread.end()
+                self._thread = _CallThread()
+                self._must_rebuild = self._abandoned = True
+                self._fail(_Failure("interrupt", "the call was interrupted"), "call")
+            raise
         except _Raised as raised:
             raise _described(raised.error) from raised.error
         except (Exception, SystemExit) as error:

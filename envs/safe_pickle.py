@@ -5,7 +5,9 @@ A pickle is a program; Python's own unpickler runs whatever it names. This one k
 memo is a dict: a few bytes cannot make it reserve gigabytes. A bytearray could, which is as long as the file
 says before it is read: no plain data holds one, so it is not read. Nor are attributes of an OrderedDict, and
 its entries are no more than a file of that size can hold: those of one could be copied without end. Keys are
-flat: the hash of tuples within tuples, each of them several times, would take for ever.
+flat: the hash of tuples within tuples, each of them several times, would take for ever. Whole
+numbers have at most 64 bits: all multiples of 2^61-1 have the hash 0, so that a dict of them takes
+quadratic time, and below 2^64 there are only a few.
 """
 
 from __future__ import annotations
@@ -36,6 +38,17 @@ def _flat(load: Callable[[Any], None]) -> Callable[[Any], None]:
     return checked
 
 
+def _of_64_bits(load: Callable[[Any], None]) -> Callable[[Any], None]:
+    """How a whole number is loaded, but refused where it has more bits."""
+
+    def checked(unpickler: Any) -> None:
+        load(unpickler)
+        if not -(2**63) <= unpickler.stack[-1] < 2**64:
+            raise UnsafePickle("it holds a whole number beyond 64 bits, which is not plain data")
+
+    return checked
+
+
 class _PlainUnpickler(pickle._Unpickler):
     dispatch: ClassVar = {
         **pickle._Unpickler.dispatch,
@@ -48,6 +61,10 @@ class _PlainUnpickler(pickle._Unpickler):
                 pickle.TUPLE3,
                 pickle.FROZENSET,
             )
+        },
+        **{
+            opcode[0]: _of_64_bits(pickle._Unpickler.dispatch[opcode[0]])
+            for opcode in (pickle.INT, pickle.LONG, pickle.LONG1, pickle.LONG4)
         },
     }
     del dispatch[pickle.BYTEARRAY8[0]], dispatch[pickle.BUILD[0]]

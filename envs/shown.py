@@ -42,7 +42,14 @@ class Shown:
 
 
 def shown(observation: Mapping[str, Any], info: Mapping[str, Any]) -> Shown:
-    """A ValueError where `system`, `tools` or `tool` in `info` are not what they should be."""
+    """A ValueError where the text, or `system`, `tools` or `tool` in `info`, are not what they should be."""
+    if not isinstance(observation, Mapping) or not isinstance(observation.get("text"), str):
+        kind = (
+            sorted(observation) if isinstance(observation, Mapping) else type(observation).__name__
+        )
+        raise ValueError(
+            f"the observation ({kind!s:.100}) is to be a dict with a `text`, perhaps with `image` or `images`"
+        )
     images = pictures_of(observation) if info.get("new_image", True) else ()
     system, tool = info.get("system") or "", info.get("tool") or ""
     if not isinstance(system, str) or not isinstance(tool, str):

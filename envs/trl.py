@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable
+import keyword
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from envs.protocols.session import Session, make_world
@@ -99,22 +100,23 @@ _TYPES = {"string": str, "integer": int, "number": float, "boolean": bool, "arra
 
 def _method(tool: Tool) -> Callable[..., Any]:
     """A world's tool as a method whose signature and docstring TRL reads."""
-    properties: dict[str, Any] = tool.parameters.get("properties", {})
     required = set(tool.parameters.get("required", ()))
-    own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    parameters, lines = [own], []
-    for name in sorted(properties, key=lambda name: name not in required):
-        schema = properties[name]
-        kind = _TYPES.get(schema.get("type", "string" if "enum" in schema else ""), dict)
+    either = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters, lines = [inspect.Parameter("self", either)], []
+    for name, schema in sorted(_properties(tool), key=lambda named: named[0] not in required):
         default = inspect.Parameter.empty if name in required else None
-        keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
-        parameters.append(inspect.Parameter(name, keyword, default=default, annotation=kind))
+        parameters.append(
+            inspect.Parameter(name, either, default=default, annotation=_kind(schema))
+        )
         choices = f" (choices: {json.dumps(schema['enum'])})" if "enum" in schema else ""
         lines.append(f"    {name}: {schema.get('description', name)}{choices}")
 
     def call(self: _TaskEnvironment, *given: Any, **named: Any) -> Any:
         bound = signature.bind(self, *given, **named).arguments
-        chosen = {k: v for k, v in bound.items() if k != "self" and v is not None}
+        # An argument that may be left out is left out by None; one that may not says null by it.
+        chosen = {
+            k: v for k, v in bound.items() if k != "self" and (v is not None or k in required)
+        }
         return self._said(write_call(tool.name, **chosen))
 
     signature = inspect.Signature(parameters, return_annotation=str)
@@ -124,3 +126,23 @@ def _method(tool: Tool) -> Callable[..., Any]:
     call.__signature__ = signature  # type: ignore[attr-defined]
     call.__annotations__ = {p.name: p.annotation for p in parameters[1:]} | {"return": str}
     return call
+
+
+def _properties(tool: Tool) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A tool's arguments and their schemas; ValueError for a name that no Python parameter can have."""
+    for name, schema in tool.parameters.get("properties", {}).items():
+        if not name.isidentifier() or keyword.iskeyword(name) or name == "self":
+            raise ValueError(
+                f"tool {tool.name}: its argument {name!r:.100} cannot be the name of a Python parameter, as "
+                "TRL needs it: expected letters, digits and _, no word of Python's own and not self; "
+                "rename it in the world's tool"
+            )
+        if schema is not False:  # which no value fits
+            yield name, {} if schema is True else schema
+
+
+def _kind(schema: dict[str, Any]) -> type:
+    """The Python type of an argument; of several, the first that is not null's."""
+    said = schema.get("type", "string" if "enum" in schema else "")
+    several = said if isinstance(said, list) else [said]
+    return _TYPES.get(next((one for one in several if one != "null"), ""), dict)

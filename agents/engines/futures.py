@@ -1,10 +1,16 @@
-"""Answers of servers as futures: `submit(request, job)` asks in a thread, `arrived()` gives what has come."""
+"""Answers of servers as futures: `submit(request, job)` asks in a thread, `arrived()` gives what has come.
+
+Threads are daemons: whoever stops a run does not wait for a silent server, as with a ThreadPoolExecutor.
+"""
 
 from __future__ import annotations
 
+import threading
+import weakref
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import Generic, TypeVar
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from queue import SimpleQueue
+from typing import Any, Generic, TypeVar
 
 from agents.conversation import Conversation
 from agents.engines.base import Request
@@ -12,16 +18,24 @@ from agents.engines.base import Request
 PATIENCE = 0.02
 """Seconds that `arrived` waits for a first answer: so long may a world that has stepped go unnoticed."""
 Came = TypeVar("Came")
+Jobs = SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]
 
 
 class Futures(Generic[Came]):
     def __init__(self, at_once: int) -> None:
         """`at_once`: requests that are under way at the same time; more wait for their turn."""
-        self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="asking")
+        self._jobs: Jobs = SimpleQueue()
         self._asked: dict[Future[Came], Request] = {}
+        self._left = at_once  # threads that may be started
+        weakref.finalize(self, _end, self._jobs, at_once)
 
     def submit(self, request: Request, job: Callable[[], Came]) -> None:
-        self._asked[self._pool.submit(job)] = request
+        future: Future[Came] = Future()
+        self._asked[future] = request
+        self._jobs.put((future, job))
+        if self._left:
+            self._left -= 1
+            threading.Thread(target=_ask, args=(self._jobs,), name="asking", daemon=True).start()
 
     def arrived(self) -> list[tuple[Request, Came]]:
         done, _ = wait(self._asked, PATIENCE, FIRST_COMPLETED)
@@ -32,3 +46,20 @@ class Futures(Generic[Came]):
         for future in [f for f, r in self._asked.items() if r.conversation is conversation]:
             future.cancel()
             del self._asked[future]
+
+
+def _ask(jobs: Jobs) -> None:
+    while (job := jobs.get()) is not None:
+        future, call = job
+        if not future.set_running_or_notify_cancel():
+            continue
+        try:
+            future.set_result(call())
+        except BaseException as error:
+            future.set_exception(error)
+        del job, future, call  # they hold the engine, which may be dropped while this waits
+
+
+def _end(jobs: Jobs, threads: int) -> None:
+    for _ in range(threads):
+        jobs.put(None)

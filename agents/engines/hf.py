@@ -25,6 +25,10 @@ from agents.engines.reach import Reach, blocks_of
 from agents.engines.row_cache import RowCache
 from agents.engines.sampling import choose
 from agents.policy import Policy
+from envs.contract import whole_number
+
+MOST_ROWS = 1_000_000
+"""More than any memory has room for."""
 
 
 @dataclass
@@ -99,9 +103,11 @@ class HFEngine:
         own_weights     answers by a copy of the model, as it was at the last refresh: for a thread that plays
                         while the model learns
         """
+        max_rows = whole_number("max_rows", max_rows, 1, MOST_ROWS)
         self._learner = policy if own_weights else None
         self._policy = policy = copy_of(policy) if own_weights else policy
-        self._prefill_tokens, self._max_rows, self.together = prefill_tokens, max_rows, together
+        self._prefill_tokens, self.together = prefill_tokens, together
+        self._max_rows = max_rows
         self._cache = RowCache()
         self._reach, self._dtype = Reach(policy.plain_model), policy.dtype
         self._cache_word = anatomy.cache_word(policy.plain_model)

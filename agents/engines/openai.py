@@ -9,7 +9,6 @@ Where no model of one's own is at hand, `words()` gives conversations something 
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import Counter
 from collections.abc import Sequence
@@ -22,7 +21,7 @@ from agents.conversation import Conversation
 from agents.engines.base import Request, Sample, Written
 from agents.engines.chat_messages import answer_text, chat_messages, declared
 from agents.engines.futures import Futures
-from agents.engines.web import ServerError, post
+from agents.engines.web import ServerError, checked_url, key_of, post
 from agents.pictures import Grid
 from agents.seeds import mixed_seed
 from envs.answers import whole_characters
@@ -59,11 +58,12 @@ class OpenAIEngine:
             raise ValueError(
                 "engine=openai: say which model the endpoint has, as engine.model=NAME"
             )
-        self._model, self._url = model, f"{base_url.rstrip('/')}/chat/completions"
+        self._model = model
+        self._url = f"{checked_url('engine.base_url', base_url)}/chat/completions"
         self._system, self._retries = system, retries
         self._futures: Futures[Sample] = Futures(at_once)
         self._price, self._extra = price_per_million, dict(extra or {})
-        key = os.environ.get(key_variable, "")
+        key = key_of(key_variable)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._client = httpx.Client(timeout=httpx.Timeout(seconds, connect=10.0), headers=headers)
         self._lock = threading.Lock()

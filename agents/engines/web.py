@@ -1,10 +1,12 @@
 """Asking a server, politely: time limits, retries that wait longer each time, errors in words.
 
 The client's limit for reading is one for the whole reply too: httpx alone lets each part of it take so long.
+Replies come unpacked, as packed ones have no size that is known before. A client's key stays out of errors.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Callable
@@ -17,6 +19,9 @@ MOST_BYTES = 64 * 2**20
 WORTH_RETRYING = frozenset([408, 409, 425, 429, 500, 502, 503, 504])
 OF_WHAT_WAS_ASKED = frozenset([400, 413, 422])
 LONGEST_WAIT = 60.0
+UNPACKED = {"Accept-Encoding": "identity"}
+SHORTEST_SECRET = 8
+"""Characters; a shorter key, such as "EMPTY", hides nothing and may be a word of the error's own."""
 
 
 class ServerError(RuntimeError):
@@ -44,14 +49,15 @@ def post(
             content, reply = _read(client, "POST", url, json=body)
             if reply.status_code < 300:
                 return _json(content, url)
-            said = f"HTTP {reply.status_code}: {content[:300].decode('utf-8', 'replace')}"
+            text = _without_key(client, content.decode("utf-8", "replace"))
+            said = f"HTTP {reply.status_code}: {text[:300]}"
             kind = Refused if reply.status_code in OF_WHAT_WAS_ASKED else ServerError
             if reply.status_code not in WORTH_RETRYING:
                 break
             asked = reply.headers.get("retry-after", "")
             wait = float(asked) if asked.replace(".", "", 1).isdecimal() else wait
         except httpx.HTTPError as error:
-            said, kind = f"{type(error).__name__}: {error}", ServerError
+            said, kind = _without_key(client, f"{type(error).__name__}: {error}"), ServerError
         if attempt < retries:
             sleep(min(wait, LONGEST_WAIT))
     raise kind(f"{url} gave no answer after {attempt + 1} tries; the last: {said}")
@@ -62,7 +68,8 @@ def get(client: httpx.Client, url: str) -> Any:
     try:
         content, reply = _read(client, "GET", url)
     except httpx.HTTPError as error:
-        raise ServerError(f"{url} gave no answer: {type(error).__name__}: {error}") from None
+        said = _without_key(client, f"{type(error).__name__}: {error}")
+        raise ServerError(f"{url} gave no answer: {said}") from None
     if reply.status_code >= 300:
         raise ServerError(f"{url} replied HTTP {reply.status_code}")
     return _json(content, url)
@@ -71,16 +78,74 @@ def get(client: httpx.Client, url: str) -> Any:
 def _read(
     client: httpx.Client, method: str, url: str, **asked: Any
 ) -> tuple[bytes, httpx.Response]:
-    parts, size, limit, began = [], 0, client.timeout.read, time.monotonic()
-    with client.stream(method, url, **asked) as reply:
-        for part in reply.iter_bytes():
-            size += len(part)
-            if size > MOST_BYTES:
-                raise ServerError(f"{reply.url} sent more than {MOST_BYTES} bytes")
-            if limit is not None and time.monotonic() - began > limit:
-                raise httpx.ReadTimeout(f"no whole reply in {limit:g} seconds")
-            parts.append(part)
-    return b"".join(parts), reply
+    limit, began = client.timeout.read, time.monotonic()
+    try:
+        with client.stream(method, url, headers=UNPACKED, **asked) as reply:
+            if packed := _packed(reply):
+                return f"(with Content-Encoding {packed!r})".encode(), reply
+            return _bounded(reply, limit, began), reply
+    except httpx.InvalidURL as error:  # which is no HTTPError
+        raise ServerError(f"{url!r:.200} is not the address of a server: {error}") from None
+
+
+def _packed(reply: httpx.Response) -> str:
+    """How an error is packed, which is not unpacked: a few bytes can become gigabytes. Refuses answers."""
+    packed = reply.headers.get("content-encoding", "").strip().lower()[:60]
+    if packed in ("", "identity"):
+        return ""
+    if reply.status_code < 300:
+        raise ServerError(
+            f"{reply.url} sent its reply with Content-Encoding {packed!r}, but was asked for "
+            "Accept-Encoding: identity; switch compression off in the server, or in the proxy before it"
+        )
+    return packed
+
+
+def _bounded(reply: httpx.Response, limit: float | None, began: float) -> bytes:
+    """The reply as it comes over the wire, given up at MOST_BYTES, and `limit` seconds after it began."""
+    parts, size = [], 0
+    for part in reply.iter_raw():
+        size += len(part)
+        if size > MOST_BYTES:
+            raise ServerError(f"{reply.url} sent more than {MOST_BYTES} bytes")
+        if limit is not None and time.monotonic() - began > limit:
+            raise httpx.ReadTimeout(f"no whole reply in {limit:g} seconds")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _without_key(client: httpx.Client, text: str) -> str:
+    """Servers may repeat the key that they were sent."""
+    key = client.headers.get("authorization", "").removeprefix("Bearer ")
+    return text.replace(key, "***") if len(key) >= SHORTEST_SECRET else text
+
+
+def checked_url(name: str, url: str) -> str:
+    """`url` without slashes at its end; a ValueError where no server can be asked by it. `name` is the
+    setting that it comes from."""
+    why = "it needs http:// or https://, a host, and a port up to 65535 if any"
+    try:
+        read = httpx.URL(url)
+        fits = read.scheme in ("http", "https") and bool(read.host) and (read.port or 0) < 2**16
+    except (httpx.InvalidURL, TypeError, ValueError) as error:
+        why, fits = str(error), False
+    if not fits:
+        raise ValueError(
+            f"{name}={url!r:.200} is not the address of a server ({why}); expected is one such as "
+            "http://127.0.0.1:8000/v1"
+        )
+    return url.rstrip("/")
+
+
+def key_of(variable: str) -> str:
+    """The key that an environment variable holds, "" where it is not set. No error names the key."""
+    key = os.environ.get(variable, "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise ValueError(
+            f"{variable} holds characters that no HTTP header can; expected is a key in printable "
+            "ASCII; set it anew"
+        )
+    return key
 
 
 def _json(content: bytes, url: str) -> Any:

@@ -3,7 +3,8 @@
     {"id": ..., "image": "a.png" | ["a.png", "b.png"],
      "conversations": [{"from": "human", "value": "<image>\\nWhat ...?"}, {"from": "gpt", ...}]}
 
-Each <image> in a human's words stands for the next picture; the marker itself is not kept.
+Each <image> in a human's words stands for the next picture; the marker itself is not kept. Where they have
+none, the pictures belong to the first question. What others say is kept as it is, <image> included.
 """
 
 from __future__ import annotations
@@ -26,24 +27,26 @@ def read_row(row: dict[str, Any], name: str, pictures: PictureFolder) -> Demonst
     if not isinstance(entries, list):
         raise BadRow("conversations is no list", type(entries).__name__)
     waiting = pictures_beside(row, "image", "images")
-    said: list[Said] = []
-    marked = sum(
-        entry.get("value", "").count(MARKER)
-        for entry in entries
-        if isinstance(entry, dict) and isinstance(entry.get("value"), str)
-    )
+    turns = [_turn(number, entry) for number, entry in enumerate(entries)]
+    marked = sum(words.count(MARKER) for who, words in turns if who == "user")
     if marked not in (0, len(waiting)):
         raise BadRow("pictures and markers differ", f"{len(waiting)} pictures, {marked} {MARKER}")
-    for number, entry in enumerate(entries):
-        if not isinstance(entry, dict) or not isinstance(entry.get("value"), str):
-            raise BadRow("entry not understood", f"entry {number}: {entry!r:.100}")
-        who = WHO.get(str(entry.get("from")))
-        if who is None:
-            raise BadRow("unknown speaker", f"entry {number} is from {entry.get('from')!r:.50}")
-        words = entry["value"]
-        count = words.count(MARKER)
-        if marked == 0 and who == "user" and waiting:
-            count = len(waiting)  # unmarked pictures belong to the first question
+    said: list[Said] = []
+    for who, words in turns:
+        if who != "user":
+            said.append((who, words.strip(), []))
+            continue
+        count = words.count(MARKER) if marked else len(waiting)
         shown = [pictures.open(waiting.pop(0)) for _ in range(count)]
         said.append((who, re.sub(rf"\s*{MARKER}\s*", "\n", words).strip(), shown))
     return as_demonstration(name, said)
+
+
+def _turn(number: int, entry: Any) -> tuple[str, str]:
+    """Who says it, and the words."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("value"), str):
+        raise BadRow("entry not understood", f"entry {number}: {entry!r:.100}")
+    who = WHO.get(str(entry.get("from")))
+    if who is None:
+        raise BadRow("unknown speaker", f"entry {number} is from {entry.get('from')!r:.50}")
+    return who, entry["value"]

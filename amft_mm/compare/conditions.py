@@ -154,7 +154,8 @@ def is_heedless(results: Sequence[Result], method: str, condition: str) -> bool:
         return True
     named = [word.removeprefix("method=") for word in usual.settings if word.startswith("method=")]
     preset = methods().get(named[0]) if named else None
-    heedless = heedless_of(preset) if preset else None
+    names = [word.lstrip("+").partition("=")[0] for word in usual.settings]
+    heedless = heedless_of(preset, names) if preset else None
     return heedless is not None and all(name.startswith(heedless) for name in changed)
 
 

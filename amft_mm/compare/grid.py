@@ -320,7 +320,7 @@ def variant(name: str, config: dict[str, Any], setting: str = "methods") -> Vari
     validated = (
         preset.get("validation") or {"method.validation", "eval.validation"} & settings.keys()
     )
-    heedless = heedless_of(preset) if preset else None
+    heedless = heedless_of(preset, settings) if preset else None
     return Variant(name, own["method"], settings, search, heedless, bool(validated))
 
 
@@ -334,8 +334,14 @@ def searched(search: Settings) -> dict[str, list[Any]]:
     return search
 
 
-def heedless_of(preset: dict[str, Any]) -> str | None:
-    """How settings begin that a method does not heed, since it uses no demonstrations or no rewards."""
+SAY_WHAT_IS_HEEDED = ("method.balance", "method.guidance", "method.imitation")
+
+
+def heedless_of(preset: dict[str, Any], settings: Iterable[str] = ()) -> str | None:
+    """How settings begin that a method does not heed, since it uses no demonstrations or no rewards. None
+    where it has other parts than its preset, by these `settings`: they may."""
+    if any(name.startswith(SAY_WHAT_IS_HEEDED) for name in settings):
+        return None
     if demonstrations_of(preset) == NOTHING:
         return "demos."
     return "train.reward_noise" if preset["balance"]["name"] == "sft" else None

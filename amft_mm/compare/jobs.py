@@ -122,7 +122,7 @@ def _made_again(run: Run, before: Result, place: Place, processes: Processes) ->
     """What others begin with, where only its result is left. Sums of floats differ between kinds of
     machines, and after hundreds of steps the weights do: such runs are not to be compared."""
     found = _make(run, True, place, processes)
-    if found.state == "finished" and found.scores != before.scores:
+    if found.state == "finished" and fingerprint(found) != fingerprint(before):
         shutil.rmtree(run.folder)
         raise FileExistsError(
             f"{run.folder} was made again, since runs begin with it, and does not solve what it solved "

@@ -31,6 +31,7 @@ from amft_mm.compare.selecting import (
     file_name,
     methods_of,
     most_tries,
+    on_shared_splits,
     on_the_way,
     sampled,
     settings_of,
@@ -92,11 +93,15 @@ def report(
     was known before; `links` are where the page finds what it leads to; `trials` are what was searched by;
     `verdicts` say how sure a difference has to be."""
     before = by_name(warmups)
+    results, left = on_shared_splits(results)
     finished = [begun(r, before) for r in results if r.state == "finished"]
     parts: list[Part] = [
         ("# Methods compared", None),
         (introduction(results, trials, command, verdicts), None),
     ]
+    if left:
+        words = f"Left out, since not all runs were evaluated on them: {', '.join(left)}."
+        parts.append((words, None))
     if finished:
         parts += [("## At a glance", None), (GLANCE, glance_table(results))]
     parts += planned

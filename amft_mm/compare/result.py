@@ -17,6 +17,8 @@ from amft_mm.runs.metrics import EVALUATION, read_rows
 Points = list[tuple[int, float]]
 Tries = dict[str, list[tuple[int, int] | None]]
 """By split, of each task instance how many tries there were and how many succeeded; None where all failed."""
+STEPS = "steps"
+"""Of the mixing phase, in the totals; each makes one optimizer step or several."""
 SPENT = ("demonstration tokens", "generated tokens", "optimizer steps")
 TOKENS, SECONDS, ELSEWHERE = "tokens spent", "seconds spent", "success on "
 """Names of curves; the last goes before a split's name."""
@@ -197,7 +199,8 @@ def result_of(run: Run, seconds: float) -> Result:
     totals = {
         "demonstration tokens": sum(row.get("tokens/demo", 0) for row in mixed),
         "generated tokens": sum(row.get("tokens/generated", 0) for row in mixed),
-        "optimizer steps": len(mixed),
+        STEPS: len(mixed),
+        "optimizer steps": sum(row.get("updates", 1) for row in mixed),
         "seconds of steps": sum(row["time/step"] for row in mixed),
     }
     tries = run.folder / TRIES

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from amft_mm.compare.grid import WARM, warm_up_name
-from amft_mm.compare.result import ELSEWHERE, Points, Result, Score
+from amft_mm.compare.result import ELSEWHERE, STEPS, Points, Result, Score
 from amft_mm.compare.statistics import BySeed
 from amft_mm.evaluation.intervals import pass_at
 from amft_mm.methods.presets import SHOWN, demonstrations_of, methods
@@ -38,6 +39,25 @@ def by_seed(results: Sequence[Result], method: str, split: str | None = None) ->
     """On a split; on the first where none is named."""
     own = [r for r in results if r.method == method]
     return {r.seed: r.first if split is None else r.scores[split] for r in own}
+
+
+def on_shared_splits(results: Sequence[Result]) -> tuple[list[Result], list[str]]:
+    """Runs of a setting with the splits that all of them were evaluated on, in the same order; and which
+    others some have."""
+    shared: dict[Setting, list[str]] = {}
+    for setting in settings_of(results):
+        own = [r.scores for r in results if (r.env, r.condition) == setting and r.scores]
+        shared[setting] = [s for s in own[0] if all(s in scores for scores in own)] if own else []
+        if own and not shared[setting]:
+            raise ValueError(
+                f"{' '.join(setting)}: no split was evaluated in all runs: compare fewer by only="
+            )
+    cut = [
+        replace(r, scores={s: r.scores[s] for s in shared[r.env, r.condition]}) if r.scores else r
+        for r in results
+    ]
+    left = {s: None for r in results for s in r.scores if s not in shared[r.env, r.condition]}
+    return cut, list(left)
 
 
 def runs_of(results: Iterable[Result], *methods: str) -> tuple[Result, ...]:
@@ -92,7 +112,8 @@ def sampled(results: Sequence[Result], method: str) -> BySeed:
     for result in results:
         points = result.curves.get("rollout") if result.method == method else None
         if points and not _is_shown_demonstrations(result):
-            end, steps = points[-1][0], result.totals["optimizer steps"]
+            end = points[-1][0]
+            steps = result.totals.get(STEPS, result.totals["optimizer steps"])
             last = [value for step, value in points if step > end - steps / 4]
             found[result.seed] = Score(sum(last) / len(last), len(last), list(last))
     return found

@@ -34,21 +34,6 @@ def wilson_of_tries(share: float, each: Sequence[float], count: int) -> tuple[fl
     return wilson(share * independent, independent)
 
 
-def bootstrap(
-    values: Sequence[float], seed: int = 0, draws: int = 10_000, level: float = 0.95
-) -> tuple[float, float]:
-    """A percentile interval of the mean."""
-    sample = np.asarray(values, float)
-    if not len(sample):
-        raise ValueError("no values to draw from")
-    rng = np.random.default_rng(seed)
-    means = np.array(
-        [sample[rng.integers(len(sample), size=len(sample))].mean() for _ in range(draws)]
-    )
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
 def pass_at(k: int, count: int, successes: int) -> float:
     """The chance that one of k tries is a success, unbiased, from `count` tries."""
     if not 1 <= k <= count:

@@ -355,7 +355,7 @@ def compare_with_engine(
         tokens.old_log_probs = engine
     else:
         tokens.old_log_probs = torch.where(own, mine, engine)
-        tokens.weights = correction(tokens, log_k)
+        tokens.weights = torch.where(own, correction(tokens, log_k), 1.0)
 
 
 def means_of(notes: Sequence[dict[str, tuple[float, int]]]) -> dict[str, float]:

@@ -24,6 +24,18 @@ from amft_mm.runs.processes import ProcessGroup
 
 
 class ValueHead:
+    @staticmethod
+    def check(
+        *, gamma: float = 1.0, lam: float = 0.95, clip: float = 0.2, lr: float = 1e-3
+    ) -> None:
+        """What is wrong with such settings is an error."""
+        if not (0 <= gamma <= 1 and 0 <= lam <= 1):
+            raise ValueError(f"credit by gae: gamma={gamma} and lam={lam} must be from 0 to 1")
+        if not clip >= 0:
+            raise ValueError(f"credit by gae: clip={clip} must not be negative")
+        if not 0 <= lr <= 1:
+            raise ValueError(f"credit by gae: lr={lr} must be from 0 to 1")
+
     def __init__(
         self,
         policy: Policy,
@@ -37,6 +49,7 @@ class ValueHead:
         minibatches: int = 1,
     ) -> None:
         """`minibatches`: into how many a batch that is credited is divided before it is learnt from."""
+        self.check(gamma=gamma, lam=lam, clip=clip, lr=lr)
         width = policy.plain_model.config.get_text_config().hidden_size
         self._policy, self._processes, self._budget = policy, processes, micro_batch_tokens
         self._gamma, self._lam, self._clip = gamma, lam, clip

@@ -8,13 +8,12 @@ somebody's own, which wants something measured) is left to find out by itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from types import NoneType
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import torch
 from omegaconf import DictConfig
 
-from amft_mm.config.fields import shown
+from agents.plugins import kinds_of, of_another_kind
 from amft_mm.config.settings import options_of
 from amft_mm.learning.credit import check
 from amft_mm.learning.tokens import Tokens, Totals
@@ -22,49 +21,17 @@ from amft_mm.learning.value import ValueHead
 from amft_mm.methods.exploration import exploration
 from amft_mm.methods.imitation import imitation
 
-KINDS = {
-    float: "a number",
-    int: "a whole number",
-    str: "a word",
-    bool: "true or false",
-    NoneType: "null",
-}
-
 
 def refused_values(config: DictConfig) -> Iterator[str]:
     method = config.method
     for family, find in (("imitation", imitation), ("exploration", exploration)):
         loss, settings = find(method[family].name).loss, options_of(method[family])
-        yield from _of_another_kind(f"method.{family}", loss, settings)
-        given = {option: settings[option] for option in _kinds(loss) if option in settings}
+        yield from of_another_kind(f"method.{family}", loss, settings)
+        given = {option: settings[option] for option in kinds_of(loss) if option in settings}
         if given and _fails(loss, {}) is None and (why := _fails(loss, given)):
             yield "method." + (why if why.startswith(family) else f"{family}: {why}")
-    takes = ValueHead.__init__ if method.credit.credit == "gae" else check
-    yield from _of_another_kind("method.credit", takes, options_of(method.credit))
-
-
-def _of_another_kind(
-    setting: str, called: Callable[..., Any], settings: dict[str, Any]
-) -> Iterator[str]:
-    for option, kinds in _kinds(called).items():
-        if option in settings and not _is_of(settings[option], kinds):
-            allowed = " or ".join(KINDS[kind] for kind in kinds)
-            yield f"{setting}.{option}={shown(settings[option])} must be {allowed}"
-
-
-def _kinds(called: Callable[..., Any]) -> dict[str, tuple[type, ...]]:
-    """Of the options whose kind is told, and that a setting can have."""
-    try:
-        hints = get_type_hints(called)
-    except (NameError, TypeError, AttributeError):  # of somebody's own
-        return {}
-    told = {name: get_args(hint) or (hint,) for name, hint in hints.items()}
-    return {name: kinds for name, kinds in told.items() if set(kinds) <= KINDS.keys()}
-
-
-def _is_of(value: Any, kinds: tuple[type, ...]) -> bool:
-    """A whole number is a number; true is not."""
-    return type(value) in kinds or (type(value) is int and float in kinds)
+    takes = ValueHead if method.credit.credit == "gae" else check
+    yield from of_another_kind("method.credit", takes, options_of(method.credit))
 
 
 def _fails(loss: Callable[..., Any], options: dict[str, Any]) -> str | None:

@@ -24,7 +24,7 @@ def unknown_options(config: DictConfig) -> Iterator[str]:
         yield from _unknown(f"method.{family}", settings.name, options_of(settings), taken)
     credit = {str(name): value for name, value in method.credit.items()}
     if credit.get("credit") == "gae":
-        taken = _taken(ValueHead, ("policy", "processes", "micro_batch_tokens"))
+        taken = _taken(ValueHead, ("policy", "processes", "micro_batch_tokens", "minibatches"))
         del credit["credit"]
     else:
         taken = _taken(check)

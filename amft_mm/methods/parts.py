@@ -106,8 +106,12 @@ def mixed_parts(config: DictConfig) -> list[MixedPart]:
     return [part(WHOLE, 1.0, None)]
 
 
+FURTHEST = ("policy/moved", "rollout/ratio_error")
+
+
 def together(parts: list[MixedPart], figures: list[dict[str, Any]]) -> dict[str, Any]:
-    """Figures of each part by name, and means over them; those of a single part as they are."""
+    """Figures of each part by name, and means over them, or sums, or the furthest; those of a single part as
+    they are."""
     if len(parts) == 1:
         return dict(figures[0])
     row: dict[str, Any] = {}
@@ -119,6 +123,8 @@ def together(parts: list[MixedPart], figures: list[dict[str, Any]]) -> dict[str,
         values = [(share, own[name]) for share, own in there if own.get(name) is not None]
         if name.startswith("tokens/"):
             row[name] = sum(value for _, value in values)
+        elif name in FURTHEST and values:
+            row[name] = max(value for _, value in values)
         elif len(values) == len(there):
             whole = sum(share for share, _ in values)
             row[name] = sum(share * value for share, value in values) / whole

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image as PILImage
-from PIL import ImageDraw, ImageFont
+from PIL import ImageDraw
 
 from agents.columns import decoded
 from amft_mm.replay.reader import read_source
+from envs.fonts import typeface
 from envs.image import side_by_side
-from envs.paths import asset
 
 WIDTH, HEIGHT, SIDE, SIDE_WITH_MAP, MARGIN = 1200, 560, 480, 280, 24
 LARGE, SMALL = 24, 19
@@ -164,7 +164,7 @@ class Sheet:
             self._left = MARGIN * 2 + SIDE_WITH_MAP
 
     def write(self, text: str, size: int, colour: Colour, gap: int = 12) -> None:
-        font = ImageFont.truetype(asset("fonts", "DejaVuSans.ttf"), size)
+        font = typeface("DejaVuSans.ttf", size)
         columns = round((WIDTH - self._left - MARGIN) / (size * 0.59))
         for line in _lines(text, columns) if text else ():
             if self._y > HEIGHT - 3 * MARGIN:

@@ -18,7 +18,7 @@ import json
 import os
 import random
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -117,6 +117,15 @@ def parted(state: Any, name: str = "") -> tuple[Any, dict[str, torch.Tensor]]:
     return part(state, name), held
 
 
+def places(plain: Any) -> Iterator[str]:
+    """Where tensors were."""
+    if isinstance(plain, tuple) and len(plain) == 2 and plain[0] == HELD:
+        yield plain[1]
+    elif isinstance(plain, dict | list | tuple):
+        for one in plain.values() if isinstance(plain, dict) else plain:
+            yield from places(one)
+
+
 def joined(plain: Any, held: Mapping[str, torch.Tensor]) -> Any:
     """The state again; without the tensors that are not among `held`."""
     if isinstance(plain, tuple) and len(plain) == 2 and plain[0] == HELD:
@@ -176,7 +185,10 @@ def load(
         if lacking:
             raise ValueError(f"it lacks {', '.join(lacking)}")
         words = f"{only}/" if only else ""
-        state: dict[str, Any] = joined(plain, tensors.load(path, like, words))
+        held = tensors.load(path, like, words)
+        if lost := [name for name in places(plain) if name.startswith(words) and name not in held]:
+            raise ValueError(f"{len(lost)} of its tensors are not there, {lost[0]} among them")
+        state: dict[str, Any] = joined(plain, held)
     except FAILURES as error:
         raise CheckpointError(
             f"{path} cannot be read ({reason_of(error)}): delete {path} to go on from an earlier one"
@@ -204,8 +216,16 @@ def best(folder: Path, by: str | None = None) -> dict[str, Any] | None:
     """By this measure, where one is named: a run that goes on may be given another. Those of before do not
     say theirs."""
     path = folder / "best.json"
-    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-    other = known is not None and by is not None and known.get("by", by) != by
+    if not path.is_file():
+        return None
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+        float(known["score"]), int(known["step"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read ({reason_of(error)}): delete it, and the next best checkpoint is the best"
+        ) from error
+    other = by is not None and known.get("by", by) != by
     return None if other else known
 
 

@@ -23,8 +23,8 @@ PANELS: dict[str, dict[str, str]] = {
 
 
 def is_success(key: str) -> bool:
-    """Whether a figure is a rate of success (and not how often that ended an episode)."""
-    return key.endswith("/success") and not key.endswith("/stop/success")
+    """Whether a figure is a rate of success (and not how often that ended an episode, or was a verdict)."""
+    return key.endswith("/success") and not key.endswith(("/stop/success", "/verdict/success"))
 
 
 def _evaluated(key: str) -> str | None:

@@ -22,7 +22,8 @@ MAY_DIFFER = (
     *("play.failing", "play.failing_steps", "train.nonfinite", "train.shard", "train.offload"),
 )
 """What a run that goes on may be given otherwise, since its weights come out the same. Not WHERE alone: a run
-that is made again wants the same evaluations and demonstrations, and the memory that it took."""
+that is made again wants the same evaluations and demonstrations, and the memory that it took. Demonstrations
+may be in another folder only where the one of before is not there any more."""
 MAY_GROW = ("train.steps",)
 """What says how far a run goes: what was made stays as it is."""
 

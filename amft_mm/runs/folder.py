@@ -135,6 +135,9 @@ class RunFolder:
         before |= self.newer
         # Which steps are played ahead goes by it (amft_mm/training/step.py).
         fixed = {k: before.get(k) for k in ("checkpoint.every",) if before.get("train.ahead")}
+        folder = before.get("demos.folder")
+        if folder is None or Path(folder).is_dir():  # else it was moved, and is where they say now
+            fixed["demos.folder"] = folder
         then, again = (without(one, MAY_DIFFER) for one in (before, now))
         before, now = then | fixed, again | {k: now.get(k) for k in fixed}
         changed = {k for k in before.keys() | now.keys() if before.get(k) != now.get(k)}

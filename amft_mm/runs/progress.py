@@ -58,7 +58,7 @@ class Progress:
         if self._quiet:
             return
         try:
-            self._console.print(words, highlight=False, soft_wrap=True)
+            self._console.print(words, highlight=False, soft_wrap=True, markup=False)
         except (OSError, SystemExit):  # who looked on has gone, as `head` does; the run goes on
             self._quiet, self._live = True, None
 

@@ -65,7 +65,7 @@ class TrainingStep:
         examples = self.sources.demonstrations(step, self._train.warmup_demos)
         started = time.monotonic()
         report = self.learner.gradients(examples, self._with.objectives.warmup)
-        cut = self._cut_short(step, report.tokens)
+        cut = self._cut_short(step, report.tokens, *self.sources.cut())
         mix = self.learner.mixed.mix(1.0, learn=False)
         update = self.learner.mixed.step()
         self._check(step, update.finite, report.loss)
@@ -79,10 +79,11 @@ class TrainingStep:
             "time/update": time.monotonic() - started,
         }
 
-    def _cut_short(self, step: int, tokens: float, *, chosen: bool = False) -> int:
+    def _cut_short(
+        self, step: int, tokens: float, cut: int, emptied: int, *, chosen: bool = False
+    ) -> int:
         """Demonstrations that the limits cut; where nothing is left of all of a step's, the run ends. Not
         where they were `chosen` by how the model fared: it may be a single one, and what fails is long."""
-        cut, emptied = self.sources.cut()
         if emptied and not tokens and not chosen:
             raise ValueError(
                 f"step {step}: limits.max_tokens and limits.max_turns leave no answer of any of its "
@@ -107,12 +108,16 @@ class TrainingStep:
             for companion in self._with.companions.values():
                 companion.stepped()
         row |= over_updates(updates, len(minibatches))
+        each, emptied = (count // epochs for count in self.sources.cut())  # epochs read the same
         for companion in self._with.companions.values():
             row |= companion.finished([one.choice for one in minibatches], row)
         chosen = any(one.choice.imitate is not None for one in minibatches)
         chosen = chosen or any(part.success is not None for part in self._with.parts)
-        cut = self._cut_short(step, row.get("tokens/demo", 0), chosen=chosen)
-        row["demos/cut"] = cut // epochs  # each goes through the same
+        more, more_emptied = self.sources.cut()  # of what companions imitated
+        told = row.get("tokens/demo", 0)
+        row["demos/cut"] = self._cut_short(
+            step, told, each + more, emptied + more_emptied, chosen=chosen
+        )
         self._check(step, finite, row.get("loss/exploration", 0.0))
         self._playing.moved()
         if self._playing.explores(number) and not self._train.ahead:

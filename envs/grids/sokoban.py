@@ -37,6 +37,8 @@ LEGEND = "# wall, . floor, o target, B box, * box on a target, P you, + you on a
 WORDS = "1 is up, 2 is down, 3 is left, 4 is right."
 _PULLS = 30
 _STATES = 60_000
+_TRIES = 40_000
+"""Rooms that are made for one that fits. Settings that have any need some thousand at most."""
 
 Spot = tuple[int, int]
 
@@ -78,7 +80,13 @@ class Sokoban(gymnasium.Env[np.ndarray, Any]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)
-        while True:
+        best = self._draw()
+        self._steps = 0
+        return self._observed(), {"shortest": len(best)}
+
+    def _draw(self) -> tuple[int, ...]:
+        """Takes the first room made that is of the part and neither too easy nor too hard; its solution."""
+        for _ in range(_TRIES):
             made = _make_room(self._length, self._count, self.np_random)
             if made is None:
                 continue
@@ -87,9 +95,12 @@ class Sokoban(gymnasium.Env[np.ndarray, Any]):
                 continue
             best = solution(*made)
             if best is not None and SHORTEST <= len(best) <= LONGEST:
-                break
-        self._steps = 0
-        return self._observed(), {"shortest": len(best)}
+                return best
+        raise ValueError(
+            f"rooms of {self._length} x {self._length} with {self._count} boxes, part={self._part!r}: found "
+            f"none that {SHORTEST} to {LONGEST} moves solve in {_TRIES} tries; choose a larger length or "
+            "fewer boxes (split='ood_boxes' has one box more)."
+        )
 
     def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         before = len(self._boxes & self._room.targets)

@@ -5,10 +5,11 @@ data set of the hub by name (`hf:owner/name:configuration` where it has several)
 the question, the answer, the expert's solution is said by `Columns`; a dot reaches into a column
 (`reward_model.ground_truth`), and a column of chat messages gives its last message.
 
-Splits: where files or the hub name them (train, test, validation ...), `train` is theirs and `id`
-all others; else a question's words decide, nine in ten for training. A question that also occurs
-in training is left out of `id`. `all` is everything. A row whose question or answer is null, NaN,
-empty or no text is left out, and a warning says how many were.
+Splits: where files, their folders inside the given one, or the hub name them (train, test_sft,
+validation ...), `train` is theirs and `id` all others; else a question's words decide, nine in ten
+for training. The name nearest to the rows counts: test/train.jsonl is of training. A question that
+also occurs in training is left out of `id`. `all` is everything. A row whose question or answer is
+null, NaN, empty or no text is left out, and a warning says how many were.
 """
 
 from __future__ import annotations
@@ -249,12 +250,18 @@ def _local_rows(path: Path) -> Iterator[Row]:
     files = _files(path)
     if not files:
         raise DataError(f"{path} holds no file of {', '.join(SUFFIXES)}.")
-    parts = {file: _part_of(file.stem) for file in files}
+    parts = {file: _part_of_file(file.relative_to(path)) for file in files}
     if set(parts.values()) == {None}:
         yield from (row for file in files for row in _file_rows(file, None))
         return
     for file, part in parts.items():
         yield from _file_rows(file, part or "train")
+
+
+def _part_of_file(file: Path) -> str | None:
+    """By its own name, or by that of the nearest folder that says one."""
+    folders = reversed(file.parent.parts)
+    return next(filter(None, map(_part_of, (file.stem, *folders))), None)
 
 
 def _part_of(name: str) -> str | None:
@@ -339,8 +346,19 @@ def _hub_rows(path: str) -> Iterator[Row]:
 def _dataset_rows(loaded: Any, name: str) -> Iterator[Row]:
     """The rows of a `datasets.Dataset`, or of a dict of them by part."""
     parts = loaded if isinstance(loaded, dict) else {None: loaded}
+    named = _parts_named(list(parts))
     for part, rows in parts.items():
-        named = part if len(parts) > 1 else None  # a single part says nothing about a split
         for number, fields in enumerate(rows, 1):
             where = f"{name}, row {number}" + (f" of {part}" if part else "")
-            yield Row(fields, where, named)
+            yield Row(fields, where, named[part])
+
+
+def _parts_named(names: list[str | None]) -> dict[str | None, str | None]:
+    """The part that each of a data set's own names stands for; None where they tell nothing of splits: a
+    single one, and such as algebra and geometry."""
+    if len(names) == 1:
+        return {names[0]: None}
+    found = {name: _part_of(name or "") for name in names}
+    if not any(found.values()):
+        return found
+    return {name: part or name for name, part in found.items()}

@@ -31,6 +31,9 @@ MANY_STEPS = 5
 """From how many lines of solution on a GSM question is hard."""
 _MOST_DRAWS = 10_000
 
+OF_NO_SEED = frozenset(["isomorphic_strings", "polynomial_multiplication", "ransom_note"])
+"""Generators that go through sets: a question hangs on PYTHONHASHSEED too, so that two processes show two."""
+
 MANY_ANSWERS = frozenset(
     [
         "boxnet",
@@ -198,7 +201,12 @@ def check_name(name: str) -> None:
             f"source={name!r} has questions with several right answers, which cannot be graded "
             f"here. Use one with a single right answer, such as {', '.join(RECIPES)}."
         )
-    known = set(_reasoning_gym().factory.DATASETS) - MANY_ANSWERS
+    if name in OF_NO_SEED:
+        raise ValueError(
+            f"source={name!r} asks another question in each process for the same seed. Use one that its seed "
+            f"decides, such as {', '.join(RECIPES)}."
+        )
+    known = set(_reasoning_gym().factory.DATASETS) - MANY_ANSWERS - OF_NO_SEED
     if name not in known:
         raise ValueError(
             f"source={name!r} is neither a file or folder that exists, nor 'hf:owner/name', nor a "

@@ -17,12 +17,16 @@ import numpy as np
 from envs.contract import one_of
 from envs.paths import asset
 from envs.virl.city import COLOURS, KINDS, SHAPES, City, Emblem, Landmark, Look, Street
+from envs.virl.geo import LatLng, as_latlng
 
 CITIES = ("gridtown", "newyork", "helsinki")
 FORMAT = 1
 LARGEST_BYTES = 50_000_000
-LONGEST_M, ALL_M = 10_000.0, 10_000_000.0
-"""A street, and all of them. On each an agent can stand every 20 metres, which takes memory."""
+SHORTEST_M, LONGEST_M, ALL_M = 0.1, 10_000.0, 10_000_000.0
+"""A street, and all of them: on each an agent can stand every 20 metres, which takes memory. Where both
+ends are one place, there is no direction to walk in."""
+TALLEST_M = 1000.0
+"""Of a house; pictures have no room for endless ones."""
 T = TypeVar("T")
 
 
@@ -82,21 +86,54 @@ def _city(path: Path, data: dict[str, Any]) -> City:
             return read(data[name])
         except KeyError:
             raise ValueError(f"{path}: field {name!r} is missing") from None
-        except (TypeError, ValueError, IndexError) as error:
+        except (TypeError, ValueError, IndexError, OverflowError) as error:
             raise ValueError(f"{path}: field {name!r} is broken: {error}") from None
 
     nodes = field("nodes", _points)
     names = field("street_names", lambda rows: [str(row) for row in rows])
+    streets = field("streets", lambda rows: _streets(rows, nodes, names))
+    field("nodes", lambda _: _refuse_isolated(nodes, streets))
     return City(
         name=field("name", str),
         title=field("title", str),
         attribution=field("attribution", str),
-        origin=field("origin", lambda pair: (float(pair[0]), float(pair[1]))),
+        origin=field("origin", _origin),
         look=field("look", _look),
         nodes=nodes,
-        streets=field("streets", lambda rows: _streets(rows, nodes, names)),
-        landmarks=field("landmarks", lambda rows: tuple(_landmark(row) for row in rows)),
+        streets=streets,
+        landmarks=field("landmarks", lambda rows: tuple(_landmark(row) for row in _filled(rows))),
     )
+
+
+def _filled(rows: Any, of: str = "") -> list[Any]:
+    """A list with something in it; `of` says where in the field, if not all of it."""
+    if not isinstance(rows, list) or not rows:
+        raise ValueError(f"{of}expected a list with at least one entry, got {rows!r:.60}")
+    return rows
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"expected a finite number, got {value!r:.60}")
+    return number
+
+
+def _origin(value: Any) -> LatLng:
+    place = as_latlng(value)
+    if place is None:
+        raise ValueError(f"expected [latitude, longitude] in degrees, got {value!r:.60}")
+    return place
+
+
+def _refuse_isolated(nodes: np.ndarray, streets: tuple[Street, ...]) -> None:
+    """An agent that stands on such a node has nowhere to go."""
+    joined = {end for street in streets for end in (street.u, street.v)}
+    for number in range(len(nodes)):
+        if number not in joined:
+            raise ValueError(
+                f"node {number} at {nodes[number].tolist()} is on no street; remove it or join it by one"
+            )
 
 
 def _points(rows: Any) -> np.ndarray:
@@ -109,9 +146,13 @@ def _points(rows: Any) -> np.ndarray:
 
 def _streets(rows: Any, nodes: np.ndarray, names: list[str]) -> tuple[Street, ...]:
     streets, together = [], 0.0
-    for row in rows:
+    for row in _filled(rows):
         street = _street(row, nodes, names)
         length = math.dist(nodes[street.u], nodes[street.v])
+        if length < SHORTEST_M:
+            raise ValueError(
+                f"street {row} is {length:g} metres long, expected are {SHORTEST_M:g} at least"
+            )
         if length > LONGEST_M:
             raise ValueError(
                 f"street {row} is {length:g} metres long, and may be {LONGEST_M:g}; nodes are in metres"
@@ -139,7 +180,7 @@ def _landmark(row: Any) -> Landmark:
         one_of("shape", shape, SHAPES),
         one_of("kind", kind, KINDS),
     )
-    return Landmark(str(name), emblem, float(x), float(y), float(facing))
+    return Landmark(str(name), emblem, _finite(x), _finite(y), _finite(facing))
 
 
 def _look(data: Any) -> Look:
@@ -153,6 +194,15 @@ def _look(data: Any) -> Look:
         sky=(colour(data["sky"][0]), colour(data["sky"][1])),
         road=colour(data["road"]),
         pavement=colour(data["pavement"]),
-        facades=tuple(colour(rgb) for rgb in data["facades"]),
-        heights=(float(data["heights"][0]), float(data["heights"][1])),
+        facades=tuple(colour(rgb) for rgb in _filled(data["facades"], "facades: ")),
+        heights=_heights(data["heights"]),
     )
+
+
+def _heights(value: Any) -> tuple[float, float]:
+    low, high = map(float, value)  # comparisons with nan are false
+    if not 0 <= low <= high <= TALLEST_M:
+        raise ValueError(
+            f"heights: expected [low, high] in metres from 0 to {TALLEST_M:g}, got {value!r:.60}"
+        )
+    return low, high

@@ -27,7 +27,10 @@ def as_latlng(value: Any) -> LatLng | None:
         return None
     if any(isinstance(part, bool) or not isinstance(part, int | float) for part in value):
         return None
-    latitude, longitude = map(float, value)
+    try:
+        latitude, longitude = map(float, value)
+    except OverflowError:  # a whole number that no float can hold
+        return None
     # Comparisons with nan are false, so nan is out of range as well.
     return (latitude, longitude) if abs(latitude) <= 90 and abs(longitude) <= 360 else None
 

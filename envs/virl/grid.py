@@ -11,10 +11,10 @@ from functools import lru_cache
 
 import numpy as np
 from PIL import Image as PILImage
-from PIL import ImageDraw, ImageFont
+from PIL import ImageDraw
 
 from envs.contract import Image
-from envs.paths import asset
+from envs.fonts import typeface
 from envs.virl.geo import VIEW_SIDES
 
 LABELLED_FROM = 96
@@ -59,7 +59,7 @@ def _labelled(view: Image, side: str) -> Image:
 
 @lru_cache(maxsize=64)
 def _badge(side: str, text_size: int) -> Image:
-    font = ImageFont.truetype(asset("fonts", "DejaVuSans-Bold.ttf"), text_size)
+    font = typeface("DejaVuSans-Bold.ttf", text_size)
     left, top, right, bottom = font.getbbox(side)
     pad = text_size // 3
     badge = PILImage.new(

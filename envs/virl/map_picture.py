@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image as PILImage
-from PIL import ImageDraw, ImageFont
+from PIL import ImageDraw
 
 from envs.contract import Image
-from envs.paths import asset
+from envs.fonts import typeface
 from envs.virl.city import City
 from envs.virl.geo import XY, as_xy
 from envs.virl.signs import emblem_image
@@ -81,7 +81,7 @@ def _draw_landmarks(
     canvas: PILImage.Image, draw: ImageDraw.ImageDraw, city: City, pixel: Pixel, scale: float
 ) -> None:
     """Emblems where the signs hang; their names where there is room for them."""
-    font = ImageFont.truetype(asset("fonts", "DejaVuSans.ttf"), 8 * _SMOOTH)
+    font = typeface("DejaVuSans.ttf", 8 * _SMOOTH)
     size = round(min(18 * _SMOOTH, max(5 * _SMOOTH, 5.0 * scale)))
     written: list[tuple[float, float, float, float]] = []
     for landmark in city.landmarks:

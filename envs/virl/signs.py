@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 from PIL import Image as PILImage
-from PIL import ImageDraw, ImageFont
+from PIL import ImageDraw
 
-from envs.paths import asset
+from envs.fonts import typeface
 from envs.virl.city import COLOURS, Emblem
 
 BOARD = (252, 252, 248, 255)
@@ -49,7 +49,7 @@ def _half_emblem(emblem: Emblem) -> PILImage.Image:
 @lru_cache(maxsize=2048)
 def name_image(name: str, height: int) -> PILImage.Image:
     """The name in one line on a dark board of the given height, RGB."""
-    font = ImageFont.truetype(asset("fonts", "DejaVuSans-Bold.ttf"), max(5, round(height * 0.7)))
+    font = typeface("DejaVuSans-Bold.ttf", max(5, round(height * 0.7)))
     text = name if len(name) <= 28 else name[:27] + "…"
     width = round(font.getlength(text)) + height // 2
     board = PILImage.new("RGB", (width, height), INK[:3])

@@ -297,6 +297,12 @@ def test_an_empty_conversation_or_one_twice_is_a_mistake(tiny):
         written(engine, [Request(conversation, 0), Request(conversation, 1)])
 
 
+def test_an_engine_without_rows_is_refused(tiny):
+    """Defect: nobody's turn ever came, and the first answer was waited for without end."""
+    with pytest.raises(ValueError, match=r"max_rows=0 is out of range: allowed are 1 to"):
+        make_engine("hf", tiny, max_rows=0)
+
+
 def test_a_wrong_engine_is_answered_with_the_nearest():
     with pytest.raises(ValueError, match="Did you mean 'vllm'"):
         make_engine("vlm", None)

@@ -156,6 +156,44 @@ def test_no_pictures_may_be_said_by_null(folder):
     assert [len(row.pictures) for row in good] == [0, 0, 1]
 
 
+def test_markers_are_of_a_humans_words_alone(folder):
+    """Defect: <image> in an answer was counted and cut out, so that the question lost its picture."""
+    chat = said("What is in the picture?", "The <image> shows red.")
+    marked = said("<image>What now?", "An <image>.", "And <image> this?", "No.")
+    rows = [{"image": "a.png", **chat}, {"image": ["a.png", "b.png"], **marked}]
+    (first, second), report = taken(folder, rows)
+    assert not report.left_out
+    assert (first.picture_of, first.answers) == ([0], ["The <image> shows red."])
+    assert second.messages == ["What now?", "And\nthis?"]
+    assert (second.picture_of, second.answers) == ([0, 1], ["An <image>.", "No."])
+
+
+@pytest.mark.parametrize("lines", [False, True])
+def test_a_byte_order_mark_is_no_part_of_the_rows(folder, lines):
+    """Defect: behind one, the first line was "not JSON", and a list was refused whole."""
+    path = folder / "chats.json"
+    rows = [said("a", "b"), said("c", "d")]
+    text = "\n".join(map(json.dumps, rows)) if lines else json.dumps(rows)
+    path.write_text(text, encoding="utf-8-sig")
+    report = import_chats(path)
+    assert [row.answers for row in report.rows()] == [["b"], ["d"]]
+    assert report.left_out == []
+
+
+@pytest.mark.parametrize("lines", [False, True])
+def test_bytes_that_are_no_utf8_cost_their_row(folder, lines):
+    """Defect: of a file in latin-1 the answer "na\\ufffdve" was imported, and nothing was counted."""
+    path = folder / "chats.json"
+    rows = [said("a", "good"), said("a", "naïve"), {"id": "ï", **said("a", "b")}, said("a", "fine")]
+    texts = [json.dumps(row, ensure_ascii=False) for row in rows]
+    path.write_bytes(("\n".join(texts) if lines else f"[{','.join(texts)}]").encode("latin-1"))
+    report = import_chats(path)
+    assert [row.answers for row in report.rows()] == [["good"], ["fine"]]
+    assert [number for number, _ in report.left_out] == [1, 2]
+    assert report.reasons == {"not UTF-8": 2}
+    assert "byte 0xef after" in report.left_out[0][1]
+
+
 def test_a_broken_line_is_one_row(folder):
     path = folder / "chats.jsonl"
     path.write_text(f"{json.dumps(LLAVA)}\n{{nonsense\n\n{json.dumps(MESSAGES)}\n")

@@ -1,6 +1,7 @@
 """engine=openai and its manners, against a real HTTP server on this machine."""
 
 import base64
+import gzip
 import io
 import json
 import threading
@@ -119,6 +120,74 @@ def test_the_key_comes_from_the_environment_and_shows_nowhere(endpoint, monkeypa
     assert len(server.asked) == 1  # a wrong key is not tried again
 
 
+@pytest.mark.parametrize("around", ["{}\r", "{}\n", " {} ", "{}\r\n"])
+def test_a_key_is_sent_without_blanks_around_it(endpoint, monkeypatch, around):
+    """Defect: no request could be sent, and the error said why with the key in it."""
+    monkeypatch.setenv("OPENAI_API_KEY", around.format("secret-123"))
+    server = endpoint(said("left"))
+    conversation = Conversation(words())
+    conversation.observe("Hi.")
+    assert ask(make_engine("openai", None, model="m", base_url=server.url), conversation).text
+    assert server.headers[0]["Authorization"] == "Bearer secret-123"
+
+
+@pytest.mark.parametrize("key", ["secret\r123", "secret\x01123", "secret-é123", "secret\u2028123"])
+def test_a_key_that_no_header_can_hold_is_refused_without_being_named(monkeypatch, key):
+    """Defect: the key was in the error that its first request ended with."""
+    monkeypatch.setenv("MY_KEY", key)
+    with pytest.raises(ValueError, match="MY_KEY holds characters that no HTTP header") as error:
+        make_engine("openai", None, model="m", key_variable="MY_KEY")
+    assert "secret" not in str(error.value)
+
+
+def test_a_key_that_the_server_repeats_is_not_in_the_error(endpoint, monkeypatch):
+    """Defect: what an endpoint said of a wrong key was told and saved with the key."""
+    monkeypatch.setenv("OPENAI_API_KEY", "secret-123")
+    server = endpoint((401, {"error": "x" * 270 + " wrong key: secret-123"}))
+    conversation = Conversation(words())
+    conversation.observe("Hi.")
+    error = ask(make_engine("openai", None, model="m", base_url=server.url), conversation).error
+    assert "wrong key" in error
+    assert "secre" not in error
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://host:port/v1", "localhost:8000/v1", "http:///v1", "http://h:70000/v1", "http://xn--/"],
+)
+def test_an_address_that_is_none_is_refused_when_the_engine_is_made(url):
+    """Defect: the first request ended the run with a traceback."""
+    with pytest.raises(ValueError) as error:
+        make_engine("openai", None, model="m", base_url=url)
+    assert f"engine.base_url={url!r} is not the address of a server" in str(error.value)
+    assert "http://127.0.0.1:8000/v1" in str(error.value)
+
+
+def test_an_address_that_httpx_does_not_take_is_a_server_error():
+    """Defect: of servers that others name it was a traceback as well."""
+    with httpx.Client() as client, pytest.raises(ServerError, match="'http://host:port/v1' is not"):
+        get(client, "http://host:port/v1")
+
+
+def test_a_packed_reply_is_not_unpacked():
+    """Defect: 1,305 bytes became 1.4 gigabytes before their number was looked at."""
+    asked = []
+
+    def packing(request):
+        asked.append(request.headers["accept-encoding"])
+        data = gzip.compress(gzip.compress(b" " * 10**7 + b"{}"))
+        return httpx.Response(
+            503 if len(asked) == 1 else 200,
+            headers={"Content-Encoding": "gzip, gzip"},
+            stream=httpx.ByteStream(data),
+        )
+
+    client = httpx.Client(transport=httpx.MockTransport(packing))
+    with client, pytest.raises(ServerError, match=r"http://x/ sent .*'gzip, gzip'.*identity"):
+        post(client, "http://x/", {}, sleep=lambda _: None)
+    assert asked == ["identity", "identity"]  # an error is tried again however it is packed
+
+
 def test_tokens_and_money_are_counted(endpoint):
     server = endpoint(said("a"))
     engine = make_engine(
@@ -171,7 +240,9 @@ def test_a_wait_that_is_no_number_is_no_crash():
     """Defect: a digit that Python takes for one and `float` does not ended the run."""
 
     def busy(request):
-        return httpx.Response(503, headers=[(b"retry-after", b"\xb2")])
+        return httpx.Response(
+            503, headers=[(b"retry-after", b"\xb2")], stream=httpx.ByteStream(b"")
+        )
 
     client = httpx.Client(transport=httpx.MockTransport(busy))
     with client, pytest.raises(ServerError, match="HTTP 503"):

@@ -451,3 +451,56 @@ def test_facts_are_plain_data(tiny):
     assert json.loads(json.dumps(facts)) == facts
     assert {"heading", "position", "instruction_index", "instructions"} <= facts[0].keys()
     assert all(np.isfinite(f["heading"]) for f in facts)
+
+
+class Nonsense(gymnasium.Env):
+    """Whose first observation or info is not what it should be."""
+
+    observation_space = gymnasium.spaces.Dict({"text": gymnasium.spaces.Text(50)})
+    action_space = gymnasium.spaces.Text(50)
+
+    def __init__(self, what):
+        self._what = what
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        told = {"text": "Go."}
+        info: dict[str, Any] = {
+            "success": {"success": np.zeros(2)},
+            "facts": {"x": told | {"again": []}},
+            "feedback": {"feedback": "half of \ud83d"},
+        }.get(self._what, {})
+        if self._what == "facts":
+            info["x"]["again"].append(info["x"])
+        return told, info
+
+    def step(self, action):
+        return {"text": "Go."}, 1.0, True, False, {}
+
+
+gymnasium.register("tests/Nonsense-v0", Nonsense)
+
+
+@pytest.mark.parametrize("what", ["success", "facts"])
+def test_what_a_world_gives_may_be_anything_and_costs_its_own_episode(what):
+    """Defect: one that could not be read took the whole run with it, by a traceback."""
+    worlds = Worlds(World("tests/Nonsense-v0", {"what": what}), slots=1)
+    result = worlds.reset(0, 1).result()
+    worlds.close()
+    assert result.error["kind"] == "observation"
+    assert "cannot be read" in result.error["message"]
+
+
+def test_an_environment_that_shows_no_text_is_told_so():
+    """Defect: a traceback."""
+    worlds = Worlds(World("CartPole-v1"), slots=1)
+    result = worlds.reset(0, 1).result()
+    worlds.close()
+    assert "a dict with a `text`" in result.error["message"]
+
+
+def test_feedback_can_be_written_whatever_it_quotes():
+    """Defect: a half of a character, which a world quoted of an answer, ended the run when it was kept."""
+    worlds = Worlds(World("tests/Nonsense-v0", {"what": "feedback"}), slots=1)
+    worlds.reset(0, 1).result().feedback.encode()
+    worlds.close()

@@ -26,12 +26,17 @@ TURNS = 9
 
 def turns_shown(history):
     """For each turn which earlier ones are shown, by the rule in words: the first, and at least the last
-    `history`; from twice as many on only the last `history`."""
+    `history`; from twice as many on only the last `history`, and further back to the picture that is still
+    the present one where the turn has none. Defect: an older picture was shown as the present one."""
     shown, told = [], []
     for turn in range(TURNS):
         later = [t for t in shown if t]
         if history is not None and turn > 1 and len(later) >= 2 * history:
-            shown = [0, *(later[-history:] if history else [])]
+            first = len(later) - history
+            pictures = [t for t in later if t % 3 != 2]
+            if turn % 3 == 2 and pictures:
+                first = min(first, later.index(pictures[-1]))
+            shown = [0, *later[first:]]
         told.append(list(shown))
         shown.append(turn)
     return told

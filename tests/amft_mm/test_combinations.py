@@ -43,6 +43,11 @@ def config_of(words, name="train"):
         ("method.exploration.clip=true", r"clip=true must be a number or null"),
         ("method=nft method.exploration.weight=none", "weight='none' is not one of 'mean', 'std'"),
         ("+method.imitation={name:trsft,alpha:3}", r"method\.imitation: trsft: alpha=3 must be from 0 to 1"),
+        ("method=ppo method.credit.gamma=5", "gamma=5 and lam=.* must be from 0 to 1"),
+        ("method=ppo ++method.credit.minibatches=7", r"credit\.minibatches: gae takes"),  # overwritten
+        ("method=hpt ++method.guidance.gamma=abc", r"guidance\.gamma=abc must be a number"),
+        ("method=sft_then_rl ++method.balance.switch=abc", r"switch=abc must be a whole number or null"),
+        ("method.exploration.name=dppo +method.exploration.most=-1", "dppo: most=-1 must be above 0"),
         ("method.credit.gamma=x", r"method\.credit\.gamma=x must be a number"),
         ("method.exploration.name=nft method.exploration.clip=0.1", "clip: nft takes weight, lowest"),
         # what was told only when all demonstrations were played

@@ -1,11 +1,15 @@
 """What a comparison plans: who begins with what, what is told before anything is made."""
 
+from dataclasses import replace
+
 import pytest
 
 from amft_mm.compare.__main__ import check_beginnings, check_settings
+from amft_mm.compare.grid import variant
 from amft_mm.compare.report import report
 from amft_mm.compare.result import Score, fingerprint
 from amft_mm.compare.searching import at_edges, best_of, edge, without_a_choice
+from amft_mm.compare.selecting import on_shared_splits
 from amft_mm.compare.terms import terms
 from tests.amft_mm.test_compare import USUAL, grid, result
 
@@ -161,6 +165,25 @@ def test_a_best_at_the_edge_of_what_was_searched_is_said_to_be_there():
 def test_only_numbers_have_an_edge(searched):
     """True was the highest that was searched; lists ended the command when all trials were made."""
     assert [edge(one, searched) for one in searched] == [None, None]
+
+
+def test_runs_of_other_splits_are_compared_on_those_that_they_share():
+    """Defect: a KeyError at the end of all runs; where the first differed, one's id less another's ood."""
+    sft, mine = (result(name, 0, share) for name, share in (("sft", 0.5), ("mine", 0.9)))
+    own = replace(mine, scores={"id": mine.scores["id"]})
+    made = report([sft, own], [], "command", ["sft"])
+    assert "not all runs were evaluated on them: ood_hard" in made.markdown
+    turned = replace(mine, scores=dict(reversed(mine.scores.items())))
+    [_, there], left = on_shared_splits([sft, turned])
+    assert (there.first.success, left) == (0.9, [])
+
+
+def test_a_variant_that_imitates_or_explores_otherwise_heeds_what_its_preset_does_not():
+    """Defect: it was left out of conditions, and told to be there as without them."""
+    imitating = {"method": "grpo", "settings": {"method.balance.name": "fixed"}}
+    config = {"variants": {"v": imitating, "w": {"method": "grpo"}}, "search": {}}
+    assert variant("v", config).heedless_of is None
+    assert variant("w", config).heedless_of == "demos."
 
 
 def test_who_explores_otherwise_is_said_to():

@@ -70,7 +70,7 @@ def test_without_a_correction_the_ratio_is_against_the_engine():
 
 def test_what_an_expert_wrote_counts_1():
     tokens = compared("sequence", given=[1, 4], cap=5.0)
-    assert tokens.weights.tolist() == pytest.approx([1, 1, 0.5, 0.5, 0.5])
+    assert tokens.weights.tolist() == pytest.approx([1, 1, 0.5, 0.5, 1])
     assert tokens.notes["rollout/ratio_mean"][1] == 3
 
 

@@ -1,6 +1,7 @@
 """Evaluation: figures with intervals, splits told apart, episodes that can be looked at."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,13 +11,17 @@ from scipy import stats
 
 from agents.demonstrations import Demonstrations
 from amft_mm.commands import main
+from amft_mm.config.command_line import configuration
 from amft_mm.config.composition import composition
 from amft_mm.data.rollouts import Played, RolloutWorker
+from amft_mm.evaluate import show
 from amft_mm.evaluation.evaluator import Evaluator, check_splits, chosen_splits, validation_splits
-from amft_mm.evaluation.intervals import bootstrap, pass_at, wilson, wilson_of_tries
+from amft_mm.evaluation.intervals import pass_at, wilson, wilson_of_tries
 from amft_mm.evaluation.table import markdown_row
 from amft_mm.runs import checkpoints
+from amft_mm.runs.curves import is_success
 from amft_mm.runs.processes import ProcessGroup
+from amft_mm.runs.progress import Progress
 from amft_mm.train import train
 from tests.agents.token_server import TokenServer
 from tests.amft_mm.test_train import TINY, run
@@ -58,14 +63,6 @@ def test_an_interval_of_single_tries_is_that_of_a_share():
         10, 10
     )  # nothing says how alike they are
     assert wilson_of_tries(0.0, [], 0) == (0.0, 1.0)
-
-
-def test_bootstrap_agrees_with_scipy():
-    values = np.random.default_rng(0).normal(1.0, 2.0, 60)
-    expected = stats.bootstrap(
-        (values,), np.mean, method="percentile", n_resamples=10_000, rng=1
-    ).confidence_interval
-    assert bootstrap(values) == pytest.approx((expected.low, expected.high), abs=0.03)
 
 
 def test_pass_at_k_is_the_share_of_draws_with_a_success():
@@ -323,3 +320,21 @@ def test_a_model_is_evaluated_without_a_run(tmp_path):
     summary = json.loads((tmp_path / "there" / "summary.json").read_text())
     assert summary["weights"] == "tiny-random"
     assert summary["eval/id/success"] == 0.0
+
+
+def test_a_verdict_that_is_called_success_is_no_rate_of_success():
+    assert is_success("eval/id/success")
+    assert not is_success("eval/all/verdict/success")
+
+
+def test_names_of_a_world_and_folders_are_told_as_they_are(capsys, tmp_path):
+    """Defect: [wrong] was read as markup and left out, [/wrong] ended the evaluation."""
+    row = {"success": 0.5, "low": 0.1, "high": 0.9, "flawless": 0.5, "return": 1.0, "turns": 1.0}
+    part = {f"eval/id/{name}": value for name, value in row.items()}
+    summary = {"splits": ["id"], **part, "eval/id/verdict/[/wrong]": 1.0}
+    show(summary, Path("runs/lr[a]"))
+    told = capsys.readouterr().out
+    assert "[/wrong]" in told
+    assert "runs/lr[a]/summary.json" in told
+    Progress(configuration("train", ["env=math"]), Path("runs/[/x]"))
+    assert "-> runs/[/x]" in capsys.readouterr().out

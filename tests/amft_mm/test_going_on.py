@@ -126,6 +126,8 @@ def test_what_changes_the_past_is_refused_by_name_and_steps_may_grow(here):
     assert "train.steps: 2 then, 1 now" in str(refused.value)
     with pytest.raises(SystemExit, match=r"Did you mean train\.steps"):
         go_on("train.stps=4")
+    with pytest.raises(SystemExit, match=r"demos\.folder: None then"):  # accepted
+        go_on("demos.folder=elsewhere")
     go_on("train.steps=4", "eval.episodes=3", "checkpoint.every=1", "record.rollouts=0")
     after = rows(here)
     assert after[: len(before)] == before

@@ -261,6 +261,29 @@ def test_a_broken_checkpoint_is_told_by_name(tmp_path):
         checkpoints.load(path)
 
 
+def test_a_checkpoint_that_lost_its_weights_is_told_by_name(tmp_path):
+    """Defect: weights that were not there were None, and the run ended in a traceback."""
+    from amft_mm.runs import checkpoints
+
+    writer = checkpoints.Writer(tmp_path, keep=1)
+    writer.save(1, {"step": 1, "model": {"w": torch.ones(2)}})
+    writer.wait()
+    path = checkpoints.path_of(tmp_path, 1)
+    for file in path.glob("*.safetensors"):
+        file.unlink()
+    with pytest.raises(checkpoints.CheckpointError, match=r"model/w among them.*delete"):
+        checkpoints.load(path, only="model")
+
+
+@pytest.mark.parametrize("words", ["{", "[1]", '{"score": 1}', '{"score": "x", "step": 1}'])
+def test_a_spoilt_note_of_the_best_is_told_by_name(tmp_path, words):
+    from amft_mm.runs import checkpoints
+
+    (tmp_path / "best.json").write_text(words)
+    with pytest.raises(checkpoints.CheckpointError, match=r"best\.json cannot be read"):
+        checkpoints.best(tmp_path)
+
+
 @pytest.mark.slow
 def test_ppo_and_a_penalty_come_back_after_an_interruption(tmp_path):
     """The value head's state and the reference's weights are part of what a checkpoint holds."""

@@ -143,6 +143,12 @@ def test_tokens_of_parts_add_up():
     assert (row["tokens/stream"], row["mu"]) == (6, 0.5)
 
 
+def test_the_furthest_of_parts_is_that_of_the_one_that_went_furthest():
+    """Defect: the mean of their largest was told for the largest."""
+    parts = [SimpleNamespace(name=name, weight=0.5) for name in ("one", "other")]
+    assert together(parts, [{"policy/moved": 9.0}, {"policy/moved": 1.0}])["policy/moved"] == 9.0
+
+
 SHORT = [
     "threads=1",
     "demos.n=8",

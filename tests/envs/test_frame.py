@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ImageFont
 
+from envs.fonts import typeface
 from envs.frame import BAD, GOOD, compose_frame, drawable, wrap
-from envs.paths import asset
 
-FONT = ImageFont.truetype(asset("fonts", "DejaVuSans.ttf"), 14)
+FONT = typeface("DejaVuSans.ttf", 14)
 
 
 def picture(height, width):
@@ -86,3 +86,22 @@ def test_gymnasium_can_film_it(tmp_path):
     frames = env.render()
     assert {frame.shape for frame in frames} == {(540, 960, 3)}
     assert len(frames) == 2
+
+
+def test_pictures_do_not_depend_on_what_lays_text_out(monkeypatch):
+    """Defect: without FriBiDi on the machine street names and ranks were drawn otherwise by the same seed."""
+    asked = []
+    made = ImageFont.truetype
+
+    def noted(*arguments, **settings):
+        asked.append(settings.get("layout_engine"))
+        return made(*arguments, **settings)
+
+    typeface.cache_clear()
+    monkeypatch.setattr(ImageFont, "truetype", noted)
+    for name, size in (("VIRL", (168, 168)), ("GeneralPoints", (112, 112))):
+        env = gymnasium.make(f"amft/{name}-v0", modality="visual", size=size)
+        env.reset(seed=12345)
+        env.close()
+    typeface.cache_clear()
+    assert set(asked) == {ImageFont.Layout.BASIC}

@@ -109,6 +109,16 @@ def test_a_box_pays_once_and_costs_when_it_leaves():
         assert rewards == pytest.approx(gains)
 
 
+def test_rooms_that_cannot_be_are_said_and_not_waited_for(monkeypatch):
+    """Defect: the reset never came back."""
+    monkeypatch.setattr(sokoban, "_TRIES", 200)
+    env = make("amft/Sokoban-v0", length=5, boxes=3, split="ood_boxes")
+    with pytest.raises(
+        ValueError, match=r"5 x 5 with 4 boxes.*in 200 tries; choose a larger length"
+    ):
+        env.reset(seed=0)
+
+
 def test_an_episode_has_an_end():
     env = make("amft/FrozenLake-v0", max_steps=3)
     env.reset(seed=0)

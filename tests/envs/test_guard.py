@@ -1,6 +1,8 @@
 """`GuardedEnv`: an environment that misbehaves costs its own episode and nothing else."""
 
 import gc
+import os
+import signal
 import threading
 import time
 
@@ -323,3 +325,23 @@ def test_who_waits_for_a_world_that_hangs_is_told(monkeypatch, caplog):
     told = [record.getMessage() for record in caplog.records]
     assert "Moody: a call takes longer than 0.02 s; it is given up after 0.1 s" in told
     assert len(told) <= 6
+
+
+def test_an_interrupted_call_does_not_answer_the_next():
+    """Defect: after a Ctrl+C each call was given the answer of the one before."""
+
+    def step():
+        time.sleep(0.8)
+        return Moody.good("slow"), 1.0, False, False, {}
+
+    env = guarded(10.0, step=step)
+    env.reset(seed=0)
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        env.step(0)
+    *_, truncated, info = env.step(0)
+    assert truncated
+    assert info["error"]["kind"] == "interrupt"
+    _, info = env.reset(seed=0)
+    assert "error" not in info
+    env.close()

@@ -253,6 +253,47 @@ def test_trl_calls_the_worlds_own_tools(drawers):
     assert environment.get_reward() == 1.0
 
 
+def taking(monkeypatch, drawers, properties, required=("drawer",)):
+    """The drawers' `take`, with more arguments."""
+    drawer = {"drawer": {"type": "string", "enum": ["left", "right"]}}
+    schema = {"type": "object", "properties": drawer | properties, "required": [*required]}
+    take = Tool("take", "Takes what is in a drawer.", schema)
+    monkeypatch.setattr(type(drawers.unwrapped), "tools", (take,))
+    return environment_factory(DRAWERS)
+
+
+def test_trl_has_arguments_of_any_legal_schema(drawers, monkeypatch):
+    """Defect: an argument of several types ended in TypeError: unhashable, one of a boolean schema in
+    AttributeError."""
+    from transformers.utils import get_json_schema
+
+    maybe = {
+        "note": {"type": ["null", "string"]},
+        "count": {"type": ["integer", "null"], "description": "How many."},
+        "more": True,
+        "never": False,
+    }
+    make = taking(monkeypatch, drawers, maybe, required=("drawer", "note"))
+    told = get_json_schema(make.take)["function"]["parameters"]
+    assert told["required"] == ["drawer", "note"]
+    assert {name: schema["type"] for name, schema in told["properties"].items()} == {
+        "drawer": "string",
+        "note": "string",
+        "count": "integer",
+        "more": "object",
+    }
+    environment = make()
+    environment.reset(seed=0)
+    assert "ended" in environment.take("left", None, count=None)  # an argument that must be, null
+
+
+@pytest.mark.parametrize("name", ["from", "max-price", "self", ""])
+def test_trl_refuses_arguments_that_no_python_parameter_can_be_named_by(drawers, monkeypatch, name):
+    """Defect: "'from' is not a valid parameter name", or "duplicate parameter name": no tool was named."""
+    with pytest.raises(ValueError, match=rf"tool take: its argument '{name}' cannot be .*rename"):
+        taking(monkeypatch, drawers, {name: {"type": "string"}})
+
+
 def test_by_hand_one_sees_every_picture_and_the_tools(drawers, tmp_path):
     lines = []
     assert play(drawers, ask_expert, tmp_path, seed=0, episodes=1, say=lines.append) == 1

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from amft_mm.config.settings import EnvPart, options_of, parts_of, world_of
 from amft_mm.learning.credit import check
+from amft_mm.learning.value import ValueHead
 from amft_mm.methods.combinations.asked import guidance_of, guides, noise, streams
 from amft_mm.methods.parts import mixed_parts
 from amft_mm.methods.utility import utility
@@ -53,6 +54,8 @@ def sharded(config: DictConfig) -> Iterator[str]:
 def credited(config: DictConfig) -> Iterator[str]:
     method, settings = config.method, {str(k): v for k, v in config.method.credit.items()}
     if settings["credit"] == "gae":
+        del settings["credit"]
+        ValueHead.check(**settings)
         if method.mu_per:
             yield (
                 f"method.mu_per={method.mu_per} learns from a step part by part, and credit by gae has one "

@@ -36,6 +36,8 @@ def loss(
     bound = BOUNDS[divergence] if bound is None else bound
     if not bound > 0:
         raise ValueError(f"dppo: bound={bound} must be above 0")
+    if not most > 0:
+        raise ValueError(f"dppo: most={most} must be above 0")
     advantages, log_r = advantages_of(tokens), tokens.log_ratios.detach()
     now = tokens.log_probs.detach()
     p, old = now.exp(), (now - log_r).exp()

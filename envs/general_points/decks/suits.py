@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 from PIL import ImageDraw, ImageFont
 
-from envs.paths import asset
+from envs.fonts import typeface
 
 Point = tuple[float, float]
 
@@ -81,6 +80,5 @@ def draw_suit(
         draw.polygon([(centre[0] + x * half, centre[1] + up * y * half) for x, y in outline], fill)
 
 
-@lru_cache(maxsize=256)
 def bold_font(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(asset("fonts", "DejaVuSans-Bold.ttf"), size)
+    return typeface("DejaVuSans-Bold.ttf", size)

@@ -17,9 +17,12 @@ where a key comes again.
 
 from __future__ import annotations
 
+import math
 import re
 import string
 from dataclasses import dataclass, field
+
+from envs.virl.published.errors import DataError
 
 FIELDS = (
     "intersection_idx",
@@ -61,7 +64,7 @@ class Landmark:
 
 
 def read_milestones(text: str) -> list[Milestone]:
-    """The blocks of a text, in order."""
+    """The blocks of a text, in order. A DataError where a number is too large for one."""
     text = text[:LONGEST]
     keys = list(_KEY.finditer(text))
     blocks: list[dict[str, str]] = []
@@ -73,10 +76,10 @@ def read_milestones(text: str) -> list[Milestone]:
         blocks[-1][key[1]] = value
     return [
         Milestone(
-            index=_whole(block.get("intersection_idx")),
+            index=_whole(block, "intersection_idx"),
             landmark=read_landmark(block.get("landmarks")),
-            heading_before=_number(block.get("human_heading")),
-            heading_to=_number(block.get("to_next_intersection_heading")),
+            heading_before=_number(block, "human_heading"),
+            heading_to=_number(block, "to_next_intersection_heading"),
         )
         for block in blocks
     ]
@@ -107,11 +110,16 @@ def read_landmark(text: str | None) -> Landmark | None:
     return Landmark(match["name"].strip(), f"is on your {side}", _SIDES.get(side))
 
 
-def _number(text: str | None) -> float | None:
-    match = _NUMBER.search(text or "")
-    return float(match[0]) if match else None
+def _number(block: dict[str, str], name: str) -> float | None:
+    match = _NUMBER.search(block.get(name, ""))
+    if match is None:
+        return None
+    number = float(match[0])
+    if not math.isfinite(number):  # of some 300 digits or more
+        raise DataError(f"{name!r} must be a number that a float can hold, got {match[0]!r:.60}")
+    return number
 
 
-def _whole(text: str | None) -> int | None:
-    number = _number(text)
+def _whole(block: dict[str, str], name: str) -> int | None:
+    number = _number(block, name)
     return None if number is None else int(number)

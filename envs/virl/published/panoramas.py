@@ -98,7 +98,7 @@ def _read_rotation(path: Path) -> float:
     rotation = data.get("rotation") if isinstance(data, dict) else None
     try:
         value = float(rotation)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         value = math.nan
     if isinstance(rotation, bool) or not math.isfinite(value):
         raise DataError(

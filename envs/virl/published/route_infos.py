@@ -134,7 +134,7 @@ def _heading(value: Any, where: str) -> float | None:
         return None
     try:
         heading = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         heading = math.nan
     if isinstance(value, bool) or not math.isfinite(heading):
         raise DataError(
@@ -152,7 +152,10 @@ def _milestones(raw: dict[str, Any], stops: int, where: str) -> dict[int, Milest
         raise DataError(
             f"{where}: field 'milestone_info' must be a text, got {type(text).__name__}"
         )
-    blocks = read_milestones(text)
+    try:
+        blocks = read_milestones(text)
+    except DataError as error:
+        raise DataError(f"{where}: field 'milestone_info': {error}") from None
     if len(blocks) > stops + 1:
         raise DataError(
             f"{where}: field 'milestone_info' has {len(blocks)} blocks for {stops} stops"

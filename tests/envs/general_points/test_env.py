@@ -12,6 +12,7 @@ from gymnasium.utils.env_checker import check_env
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from envs.general_points import env as env_module
 from envs.general_points.formula import read_formula
 from envs.general_points.verdict import REWARDS
 from tests.envs.test_derivation import followed
@@ -465,6 +466,16 @@ def test_a_bad_argument_is_named_with_what_is_allowed(arguments, words):
         make(**arguments)
     for word in words:
         assert word in str(error.value)
+
+
+@pytest.mark.parametrize("num_cards", [5, 6])
+def test_a_target_that_no_hand_of_many_cards_makes_is_said_in_time(monkeypatch, num_cards):
+    """Defect: each of 20,000 hands was searched, for seconds, and the environment was never made."""
+    assert env_module._SEARCHES[num_cards] <= 500
+    monkeypatch.setitem(env_module._SEARCHES, num_cards, 1)
+    said = rf"target=9973, num_cards={num_cards}, split='all': found no hand .* in 1 deals; .*fewer cards"
+    with pytest.raises(ValueError, match=said):
+        make(num_cards=num_cards, target=9973)
 
 
 @pytest.mark.parametrize(

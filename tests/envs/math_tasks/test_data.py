@@ -120,6 +120,21 @@ def test_files_named_train_and_test_are_the_splits(tmp_path):
     assert evaluation == {f"What is {n} + 1?" for n in range(20, 25)}, "five occur in training"
 
 
+def test_folders_named_train_and_test_are_the_splits(tmp_path):
+    """Defect: of train/data.jsonl and test/data.jsonl the folder was not looked at: test questions were
+    trained on."""
+    source = tmp_path / "test"  # where the data set itself lies says nothing
+    files = ("train/data", "test/data", "test/deeper/more", "test/training", "data")
+    for start, name in zip(range(0, 500, 100), files, strict=True):
+        path = source / f"{name}.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_lines(path, sums(20, start))
+    train, evaluation = (all_questions(make(source, split=split)) for split in ("train", "id"))
+    asked = {start: {row["question"] for row in sums(20, start)} for start in range(0, 500, 100)}
+    assert train == asked[0] | asked[300] | asked[400]
+    assert evaluation == asked[100] | asked[200]
+
+
 @pytest.mark.parametrize("name", ["latest", "greatest_hits", "medieval", "retrieval"])
 def test_a_part_within_another_word_says_nothing(tmp_path, name):
     """latest.jsonl was taken for a test set, medieval.jsonl for one of evaluation."""
@@ -268,6 +283,30 @@ def test_a_data_set_of_the_hub_is_asked_for_by_name(monkeypatch):
         all_questions(make("hf:owner/sums:main", split=split)) for split in ("train", "id")
     )
     assert (len(train), len(evaluation)) == (6, 3)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "trained", "evaluated"),
+    [
+        ({"train_sft": 6, "test_sft": 3, "train_gen": 5, "test_gen": 2}, 11, 5),
+        ({"train": 6, "extra": 3}, 6, 3),
+        ({"test_sft": 30}, 27, 3),  # a single part says nothing
+        ({"algebra": 30, "geometry": 30}, 52, 8),  # nor do names of no part
+    ],
+    ids=lambda value: "+".join(value) if isinstance(value, dict) else "",
+)
+def test_parts_of_a_data_set_say_the_split_by_a_word_of_theirs(tmp_path, sizes, trained, evaluated):
+    """Defect: train_sft and test_sft were both of evaluation: "no question for split='train'"."""
+    import datasets
+
+    rows = iter(sums(sum(sizes.values())))
+    parts = {name: [next(rows) for _ in range(size)] for name, size in sizes.items()}
+    saved = {name: datasets.Dataset.from_list(of_part) for name, of_part in parts.items()}
+    datasets.DatasetDict(saved).save_to_disk(str(tmp_path / "saved"))
+    train, evaluation = (
+        all_questions(make(tmp_path / "saved", split=split)) for split in ("train", "id")
+    )
+    assert (len(train), len(evaluation)) == (trained, evaluated)
 
 
 def test_a_hub_that_cannot_be_reached_is_named(monkeypatch):

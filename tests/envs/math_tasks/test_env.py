@@ -331,6 +331,7 @@ def test_any_mathematics_is_a_legal_action(text):
     [
         ({"source": "chain_sun"}, ["chain_sun", "Did you mean 'chain_sum'"]),
         ({"source": "n_queens"}, ["n_queens", "several right answers"]),
+        ({"source": "ransom_note"}, ["ransom_note", "another question in each process"]),
         ({"source": ""}, ["generator"]),
         ({"source": "nowhere/file.jsonl"}, ["nowhere/file.jsonl", "does not exist"]),
         ({"split": "test"}, ["split='test'", "'train'", "'id'", "'ood_hard'"]),

@@ -128,6 +128,51 @@ def test_streets_without_end_are_refused(tmp_path, far, streets, said):
     assert f"{path}: field 'streets'" in str(error.value)
 
 
+BROKEN = {
+    "a node without a street": ({"nodes": [[9, 9]]}, "'nodes' is broken: node 64 .* on no street"),
+    "no nodes": ({"nodes": None}, "'nodes' is broken"),
+    "no streets": ({"streets": None}, "'streets' is broken: expected a list with at least one"),
+    "no landmarks": ({"landmarks": None}, "'landmarks' is broken: expected a list with at least"),
+    "no facades": ({"look": {"facades": []}}, "'look' is broken: facades: expected a list"),
+    "heights": (
+        {"look": {"heights": [math.nan, 9]}},
+        "'look' is broken: heights: .*from 0 to 1000",
+    ),
+    "heights upside down": ({"look": {"heights": [9, 8]}}, "'look' is broken: heights: "),
+    "endless heights": ({"look": {"heights": [9, 10**400]}}, "'look' is broken: int too large"),
+    "endless colour": ({"look": {"road": [0, 0, math.inf]}}, "'look' is broken: .*infinity"),
+    "origin": ({"origin": [math.nan, 4.0]}, "'origin' is broken: expected .latitude, longitude"),
+    "landmark": (
+        {"landmarks": [["A", "red", "star", "cafe", math.nan, 1, 1]]},
+        "'landmarks' is broken: expected a finite number, got nan",
+    ),
+    "two nodes at one place": (
+        {"nodes": [[273.8, 492.1], [273.8, 492.1]], "streets": [[64, 65, 0, 16]]},
+        r"'streets' is broken: street \[64, 65, 0, 16\] is 0 metres long",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_city_nobody_can_walk_in_is_refused(tmp_path, name):
+    """Defect: such files were accepted, and raised later without a word of the file or the field."""
+    changes, said = BROKEN[name]
+    path = tmp_path / "mine.json"
+    save_city(load_city("gridtown"), path)
+    data = json.loads(path.read_text())
+    for field, value in changes.items():  # None empties a list; others are added to what is there
+        if isinstance(data[field], dict):
+            data[field] |= value
+        elif field == "origin":
+            data[field] = value
+        else:
+            data[field] = data[field] + value if value else []
+    path.write_text(json.dumps(data))
+    with pytest.raises(ValueError, match=said) as error:
+        load_city(str(path))
+    assert str(error.value).startswith(f"{path}: field ")
+
+
 def test_points_are_a_step_apart_and_distances_add_up(city):
     places = street_map(city)
     graph = nx.Graph()

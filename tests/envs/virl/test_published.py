@@ -398,7 +398,7 @@ def nested(kind, depth=40):
     ("mapping", "words"),
     [
         ({(40.0, -73.0): nested(list)}, "not the id of a panorama"),
-        ({(40.0, -73.0): 10**9999}, "not the id of a panorama"),
+        ({(40.0, -73.0): 10**9999}, "beyond 64 bits"),
         ([nested(tuple)], "within others"),  # as a key, its hash alone would take for ever
     ],
 )
@@ -428,6 +428,27 @@ def test_not_strict_skips_and_counts(tmp_path):
         PublishedData(folder)
 
 
+NINES = "9" * 400
+ENDLESS = {
+    "init_heading": route(init_heading=10**400),
+    "geocode_list[0]": route(route_results={"geocode_list": [[10**400, 0.0]]}),
+    "'intersection_idx'": route(milestone_info=MILESTONES.replace('"2"', f'"{NINES}"')),
+    "'to_next_intersection_heading'": route(milestone_info=MILESTONES.replace("90 (east)", NINES)),
+    "'human_heading'": route(milestone_info=MILESTONES.replace('"90"', f'"{NINES}"')),
+}
+
+
+@pytest.mark.parametrize("field", ENDLESS)
+def test_a_number_that_no_float_holds_costs_its_own_route(tmp_path, field):
+    """Defect: it raised OverflowError in spite of strict=False, or was accepted as a heading."""
+    folder = edited(tmp_path, routes_of(route(), ENDLESS[field]))
+    with pytest.warns(UserWarning, match="skipped 1 of 2 routes"):
+        data = PublishedData(folder, strict=False)
+    assert "route 1: field " in data.skipped[1]
+    assert field in data.skipped[1]
+    assert len(data.skipped[1]) < 400
+
+
 @pytest.mark.parametrize(
     "raw", [route(), [route()], [[route()], 0]], ids=["one", "list", "indexed"]
 )
@@ -441,7 +462,11 @@ def test_broken_pictures_are_named(tmp_path):
     picture.write_bytes(picture.read_bytes()[:900])
     metadata = folder / "street_views" / "pano_001.metadata.json"
     metadata.write_text('{"rotation": "north"}')
+    endless = folder / "street_views" / "pano_002.metadata.json"
+    endless.write_text(f'{{"rotation": 1{"0" * 400}}}')
     data = PublishedData(folder)
+    with pytest.raises(DataError, match=r"pano_002\.metadata\.json.*rotation.*10000"):
+        data.panoramas.view("pano_002", 0, 32, 32)
     with pytest.raises(DataError, match=r"pano_000\.jpg"):
         data.panoramas.view("pano_000", 0, 32, 32)
     with pytest.raises(DataError, match=r"pano_001\.metadata\.json.*rotation.*north"):
@@ -539,11 +564,11 @@ class Chain:
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_plain_data_is_read_in_every_protocol(tmp_path, protocol):
-    data = {(1.5, -2.0): "a", "x": [1, 2.5, None, True, "é", b"z", {1, 2}, 10**30]}
+    data = {(1.5, -2.0): "a", "x": [1, 2.5, None, True, "é", b"z", {1, 2}, -(2**63), 2**64 - 1]}
     path = tmp_path / "plain.pkl"
     path.write_bytes(pickle.dumps(data, protocol))
     if protocol < 2:  # sets are objects there
-        data["x"][-2] = [1, 2]
+        data["x"][-3] = [1, 2]
         path.write_bytes(
             pickle.dumps(
                 {**data, "x": [v for v in data["x"] if not isinstance(v, bytes)]}, protocol
@@ -586,6 +611,10 @@ ORDERED = b"ccollections\nOrderedDict\nq\x010"
         # Of what length it is a bytearray says itself, and so much is taken before it is read.
         (pickle.dumps(bytearray(b"x"), 5), "not a readable pickle"),
         (b"", "not a readable pickle"),
+        (pickle.dumps({2**64: "a"}, 4), "beyond 64 bits"),
+        (pickle.dumps([-(2**63) - 1], 0), "beyond 64 bits"),
+        (pickle.dumps([2**2040], 4), "beyond 64 bits"),  # LONG4
+        (b"I18446744073709551616\n.", "beyond 64 bits"),
         (b"\x80\x04]\x94r\xff\xff\xff\x7f.", "pickle"),  # a memo slot at two thousand million
     ],
 )
@@ -599,6 +628,17 @@ def test_pickles_that_are_not_plain_data_are_refused(tmp_path, content, word, ca
             load_plain_pickle(path)
         assert str(path) in str(error.value)
     assert "attacked" not in capfd.readouterr().out
+
+
+def test_keys_of_one_hash_are_refused_in_time(tmp_path):
+    """Defect: all multiples of 2^61-1 have the hash 0, and a dictionary of them took quadratic time."""
+    path = tmp_path / "slow.pkl"
+    path.write_bytes(pickle.dumps(dict.fromkeys(k * (2**61 - 1) for k in range(100))))
+    with pytest.raises(UnsafePickle, match="beyond 64 bits"):
+        load_plain_pickle(path)
+    few = {k * (2**61 - 1): "a" for k in range(-4, 5)}
+    path.write_bytes(pickle.dumps(few))
+    assert load_plain_pickle(path) == few
 
 
 def test_a_good_folder_warns_of_nothing(folder):
