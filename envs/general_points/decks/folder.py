@@ -37,7 +37,7 @@ class FolderDeck:
                 continue
             try:
                 self._pictures[card] = _read(path)
-            except (OSError, ValueError, PILImage.DecompressionBombError) as error:
+            except (OSError, ValueError, SyntaxError, PILImage.DecompressionBombError) as error:
                 problems.append(f"{path.name} cannot be read ({error})")
         every = [Card(rank, suit) for suit in SUITS for rank in range(1, len(RANKS) + 1)]
         missing = [str(card) for card in every if card not in self._pictures]
