@@ -18,7 +18,7 @@ from agents.rollout import Given, Plan, play, summary
 from agents.seeds import demonstration_seed
 from agents.trajectory import Trajectory, Turn
 from agents.worlds import World, Worlds
-from envs.contract import EndedBy, Outcome, Scene
+from envs.contract import EndedBy, FreeText, Outcome, Scene
 from envs.contract import World as WorldBase
 from envs.guard import GuardedEnv
 
@@ -456,8 +456,8 @@ def test_facts_are_plain_data(tiny):
 class Nonsense(gymnasium.Env):
     """Whose first observation or info is not what it should be."""
 
-    observation_space = gymnasium.spaces.Dict({"text": gymnasium.spaces.Text(50)})
-    action_space = gymnasium.spaces.Text(50)
+    observation_space = gymnasium.spaces.Dict({"text": FreeText()})
+    action_space = FreeText()
 
     def __init__(self, what):
         self._what = what
