@@ -800,7 +800,7 @@ def test_a_comparison_runs_and_is_not_made_twice(tmp_path):
     assert "it broke" in told
     assert "| amft |" in told
     kept = json.loads((here / "runs" / "math" / "clean" / "amft" / "0.json").read_text())
-    assert kept["totals"]["optimizer steps"] == 2
+    assert (kept["totals"]["steps"], kept["totals"]["optimizer steps"]) == (2, 4)
     assert {split: len(each) for split, each in kept["tries"].items()} == {"id": 2, "ood_hard": 2}
     assert [step for step, _ in kept["curves"]["tokens spent"]] == [4]
     assert "| the warm-up |" in told

@@ -118,6 +118,7 @@ def test_a_warm_up_of_other_weights_is_refused(here, setting):
 @pytest.mark.slow
 def test_what_changes_the_past_is_refused_by_name_and_steps_may_grow(here):
     train("train.steps=2")
+    main(["demos", "env=math", "n=4", "out=elsewhere"])
     before = rows(here)
     with pytest.raises(SystemExit) as refused:
         go_on("train.lr=0.5", "train.steps=1")

@@ -337,6 +337,7 @@ def step():
     time.sleep(0.8)
     return Moody.good("slow"), 1.0, False, False, {}
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell may have told it to ignore
 env = guarded(10.0, step=step)
 env.reset(seed=0)
 threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
