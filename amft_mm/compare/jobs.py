@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -27,6 +28,7 @@ from amft_mm.compare.processes import ENDS, Processes, alone
 from amft_mm.compare.replays import keep_last
 from amft_mm.compare.result import (
     Result,
+    Score,
     crashed,
     fingerprint,
     path_of,
@@ -122,7 +124,7 @@ def _made_again(run: Run, before: Result, place: Place, processes: Processes) ->
     """What others begin with, where only its result is left. Sums of floats differ between kinds of
     machines, and after hundreds of steps the weights do: such runs are not to be compared."""
     found = _make(run, True, place, processes)
-    if found.state == "finished" and fingerprint(found) != fingerprint(before):
+    if found.state == "finished" and _solved(found) != _solved(before):
         shutil.rmtree(run.folder)
         raise FileExistsError(
             f"{run.folder} was made again, since runs begin with it, and does not solve what it solved "
@@ -130,6 +132,11 @@ def _made_again(run: Run, before: Result, place: Place, processes: Processes) ->
             "otherwise. Bring the folder from where it was made, or begin anew by out=FOLDER"
         )
     return found
+
+
+def _solved(result: Result) -> dict[str, Score]:
+    """Its scores, as files of before `flawless` was told have them too."""
+    return {split: replace(score, flawless=None) for split, score in result.scores.items()}
 
 
 def _make(run: Run, keep: bool, place: Place, processes: Processes) -> Result:
