@@ -168,22 +168,24 @@ class GuardedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
                 return function()
             return self._thread.call(function, self._seconds, self._name)
         except _Failure:  # a hang
-            self._thread = _CallThread()
-            self._must_rebuild = self._abandoned = True
+            self._abandon()
             raise
-        except (
-            KeyboardInterrupt
-        ):  # while it waits: what comes would be taken for the next call's answer
+        except KeyboardInterrupt:
+            # While it waits: what comes would be taken for the next call's answer.
             if self._thread is not None:
                 self._thread.end()
-                self._thread = _CallThread()
-                self._must_rebuild = self._abandoned = True
+                self._abandon()
                 self._fail(_Failure("interrupt", "the call was interrupted"), "call")
             raise
         except _Raised as raised:
             raise _described(raised.error) from raised.error
         except (Exception, SystemExit) as error:
             raise _described(error) from error
+
+    def _abandon(self) -> None:
+        """The call goes on in its thread, and is nobody's any more."""
+        self._thread = _CallThread()
+        self._must_rebuild = self._abandoned = True
 
     def _check_observation(self, observation: Any) -> None:
         try:

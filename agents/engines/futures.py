@@ -51,12 +51,11 @@ class Futures(Generic[Came]):
 def _ask(jobs: Jobs) -> None:
     while (job := jobs.get()) is not None:
         future, call = job
-        if not future.set_running_or_notify_cancel():
-            continue
-        try:
-            future.set_result(call())
-        except BaseException as error:
-            future.set_exception(error)
+        if future.set_running_or_notify_cancel():
+            try:
+                future.set_result(call())
+            except BaseException as error:
+                future.set_exception(error)
         del job, future, call  # they hold the engine, which may be dropped while this waits
 
 

@@ -45,8 +45,9 @@ def composition_of(
     if folder is not None:
         own = f"hydra.searchpath=['file://{folder}']"
         others = [override for override in overrides if not _is_of_a_method(override)]
-        files = _composed(command, [*_words(others), own])
         config = _composed(command, [*_words(overrides), own])
+        same = len(others) == len(overrides)
+        files = config if same else _composed(command, [*_words(others), own])
     else:
         chosen = [override for override in overrides if _is_of_files(override)]
         values = [override for override in overrides if not _is_of_files(override)]
