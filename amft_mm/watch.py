@@ -18,7 +18,6 @@ import math
 import time
 from collections import Counter
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +31,9 @@ from amft_mm.config.begun import settings_of
 from amft_mm.runs.curves import is_success
 from amft_mm.runs.failures import told
 from amft_mm.runs.metrics import is_step, read_rows
-from amft_mm.runs.progress import as_share
+from amft_mm.runs.progress import as_share, left
 
+Point = tuple[float, float]
 BLOCKS = "▁▂▃▄▅▆▇█"
 LINES = {
     "mu": "mu",
@@ -73,14 +73,15 @@ def main(arguments: list[str] | None = None) -> None:
 def picture(run: Path, width: int) -> RenderableType:
     """The run as it is now, for a terminal of that width. Names are text, never markup."""
     config, rows = settings_of(run), read_rows(run)
-    last = int(config.train.warmup_steps + config.train.steps)
+    warmup = int(config.train.warmup_steps)
+    last = warmup + int(config.train.steps)
     steps = [row for row in rows if is_step(row)]
     head = Text(f"{run}   {config.env.name}, {config.method.name}, seed {config.seed}", "bold")
     if not steps:
         return Group(head, Text("has not made a step yet"))
     now, failed = steps[-1], told(_together(steps))
-    left = time_left(steps, last)
-    done = Text(f"step {now['step']} of {last}, {now['phase']}, {left}")
+    told_left = time_left(steps, last, warmup)
+    done = Text(f"step {now['step']} of {last}, {now['phase']}, {told_left}")
     return Group(
         head,
         done,
@@ -94,25 +95,38 @@ def picture(run: Path, width: int) -> RenderableType:
     )
 
 
-def time_left(steps: Sequence[dict[str, Any]], last: int) -> str:
-    times = [row["time/step"] for row in steps[-RECENT:] if "time/step" in row]
-    if steps[-1]["step"] >= last:
+def time_left(steps: Sequence[dict[str, Any]], last: int, warmup: int = 0) -> str:
+    """By the last steps of the phase that it is in: a mixed step takes many times as long as one of a warm-up
+    of `warmup` steps, so that nothing is known of mixing before it has begun."""
+    now = steps[-1]
+    if now["step"] >= last:
         return "done"
+    recent = [row for row in steps[-RECENT:] if row.get("phase") == now.get("phase")]
+    times = [row["time/step"] for row in recent if "time/step" in row]
     if not times:
         return "time left not known"
-    seconds = sum(times) / len(times) * (last - steps[-1]["step"])
+    end = warmup if now["step"] <= warmup else last
+    seconds = sum(times) / len(times) * (end - now["step"])
     hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes} min left" if hours else f"{minutes} min left"
+    return left(f"{hours} h {minutes} min" if hours else f"{minutes} min", last - end)
 
 
-def sparkline(values: Sequence[float], width: int, low: float, high: float) -> str:
-    """Means of equal stretches, as blocks; not more than there are values."""
-    width = min(width, len(values))
-    edges = [round(i * len(values) / width) for i in range(width + 1)] if width else [0]
-    means = [sum(values[a:b]) / (b - a) for a, b in pairwise(edges) if b > a]
+def sparkline(points: Sequence[Point], width: int, low: float, high: float, ends: Point) -> str:
+    """Means of equal stretches of steps as blocks, blank where nothing is known."""
+    first, last = ends
+    width = min(width, round(last - first) + 1)
+    stretches: list[list[float]] = [[] for _ in range(width)]
+    for step, value in points:
+        stretches[math.floor((step - first) * width / (last - first + 1))].append(value)
+    return "".join(_block(values, low, high) for values in stretches)
+
+
+def _block(values: Sequence[float], low: float, high: float) -> str:
+    if not values:
+        return " "
     span = high - low
-    places = [(mean - low) / span if span > 0 else 0.5 for mean in means]
-    return "".join(BLOCKS[min(7, max(0, math.floor(place * 8)))] for place in places)
+    place = (sum(values) / len(values) - low) / span if span > 0 else 0.5
+    return BLOCKS[min(7, max(0, math.floor(place * 8)))]
 
 
 def _together(steps: Sequence[dict[str, Any]]) -> dict[str, float]:
@@ -126,12 +140,16 @@ def _together(steps: Sequence[dict[str, Any]]) -> dict[str, float]:
 
 
 def _lines(steps: Sequence[dict[str, Any]], width: int) -> Table:
-    table = Table.grid(padding=(0, 2))
+    """One below the other, over the same steps."""
+    table, every = Table.grid(padding=(0, 2)), [row["step"] for row in steps]
+    ends = min(every), max(every)
     for label, key in LINES.items():
-        values = [float(row[key]) for row in steps if isinstance(row.get(key), int | float)]
-        if values:
+        known = [row for row in steps if isinstance(row.get(key), int | float)]
+        points = [(row["step"], float(row[key])) for row in known]
+        if points:
+            values = [value for _, value in points]
             low, high = (0.0, 1.0) if key in SHARES else (min(values), max(values))
-            line = sparkline(values, width, low, high)
+            line = sparkline(points, width, low, high, ends)
             table.add_row(Text(label), Text(f"{values[-1]:.3g}", "bold"), Text(line, "cyan"))
     return table
 

@@ -19,6 +19,7 @@ if __name__ == "__main__":  # before what is slow to import
     sys.exit(commands.main(["compare", *sys.argv[1:]]))
 
 import os
+import re
 import shlex
 from collections.abc import Sequence
 from itertools import pairwise
@@ -27,7 +28,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from amft_mm.compare import power
-from amft_mm.compare.again import Found, command_of, found_in
+from amft_mm.compare.again import Found, as_it_lies, found_in, with_others
 from amft_mm.compare.grid import Grid, More, Run
 from amft_mm.compare.jobs import make_all
 from amft_mm.compare.kept import RUNS, results_in
@@ -97,21 +98,28 @@ def make(config: DictConfig) -> list[Result]:
 
 def render(config: DictConfig) -> list[Result]:
     """The report of runs that are there, as they are."""
+    config, commands = as_it_lies(config, _command(), print)
     found = found_in(config, print)
+    commands = with_others(commands, found.runs, print)
     told = power.words(found.runs, power.plans_of(found.runs), config.worth)
-    command = command_of(Path(config.out) / config.report, _command())
-    if "max_seeds=" in command and config.max_seeds is None:
+    if re.search(r"max_seeds=\d", commands.made) and config.max_seeds is None:
         print(
-            f"It was looked at several times by `{command}`: give seeds= and max_seeds= as there, or its "
-            "differences are told as by an only look, more of them than there are"
+            f"It was looked at several times by `{commands.made}`: give seeds= and max_seeds= as there, or "
+            "its differences are told as by an only look, more of them than there are"
         )
-    tell(config, found, command, told, looks(config.seeds, config.max_seeds or config.seeds))
+    tell(config, found, str(commands), told, looks(config.seeds, config.max_seeds or config.seeds))
     return found.runs
 
 
 def tell(config: DictConfig, found: Found, command: str, told: list[str], seen: list[int]) -> None:
     """Writes the report."""
     baselines, runs = list(config.baselines), Path(config.out) / "runs"
+    methods = list(dict.fromkeys(run.method for run in found.runs))
+    if not {*baselines} & {*methods}:
+        print(
+            f"baselines=[{','.join(baselines)}]: none of them is among the runs, and nothing is said of what "
+            f"methods have over another. There are: {', '.join(methods)}"
+        )
     out = Path(config.out) / config.report
     pairs = pairs_of(found.runs, baselines, seen, config.worth) if len(seen) > 1 else []
     words = [*power_parts(told), *(sequential_parts(pairs, seen) if pairs else [])]

@@ -1,17 +1,20 @@
 """A report made again from what a comparison left, and nothing trained: `render=true out=FOLDER`.
 
-    found_in(config, tell)   -> what the JSON files under FOLDER say (runs/, warm/, trials/)
+    found_in(config, tell)           -> what the JSON files under FOLDER say (runs/, warm/, trials/)
+    as_it_lies(config, today, tell)  -> the settings, with what the report that lies there shows; its commands
 
 Which runs it is of says `only={envs:[...],methods:[...],conditions:[...]}`, each in its order; without, all
-that are there. Files are data of others: what an older version wrote is read as far as it says enough, and
-what cannot be read is named and left out. No setting of today has to agree with those that runs were made by.
+that are there. `baselines` and `only` are those of the report that lies there, where none are given. Files
+are data of others: what an older version wrote is read as far as it says enough, and what cannot be read is
+named and left out. No setting of today has to agree with those that runs were made by.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import shlex
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -19,11 +22,14 @@ from omegaconf import DictConfig, OmegaConf
 from amft_mm.compare.grid import WARM
 from amft_mm.compare.kept import RUNS, results_in
 from amft_mm.compare.result import Result
+from amft_mm.config.command_line import configuration
 from envs.contract import one_of
 
 KINDS = {"envs": "env", "conditions": "condition", "methods": "method"}
 """In the order that a comparison makes them."""
-MADE = re.compile(r"Made by `([^`\n]+)`")
+SHOWN = ("baselines", "only")
+"""Settings that say what a report shows of its runs; a study sets them too."""
+MADE = re.compile(r"Made by `([^`\n]+)`(?: and shown by `([^`\n]+)`)?")
 
 
 @dataclass(frozen=True)
@@ -50,11 +56,86 @@ def found_in(config: DictConfig, tell: Callable[[str], None]) -> Found:
     return Found(runs, warmups, [t for t in trials if t.env in envs and t.method in methods])
 
 
-def command_of(folder: Path, today: str) -> str:
-    """That which made the runs, as the report that lies there has it; else that of today."""
+@dataclass(frozen=True)
+class Commands:
+    """Of a report."""
+
+    made: str
+    """That made the runs."""
+    shown: str
+    """That says what is shown of them: the same, unless something else was shown since."""
+    again: str
+    """Today's, with what it takes from the report."""
+
+    def __str__(self) -> str:
+        """Between the marks that a report puts around a command."""
+        return self.made if self.shown == self.made else f"{self.made}` and shown by `{self.shown}"
+
+
+def as_it_lies(
+    config: DictConfig, today: str, tell: Callable[[str], None]
+) -> tuple[DictConfig, Commands]:
+    """What is given today is not taken from the report, and today's command is then named beside the one that
+    made the runs."""
+    commands = _commands_of(Path(config.out) / config.report, today)
+    wanted = _not_given(config, today)
+    asks = {*wanted, "study"} if "baselines" in wanted else wanted
+    said = [word for word in _words(commands.shown) if _name(word) in asks]
+    if said:
+        try:
+            then = configuration("compare", said)
+        except ValueError as error:
+            tell(f"What the report showed cannot be read, and is left out: {error}")
+        else:
+            config = config.copy()
+            for name in wanted:
+                config[name] = then[name]
+    again = shlex.join([*_words(today), *said])
+    given = wanted != {*SHOWN} and commands.shown != today
+    return config, Commands(commands.made, again if given else commands.shown, again)
+
+
+def with_others(
+    commands: Commands, runs: Sequence[Result], tell: Callable[[str], None]
+) -> Commands:
+    """Runs of methods that the command does not name, as those of another one, are not said to be its own."""
+    words = [word for word in _words(commands.shown) if _name(word) == "methods"]
+    named = {
+        name.strip() for word in words for name in word.partition("=")[2].strip("[]").split(",")
+    }
+    others = sorted({run.method for run in runs} - named) if named else []
+    if others:
+        tell(
+            f"Shown too are {', '.join(others)}, which `{commands.shown}` does not name; "
+            "only={methods:[...]} says which to show"
+        )
+    return replace(commands, shown=commands.again) if others else commands
+
+
+def _commands_of(folder: Path, today: str) -> Commands:
+    """As the report that lies there has them; else that of today."""
     path = folder / "README.md"
-    made = MADE.search(path.read_text(encoding="utf-8")) if path.is_file() else None
-    return made[1] if made else today
+    found = MADE.search(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return Commands(found[1], found[2] or found[1], today) if found else Commands(*[today] * 3)
+
+
+def _not_given(config: DictConfig, today: str) -> set[str]:
+    """Of what says what a report shows, by words or by a study."""
+    plain, names = configuration("compare", []), {_name(word) for word in _words(today)}
+    given = names | {"baselines"} if "study" in names else names
+    return {name for name in SHOWN if name not in given and config[name] == plain[name]}
+
+
+def _words(command: str) -> list[str]:
+    try:
+        return shlex.split(command)
+    except ValueError:  # a quotation mark that is not closed
+        return []
+
+
+def _name(word: str) -> str:
+    """Of the setting that it gives."""
+    return word.lstrip("+").partition("=")[0]
 
 
 def _asked(config: DictConfig) -> dict[str, list[str]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Sequence
+from itertools import cycle
 
 import numpy as np
 
@@ -23,6 +24,8 @@ PANEL = 190, 112
 LEFT, RIGHT, TOP, BOTTOM = 36, 6, 6, 16
 SEEDS = 5
 """That have a colour and dashes of their own."""
+BESIDE = "beside", "beside dashed"
+"""Classes of what methods are seen beside, in turn."""
 Scale = tuple[float, float]
 
 
@@ -53,8 +56,9 @@ def panels(curves: Curves) -> str:
     every = [points for seeds in curves.lines.values() for points in seeds.values()]
     steps = _ends([step for points in every for step, _ in points])
     values = _ends([value for points in every for _, value in points])
-    beside = [name for name in curves.always if name in curves.lines]
-    quiet = "".join(_line(_mean(curves, name), steps, values, "beside") for name in beside)
+    kinds = zip(curves.always, cycle(BESIDE), strict=False)  # the same in all pictures
+    beside = [(name, kind) for name, kind in kinds if name in curves.lines]
+    quiet = "".join(_line(_mean(curves, name), steps, values, kind) for name, kind in beside)
     found = [
         _panel(name, _own(curves, name, steps, values), quiet, steps, values)
         for name in curves.lines
@@ -63,7 +67,8 @@ def panels(curves: Curves) -> str:
         "each line is a seed" if curves.each_seed else "the mean, and from lowest to highest seed"
     )
     if beside:
-        told += f"; grey: {', '.join(beside)}"
+        grey = [name if kind == BESIDE[0] else f"dashed {name}" for name, kind in beside]
+        told += f"; grey: {', '.join(grey)}"
     words = html.escape(f"{curves.title} by step: {told}.")
     if curves.each_seed:
         words += f" {_keys(sorted({seed for seeds in curves.lines.values() for seed in seeds}))}"

@@ -37,8 +37,8 @@ class Links:
     """Where the page finds what it leads to."""
 
     runs: str = "runs"
-    replays: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    """Pages of episodes, by environment and condition."""
+    replays: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
+    """Pages of episodes, by environment, condition and method."""
 
     def of(self, result: Result) -> str:
         if is_warm_up(result.condition):
@@ -47,7 +47,7 @@ class Links:
         return quote(f"{self.runs}/{result.name}.json")
 
     def replay_of(self, result: Result) -> str | None:
-        page = self.replays.get((result.env, result.condition))  # of a warm-up there is none
+        page = self.replays.get((result.env, result.condition, result.method))
         return page and f"{quote(page)}#at=list&run={quote(result.method, safe='')}"
 
 

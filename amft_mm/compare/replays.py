@@ -1,8 +1,8 @@
 """Episodes to look at beside a report: `replays/ENV-CONDITION.html`, of each method a success, a failure, and
 an instance that it solves and a baseline does not, or the other way round.
 
-    write_replays(results, baselines, root, folder)    the pages, made anew where runs have kept episodes
-    replays_in(results, folder)                        those that are there, by environment and condition
+    write_replays(results, baselines, root, folder)  the pages, made anew where runs have kept episodes
+    replays_in(results, folder)                      those that are there, by environment, condition, method
 
 A run of `replay=true` leaves in its folder what it played at its end on the first split; of these a page
 holds what was chosen, so that it can be published without them, and the others go.
@@ -10,6 +10,8 @@ holds what was chosen, so that it can be published without them, and the others 
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +27,8 @@ from amft_mm.runs.metrics import read_rows
 FOLDER = "replays"
 LAST = "last-evaluation.parquet"
 """What a run keeps."""
+INDEX = re.compile(r"<script type='application/json' id='index'>(.*)</script>")
+"""The line of a page that names what it is of."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +59,22 @@ def page_name(setting: Setting) -> str:
     return f"{file_name(*setting)}.html"
 
 
-def replays_in(results: Sequence[Result], folder: Path) -> dict[Setting, str]:
-    """As links from beside the folder."""
+def replays_in(results: Sequence[Result], folder: Path) -> dict[tuple[str, str, str], str]:
+    """As links from beside the folder, for the methods that a page holds episodes of."""
     return {
-        setting: f"{FOLDER}/{page_name(setting)}"
+        (*setting, method): f"{FOLDER}/{page_name(setting)}"
         for setting in settings_of(results)
-        if (folder / FOLDER / page_name(setting)).is_file()
+        for method in _methods_in(folder / FOLDER / page_name(setting))
     }
+
+
+def _methods_in(page: Path) -> list[str]:
+    """None where there is no page."""
+    if not page.is_file():
+        return []
+    with page.open(encoding="utf-8", errors="replace") as lines:
+        found = next(filter(None, map(INDEX.match, lines)), None)
+    return [source["name"] for source in json.loads(found[1])["sources"]] if found else []
 
 
 def write_replays(
@@ -157,5 +170,5 @@ def _source(method: str, kept: Kept, why: dict[str, list[str]]) -> Any:
     ]
     wanted = {key for e in found for turn in e["turns"] for key in turn["pictures"]}
     pictures = {key: data for key, data in kept.source.pictures.items() if key in wanted}
-    about = {"metrics": read_rows(kept.folder), "path": kept.folder}
+    about = {"metrics": read_rows(kept.folder), "path": kept.folder, "chosen": True}
     return replace(kept.source, name=method, episodes=found, pictures=pictures, **about)

@@ -26,6 +26,9 @@ from envs.image import side_by_side
 WIDTH, HEIGHT, SIDE, SIDE_WITH_MAP, MARGIN = 1200, 560, 480, 280, 24
 LARGE, SMALL = 24, 19
 """Of letters."""
+GAP = 12
+END = HEIGHT - 3 * MARGIN
+"""The last line begins above it."""
 Colour = tuple[int, int, int]
 Point = tuple[float, float]
 PAPER, INK, SOFT, FAINT = (255, 255, 255), (30, 30, 36), (105, 105, 115), (165, 165, 175)
@@ -33,6 +36,7 @@ GOOD, BAD, GOAL = (0, 114, 178), (200, 85, 0), (0, 158, 115)
 SECONDS_A_TURN = 2.0
 LONGEST = 600
 """Characters of a text that a frame shows."""
+LONGEST_OUTCOME = 90
 MOST_LINES = 9
 """Of instructions."""
 
@@ -104,7 +108,8 @@ def _opening(episode: Mapping[str, Any], shown: PILImage.Image | None) -> PILIma
 def _frame(episode: Mapping[str, Any], number: int, shown: PILImage.Image | None) -> PILImage.Image:
     turns = episode["turns"]
     turn, last = turns[number], number + 1 == len(turns)
-    sheet = Sheet(shown, episode["sketch"], turns, number)
+    sheet, came_of_it = Sheet(shown, episode["sketch"], turns, number), _outcome(episode, number)
+    sheet.keep_room_for([text for text, _ in came_of_it])
     sheet.write(f"{_title(episode)}: turn {number + 1} of {len(turns)}", LARGE, SOFT)
     listed, now = _instructions(turn), (turn["facts"] or {}).get("instruction_index")
     for place, line in enumerate(listed):
@@ -114,14 +119,23 @@ def _frame(episode: Mapping[str, Any], number: int, shown: PILImage.Image | None
     sheet.write(f"> {turn['answer']}", SMALL, INK)
     if turn["expert"] and turn["expert"] != turn["answer"]:
         sheet.write(f"An expert: {turn['expert']}", SMALL, SOFT)
-    good = (turn["reward"] or 0) > 0
-    reward = "" if turn["reward"] is None else f"reward {turn['reward']:g}  "
-    sheet.write(f"{reward}{turn['verdict']}", LARGE, GOOD if good else BAD)
-    if last:
-        end = "success" if episode["success"] else f"failure: {episode['stop']}"
-        sheet.write(end, LARGE, GOOD if episode["success"] else BAD)
+    sheet.keep_room_for([])
+    for text, colour in came_of_it:
+        sheet.write(text, LARGE, colour)
     sheet.rewards([t["reward"] or 0 for t in turns], number)
     return sheet.canvas
+
+
+def _outcome(episode: Mapping[str, Any], number: int) -> list[tuple[str, Colour]]:
+    """What came of a turn, and after the last one of the whole; a line or two each."""
+    turn = episode["turns"][number]
+    reward = "" if turn["reward"] is None else f"reward {turn['reward']:g}"
+    words = ", ".join(word for word in (reward, turn["verdict"]) if word)
+    found = [(words, GOOD if (turn["reward"] or 0) > 0 else BAD)]
+    if number + 1 == len(episode["turns"]):
+        end = "success" if episode["success"] else f"failure: {episode['stop']}"
+        found.append((end, GOOD if episode["success"] else BAD))
+    return [(_cut(" ".join(text.split()), LONGEST_OUTCOME), colour) for text, colour in found]
 
 
 def _title(episode: Mapping[str, Any]) -> str:
@@ -148,7 +162,7 @@ class Sheet:
     ) -> None:
         self.canvas = PILImage.new("RGB", (WIDTH, HEIGHT), PAPER)
         self._draw = ImageDraw.Draw(self.canvas)
-        self._left, self._y = MARGIN, MARGIN
+        self._left, self._y, self._end = MARGIN, MARGIN, END
         places = [_place((turn["facts"] or {}).get("position")) for turn in turns]
         way = [known for known in map(_place, _listed(sketch.get("way"))) if known]
         if shown is not None:
@@ -163,18 +177,26 @@ class Sheet:
             self._map(way, [p for p in places[: number + 1] if p], (MARGIN, top))
             self._left = MARGIN * 2 + SIDE_WITH_MAP
 
-    def write(self, text: str, size: int, colour: Colour, gap: int = 12) -> None:
+    def write(self, text: str, size: int, colour: Colour, gap: int = GAP) -> None:
         font = typeface("DejaVuSans.ttf", size)
-        columns = round((WIDTH - self._left - MARGIN) / (size * 0.59))
-        for line in _lines(text, columns) if text else ():
-            if self._y > HEIGHT - 3 * MARGIN:
+        for line in self._wrapped(text, size):
+            if self._y > self._end:
                 return
             self._draw.text((self._left, self._y), line, font=font, fill=colour)
-            self._y += round(size * 1.35)
+            self._y += _height(size)
         self._y += gap if text else 0
 
+    def keep_room_for(self, texts: Sequence[str]) -> None:
+        """For large letters below what is written next, however long that is."""
+        lines = [self._wrapped(text, LARGE) for text in texts]
+        self._end = END - sum(len(own) * _height(LARGE) + GAP for own in lines if own)
+
     def skip(self) -> None:
-        self._y += 12
+        self._y += GAP
+
+    def _wrapped(self, text: str, size: int) -> list[str]:
+        columns = round((WIDTH - self._left - MARGIN) / (size * 0.59))
+        return _lines(text, columns) if text else []
 
     def rewards(self, rewards: Sequence[float], number: int) -> None:
         """A block a turn; those to come are empty."""
@@ -220,8 +242,17 @@ def _place(value: Any) -> Point | None:
     return (float(value[0]), float(value[1])) if known else None
 
 
+def _height(size: int) -> int:
+    """Of a line."""
+    return round(size * 1.35)
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[:longest]} ..."
+
+
 def _lines(text: str, columns: int) -> list[str]:
-    short = text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
+    short = _cut(text, LONGEST)
     printable = "".join(c if c.isprintable() or c == "\n" else " " for c in short)
     return [
         line

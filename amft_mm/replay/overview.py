@@ -52,7 +52,7 @@ def overview(source: Source) -> dict[str, Any]:
         "facts": part("facts", lambda: _facts(config, source.metrics, source.episodes)),
         "changed": part("settings", lambda: _changed(config)),
         "splits": part("success", lambda: _splits(source)),
-        "worth": part("failures", lambda: _worth(source.episodes)),
+        "worth": part("failures", lambda: _worth(source)),
         "crashes": part("crashes", lambda: _crashes(source)),
         "failed": part("crashes", lambda: _failed(source.metrics)) or "",
         "mixes": part("steps", lambda: _first_mix(source.metrics)) or None,
@@ -136,7 +136,7 @@ def _splits(source: Source) -> list[Row]:
                 name = key.removeprefix("eval/").removesuffix("/success")
                 first = found[name]["first"] if name in found else [row.get("step"), share]
                 found[name] = _split(name, row, share) | {"first": first}
-    return list(found.values()) or _counted(source.episodes)
+    return list(found.values()) or ([] if source.chosen else _counted(source.episodes))
 
 
 def _summary(source: Source) -> list[Row]:
@@ -196,10 +196,10 @@ def _counted(episodes: Sequence[Row]) -> list[Row]:
 # Failures.
 
 
-def _worth(episodes: Sequence[Row]) -> list[tuple[int, str]]:
+def _worth(source: Source) -> list[tuple[int, str]]:
     """Of the newest evaluation, or the newest rollouts: what was solved before, then what ends most often in
     the same way, the nearest to success of each kind."""
-    played = [(place, e) for place, e in enumerate(episodes) if e["phase"] != "demonstration"]
+    played = [(p, e) for p, e in enumerate(source.episodes) if e["phase"] != "demonstration"]
     of_kind = [p for p in played if p[1]["phase"] == "evaluation"] or played
     if not of_kind:
         return []
@@ -222,7 +222,8 @@ def _worth(episodes: Sequence[Row]) -> list[tuple[int, str]]:
     for (label, end), own in sorted(kinds.items(), key=lambda kind: -len(kind[1])):
         place, _ = max(own, key=lambda p: sum(t["reward"] or 0 for t in p[1]["turns"]))
         if place not in found and len(found) < MOST:
-            found[place] = f"{len(own)} of {totals[label]} end so: {end}"
+            counted = f"{len(own)} of {totals[label]} end so: {end}"
+            found[place] = f"ends so: {end}" if source.chosen else counted
     return list(found.items())
 
 

@@ -36,12 +36,13 @@ MOST_POINTS = 5000
 SUMMARY = ("name", "env", "seed", "instance", "phase", "label", "step", "member", "success", "stop")
 
 
-def page(sources: Sequence[Source], live: bool = False) -> str:
+def page(sources: Sequence[Source], live: str = "") -> str:
     return "".join(parts(sources, live))
 
 
-def parts(sources: Sequence[Source], live: bool = False) -> Iterator[str]:
-    """The page's text, piece by piece: it may be larger than one would hold twice."""
+def parts(sources: Sequence[Source], live: str = "") -> Iterator[str]:
+    """The page's text, piece by piece: it may be larger than one would hold twice. `live` is the version of
+    what a page follows, which it asks its server for."""
     title, script = ", ".join(source.name for source in sources), _scripts()
     yield head(title, _text_of("page.css"), script=script, connects=True)
     yield _text_of("body.html")
@@ -70,6 +71,7 @@ def index(sources: Sequence[Source]) -> dict[str, Any]:
                 "name": name,
                 "overview": overview(source),
                 "curves": curves(source.metrics),
+                "chosen": source.chosen,
                 "episodes": _summaries(name, source.episodes),
             }
             for name, source in zip(_names(sources), sources, strict=True)
@@ -121,7 +123,6 @@ def _summaries(run: str, episodes: Sequence[dict[str, Any]]) -> list[dict[str, A
 def _summary(episode: dict[str, Any]) -> dict[str, Any]:
     turns = episode["turns"]
     verdicts = list(dict.fromkeys(turn["verdict"] for turn in turns if turn["verdict"]))
-    first = turns[0]["said"] if turns else ""
     rewards = [turn["reward"] if _is_number(turn["reward"]) else None for turn in turns]
     return {name: episode[name] for name in SUMMARY} | {
         "return": sum(reward or 0.0 for reward in rewards),
@@ -131,7 +132,6 @@ def _summary(episode: dict[str, Any]) -> dict[str, Any]:
         "last": turns[-1]["verdict"] if turns else "",
         "corrupted": episode["corrupted"],
         "picture": next((key for turn in turns for key in turn["pictures"]), None),
-        "words": (first[:300] + " " + " ".join(turn["answer"][:200] for turn in turns))[:2000],
     }
 
 

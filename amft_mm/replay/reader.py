@@ -40,6 +40,8 @@ class Source:
     problems: list[str] = field(default_factory=list)
     path: Path | None = None
     """Where it was read; None where it was not."""
+    chosen: bool = False
+    """Whether each episode is there for a reason, which its label tells: there is nothing to be counted."""
 
 
 def read_source(path: Path, limit: int = 2000) -> Source:

@@ -43,7 +43,7 @@ class Pages:
             version = self.version()
             if self._made[0] != version:
                 sources = [read_source(path, self._limit) for path in self._paths]
-                self._made = version, "".join(parts(sources, live=True)).encode(errors="replace")
+                self._made = version, "".join(parts(sources, version)).encode(errors="replace")
             return self._made[1]
 
 

@@ -34,14 +34,20 @@ def as_share(success: float | None) -> str:
     return CRASHED if success is None else f"{success:.1%}"
 
 
+def left(spent: str, to_mix: int) -> str:
+    """How long a phase still takes, and how many mixed steps come after it."""
+    return f"{spent} of warm-up left, then {to_mix} mixed steps" if to_mix else f"{spent} left"
+
+
 class Progress:
     def __init__(self, config: DictConfig, path: Path, *, quiet: bool = False) -> None:
-        self._last = config.train.warmup_steps + config.train.steps
+        self._warmup = config.train.warmup_steps
+        self._last = self._warmup + config.train.steps
         self._quiet, self._console = quiet, Console()
         self._live: Live | None = None
         if not quiet and sys.stdout.isatty():
             self._live = Live(console=self._console, refresh_per_second=2)
-        self._started, self._first = time.monotonic(), None
+        self._phase, self._began, self._first = "", 0.0, 0
         self._limits, self._told_of_cut = config.limits, False
         self.say(f"{config.env.name}, {config.method.name}, {config.model.name} -> {path}")
 
@@ -71,8 +77,9 @@ class Progress:
             still = f"step {row['step']}, still warming up: " if row["phase"] == QUICK else ""
             self.say(still + "  ".join(words))
             return
-        if self._first is None:
-            self._first = row["step"]
+        if row["phase"] != self._phase:  # whose steps take another time
+            self._phase, self._first = row["phase"], row["step"]
+            self._began = time.monotonic() - row["time/step"]
         if failed := told(row):
             self.say(f"step {row['step']}: {failed}; failures.jsonl has the first tracebacks")
         if row.get("demos/cut") and not self._told_of_cut:
@@ -97,10 +104,10 @@ class Progress:
         ]
         tokens = row.get("tokens/generated", 0) + row.get("tokens/demo", 0)
         figures.append(f"{tokens / max(row['time/step'], 1e-9):.0f} tokens/s")
-        done = row["step"] - (self._first or 1) + 1
-        left = (time.monotonic() - self._started) / done * (self._last - row["step"])
-        figures.append(f"{left / 60:.1f} min left")
-        return figures
+        end = self._warmup if row["step"] <= self._warmup else self._last
+        a_step = (time.monotonic() - self._began) / (row["step"] - self._first + 1)
+        minutes = a_step * (end - row["step"]) / 60
+        return [*figures, left(f"{minutes:.1f} min", self._last - end)]
 
     def _table(self, row: dict[str, Any]) -> Table:
         table = Table.grid(padding=(0, 2))

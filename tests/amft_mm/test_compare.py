@@ -587,7 +587,7 @@ def test_a_report_is_made_again_from_files_that_no_command_of_today_would_make(t
     assert f"{newer} cannot be read and is left out" in told
     assert f"{moved} cannot be read and is left out" in told
     made = (tmp_path / "one" / "README.md").read_text()
-    assert "Made by `the command of then`: 4 runs." in made
+    assert re.search("Made by `the command of then` and shown by `[^`]+`: 4 runs.", made)
     assert "| of_before | +10.0 (" in made
     assert "| other |" not in made
     assert "All begin with id 20.0" in made
@@ -606,6 +606,41 @@ def test_a_report_is_made_again_from_files_that_no_command_of_today_would_make(t
         compare(configuration("compare", ["only={methods:[amft]}", f"out={tmp_path}"]))
     with pytest.raises(FileNotFoundError, match="no runs of a comparison that can be read"):
         compare(configuration("compare", ["render=true", f"out={tmp_path}/none"]))
+
+
+def test_a_report_that_is_made_again_compares_with_what_it_did(tmp_path, capsys):
+    """Defect: without baselines= its differences were gone, since today's usual ones had not been run."""
+    for method, share in (("own", 0.5), ("imitate", 0.4), ("sequence", 0.3)):
+        one = result(method, 0, share)
+        path = tmp_path / f"runs/{one.name}.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(asdict(one)))
+    then = (
+        "python -m amft_mm.compare 'methods=[own,imitate,sequence]' 'baselines=[imitate,sequence]'"
+    )
+    readme = tmp_path / "README.md"
+    readme.write_text(f"# Methods compared\n\nMade by `{then}`: 3 runs.")
+
+    def made(*words):
+        compare(configuration("compare", ["render=true", f"out={tmp_path}", *words]))
+        return readme.read_text(), capsys.readouterr().out
+
+    text, told = made()
+    assert "| over imitate | over sequence |" in text
+    assert f"Made by `{then}`: 3 runs." in text
+    assert "none of them" not in told
+    # Runs that another command made are not said to be of this one.
+    readme.write_text(text.replace("own,imitate,sequence", "own,imitate"))
+    text, told = made()
+    assert "Shown too are sequence" in told
+    assert re.search("Made by `[^`]+` and shown by `[^`]+`: 3 runs.", text)
+    # What is asked for since is said beside it, and stays until something else is asked for.
+    text, told = made("only={methods:[own,imitate]}")
+    assert "| over imitate |" in text
+    assert "baselines=[imitate,sequence]'`: 2 runs." in text
+    text, told = made("baselines=[nobody]")
+    assert "over imitate" not in text
+    assert "baselines=[nobody]: none of them is among the runs" in told
 
 
 STAND_IN = """

@@ -53,6 +53,24 @@ def test_tables_are_sorted_by_a_click_and_names_are_never_markup(show_page):
     assert tab.title() == "Methods compared"
 
 
+CONTRAST = """(one) => {
+  const cell = document.querySelector(one), link = cell.querySelector("a");
+  const brush = document.createElement("canvas").getContext("2d");
+  const light = (...colours) => {
+    for (const colour of colours) { brush.fillStyle = colour; brush.fillRect(0, 0, 1, 1); }
+    return [...brush.getImageData(0, 0, 1, 1).data].slice(0, 3).map((v) => v / 255)
+      .map((v) => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+      .reduce((sum, v, k) => sum + v * [0.2126, 0.7152, 0.0722][k], 0.05);
+  };
+  const of = (element) => getComputedStyle(element), paper = of(cell.closest(".table")).backgroundColor;
+  const behind = light(paper, of(cell).backgroundColor);
+  brush.globalAlpha = Number(of(link).opacity);
+  const seen = light(of(link).color);
+  return Math.max(seen, behind) / Math.min(seen, behind);
+}"""
+"""Of a link and the cell that it is in, as WCAG measures it."""
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_scrolls_tables_and_never_the_page(show_page, scheme):
     """And what is drawn is drawn in colours that are seen on either paper."""
@@ -67,6 +85,11 @@ def test_a_phone_scrolls_tables_and_never_the_page(show_page, scheme):
         (".panels text", "fill"),
     ):
         assert tab.evaluate(f"({seen})('{drawn}').{part}") not in (paper, "none"), drawn
+    assert tab.evaluate(CONTRAST, "td[style*='--heat:1']") > 4.5
+    dashes = tab.locator(".panels path.beside").evaluate_all(
+        "all => all.slice(0, 2).map((one) => getComputedStyle(one).strokeDasharray)"
+    )
+    assert len(set(dashes)) == 2  # of two baselines
     box = tab.locator(".panels figure").first.bounding_box()
     assert 140 < box["width"] < 390
 
@@ -75,12 +98,14 @@ def test_a_cell_leads_to_what_its_runs_came_to(show_page, tmp_path):
     kept = tmp_path / "runs" / "math" / "clean" / "best_fixed" / "2.json"
     kept.parent.mkdir(parents=True)
     kept.write_text(json.dumps({"name": "it"}))
-    links = Links("runs", {("math", "clean"): "replays/math-clean.html"})
+    links = Links("runs", {("math", "clean", "best_fixed"): "replays/math-clean.html"})
     tab = show_page(report(results(), [], "here", BASELINES, links=links).page)
     row = tab.locator("tr", has_text="best_fixed").first
     assert row.locator("td").first.locator("a").all_text_contents() == ["0", "1", "2", "replay"]
     replay = row.locator("td a", has_text="replay").first.get_attribute("href")
     assert replay == "replays/math-clean.html#at=list&run=best_fixed"
+    # A method that the page holds nothing of leads to no empty list.
+    assert tab.locator("a[href*='run=sft']").count() == 0
     row.locator("td").first.locator("a", has_text="2").click()
     assert tab.url == f"file://{kept}"
 
@@ -165,10 +190,16 @@ def test_of_each_method_a_success_a_failure_and_where_it_is_apart_are_shown(tmp_
         episodes(tmp_path / "runs" / "math" / "clean" / method / "0", each)
     rows = [result(m, seed, 0.5) for m in (*fared, "amft") for seed in range(2)]
     write_replays(rows, BASELINES, tmp_path / "runs", tmp_path)
-    assert replays_in(rows, tmp_path) == {("math", "clean"): "replays/math-clean.html"}
+    assert replays_in(rows, tmp_path) == {
+        ("math", "clean", method): "replays/math-clean.html" for method in fared
+    }
     text = (tmp_path / "replays" / "math-clean.html").read_text(encoding="utf-8")
     index = re.search(r"<script type='application/json' id='index'>(.*?)</script>", text)
     sources = json.loads(index[1])["sources"]
+    assert all(s["chosen"] for s in sources)
+    # Labels say why an episode is there, so that nothing is counted by them.
+    told = [why for s in sources for _, why in s["overview"]["worth"]]
+    assert set(told) == {"ends so: wrong_answer, failure"}
     shown = {s["name"]: {e["seed"]: e["label"] for e in s["episodes"]} for s in sources}
     assert shown == {
         "sft_then_rl": {0: "id, a success", 1: "id, where others are apart", 2: "id, a failure"},

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from amft_mm.config.command_line import configuration
+from amft_mm.runs.progress import Progress
 from amft_mm.watch import main, picture, sparkline, time_left
 
 ROOT = Path(__file__).parents[2]
@@ -70,10 +72,24 @@ def test_a_run_that_has_not_begun_and_one_that_is_none(tmp_path):
 
 
 def test_lines_of_blocks():
-    assert sparkline([0.0, 0.5, 1.0], 10, 0.0, 1.0) == "▁▅█"
-    assert len(sparkline(list(range(1000)), 50, 0, 999)) == 50
-    assert sparkline([2.0, 2.0], 5, 2.0, 2.0) == "▅▅"
-    assert sparkline([], 5, 0, 1) == ""
+    def line(*values, width=10, low=0.0, high=1.0):
+        return sparkline(list(enumerate(values)), width, low, high, (0, len(values) - 1))
+
+    assert line(0.0, 0.5, 1.0) == "▁▅█"
+    assert len(line(*range(1000), width=50, high=999)) == 50
+    assert line(2.0, 2.0, width=5, low=2.0, high=2.0) == "▅▅"
+    assert sparkline([], 5, 0, 1, (1, 3)) == "   "
+
+
+def test_lines_stand_one_below_the_other_by_step(tmp_path):
+    """Defect: what is known of mixed steps alone began at the left, below the first of the warm-up."""
+    rows = [step(n, **({"rollout/success": 1.0} if n > 10 else {})) for n in range(1, 21)]
+    told = drawn(run_of(tmp_path / "run", rows)).splitlines()
+    mu, success = (
+        next(line for line in told if line.startswith(name)) for name in ("mu", "success of")
+    )
+    begin = mu.index("▁")
+    assert success[begin:].rstrip() == " " * 10 + "█" * 10
 
 
 def test_the_time_left_is_that_of_the_last_steps():
@@ -81,6 +97,30 @@ def test_the_time_left_is_that_of_the_last_steps():
     quick = [{"step": n, "time/step": 36.0} for n in range(50, 71)]
     assert time_left([*slow, *quick], 170) == "1 h 0 min left"
     assert time_left([*slow, *quick], 70) == "done"
+
+
+def test_what_mixed_steps_take_is_not_told_by_those_of_the_warm_up(capsys, monkeypatch):
+    """Defect: they take 20 times as long, so that in the warm-up the time left was wrong by as much."""
+    rows = [
+        *({"step": n, "phase": "warmup", "time/step": 6.0} for n in range(1, 21)),
+        *({"step": n, "phase": "mix", "time/step": 120.0} for n in range(21, 24)),
+    ]
+    told = [time_left(rows[:n], 50, 20) for n in (10, 20, 22)]
+    assert told[0] == "1 min of warm-up left, then 30 mixed steps"
+    assert told[1] == "0 min of warm-up left, then 30 mixed steps"
+    assert told[2] == "56 min left"
+    assert time_left(rows[:10], 20, 20) == "1 min left"
+    # And so it is told while it trains.
+    words = ["env=math", "train.warmup_steps=20", "train.steps=30"]
+    progress, now = Progress(configuration("train", words), Path("run")), 0.0
+    monkeypatch.setattr("amft_mm.runs.progress.time.monotonic", lambda: now)
+    for row in rows:
+        now += row["time/step"]
+        progress.tell(row)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step ")]
+    left = {line.split("/")[0]: line.rpartition("  ")[2] for line in lines}
+    assert left["step 10"] == "1.0 min of warm-up left, then 30 mixed steps"
+    assert left["step 21"] == "58.0 min left"
 
 
 @pytest.mark.slow

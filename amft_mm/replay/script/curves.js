@@ -1,6 +1,8 @@
 // A run's curves: drag to zoom all of them, twice to see all again, click for the episodes of a step.
 
 const LINES = ["#0072b2", "#d98a00", "#009e73", "#c05a93", "#d55e00", "#3a9bdc", "#8a8f9c", "#7a5bd0"];
+const DASHES = [null, "6 3", "1.5 3", "9 3 1.5 3"];
+const look = (number) => ({ stroke: LINES[number % LINES.length], "stroke-dasharray": DASHES[Math.floor(number / LINES.length) % DASHES.length] });
 const zoom = { from: null, to: null, smooth: 0 };
 const PANELS = [
   ["success", (name) => name.endsWith("/success") && !name.startsWith("rollout/stop/")], ["share of imitation (mu)", (name) => name === "mu"],
@@ -47,9 +49,9 @@ function panel(label, names, redraw) {
   for (const mixes of new Set(held.sources.map((one) => one.overview.mixes))) if (mixes && mixes > x0 && mixes < x1) svg.append(draw("line", { x1: x(mixes), x2: x(mixes), y1: top, y2: height - bottom, stroke: "currentColor", "stroke-dasharray": "2 3", opacity: 0.5 }, draw("title", {}, "exploration begins")));
   const path = (points, options) => draw("polyline", { points: thinned(points).map((p) => `${x(p[0]).toFixed(1)},${y(p[1]).toFixed(1)}`).join(" "), fill: "none", "stroke-width": 1.7, "stroke-linejoin": "round", ...options });
   lines.forEach((line, number) => {
-    const stroke = LINES[number % LINES.length];
+    const { stroke } = look(number);
     if (zoom.smooth && !line.dots) svg.append(path(line.points, { stroke, opacity: 0.25 }));
-    svg.append(path(line.smooth, { stroke }));
+    svg.append(path(line.smooth, look(number)));
     if (line.dots || line.points.length < 2) line.points.forEach((p) => svg.append(draw("circle", { cx: x(p[0]), cy: y(p[1]), r: 2.8, fill: stroke })));
   });
   const beyond = values.filter((v) => v > y1 || v < y0).length;
@@ -57,7 +59,7 @@ function panel(label, names, redraw) {
   pointing(svg, stepAt, { x, top, height: height - top - bottom }, redraw);
   explained(svg, (event) => lines.filter((line) => line.points.length).map((line) => { const p = nearest(line.points, stepAt(event), (q) => q[0]); return `${visible(line.name)}: ${short(p[1])} at step ${p[0]}`; }).join("\n"));
   return make("figure", { class: "card" }, make("figcaption", {}, `${label} `, beyond ? make("span", { class: "legend" }, `${beyond} beyond the scale`) : null), svg,
-    make("div", {}, ...(lines.length > 1 || label === "why episodes end" ? lines.map((line, number) => make("span", { class: "key", style: `--key:${LINES[number % LINES.length]}` }, visible(line.name))) : [])));
+    make("div", {}, ...(lines.length > 1 || label === "why episodes end" ? lines.map((line, number) => make("span", { class: "key drawn" }, draw("svg", { viewBox: "0 0 24 8", "aria-hidden": "true" }, draw("line", { x1: 0, x2: 24, y1: 4, y2: 4, "stroke-width": 2.5, ...look(number) })), visible(line.name))) : [])));
 }
 
 // A drag chooses steps, a click the nearest step that has episodes.

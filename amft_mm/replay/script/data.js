@@ -19,6 +19,17 @@ function detail(episode) {
   return details.get(id);
 }
 
+// All that is said in an episode, as it is and in small letters. It is read when it is first searched.
+const spoken = new Map();
+function wordsOf(episode) {
+  if (!spoken.has(episode)) {
+    let words = "";
+    try { words = read(`e-${episode.s}-${episode.place}`).turns.map((said) => `${said.said} ${said.answer}`).join(" "); } catch { /* a spoilt one says nothing */ }
+    spoken.set(episode, { words, low: words.toLowerCase() });
+  }
+  return spoken.get(episode);
+}
+
 function source(key) {
   const block = key && $(`p-${key}`);
   return block ? `data:image/png;base64,${block.textContent}` : null;

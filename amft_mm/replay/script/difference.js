@@ -46,11 +46,11 @@ const overlaps = (found, from, to) => Boolean(found) && found.some(([a, b]) => a
 
 // A text with those ranges marked.
 function differing(text, found) {
-  const parts = [];
+  const parts = [], sought = hits(text, searched());
   let from = 0;
   for (const [a, b] of found || []) {
-    parts.push(...marked(text.slice(from, a), searched()), make("span", { class: "differs" }, ...marked(text.slice(a, b), searched())));
+    parts.push(...markedPart(text.slice(from, a), sought, from), make("span", { class: "differs" }, ...markedPart(text.slice(a, b), sought, a)));
     from = b;
   }
-  return [...parts, ...marked(text.slice(from), searched())];
+  return [...parts, ...markedPart(text.slice(from), sought, from)];
 }

@@ -23,17 +23,28 @@ function guarded(what, work) {
   try { return work(); } catch (error) { return make("p", { class: "broken" }, `${what} cannot be drawn: ${visible(error.message)}`); }
 }
 
-// Text with what is searched for marked.
-function marked(text, wanted) {
-  const shown = visible(text);
-  if (!wanted) return [shown];
-  const found = [], low = shown.toLowerCase();
+// Where a text holds what is searched for, as ranges of characters.
+function hits(text, wanted) {
+  const found = [], low = wanted ? text.toLowerCase() : "";
+  for (let at = wanted ? low.indexOf(wanted) : -1; at >= 0 && found.length < 400; at = low.indexOf(wanted, at + wanted.length)) found.push([at, at + wanted.length]);
+  return found;
+}
+
+// A part of a text, which begins there at `start`, with the ranges of the text marked.
+function markedPart(part, found, start) {
+  const shown = [];
   let from = 0;
-  for (let at = low.indexOf(wanted); at >= 0 && found.length < 400; at = low.indexOf(wanted, from)) {
-    found.push(shown.slice(from, at), make("mark", {}, shown.slice(at, at + wanted.length)));
-    from = at + wanted.length;
+  for (const [a, b] of found) {
+    const first = clamp(a - start, from, part.length), last = clamp(b - start, from, part.length);
+    if (first === last) continue;
+    shown.push(visible(part.slice(from, first)), make("mark", {}, visible(part.slice(first, last))));
+    from = last;
   }
-  return [...found, shown.slice(from)];
+  return [...shown, visible(part.slice(from))];
+}
+function marked(words, wanted) {
+  const text = String(words ?? "");
+  return markedPart(text, hits(text, wanted), 0);
 }
 
 const isNumber = (x) => typeof x === "number" && Number.isFinite(x);
@@ -51,7 +62,8 @@ function tip(event, text) {
 }
 const hideTip = () => { $("tip").hidden = true; };
 function explained(element, words) {
-  const tell = (event) => { const text = words(event); if (text) tip(event, text); else hideTip(); };
+  // What a click has led away from tells nothing any more.
+  const tell = (event) => { const text = element.getClientRects().length && words(event); if (text) tip(event, text); else hideTip(); };
   element.addEventListener("pointermove", tell); element.addEventListener("click", tell); element.addEventListener("pointerleave", hideTip);
   return element;
 }

@@ -2,15 +2,17 @@
 
 function drawEpisode() {
   if (!looking.episode) return;
+  const focused = $("episode").querySelector(":focus-visible")?.id;
   $("episode").replaceChildren(guarded("the episode", () => make("div", {}, top(), choices(), strips(), stage())));
   hideTip();
+  if (focused) $(focused)?.focus({ preventScroll: true }); // who goes by keys goes on from where they are
 }
 
 function top() {
   const e = looking.episode;
-  return make("div", { class: "bar" }, make("h2", {}, visible(group(e))), make("span", { class: `chip ${e.success ? "good" : "bad"}` }, visible(ending(e))),
+  return make("div", { class: "bar" }, make("h2", {}, visible(group(e))), make("span", { class: `chip ${e.success ? "good" : "bad"}`, title: visible(ending(e)) }, visible(ending(e))),
     make("span", {}, `return ${short(e.return)}`), make("span", { class: "quiet" }, visible(instance(e))), e.corrupted ? make("span", { class: "bad" }, visible(`corrupted: ${e.corrupted}`)) : null,
-    make("span", { class: "push" }, longest() > 1 && make("button", { id: "all-turns", "aria-pressed": String(looking.all), onclick: showAll }, looking.all ? "one turn" : "all turns"), make("button", { title: "k", onclick: () => move(-1) }, "\u2190 previous"), make("button", { title: "j", onclick: () => move(1) }, "next \u2192")));
+    make("span", { class: "push" }, longest() > 1 && make("button", { id: "all-turns", "aria-pressed": String(looking.all), onclick: showAll }, looking.all ? "one turn" : "all turns"), make("button", { id: "previous", title: "k", onclick: () => move(-1) }, "\u2190 previous"), make("button", { id: "next", title: "j", onclick: () => move(1) }, "next \u2192")));
 }
 
 // The same task elsewhere, and how tokens are coloured; nothing that this episode does not have.
@@ -40,7 +42,7 @@ function strips() {
   if (longest() === 1 && !looking.other) return null;
   const count = longest(), differ = differingTurns(), pictured = count <= 40 && turnsShown().filter((said) => said.pictures.length).length > members().length, text = searched();
   const scale = Math.max(1e-9, ...members().flatMap((e) => e.rewards).map((r) => Math.abs(r || 0)));
-  const grid = make("div", { class: "strip", role: "group", "aria-label": "turns and their rewards", style: `grid-template-columns:repeat(${count}, minmax(26px, ${count < 9 ? "92px" : "1fr"}))` });
+  const grid = make("div", { class: "strip", role: "group", "aria-label": "turns and their rewards", style: `grid-template-columns:repeat(${count}, minmax(var(--least), ${count < 9 ? "92px" : "1fr"}))` });
   for (const e of members()) {
     if (looking.other) grid.append(make("b", {}, visible(`${member(e)}: ${ending(e)}`)));
     for (let i = 0; i < count; i++) grid.append(detail(e).turns[i] ? cell(e, i, { scale, pictured, first: differ[0] === i, text }) : make("span", {}));
@@ -52,7 +54,7 @@ function strips() {
 function cell(e, i, { scale, pictured, first, text }) {
   const said = detail(e).turns[i], reward = said.reward || 0, found = text && `${said.said} ${said.answer}`.toLowerCase().includes(text);
   const classes = ["cell", reward > 0 ? "up" : reward < 0 ? "down" : "", first ? "differs" : "", found ? "found" : ""].filter(Boolean).join(" ");
-  const button = make("button", { class: classes, "aria-current": String(i === looking.turn && e === looking.episode), "aria-label": `turn ${i + 1}, reward ${short(said.reward)}`, onclick: () => goTo(i) },
+  const button = make("button", { id: `cell-${e.key}-${i}`, class: classes, "aria-current": String(i === looking.turn && e === looking.episode), "aria-label": `turn ${i + 1}, reward ${short(said.reward)}`, onclick: () => goTo(i) },
     pictured ? thumbnail(said.pictures[0]) : null, make("i", { style: `opacity:${reward ? 0.45 + 0.55 * Math.abs(reward) / scale : 1}` }), make("b", {}, String(i + 1)));
   return explained(button, () => [`turn ${i + 1}`, isNumber(said.reward) ? `reward ${short(said.reward)}` : "", visible(said.verdict)].filter(Boolean).join(", "));
 }
@@ -79,10 +81,16 @@ function enlarge(address) {
   box.showModal();
 }
 
+// The large picture goes along, and goes away where there is none.
+function renewLarge() {
+  const box = $("large"), image = $("episode").querySelector(".picture img");
+  if (box.open && image) box.firstChild.src = image.src; else box.close();
+}
+
 function open(episode, number) {
   looking.at = "episode"; looking.episode = episode; looking.turn = clamp(number, 0, Math.max(0, episode.turns - 1));
   if (looking.other && (looking.other.instance !== episode.instance || looking.other === episode)) looking.other = null;
-  show(); inSight(episode); drawRows(); drawEpisode(); remember();
+  show(); inSight(episode); drawRows(); drawEpisode(); remember(); renewLarge();
   $("episode").scrollTop = 0;
   if (looking.all && number) $("episode").querySelector(".turn.here")?.scrollIntoView({ block: "nearest" });
 }
@@ -96,8 +104,7 @@ function goTo(number) {
   if (now) now.scrollLeft = across;
   document.querySelector(".cell[aria-current=true]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   if (looking.all) $("episode").querySelector(".turn.here")?.scrollIntoView({ block: "nearest" });
-  if ($("large").open) { const image = $("episode").querySelector(".picture img"); if (image) enlargeAgain(image.src); }
+  renewLarge();
 }
-function enlargeAgain(address) { $("large").firstChild.src = address; }
 
 function showAll() { looking.all = !looking.all; remember(); drawEpisode(); }

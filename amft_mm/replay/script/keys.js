@@ -18,7 +18,8 @@ function onKey(event) {
     if (!$("help").hidden) toggleHelp(); else back();
     return;
   }
-  if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  const slides = event.target.type === "range" && event.key.startsWith("Arrow");
+  if (typing || slides || event.ctrlKey || event.metaKey || event.altKey) return;
   const reading = looking.at === "episode", inList = !reading || $("rows").contains(document.activeElement);
   const control = event.target.closest?.("button, a, summary, input");
   const keys = {

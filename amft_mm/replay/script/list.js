@@ -47,7 +47,7 @@ function refresh() {
     if (field.value !== value && !(field.name === "text" && field === document.activeElement)) field.value = value;
     field.classList.toggle("set", field.name !== "sort" && Boolean(value));
   }
-  shown = all.filter((e) => FILTERS.every(([name, , values]) => !wanted[name] || values(e).includes(wanted[name])) && (!text || haystack(e).includes(text)));
+  shown = all.filter((e) => FILTERS.every(([name, , values]) => !wanted[name] || values(e).includes(wanted[name])) && (!text || named(e).includes(text) || wordsOf(e).low.includes(text)));
   shown.sort(SORTS[looking.sort] || SORTS.newest);
   items = grouped();
   const won = shown.filter((e) => e.success).length, filtered = FILTERS.some(([name]) => wanted[name]) || text;
@@ -58,7 +58,7 @@ function refresh() {
   $("space").style.height = `${items.length * ROW}px`;
   drawRows();
 }
-const haystack = (e) => e.text ??= `${e.name} ${e.env} ${e.seed} ${e.label} ${e.words} ${e.run} ${e.verdicts.join(" ")}`.toLowerCase();
+const named = (e) => `${e.name} ${e.env} ${e.seed} ${e.label} ${e.run} ${e.verdicts.join(" ")}`.toLowerCase();
 
 function grouped() {
   if (looking.sort !== "newest" && looking.sort !== "oldest") return shown.map((episode) => ({ episode }));
@@ -66,7 +66,7 @@ function grouped() {
   let head = null;
   for (const episode of shown) {
     const name = group(episode);
-    if (!head || head.name !== name) found.push(head = { name, won: 0, count: 0 });
+    if (!head || head.name !== name) found.push(head = { name, won: 0, count: 0, chosen: held.sources[episode.s].chosen });
     head.count += 1; head.won += episode.success ? 1 : 0;
     found.push({ episode });
   }
@@ -85,15 +85,21 @@ function drawRows() {
   if (looking.episode) $("rows").setAttribute("aria-activedescendant", `row-${looking.episode.key}`);
 }
 
-function row({ episode: e, name, won, count }, place, text) {
+function row({ episode: e, name, won, count, chosen }, place, text) {
   const style = `top:${place * ROW}px`;
-  if (!e) return make("div", { class: "group", style, role: "presentation" }, make("b", { title: visible(name) }, visible(name)), make("span", { class: "quiet" }, `${won} of ${count}`));
-  const image = thumbnail(e.picture), inWords = text ? e.words.toLowerCase().indexOf(text) : -1;
-  const told = inWords >= 0 ? marked(`${inWords > 20 ? "\u2026" : ""}${e.words.slice(Math.max(0, inWords - 20), inWords + 80)}`, text) : [sparks(e), make("small", {}, visible(e.last))];
+  if (!e) return make("div", { class: "group", style, role: "presentation" }, make("b", { title: visible(name) }, visible(name)), chosen ? null : make("span", { class: "quiet" }, `${won} of ${count}`));
+  const image = thumbnail(e.picture), said = text ? excerpt(e, text) : "";
+  const told = said ? marked(said, text) : [sparks(e), make("small", {}, visible(e.last))];
   const heads = looking.sort === "newest" || looking.sort === "oldest";
   return make("div", { class: image ? "row" : "row plain", role: "option", id: `row-${e.key}`, style, "aria-selected": String(e === looking.episode && looking.at === "episode"), onclick: () => open(e, 0) }, image,
     make("div", {}, ...marked(heads ? instance(e) : `${several ? `${e.run} \u00b7 ` : ""}${kind(e)}${isDemonstration(e) ? "" : ` \u00b7 step ${e.step}`} \u00b7 ${instance(e)}`, text), looking.notes.has(e.key) ? " \u270e" : null), make("div", { class: `right ${e.success ? "good" : "bad"}` }, e.success ? "\u2713 success" : `\u2717 ${visible(e.stop || "failure")}`),
     make("div", {}, ...told), make("div", { class: "right" }, make("small", {}, `${short(e.return)} in ${e.turns} ${e.turns === 1 ? "turn" : "turns"}`)));
+}
+
+// It begins shortly before what is searched for, so that this is seen in a narrow row.
+function excerpt(e, text) {
+  const { words, low } = wordsOf(e), at = low.indexOf(text);
+  return at < 0 ? "" : `${at > 8 ? "\u2026" : ""}${words.slice(Math.max(0, at - 8), at + 80)}`;
 }
 
 function inSight(episode) {

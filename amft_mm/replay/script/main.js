@@ -36,8 +36,7 @@ addEventListener("scroll", hideTip, true); addEventListener("pointerdown", (even
 buildFilters(); drawRun(); follow();
 if (held.live) {
   $("fresh").addEventListener("click", () => location.reload());
-  let first = null;
   setInterval(async () => {
-    try { const version = await (await fetch("version")).text(); first = first || version; $("fresh").hidden = version === first; } catch { /* the server has gone */ }
+    try { const version = await (await fetch("version")).text(); $("fresh").hidden = version === held.live; } catch { /* the server has gone */ }
   }, 3000);
 }

@@ -9,7 +9,7 @@ function noteBox(episode) {
   box.value = looking.notes.get(episode.key) || "";
   return make("div", { class: "note-box" }, box,
     make("button", { onclick: (event) => { remember(); copy(location.href, event.target); } }, "copy link"),
-    make("button", { onclick: () => download(`${episode.run}-${group(episode)}-${episode.seed}.json`, JSON.stringify({ ...episode, text: undefined, note: looking.notes.get(episode.key), turns: detail(episode).turns }, null, 1)) }, "download episode"),
+    make("button", { onclick: () => download(`${episode.run}-${group(episode)}-${episode.seed}.json`, JSON.stringify({ ...episode, note: looking.notes.get(episode.key), turns: detail(episode).turns }, null, 1)) }, "download episode"),
     make("button", { id: "note-export", onclick: () => looking.notes.size && download("notes.md", notesText()) }, "download notes"));
 }
 

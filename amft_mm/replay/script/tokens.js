@@ -60,11 +60,11 @@ function muAt(episode) {
 function tokenBox(said, episode, turns, differs) {
   const t = said.tokens, known = COLOURS[looking.colour], own = looking.colour === "pull" ? pulls(said, episode) : [];
   const scale = known && colourScale(looking.colour, turns);
-  const box = make("div", { class: "answer", dir: "auto" });
+  const box = make("div", { class: "answer", dir: "auto" }), sought = hits(t.words.join(""), searched());
   let at = 0;
   t.words.slice(0, 5000).forEach((word, i) => {
     const classes = [i < t.given ? "given" : "", overlaps(differs, at, at + word.length) ? "differs" : ""];
-    const span = make("span", { class: classes.join(" ").trim() || null, "data-i": i }, ...marked(word || "\u200a", searched()));
+    const span = make("span", { class: classes.join(" ").trim() || null, "data-i": i }, ...markedPart(String(word || "\u200a"), sought, at));
     if (known) span.style.backgroundColor = known.of(t, i, scale, own);
     at += word.length;
     box.append(span);
@@ -76,16 +76,18 @@ function tokenBox(said, episode, turns, differs) {
   });
 }
 
+const probability = (t, i) => percent(isNumber(t.log_probs[i]) ? Math.exp(t.log_probs[i]) : null, 1);
+
 function tokenWords(t, i) {
   const others = (t.others[i] || []).map(([word, p]) => `  ${JSON.stringify(visible(word))} ${percent(p, 1)}`);
-  return [JSON.stringify(visible(t.words[i])), `probability ${percent(Math.exp(t.log_probs[i]), 1)}`, `entropy ${isNumber(t.entropies[i]) ? t.entropies[i].toFixed(3) : "\u2013"}`,
+  return [JSON.stringify(visible(t.words[i])), `probability ${probability(t, i)}`, `entropy ${isNumber(t.entropies[i]) ? t.entropies[i].toFixed(3) : "\u2013"}`,
     ...(isNumber(t.advantage) ? [`advantage ${t.advantage}`] : []), ...(i < t.given ? ["given by the expert"] : []), ...(others.length ? ["likeliest:", ...others] : [])].join("\n");
 }
 
 // Ids, log-probabilities and the rest, as a table.
 function tokenTable(t) {
   const rows = t.words.slice(0, 2000).map((word, i) => make("tr", {}, ...[i + 1, t.ids?.[i] ?? "\u2013", JSON.stringify(visible(word)), isNumber(t.log_probs[i]) ? t.log_probs[i].toFixed(4) : "\u2013",
-    percent(Math.exp(t.log_probs[i]), 1), isNumber(t.entropies[i]) ? t.entropies[i].toFixed(3) : "\u2013"].map((cell, k) => make("td", {}, k === 2 ? make("code", {}, String(cell)) : String(cell)))));
+    probability(t, i), isNumber(t.entropies[i]) ? t.entropies[i].toFixed(3) : "\u2013"].map((cell, k) => make("td", {}, k === 2 ? make("code", {}, String(cell)) : String(cell)))));
   const heads = ["", "id", "token", "log-probability", "probability", "entropy"];
   return make("div", { class: "scroll" }, make("table", { class: "figures" }, make("tr", {}, ...heads.map((h) => make("th", {}, h))), ...rows));
 }

@@ -14,14 +14,14 @@ function turnBox(episode, number, against) {
   const found = detail(episode), said = found.turns[number];
   if (!said) return make("div", { class: "turn quiet" }, "had ended");
   const here = number === looking.turn;
-  return make("article", { class: here ? "turn here" : "turn", "data-turn": number, "aria-label": `turn ${number + 1}`, onclick: () => { if (number !== looking.turn) goTo(number); } },
+  return make("article", { class: here ? "turn here" : "turn", "data-turn": number, "aria-label": `turn ${number + 1}`, onclick: () => { if (number !== looking.turn && getSelection().isCollapsed) goTo(number); } },
     guarded("the head", () => turnHead(episode, said, number)), guarded("the turn", () => turnWords(episode, said, number, against)), guarded("what lies behind", () => behind(episode, said, number)));
 }
 
 function turnHead(episode, said, number) {
   const t = said.tokens, quiet = [t ? `${t.words.length} tokens` : null, isNumber(said.seconds) && said.seconds > 0 ? `${short(said.seconds, 2)} s` : null, isNumber(said.prompt?.tokens) ? `after ${said.prompt.tokens} read` : null].filter(Boolean);
-  return make("h3", {}, make("a", { href: linkTo(episode, number), onclick: (event) => { event.preventDefault(); event.stopPropagation(); open(episode, number); } }, `turn ${number + 1} of ${episode.turns}`),
-    said.verdict ? make("span", { class: `chip ${said.reward > 0 ? "good" : said.reward < 0 ? "bad" : ""}` }, visible(said.verdict)) : null,
+  return make("h3", {}, make("a", { id: `turn-${episode.key}-${number}`, href: linkTo(episode, number), onclick: (event) => { event.preventDefault(); event.stopPropagation(); open(episode, number); } }, `turn ${number + 1} of ${episode.turns}`),
+    said.verdict ? make("span", { class: `chip ${said.reward > 0 ? "good" : said.reward < 0 ? "bad" : ""}`, title: visible(said.verdict) }, visible(said.verdict)) : null,
     isNumber(said.reward) ? make("span", { class: said.reward > 0 ? "good" : said.reward < 0 ? "bad" : "quiet" }, `reward ${short(said.reward)}`) : null,
     said.slip ? make("span", { class: "bad" }, "a slip: shown, not learnt") : null, quiet.length ? make("span", { class: "quiet" }, quiet.join(" \u00b7 ")) : null);
 }
