@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import Any
 
 from amft_mm import __version__
+from amft_mm.config.threads import one_where_none_is_asked
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ COMMANDS = {
         "amft-mm compare envs=[math] methods=[sft,amft] [name=value ...]",
         "compare",
         configured=True,
+        needs_words=True,
     ),
     "replay": Command("amft_mm.replay.__main__", "shows episodes as a page", ""),
     "watch": Command("amft_mm.watch", "shows a run in the terminal", ""),
@@ -106,8 +108,7 @@ def overview() -> str:
 
 def run(name: str, words: Sequence[str]) -> None:
     """One command; what its user can put right ends it by a sentence."""
-    debug = "debug=true" in words
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    one_where_none_is_asked()
     try:
         if COMMANDS[name].configured:
             _configured(name, list(words))
@@ -121,7 +122,7 @@ def run(name: str, words: Sequence[str]) -> None:
         print(f"{name}: stopped", file=sys.stderr)
         raise SystemExit(130) from None
     except MISTAKES as error:
-        if debug:
+        if _shows_traceback(words):
             raise
         raise SystemExit(f"{name}: {told(error)}") from None
 
@@ -130,6 +131,13 @@ def told(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"
     return str(error) or type(error).__name__
+
+
+def _shows_traceback(words: Sequence[str]) -> bool:
+    from amft_mm.config.fields import is_true
+
+    said = (word.lstrip("+").partition("=") for word in words)
+    return any(name == "debug" and is_true(value) for name, _, value in said)
 
 
 def _called(name: str, words: list[str]) -> Any:

@@ -2,7 +2,7 @@
 
 They are those that a training run of the same words records: the recipe's. With `engine=openai
 engine.model=NAME` (or `hf`, `vllm`) a model plays, and what succeeds is kept.
-`import_from=FILE` takes JSON chats with pictures instead. The folder opens with
+`import_from=FILE` takes JSON chats with pictures instead, all or the first `n`. The folder opens with
 `datasets.load_dataset(FOLDER)`; an interrupted run goes on where it was.
 """
 
@@ -262,7 +262,7 @@ class State:
 
 
 def import_demos(config: DictConfig) -> dict[str, Any]:
-    """Reads chats from a file; every row that could not be taken is told by number and reason."""
+    """Reads chats from a file; every row that is not taken is told by number and reason."""
     source = Path(config.import_from)
     folder = Path(config.out or f"demos/{source.stem}")
     if any(folder.glob("data/*.parquet")):
@@ -271,11 +271,17 @@ def import_demos(config: DictConfig) -> dict[str, Any]:
     part: list[Demonstration] = []
     parts = kept = 0
     for row in report.rows():
+        if reason := filtered(row, config.keep):
+            report.left_out.append((kept + len(report.left_out), reason))
+            report.reasons[reason] += 1
+            continue
         part.append(row)
         kept += 1
         if len(part) == config.part:
             write_part(folder, parts, part)
             parts, part = parts + 1, []
+        if kept == config.n:
+            break
     if part:
         write_part(folder, parts, part)
     counts = {"kept": kept, "left_out": dict(report.reasons)}

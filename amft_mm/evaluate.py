@@ -82,7 +82,7 @@ def load_weights(policy: Policy, run: Path, wanted: str) -> str:
 
 
 def out_folder(config: DictConfig) -> Path:
-    if config.out is not None:
+    if config.out:
         if has_begun(Path(config.out)):
             raise ValueError(
                 f"out={config.out} holds a run, whose own summary and episodes would be written over: choose "

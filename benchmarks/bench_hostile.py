@@ -1,7 +1,8 @@
-"""What the worst answers cost: `python benchmarks/bench_hostile.py`.
+"""What the worst answers cost: `python benchmarks/bench_hostile.py [TEXTS]`.
 
-Steps each world with texts made to be slow to read (brackets, quotes, comments, megabytes) and with
-random ones, and prints the slowest for each. The aim is that none takes more than 10 ms.
+Steps General Points, V-IRL, sums, the ice and Sokoban, in words, with texts made to be slow to read
+(brackets, quotes, comments, megabytes) and with so many random ones, and prints the slowest for each. The aim
+is that none takes more than 10 ms.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import itertools
 import random
 import statistics
+import sys
 import time
 from collections.abc import Iterator
 
@@ -58,16 +60,18 @@ def texts(count: int) -> Iterator[str]:
         yield chosen * rng.choice([1, 1, 3, 30, 3_000])
 
 
-def main() -> None:
+def main(count: int = 3_000) -> None:
     worlds = {
         "GeneralPoints": {"modality": "text", "attempts": 1},
         "VIRL": {"modality": "text", "attempts": 1},
         "Math": {"attempts": 1},
+        "FrozenLake": {"modality": "text"},
+        "Sokoban": {"modality": "text"},
     }
     for name, arguments in worlds.items():
         env = gymnasium.make(f"amft/{name}-v0", disable_env_checker=True, **arguments).unwrapped
         spent: list[tuple[float, str]] = []
-        for text in texts(3_000):
+        for text in texts(count):
             env.reset(seed=0)
             began = time.perf_counter()
             env.step(text)
@@ -88,4 +92,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(int, sys.argv[1:]))

@@ -106,7 +106,7 @@ def by_openings(policy: Policy, asked: argparse.Namespace) -> None:
         )
         return
     for world in GROUPED:
-        items = groups(policy, world, asked.count // GROUP, asked.longest)
+        items = groups(policy, world, max(1, asked.count // GROUP), asked.longest)
         seconds: dict[bool, list[float]] = {True: [], False: []}
         for _ in range(asked.repeats):
             for once, spent in seconds.items():

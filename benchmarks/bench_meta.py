@@ -36,6 +36,7 @@ from amft_mm.data.rollouts import credited
 from amft_mm.demos import record_demonstrations
 from amft_mm.learning.mixed_step import WHOLE, MixedStep
 from amft_mm.learning.objective import Objective
+from amft_mm.learning.optimization import Names
 from amft_mm.methods.exploration import reinforce
 from amft_mm.methods.utility.next_rollout import expected_return
 from amft_mm.runs.folder import RunFolder
@@ -120,7 +121,8 @@ def measure(config: DictConfig, folder: Path, repeat: int) -> None:
     print(
         f"next_rollout costs       {extra / each:8.2%} of a step: z {carried / each:.2%}, a look the rest"
     )
-    print(f"z takes                  {memory_of(mixed) / 2**20:8.1f} MiB")
+    names = {parameter: str(number) for number, parameter in enumerate(parameters)}
+    print(f"z takes                  {memory_of(mixed, names) / 2**20:8.1f} MiB")
     print(
         f"heldout every {EVERY} costs   {(carried + median(held) / EVERY) / each:8.2%} of a step "
         f"without its rollouts, which cost {median(playing) / EVERY / each:.2%}"
@@ -133,9 +135,9 @@ def divided(members: list[Trajectory]) -> list[Trajectory]:
     return [replace(t, turns=[turn]) for t, turn in zip(members, worth, strict=True)]
 
 
-def memory_of(mixed: MixedStep) -> int:
+def memory_of(mixed: MixedStep, names: Names) -> int:
     """Bytes that the derivative holds."""
-    state = mixed.state_dict()
+    state = mixed.state_dict(names)
     parts = [*state["z"].values(), *(one for both in state["moments"].values() for one in both)]
     return sum(t.numel() * t.element_size() for part in parts for t in part.values())
 

@@ -10,9 +10,9 @@ bands what half and nine tenths of all runs do. Printed is how often mu left 0.3
 from __future__ import annotations
 
 import math
-import sys
 
 import numpy as np
+from words import call
 
 from amft_mm.methods.balance import Signal, balance
 
@@ -53,7 +53,7 @@ def mus(name: str, seen: list[list[Signal]]) -> np.ndarray:
     return found
 
 
-def main(out: str = "controller.png", runs: str = "500") -> None:
+def main(out: str = "controller.png", runs: int = 500) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 5), layout="constrained")
@@ -62,7 +62,7 @@ def main(out: str = "controller.png", runs: str = "500") -> None:
         f"{'looks':<28}{'controller':<12}{'left 0.3 to 0.7':>16}{'found 0.9':>12}{'at the end':>12}"
     )
     for column, (case, (signals, shares)) in enumerate(CASES.items()):
-        seen = [looks(signals, shares, run) for run in range(int(runs))]
+        seen = [looks(signals, shares, run) for run in range(runs)]
         for row, name in enumerate(NAMES):
             found, panel = mus(name, seen), axes[row, column]
             outside = ((found < 0.3) | (found > 0.7)).any(axis=1).mean()
@@ -88,4 +88,4 @@ def main(out: str = "controller.png", runs: str = "500") -> None:
 
 
 if __name__ == "__main__":
-    main(**dict(given.split("=", 1) for given in sys.argv[1:]))
+    call(main)

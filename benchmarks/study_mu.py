@@ -5,7 +5,7 @@
 
 A point in 50 dimensions shall reach a target. Exploration's gradient points there, with noise: it is a mean
 over eight task instances, whose own products with z are the look. The demonstrations' gradient is clean but
-points beside it. Three problems:
+points beside it. Three problems, and one more for `parts=true`:
 
     falling   far away imitation is worth more, near the target exploration is: the best mu falls with time
     fixed     the target stays as far ahead as it was, and the best mu where it was
@@ -21,13 +21,13 @@ from the target each ended (of the other two: how far it got).
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
+from words import call
 
 from amft_mm.learning.mixed_step import WHOLE, MixedStep
 from amft_mm.methods.balance import Signal, balance
@@ -180,11 +180,9 @@ def spread(ends: Sequence[float]) -> str:
     return f"{middle:.2f} ({low:.2f} to {high:.2f})"
 
 
-def main(
-    out: str = "study.png", seeds: str = "20", steps: str = "150", parts: str = "false"
-) -> None:
-    if parts == "true":
-        left_out(int(seeds), int(steps))
+def main(out: str = "study.png", seeds: int = 20, steps: int = 150, parts: bool = False) -> None:
+    if parts:
+        left_out(seeds, steps)
         return
     from matplotlib.figure import Figure
 
@@ -198,8 +196,7 @@ def main(
         for name, (kind, settings) in CONTROLLERS.items():
             compared = kind.startswith("amft")
             walks = [
-                walk(problem, kind, settings, s, int(steps), compared=compared)
-                for s in range(int(seeds))
+                walk(problem, kind, settings, s, steps, compared=compared) for s in range(seeds)
             ]
             apart = [abs(w.found[s] - mu) for w in walks for s, mu in w.best]
             told = f"{np.mean(apart):.2f}" if apart else ""
@@ -222,4 +219,4 @@ def main(
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    main(**dict(given.split("=", 1) for given in sys.argv[1:]))
+    call(main)

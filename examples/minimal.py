@@ -6,7 +6,7 @@ It warms up on an expert's episodes, then mixes, and prints mu and success. What
 (a run's folder, checkpoints, several processes, other methods) is left out; the mathematics is the same.
 """
 
-import sys
+import argparse
 
 import numpy as np
 import torch
@@ -106,4 +106,8 @@ def credited(episodes: list[Trajectory]) -> list[Example]:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2], *map(int, sys.argv[2:4]))
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("world", nargs="?", default="amft/Math-v0", help="that gymnasium knows")
+    parser.add_argument("steps", nargs="?", type=int, default=20, help="of the single stage")
+    parser.add_argument("warmup", nargs="?", type=int, default=120, help="its steps")
+    main(*vars(parser.parse_args()).values())

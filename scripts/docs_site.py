@@ -62,7 +62,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Fills in the parts of the navigation that are found rather than listed."""
     found: dict[str, list[Any]] = {
         "reference": [{title: _page_of(title)} for title in REFERENCE],
-        "results": [{"Overview": "results/README.md"}]
+        "results": [{"Overview": "results/README.md"}, {"The tiny model": "results/tiny.md"}]
         + [
             {" / ".join(path.parts[-3:-1]): path.relative_to(ROOT).as_posix()}
             for path in sorted(ROOT.glob("results/*/**/README.md"))

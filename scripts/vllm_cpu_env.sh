@@ -7,10 +7,20 @@
 # that only CUDA builds of torch define, and vLLM's weights that are replaced do not reach a head that is
 # tied to the embedding, of which it keeps a packed copy on a CPU.
 set -euo pipefail
+if [ $# -ne 1 ]; then
+  echo "usage: $0 FOLDER" >&2
+  exit 2
+fi
 folder="$1"
 mark="$folder/.made-by-$(sha256sum "$0" | cut -c1-16)"
 if [ -e "$mark" ]; then exit 0; fi
 
+# What is made anew has to be an environment, and no folder of somebody's work.
+if [ -n "$(ls -A -- "$folder" 2> /dev/null)" ] && [ ! -e "$folder/pyvenv.cfg" ] &&
+  ! compgen -G "$folder/.made-by-*" > /dev/null; then
+  echo "$folder holds something else than an environment: give an empty or a new folder" >&2
+  exit 1
+fi
 rm -rf "$folder"
 python3 -m venv "$folder"
 pip=("$folder/bin/python" -m pip install --quiet --disable-pip-version-check)

@@ -1,6 +1,8 @@
 """examples/minimal.py: the method in one file stays short, and does what it says."""
 
 import importlib.util
+import runpy
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,3 +42,18 @@ def test_it_mixes_looks_and_prints_mu_and_success(minimal, monkeypatch, capsys):
     assert all(0 < mu < 1 and 0 <= success <= 1 for mu, success in curve)
     assert len(told) == 2  # before the first mix nothing has been done that could be looked at
     assert capsys.readouterr().out.count("mu 0.") == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--help"], "imitation and exploration mixed in every step"),
+        (["amft/Math-v0", "many"], "invalid int value: 'many'"),
+    ],
+)
+def test_it_says_what_it_takes(words, told, monkeypatch, capsys):
+    """Defect: both were tracebacks."""
+    monkeypatch.setattr(sys, "argv", [str(PATH), *words])
+    with pytest.raises(SystemExit):
+        runpy.run_path(str(PATH), run_name="__main__")
+    assert told in "".join(capsys.readouterr())

@@ -2,7 +2,7 @@
 
 Start each with `vllm serve MODEL --enable-scale-out` (its tokens-in-tokens-out route); to train, with
 VLLM_SERVER_DEV_MODE=1; to train LoRA, with VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 and `--enable-lora
---max-lora-rank 16` too. The routes of that mode ask nobody for a password: loopback or a private network
+--max-lora-rank 64` too. The routes of that mode ask nobody for a password: loopback or a private network
 only. Weights travel through a folder that learner and servers share; of LoRA the adapter alone.
 """
 

@@ -113,8 +113,8 @@ class Grid:
         self.envs: list[str] = plain["envs"]
         self.variants = [variant(name, plain) for name in plain["methods"]]
         self.baselines = [variant(name, plain, "baselines").name for name in plain["baselines"]]
-        self._budgets = {env: flat(settings) for env, settings in plain["budgets"].items()}
-        self._conditions = {name: flat(settings) for name, settings in plain["conditions"].items()}
+        self._budgets = each_settings("budgets", plain)
+        self._conditions = each_settings("conditions", plain)
         self.seeds, self._more = int(plain["seeds"]), plain["more_seeds"]
         self.max_seeds = int(plain["max_seeds"] or self.seeds)
         if self.max_seeds < self.seeds:
@@ -194,12 +194,18 @@ class Grid:
                 settings: Settings = {"env.splits": [VALIDATION], "eval.every": 0}
                 if method.validated:
                     settings["eval.validation"] = None
-                steps = self._budgets[env].get("train.steps")
-                if steps:
+                if steps := self._steps_of(env):
                     settings["train.steps"] = max(1, round(self._trial_length * steps))
                 yield self._after_warm(
                     env, "trial", method, self._tune_seed, folder, choice, settings
                 )
+
+    def _steps_of(self, env: str) -> int | None:
+        """Of its budget, which is not checked yet."""
+        steps = self._budgets[env].get("train.steps")
+        if steps is not None and not isinstance(steps, int):
+            raise ValueError(f"budgets.{env}.train.steps={written(steps)}: give a whole number")
+        return steps
 
     def _all_runs(self, chosen: dict[tuple[str, str], Choice], more: More) -> Iterator[Run]:
         everything = product(self.envs, self._conditions.items(), self.variants)
@@ -304,24 +310,54 @@ def with_a_budget(env: str, budgets: dict[str, Settings]) -> None:
         ) from None
 
 
+def each_settings(setting: str, config: dict[str, Any]) -> dict[str, Settings]:
+    return {name: settings_in(f"{setting}.{name}", own) for name, own in config[setting].items()}
+
+
+def settings_in(name: str, given: Any) -> Settings:
+    """By their dotted names; null is none."""
+    if not isinstance(given, dict | None):
+        raise ValueError(
+            f"{name}={written(given)}: give settings by their names, as {name}={{train.lr:0.001}}"
+        )
+    return flat(given or {})
+
+
+EXAMPLE = "{method:amft,settings:{method.horizon:0.5}}"
+
+
 def variant(name: str, config: dict[str, Any], setting: str = "methods") -> Variant:
     """By its name among `variants`, or a preset's; `setting` is where it is named."""
-    own, presets = config["variants"].get(name), methods()
-    if own is None:
-        one_of(setting, name, (*presets, *config["variants"]))
-        own = {"method": name}
-    if not isinstance(own, dict) or "method" not in own or own.keys() - PARTS_OF_A_VARIANT:
+    variants, presets = config["variants"], methods()
+    if name not in variants:
+        among_these(setting, name, (*presets, *variants))
+    own = variants.get(name, {"method": name})
+    told = isinstance(own, dict) and not own.keys() - PARTS_OF_A_VARIANT
+    if not told or not isinstance(own.get("method"), str):
         raise ValueError(
-            f"variants.{name}={own}: give the preset that it is of, and perhaps settings and a search, as "
-            "{method:amft,settings:{method.horizon:0.5}}"
+            f"variants.{name}={written(own)}: give the preset that it is of, and perhaps settings and a "
+            f"search, as {EXAMPLE}"
         )
-    search = searched({**flat(config["search"]), **flat(own.get("search", {}))})
-    preset, settings = presets.get(own["method"], {}), flat(own.get("settings", {}))
+    tried, changed = (
+        settings_in(f"variants.{name}.{part}", own.get(part)) for part in ("search", "settings")
+    )
+    search = searched({**flat(config["search"]), **tried})
+    preset, settings = presets.get(own["method"], {}), changed
     validated = (
         preset.get("validation") or {"method.validation", "eval.validation"} & settings.keys()
     )
     heedless = heedless_of(preset, settings) if preset else None
     return Variant(name, own["method"], settings, search, heedless, bool(validated))
+
+
+def among_these(setting: str, name: str, known: tuple[str, ...]) -> None:
+    try:
+        one_of(setting, name, known)
+    except ValueError as error:
+        raise ValueError(
+            f"{error} A preset of your own is compared as one of the suite's with other settings: "
+            f"variants={{{name}:{EXAMPLE}}}"
+        ) from None
 
 
 def searched(search: Settings) -> dict[str, list[Any]]:

@@ -11,10 +11,8 @@ configuration, with what the words change in it.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,23 +20,27 @@ from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from amft_mm.config.begun import settings_of
-from amft_mm.config.composition import composition_of, overrides_in
+from amft_mm.config.choices import config_groups, defaults_of, refuse_other_choices, set_by
+from amft_mm.config.composition import composition_of, overrides_in, quoted
 from amft_mm.config.fields import (
     SettingError,
     checked,
+    is_true,
     rules_of,
     shown,
     takes_any_name,
     takes_others,
-    unknown,
 )
+from amft_mm.config.heedless import refuse_heedless_words
 from amft_mm.config.loaded import is_of
-from amft_mm.config.renamed import RENAMED
+from amft_mm.config.renamed import no_such
 from amft_mm.config.schema import SCHEMAS
+from amft_mm.config.schema.demos import ALL
+from amft_mm.config.sentences import told
 from amft_mm.runs.folder import has_begun
-from envs.paths import data_folder
 
 
 @dataclass(frozen=True)
@@ -76,19 +78,26 @@ class Words:
         """What was said of these."""
         return replace(self, overrides=tuple(o for o in self.overrides if o.key_or_group in names))
 
+    def outside(self, sections: Container[str]) -> Words:
+        """What was said of all else than these and what is in them."""
+        others = (o for o in self.overrides if o.key_or_group.partition(".")[0] not in sections)
+        return replace(self, overrides=tuple(others))
+
 
 def configuration(command: str, words: Sequence[str]) -> DictConfig:
     """Everything that was resolved, with the types of the command's schema."""
     said = Words.of(words)
     overrides = said.overrides
     begun = run_to_go_on_with(overrides) if command == "train" else None
-    config = composed(command, said) if begun is None else changed(begun, said)
-    if command == "evaluate":
-        config = of_its_run(config, overrides)
-    refuse_a_model_beside_an_endpoint(config, overrides)
+    if command == "evaluate" and _names_a_run(overrides):
+        config = of_its_run(composed(command, said.outside(OF_A_RUN)), overrides)
+    else:
+        config = composed(command, said) if begun is None else changed(begun, said)
     if command == "train":
         config = without_slips_of_a_recipe(config, overrides)
-    return checked(SCHEMAS[command], config)
+    found = checked(SCHEMAS[command], config)
+    refuse_heedless_words(command, found, overrides)
+    return found
 
 
 def composed(command: str, said: Words) -> DictConfig:
@@ -101,9 +110,10 @@ def composed(command: str, said: Words) -> DictConfig:
 
 
 def _compose(command: str, said: Words) -> DictConfig:
-    refuse_other_files(command, said)
-    overrides = [_adding(command, override) for override in said.overrides]
+    refuse_other_choices(command, said.overrides, said.folder)
+    overrides = [_as_hydra_has_it(command, override) for override in said.overrides]
     try:
+        overrides = _without_deletions_of_nothing(command, overrides, said.folder)
         config = composition_of(command, overrides, said.folder)
         if "recipe" in defaults_of(command) and _loads_another(
             command, overrides, said.folder, config
@@ -118,8 +128,8 @@ def _compose(command: str, said: Words) -> DictConfig:
             if override.value() == {} and OmegaConf.select(config, override.key_or_group):
                 OmegaConf.update(config, override.key_or_group, {}, merge=False)
         return config
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise SettingError(_first_line(error)) from None
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
+        raise SettingError(told(error)) from None
 
 
 def _loads_another(
@@ -133,43 +143,47 @@ def _loads_another(
     return not is_of(files.model, str(config.model.name))
 
 
-def _adding(command: str, override: Override) -> Override:
-    """As it was written; what holds names of the user's own takes new ones."""
-    own = takes_any_name(SCHEMAS[command], override.key_or_group)
+def _as_hydra_has_it(command: str, override: Override) -> Override:
+    """As it was written; but a group may be null, and what holds names of the user's own takes new ones."""
+    name = override.key_or_group
+    if override.value() is None and not override.is_delete() and name in defaults_of(command):
+        return overrides_in([f"~{name}"])[0]
+    own = takes_any_name(SCHEMAS[command], name)
     if not own or override.type is not OverrideType.CHANGE:
         return override
     return replace(override, type=OverrideType.FORCE_ADD, input_line=f"++{override.input_line}")
 
 
-def _first_line(error: Exception) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+def _without_deletions_of_nothing(
+    command: str, overrides: list[Override], folder: Path | None
+) -> list[Override]:
+    """To leave out what is null leaves all as it is; Hydra takes it for a name that is not there."""
+    groups = defaults_of(command)
+    if not any(o.is_delete() and o.key_or_group not in groups for o in overrides):
+        return overrides
+    kept = [o for o in overrides if not o.is_delete() or o.key_or_group in groups]
+    files = composition_of(command, kept, folder)
+    nothing = {name for name in names_in(files) if OmegaConf.select(files, name) is None}
+    return [o for o in overrides if not o.is_delete() or o.key_or_group not in nothing]
 
 
 def parsed(words: Sequence[str]) -> list[Override]:
     try:
         found = overrides_in(words)
     except HydraException as error:
-        raise SettingError(f"{_first_line(error)}; settings are written name=value") from None
+        raise SettingError(f"{told(error)}; settings are written name=value") from None
     for override in found:
+        if override.is_hydra_override():
+            raise SettingError(
+                f"{override.input_line}: settings of Hydra itself do nothing here. The folder that is "
+                "written is out=FOLDER, one of settings of your own --config-dir=FOLDER"
+            )
         if override.is_sweep_override():
             raise SettingError(
                 f"{override.input_line}: give one value; a list is written [1,2]. To try several: "
                 "amft-mm compare"
             )
     return found
-
-
-def refuse_other_files(command: str, said: Words) -> None:
-    """Files of a group that are not there; an optional group would be left out without a word."""
-    groups = config_groups(command, said.folder)
-    for override in said.overrides:
-        name, value = override.key_or_group, override.value()
-        if name not in groups or override.is_delete():
-            continue
-        if not isinstance(value, str):
-            raise SettingError(f"{override.input_line}: give one of {', '.join(groups[name])}")
-        if value not in groups[name]:
-            raise SettingError(_unknown(f"{name}={value}", value, groups[name]))
 
 
 def refuse_unknown(command: str, said: Words) -> None:
@@ -191,39 +205,7 @@ def refuse_unknown(command: str, said: Words) -> None:
             if one not in known:
                 others = takes_others(SCHEMAS[command], one)
                 more = f" One that no file sets: +{one}=VALUE" if others else ""
-                raise SettingError(_unknown(one, one, known) + more)
-
-
-@cache
-def defaults_of(command: str) -> Mapping[str, Any]:
-    """The groups of configurations that a command has, and which file of each it takes by itself."""
-    file = OmegaConf.load(str(data_folder("configs") / f"{command}.yaml"))
-    listed = OmegaConf.to_container(file, resolve=False).get("defaults", [])  # type: ignore[union-attr]
-    return {
-        name.removeprefix("optional "): default
-        for entry in listed
-        if isinstance(entry, dict)
-        for name, default in entry.items()
-    }
-
-
-def config_groups(command: str = "train", folder: Path | None = None) -> dict[str, list[str]]:
-    """The groups of configurations that a command has, and what there is to choose from."""
-    found = {}
-    for name in defaults_of(command):
-        place = data_folder("configs") / name
-        choices = {f.name[:-5] for f in place.iterdir() if f.name.endswith(".yaml")}
-        if folder is not None and (folder / name).is_dir():
-            choices |= {f.stem for f in (folder / name).glob("*.yaml")}
-        found[name] = sorted(choices)
-    return found
-
-
-def _set_by(group: str, choice: str, folder: Path | None) -> DictConfig:
-    """What a file of a group sets elsewhere than below the group's own name."""
-    places = (data_folder("configs"), *([] if folder is None else [folder]))
-    files = (Path(str(place)) / group / f"{choice}.yaml" for place in places)
-    return cast(DictConfig, OmegaConf.load(next(file for file in files if file.is_file())))
+                raise SettingError(no_such(one, one, known) + more)
 
 
 def names_in(config: DictConfig) -> list[str]:
@@ -239,21 +221,6 @@ def names_in(config: DictConfig) -> list[str]:
     return found
 
 
-def _unknown(given: str, name: str, names: Sequence[str]) -> str:
-    if name in RENAMED and RENAMED[name][0] in names:
-        new, why = RENAMED[name]
-        return f"{given} is called {new} now: {why}"
-    return given + unknown(name, names).removeprefix(name)
-
-
-def quoted(text: str) -> str:
-    """Words that Hydra would read otherwise than as they stand, such as a folder's name with a = in it."""
-    if re.fullmatch(r"[\w./:-]+", text):
-        return text
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
-
-
 def written(value: Any) -> str:
     """A value as Hydra reads it again, quoted wherever words in it need that."""
     if isinstance(value, list):
@@ -261,17 +228,6 @@ def written(value: Any) -> str:
     if isinstance(value, dict):
         return "{" + ",".join(f"{name}:{written(part)}" for name, part in value.items()) + "}"
     return quoted(value) if isinstance(value, str) else shown(value)
-
-
-def refuse_a_model_beside_an_endpoint(config: DictConfig, overrides: Sequence[Override]) -> None:
-    engine = config.get("engine") or {}
-    for override in overrides:
-        name = str(override.key_or_group)
-        if engine.get("name") == "openai" and name.partition(".")[0] in ("model", "checkpoint"):
-            raise SettingError(
-                f"{override.input_line}: with engine=openai the endpoint's model plays; name it by "
-                "engine.model=NAME"
-            )
 
 
 def of_a_recipe_for_demonstrations(config: DictConfig, overrides: Sequence[Override]) -> DictConfig:
@@ -285,11 +241,13 @@ def of_a_recipe_for_demonstrations(config: DictConfig, overrides: Sequence[Overr
     said = {str(override.key_or_group) for override in overrides}
     for name in sorted(said):
         if name.partition(".")[0] in training - mine - {"recipe"}:
-            raise SettingError(_unknown(name, name, names_in(config)))
+            raise SettingError(no_such(name, name, names_in(config)))
     by_an_expert = config.engine is None and config.import_from is None
     for name in ("n", *(["slips"] if by_an_expert else [])):
         if name in recipe and name not in said:
             config[name] = recipe[name]
+    if config.import_from is not None and "n" not in said:
+        config.n = ALL
     return config
 
 
@@ -306,11 +264,14 @@ OF_A_RUN = ("env", "model", "limits", "sampling")
 """What an evaluation of a run takes from it."""
 
 
+def _names_a_run(overrides: Sequence[Override]) -> bool:
+    named = [o for o in overrides if o.key_or_group == "run"]
+    return any(not o.is_delete() and o.value() is not None for o in named)
+
+
 def of_its_run(config: DictConfig, overrides: Sequence[Override]) -> DictConfig:
     """An evaluation's configuration, where it is of a run: with what the run was trained on, and what the
     words change in that."""
-    if config.run is None:
-        return config
     begun = settings_of(Path(str(config.run)))
     with open_dict(config):
         for key in OF_A_RUN:
@@ -325,8 +286,12 @@ def of_its_run(config: DictConfig, overrides: Sequence[Override]) -> DictConfig:
             if name.partition(".")[0] in OF_A_RUN:
                 adds = override.is_add() or override.is_force_add()
                 if not adds and name not in (known := names_in(config)):
-                    raise SettingError(_unknown(name, name, known))
-                OmegaConf.update(config, name, override.value(), force_add=True)
+                    raise SettingError(no_such(name, name, known))
+                if override.is_delete():
+                    section, _, last = name.rpartition(".")
+                    OmegaConf.select(config, section).pop(last)
+                else:
+                    OmegaConf.update(config, name, override.value(), force_add=True)
     return config
 
 
@@ -340,7 +305,7 @@ def run_to_go_on_with(overrides: Sequence[Override]) -> DictConfig | None:
         for override in overrides
         if not override.is_delete()
     }
-    if said.get("resume") is not True:
+    if not is_true(said.get("resume")):
         return None
     if said.get("out") is None:
         raise SettingError("resume=true: give the run's folder too, as out=FOLDER")
@@ -371,14 +336,18 @@ def changed(begun: DictConfig, said: Words) -> DictConfig:
             if name in files and name in groups:
                 config[name] = files[name]
             elif name in groups:
-                if not override.is_delete():  # what is left out left nothing in the run
-                    config.merge_with(_set_by(name, str(override.value()), said.folder))
+                if (choice := _choice(override)) is not None:  # none left nothing in the run
+                    config.merge_with(set_by(name, choice, said.folder))
             elif override.is_delete():
                 raise SettingError(
                     f"{override.input_line}: a run that is gone on with has its settings"
                 )
             elif not adds and name not in known:
-                raise SettingError(_unknown(name, name, known))
+                raise SettingError(no_such(name, name, known))
             else:
                 OmegaConf.update(config, name, override.value(), force_add=True)
     return config
+
+
+def _choice(override: Override) -> str | None:
+    return None if override.is_delete() or override.value() is None else str(override.value())

@@ -13,6 +13,7 @@ defaults: what the preset sets for the one that it names goes with that one.
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -38,12 +39,20 @@ def overrides_in(words: Sequence[str]) -> list[Override]:
     return OverridesParser.create().parse_overrides(list(words))
 
 
+def quoted(text: str) -> str:
+    """Words that Hydra would read otherwise than as they stand, such as a folder's name with a = in it."""
+    if re.fullmatch(r"[\w./:-]+", text):
+        return text
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
 def composition_of(
     command: str, overrides: Sequence[Override], folder: Path | None = None
 ) -> DictConfig:
     """By words that are parsed already."""
     if folder is not None:
-        own = f"hydra.searchpath=['file://{folder}']"
+        own = f"hydra.searchpath=[{quoted(f'file://{folder}')}]"
         others = [override for override in overrides if not _is_of_a_method(override)]
         config = _composed(command, [*_words(overrides), own])
         same = len(others) == len(overrides)
@@ -65,10 +74,12 @@ def _leave_out_options_of_others(
     said = {name for override in overrides for name in _said(override)}
     for part in NAMED:
         before, now = (OmegaConf.select(of, f"method.{part}") for of in (files, config))
-        if before is None or now is None or before.get("name") == now.get("name"):
+        if not (isinstance(before, DictConfig) and isinstance(now, DictConfig)):
+            continue  # as method.balance=fixed, which the schema refuses
+        if before.get("name") == now.get("name"):
             continue
         with open_dict(now):
-            for option in before:
+            for option in map(str, before):
                 if option != "name" and f"method.{part}.{option}" not in said:
                     now.pop(option, None)
 

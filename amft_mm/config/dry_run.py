@@ -19,13 +19,21 @@ from agents.loading import add_lora, config_of
 from agents.locate import locate_model
 from agents.policy import CHUNK
 from agents.sharding import blocks_of
+from amft_mm.config.fields import shown
 from amft_mm.config.players import vllm_is_here
+from amft_mm.config.settings import parts_of
 
 GIB = 2**30
 ADAM_BYTES = 8
 """Two moments of 4 bytes: what is trained is kept in float32 (agents/loading.py, keep_masters)."""
 
 
+NEAR_A_REFERENCE = ("asft",)
+"""Losses of imitation that keep the model near other weights, as `method.kl` does."""
+OF_A_WRITER = ("pear",)
+"""Losses of imitation that ask the model that wrote the demonstrations."""
+DIFFICULTIES = 3
+"""That `method.mu_per=difficulty` tells apart."""
 PROCESSES = (2, 4, 8, 16)
 """That a dry run tells of."""
 
@@ -51,7 +59,8 @@ def describe(config: DictConfig, processes: int | None = None) -> dict[str, floa
     learns = config.method.balance.name.startswith("amft")
     several = config.train.minibatches * config.train.epochs > 1
     carries = config.method.tangent == "exact" and (config.method.horizon > 0 or several)
-    carried = 3 if carries else 1
+    parts = _parts(config)
+    carried = (3 if carries else 1) * parts
     # With offloading these are on the device one block at a time.
     here = 0 if processes and config.train.offload else 1
     held = {
@@ -63,10 +72,12 @@ def describe(config: DictConfig, processes: int | None = None) -> dict[str, floa
     }
     if second := _beside(config, trained, everything - trained, width):
         held["reference or second model"] = second / share * here
+    if config.method.imitation.name in OF_A_WRITER:
+        held["model that wrote the demonstrations"] = 4 * _of_the_writer(config, everything)
     if vllm_is_here(config.engine):
         held["weights of vLLM in this process"] = everything * width
     learning = {
-        "gradients, two while they are mixed": 2 * trained * 4 / share * here,
+        "gradients while they are mixed": _gradients(parts) * trained * 4 / share * here,
         "activations": tokens * text.hidden_size * layers * kept * width,
         "scores of a chunk of tokens": 3 * CHUNK * text.vocab_size * 4,
     }
@@ -99,13 +110,34 @@ def describe(config: DictConfig, processes: int | None = None) -> dict[str, floa
 def _beside(config: DictConfig, trained: int, still: int, width: int) -> int:
     """Bytes of other weights than the policy's: what it is kept near to, a rival, what plays meanwhile."""
     copy, found = trained * 4 + still * width, 0
-    if config.method.kl > 0:
+    if config.method.kl > 0 or config.method.imitation.name in NEAR_A_REFERENCE:
         found += copy if config.model.lora is None else trained * 4
     if config.method.rival:
         found += copy + trained * ADAM_BYTES
     if config.train.ahead and config.engine.name == "hf":
         found += copy
     return found
+
+
+def _of_the_writer(config: DictConfig, policys: int) -> int:
+    """Parameters, each whole in every process and in float32; those of the policy where none is named yet."""
+    name = config.method.imitation.get("behaviour")
+    if name is None:
+        return policys
+    alone = OmegaConf.create({"name": name, "freeze_vision": False, "lora": None})
+    return sum(p.numel() for p in build(model_config(alone), alone).parameters())
+
+
+def _parts(config: DictConfig) -> int:
+    """That have a mu of their own, and so a derivative by it."""
+    if config.method.mu_per == "env":
+        return len(parts_of(config.env))
+    return DIFFICULTIES if config.method.mu_per == "difficulty" else 1
+
+
+def _gradients(parts: int) -> int:
+    """Both of a part, and of several what is mixed so far and how each moves with its mu."""
+    return 2 if parts == 1 else 2 + parts
 
 
 def _counted(model: Any) -> dict[str, int]:
@@ -148,6 +180,10 @@ def table(config: DictConfig) -> str:
 def model_config(model: DictConfig) -> PreTrainedConfig:
     if model.get("sizes"):
         sizes: dict[str, Any] = OmegaConf.to_container(model.sizes)  # type: ignore[assignment]
+        if "model_type" not in sizes:
+            raise ValueError(
+                f"model.sizes={shown(sizes)}: say too what kind of model has them, as model_type:qwen2"
+            )
         return AutoConfig.for_model(sizes.pop("model_type"), **sizes)
     return config_of(locate_model(model.name))
 

@@ -23,7 +23,7 @@ from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from omegaconf import MISSING as NOT_GIVEN
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import BooleanNode, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 
@@ -85,8 +85,10 @@ def _section(
         if within is None or (value is None and NoneType in get_args(kind)):
             found[key] = _value(typed, key, name, value)
         elif not isinstance(value, Mapping):
+            named = isinstance(value, str) and "name" in rules_of(within)
+            example = f"{name}.name={value}" if named else f"{name}.NAME=VALUE"
             raise SettingError(
-                f"{name}={shown(value)}: give settings by their names, as {name}.NAME=VALUE ({rule.what})"
+                f"{name}={shown(value)}: give settings by their names, as {example} ({rule.what})"
             )
         elif rule.each and rule.schema is not None:
             parts = {n: _mapping(f"{name}.{n}", part) for n, part in value.items()}
@@ -122,6 +124,14 @@ def _value(typed: DictConfig, key: str, name: str, value: Any) -> Any:
     if not _within(taken, rule):
         raise SettingError(_refused(name, value, kind, rule))
     return taken
+
+
+def is_true(value: Any) -> bool:
+    """As it is read where a setting is true or false: yes, on and 1 are true too."""
+    try:
+        return bool(BooleanNode(value)._value())
+    except OmegaConfBaseException:
+        return False
 
 
 def _within(value: Any, rule: Rule) -> bool:
@@ -261,7 +271,7 @@ def _refused(name: str, value: Any, kind: Any, rule: Rule) -> str:
 
 def unknown(name: str, names: Iterable[str]) -> str:
     known = list(names)
-    near = get_close_matches(name, known, 3, 0.6)
+    near = get_close_matches(name, known, 3, 0.6) or get_close_matches(name.lower(), known, 3, 0.6)
     last = name.rsplit(".", 1)[-1]
     near += [n for n in known if n.rsplit(".", 1)[-1] == last and n not in near]
     if near:

@@ -13,6 +13,8 @@ from agents.engines import Engine, make_engine
 from agents.engines.vllm import where_of
 from agents.locate import locate_model
 from agents.policy import Policy
+from amft_mm.config import threads
+from amft_mm.config.loaded import is_of
 from amft_mm.config.settings import options_of
 from amft_mm.runs.processes import ProcessGroup
 
@@ -36,13 +38,13 @@ def sharding(config: DictConfig) -> bool:
 
 
 def automatic_threads(model: str) -> int:
-    """OMP_NUM_THREADS where it is set; else what the machine has for each of its processes, of which the
-    tiny model has no use for more than two."""
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    if asked.isdigit() and int(asked):
-        return int(asked)
-    here = max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-    return min(2, here) if model.startswith("tiny") else here
+    """What the user asks for by OMP_NUM_THREADS; else one for the tiny model, which is no faster by several
+    where others compute beside it, and for any other what the machine has for each of its processes."""
+    if threads.ASKED.isdigit() and int(threads.ASKED):
+        return int(threads.ASKED)
+    if is_of(OmegaConf.create({"name": "tiny"}), model):
+        return 1
+    return max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def load_policy(config: DictConfig) -> Policy:

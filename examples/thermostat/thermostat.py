@@ -24,10 +24,11 @@ class Thermostat(Balance):
         return self._mu
 
     def update(self, signal: Signal) -> dict[str, float]:
-        if signal.entropy is not None:
-            self._mu += self._gain * (signal.entropy - self._target)
-            self._mu = min(max(self._mu, 0.0), 1.0)
-        return {"entropy_above_target": (signal.entropy or self._target) - self._target}
+        if signal.entropy is None:
+            return {}
+        above = signal.entropy - self._target
+        self._mu = min(max(self._mu + self._gain * above, 0.0), 1.0)
+        return {"entropy_above_target": above}
 
     def state_dict(self) -> dict[str, Any]:  # so that resume=true goes on where the run was
         return {"mu": self._mu}

@@ -215,9 +215,30 @@ def test_who_explores_otherwise_is_said_to():
         ("envs=[]", r"envs=\[\]: there is nothing to compare"),
         ("envs=[math,math]", "math is there twice"),
         ("~conditions.clean", r"conditions=\{\}: there is nothing"),
+        # tracebacks
+        ("++conditions.x=5", r"conditions\.x=5: give settings by their names"),
+        ("budgets.math=5", r"budgets\.math=5: give settings by their names"),
+        (["++variants.x={method:sft,settings:5}", "methods=[x]"], r"variants\.x\.settings=5: give"),
+        (["++variants.x={method:sft,search:5}", "methods=[x]"], r"variants\.x\.search=5: give"),
+        (["++variants.x={method:[1]}", "methods=[x]"], r"variants\.x=.*: give the preset"),
+        (["++variants.x=null", "methods=[x]"], r"variants\.x=null: give the preset"),
+        ("methods=[mine]", r"variants=\{mine:\{method:amft,settings:"),
     ],
 )
 def test_a_comparison_of_nothing_or_of_the_same_twice_is_refused(setting, words):
     """Defect: it planned no runs, or each run twice, and number of seeds was given for what is not there."""
     with pytest.raises(ValueError, match=words):
         grid(*([setting] if isinstance(setting, str) else setting))
+
+
+def test_what_is_null_changes_nothing():
+    made = grid("envs=[math]", "methods=[sft]", "++conditions={clean:null}", "budgets.math=null")
+    (run, *_) = made.runs({})
+    assert run.condition == "clean"
+    assert "train.steps" not in settings_of(run)  # the recipe's
+
+
+def test_steps_that_are_no_number_are_told_before_trials_take_a_share_of_them():
+    made = grid("envs=[math]", "methods=[sft]", "++budgets.math.train.steps=abc")
+    with pytest.raises(ValueError, match=r"budgets\.math\.train\.steps=abc: give a whole number"):
+        made.trials()

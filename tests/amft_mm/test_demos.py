@@ -282,6 +282,23 @@ def test_words_say_more_than_the_recipe_and_what_it_says_of_training_is_no_setti
         configuration("demos", ["env=virl", "demos.n=3"])
 
 
+def test_of_a_file_all_chats_are_taken_but_for_those_that_words_leave_out(tmp_path):
+    """Defect: `n` and `keep` did nothing, and nothing was said."""
+    turns = [{"from": "human", "value": "1 + 1?"}, {"from": "gpt", "value": "2"}]
+    rows = [{"conversations": turns * length} for length in (1, 2, 1, 1)]
+    (tmp_path / "chats.json").write_text(json.dumps([*rows[:1], "none", *rows[1:]]))
+
+    def taken(out, *words):
+        given = [f"import_from={tmp_path}/chats.json", f"out={tmp_path}/{out}", *words]
+        demos(configuration("demos", given))
+        lines = (tmp_path / out / "left_out.jsonl").read_text().splitlines()
+        return len(Demonstrations(tmp_path / out)), [json.loads(line)["row"] for line in lines]
+
+    assert taken("all") == (4, [1])
+    assert taken("first", "n=2") == (2, [1])
+    assert taken("short", "keep.max_turns=1") == (3, [1, 2])
+
+
 def test_a_mix_is_made_of_the_demonstrations_of_each():
     with pytest.raises(ValueError, match=r"env=virl out=FOLDER/virl and env=general_points"):
         demos(configuration("demos", ["env=mix"]))

@@ -12,9 +12,13 @@ from transformers import (
 
 from agents.locate import locate_model
 from agents.sharding import blocks_of
+from amft_mm.config import dry_run
 from amft_mm.config.command_line import config_groups, configuration
 from amft_mm.config.composition import composition
 from amft_mm.config.dry_run import build, describe, model_config
+from amft_mm.methods import parts
+from amft_mm.methods.exploration import EXPLORATION
+from amft_mm.methods.imitation import IMITATION
 
 BILLIONS = {
     "tiny": 0.0024,
@@ -80,6 +84,7 @@ SECOND = "reference or second model"
         ("method=grpo method.kl=0.1 train.ahead=1", 2),
         ("method=grpo train.ahead=1 engine=vllm", None),
         ("method=bridge", 3),  # with its optimizer
+        ("method=asft", 1),
     ],
 )
 def test_what_is_held_beside_the_model_is_told(words, copies):
@@ -88,6 +93,44 @@ def test_what_is_held_beside_the_model_is_told(words, copies):
     assert found.get(SECOND) == (copies and pytest.approx(copies * found["optimizer"] / 2))
     adapter = describe(composed("model=qwen2_5_vl_3b", "method=grpo", "method.kl=0.1"))
     assert adapter[SECOND] == adapter["optimizer"] / 2
+
+
+def test_the_model_that_wrote_the_demonstrations_is_told():
+    """Defect: it was left out; each process holds all of it, in float32."""
+    name, words = (
+        "model that wrote the demonstrations",
+        ["method=pear", "model.freeze_vision=false"],
+    )
+    policy = describe(composed(*words))
+    assert policy[name] == pytest.approx(policy["optimizer"] / 2)
+    larger = describe(composed(*words, "model=smollm2", "method.imitation.behaviour=tiny"), 4)
+    assert larger[name] == pytest.approx(policy[name])
+    assert name not in describe(composed("method=sft"))
+
+
+def test_the_losses_that_hold_other_weights_are_those_that_say_so():
+    def that_need(*what):
+        modules = {**IMITATION, **EXPLORATION}
+        return {name for name in modules if {*what} & {*getattr(modules[name], "NEEDS", ())}}
+
+    assert that_need("reference", "reference_kl") == {*dry_run.NEAR_A_REFERENCE}
+    assert that_need("behaviour") == {*dry_run.OF_A_WRITER}
+    assert len(parts.DIFFICULTIES) == dry_run.DIFFICULTIES
+
+
+@pytest.mark.parametrize(("per", "parts"), [("env", 3), ("difficulty", 3)])
+def test_each_mu_has_a_derivative(per, parts):
+    """Defect: one was told of, however many there are."""
+    name = "derivative by mu, carried through Adam"
+    one, several = (
+        describe(composed("env=mix", "method=amft", f"method.mu_per={mu}")) for mu in ("null", per)
+    )
+    assert several[name] == parts * one[name] > 0
+
+
+def test_sizes_without_a_kind_are_told():
+    with pytest.raises(ValueError, match=r"model\.sizes=\{hidden_size:3\}: say too what kind"):
+        describe(composed("model.sizes={hidden_size:3}"))
 
 
 def test_vllm_takes_memory_here_where_it_is_here():

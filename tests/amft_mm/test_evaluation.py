@@ -14,7 +14,7 @@ from amft_mm.commands import main
 from amft_mm.config.command_line import configuration
 from amft_mm.config.composition import composition
 from amft_mm.data.rollouts import Played, RolloutWorker
-from amft_mm.evaluate import show
+from amft_mm.evaluate import out_folder, show
 from amft_mm.evaluation.evaluator import Evaluator, check_splits, chosen_splits, validation_splits
 from amft_mm.evaluation.intervals import pass_at, wilson, wilson_of_tries
 from amft_mm.evaluation.table import markdown_row
@@ -338,3 +338,10 @@ def test_names_of_a_world_and_folders_are_told_as_they_are(capsys, tmp_path):
     assert "runs/lr[a]/summary.json" in told
     Progress(configuration("train", ["env=math"]), Path("runs/[/x]"))
     assert "-> runs/[/x]" in capsys.readouterr().out
+
+
+def test_no_folder_is_the_usual_one():
+    """Defect: `out=` wrote into the folder that one is in."""
+    words = ["env=math", "model.name=tiny-random"]
+    usual = [out_folder(configuration("evaluate", [*words, out])) for out in ("out=", "out=null")]
+    assert usual == [Path("evaluation-math-tiny-random")] * 2

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from agents.demonstrations import Demonstration, Demonstrations, write_part
 from amft_mm.commands import main
@@ -23,8 +24,6 @@ RUN = ["env=math", "limits.max_tokens=777", "model.name=tiny-random"]
 def here(tmp_path, monkeypatch):
     """A folder with the configuration and metrics of a run."""
     monkeypatch.chdir(tmp_path)
-    from omegaconf import OmegaConf
-
     (tmp_path / "run").mkdir()
     OmegaConf.save(configuration("train", RUN), tmp_path / "run" / "config.yaml")
     (tmp_path / "run" / "metrics.jsonl").write_text(json.dumps({"step": 1, "phase": "mix"}) + "\n")
@@ -48,7 +47,34 @@ def test_an_evaluation_takes_what_its_run_says(here):
     assert "takes its model" in refused("evaluate run=run model=tiny")
     assert "Did you mean env.attempts" in refused("evaluate run=run env.atempts=2")
     assert "holds no run" in refused("evaluate run=nowhere")
+    changed = configuration("evaluate", ["run=run", "env.source=chain_sum"])
+    assert changed.env.source == "chain_sum"  # which the default world, of streets, does not have
+    assert "env.prompts has to have a value" in refused("evaluate run=run ~env.prompts")
     assert "choose another folder" in refused("evaluate run=run out=run")
+
+
+@pytest.mark.parametrize(
+    ("env", "words"),
+    [
+        (["env=mix"], ["env.parts.math.attempts=2"]),
+        (["env=own", "env.id=a:b/C-v0", "+env.size=3"], ["env.size=4"]),
+    ],
+)
+def test_an_evaluation_changes_what_the_world_of_its_run_has(here, env, words):
+    """Defect: words were held against the default world, and what that does not have was refused."""
+    OmegaConf.save(configuration("train", env), here / "run" / "config.yaml")
+    name, value = words[0].split("=")
+    assert OmegaConf.select(configuration("evaluate", ["run=run", *words]), name) == int(value)
+    assert "takes its env" in refused("evaluate run=run env=own")
+
+
+@pytest.mark.parametrize("true", ["true", "1", "yes"])
+def test_a_run_is_gone_on_with_however_true_is_written(here, true):
+    """Defect: `resume=1` was true to the run, and not to what takes its settings."""
+    config = configuration("train", [f"resume={true}", "out=run"])
+    assert config.resume is True
+    assert config.limits.max_tokens == 777
+    assert configuration("train", [f"resume={true}", "out=run", "machine=null"]) == config
 
 
 @pytest.mark.parametrize("text", ["a: [", "- 1\n- 2\n", "seed: 1\n", "\x00"])

@@ -1,5 +1,6 @@
 """Every setting has a type and a range: what is not allowed is told by every command before it starts."""
 
+import os
 import re
 import subprocess
 import sys
@@ -9,11 +10,14 @@ import gymnasium
 import pytest
 
 from amft_mm.commands import COMMANDS, main
+from amft_mm.config import threads
 from amft_mm.config.command_line import configuration
 from amft_mm.config.composition import composition
-from amft_mm.config.fields import checked, rules_of
+from amft_mm.config.fields import SettingError, checked, rules_of
 from amft_mm.config.schema import SCHEMAS
+from amft_mm.config.schema.method import Credit
 from amft_mm.config.schema.worlds import WORLDS
+from amft_mm.learning.credit import CREDITS
 
 
 def composed(command, words=()):
@@ -123,6 +127,38 @@ def refused(words):
         ("demos slots=0", "slots=0: give a whole number from 1"),
         ("train eval.quick.share=0", "eval.quick.share=0: give a number above 0, up to 0.5"),
         ("trian", "there is no such command. There are: train, evaluate"),
+        # a word for a part, which was a traceback
+        ("train method.balance=fixed", "as method.balance.name=fixed"),
+        ("train method.imitation=sft", "as method.imitation.name=sft"),
+        ("train method.credit.credit=foo", "give episode, turn, gigpo or gae"),
+        # groups
+        ("train model=Qwen/Qwen2.5-VL-3B-Instruct", "by model.name=Qwen/Qwen2.5-VL-3B-Instruct"),
+        ("train model=/", "by model.name=/"),
+        ("train env=my_file:my/Env-v0", "is env=own env.id=my_file:my/Env-v0"),
+        ("train method=AMFT", "Did you mean amft"),
+        ("train ~env", "~env: give one of frozen_lake"),
+        ("train engine=null", "engine=null: give one of hf"),
+        ("demos engine=3", "openai, vllm, or ~engine for none"),
+        # what Hydra says in its own words, or took and did not heed
+        ("compare only=[a]", "only=[a]: give settings by their names, as only={NAME:VALUE}"),
+        ("train env.splits={a:1}", "env.splits={a:1}: give a list"),
+        ("train ~train.steps=5", "~train.steps: its value is 40; leave out what is behind"),
+        ("train +train.steps=5", "+train.steps: it is there already; leave out the +"),
+        ("train +env=math", "+env: one is chosen already; leave out the +"),
+        ("train ~method.exploration.nothing", "method.exploration.nothing: there is no such"),
+        ("train hydra.run.dir=here", "hydra.run.dir=here: settings of Hydra itself do nothing"),
+        ("train hydra/launcher=basic", "hydra/launcher=basic: settings of Hydra itself do nothing"),
+        # what would do nothing
+        ("evaluate env=math checkpoint=best", "checkpoint=best: only a run has checkpoints"),
+        ("evaluate env=math checkpoint=last", "give it as run=RUN"),
+        ("demos env=math pictures=here", "pictures=here: it is of chats that import_from=FILE"),
+        ("demos env=math sampling.temperature=0.5", "the world's expert plays"),
+        ("demos env=math limits.max_turns=3", "the world's expert plays"),
+        ("demos import_from=a.json slips=0.2", "slips=0.2: import_from= takes the chats"),
+        ("demos import_from=a.json corrupt.share=0.5", "corrupt.share=0.5: import_from= takes"),
+        # true, however it is written
+        ("train resume=1", "give the run's folder too, as out=FOLDER"),
+        ("train resume=yes out=nowhere", "there is no run to go on with"),
     ],
 )
 def test_what_is_not_allowed_is_told_with_what_is(words, told):
@@ -187,6 +223,104 @@ def test_values_get_the_types_of_the_schema():
     assert configuration("train", ["++method.balance.doubt=0"]).method.balance.doubt == 0
 
 
+@pytest.mark.parametrize("word", ["debug=true", "debug=True", "debug=1", "debug=yes", "++debug=on"])
+def test_where_an_error_came_from_is_shown_however_true_is_written(word):
+    with pytest.raises(SettingError):
+        main(["train", "train.steps=-3", word])
+    assert "train.steps=-3" in refused("train train.steps=-3 debug=false")
+
+
+def test_null_and_what_is_left_out_are_taken_where_there_may_be_nothing():
+    """Defects: the files' and the help's own null was refused, and `~NAME` of what is null told not to be."""
+    assert configuration("demos", ["engine=null", "recipe=null"]).engine is None
+    assert configuration("demos", ["env=math", "recipe=null"]).n == 512
+    assert configuration("train", ["machine=null"]) == configuration("train", [])
+    assert configuration("compare", ["study=null"]) == configuration("compare", [])
+    left = configuration("train", ["method=luffy", "~method.exploration.clip", "~out"])
+    assert left == configuration("train", ["method=luffy"])
+
+
+def test_threads_are_those_that_suit_the_model_unless_one_asks_for_others(monkeypatch, capsys):
+    """Defect: what a command asks for itself, one for all else, was taken for the user's wish."""
+    from agents.locate import locate_model
+    from amft_mm.config.players import automatic_threads
+
+    for name in (threads.VARIABLE, "LOCAL_WORLD_SIZE"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.delenv(threads.VARIABLE)
+    monkeypatch.setattr(threads, "ASKED", "")
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    main(["methods"])
+    assert os.environ[threads.VARIABLE] == "1"
+    for tiny in ("tiny", "tiny-random", locate_model("tiny")):
+        assert automatic_threads(tiny) == 1
+    assert automatic_threads("owner/model") == 8
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert automatic_threads("owner/model") == 4
+    monkeypatch.setattr(threads, "ASKED", "3")
+    assert automatic_threads("owner/model") == automatic_threads("tiny") == 3
+
+
+def test_a_command_asks_for_threads_before_numpy_is_there():
+    code = "import sys, amft_mm.commands; assert not {'numpy', 'torch'} & {*sys.modules}"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_all_ways_to_give_credit_may_be_said():
+    assert rules_of(Credit)["credit"][1].among == (*CREDITS, "gae")
+
+
+MINE = """
+name: mine
+imitation: {name: sft}
+exploration: {name: grpo}
+credit: {credit: episode}
+balance: {name: rl}
+"""
+
+
+def written(folder, files):
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+
+
+@pytest.mark.parametrize("name", ["it's mine", "with space", "a=b"])
+def test_a_folder_of_ones_own_may_be_called_as_one_likes(tmp_path, name):
+    written(tmp_path / name, {"method/mine.yaml": MINE})
+    words = [f"--config-dir={tmp_path / name}", "method=mine"]
+    assert configuration("train", words).method.name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "words", "told"),
+    [
+        ("method/own.yaml", "name: own\na: {b: 1\n", "method=own", "own.yaml, line 3: expected"),
+        ("method/own.yaml", "- 1\n- 2\n", "method=own", "own.yaml holds a list"),
+        ("method/own.yaml", b"\xff\xfe\xfa", "method=own", "own.yaml is no text"),
+        ("method/own.yaml", b"a: \x00", "method=own", "own.yaml, character 3: special"),
+        # Defect: the suite's own was taken, without a word.
+        ("method/grpo.yaml", MINE, "method=grpo", "grpo.yaml: method=grpo is the suite's own"),
+        ("method/amft.yaml", MINE, "env=math", "amft.yaml: method=amft is the suite's own"),
+        ("recipe/tiny_math.yaml", "seed: 3", "env=math", "recipe=tiny_math is the suite's own"),
+    ],
+)
+def test_a_file_of_ones_own_that_is_not_taken_is_told_by_its_name(
+    tmp_path, file, text, words, told
+):
+    written(tmp_path, {file: text, "method/other.yaml": MINE})
+    assert told in refused(f"train --config-dir={tmp_path} {words}")
+    configuration("train", [f"--config-dir={tmp_path}", "method=other", "env=virl"])
+
+
+def test_a_slip_in_a_file_that_another_one_takes_is_told_by_its_name(tmp_path):
+    """Defect: a traceback of yaml."""
+    files = {"method/base.yaml": "a: {b: 1\n", "method/mine.yaml": f"defaults: [base]\n{MINE}"}
+    written(tmp_path, files)
+    assert "base.yaml, line 2: expected" in refused(f"train --config-dir={tmp_path} method=mine")
+
+
 def test_a_folder_of_ones_own_adds_to_the_files(tmp_path):
     (tmp_path / "method").mkdir()
     lines = ["name: mine", "imitation: {name: sft}", "exploration: {name: grpo}"]
@@ -208,7 +342,7 @@ def test_every_command_says_what_it_takes(command, capsys):
         assert "Settings: name=value" in told
 
 
-@pytest.mark.parametrize("command", ["evaluate", "demos"])
+@pytest.mark.parametrize("command", ["evaluate", "demos", "compare"])
 def test_without_words_an_hour_of_work_is_not_begun(command, capsys):
     main([command])
     assert "Settings: name=value" in capsys.readouterr().out

@@ -9,6 +9,9 @@ from amft_mm.config.fields import setting
 from amft_mm.config.schema.parts import MOST, SEEDS, Corrupt, Limits, Model, Named, Sampling
 from amft_mm.config.schema.worlds import world
 
+ALL = 10**7
+"""More than there are."""
+
 
 @dataclass
 class Keep:
@@ -32,10 +35,12 @@ class Demos:
     limits: Limits = setting("of a model's episodes")
     slots: int = setting("episodes at once, where a model plays", least=1, most=100_000)
     threads: int | None = setting(
-        "of a process; null: what the machine has for it", least=1, most=4096
+        "of a process; null: one for the tiny model, else what the machine has for it",
+        least=1,
+        most=4096,
     )
     debug: bool = setting("show where an error came from")
-    n: int = setting("demonstrations that are kept", least=1, most=10**7)
+    n: int = setting("demonstrations that are kept; of a file all", least=1, most=ALL)
     seed: int = setting("of the task instances", **SEEDS)
     out: str | None = setting("the folder; null makes demos/<env>-<n>")
     part: int = setting("demonstrations in one file", least=1, most=10**5)

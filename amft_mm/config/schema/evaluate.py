@@ -23,7 +23,9 @@ class Evaluate:
         "the folder to write; null is <run>/evaluation, or evaluation-<env>-<model>"
     )
     threads: int | None = setting(
-        "of a process; null: what the machine has for it", least=1, most=4096
+        "of a process; null: one for the tiny model, else what the machine has for it",
+        least=1,
+        most=4096,
     )
     debug: bool = setting("show where an error came from")
     env: Any = setting("what is played", schema=world, others=True)

@@ -10,7 +10,7 @@ from amft_mm.config.schema.parts import Named
 
 @dataclass
 class Credit:
-    credit: str = setting("by episode, turn, gigpo or gae")
+    credit: str = setting("what returns are credited to", among=("episode", "turn", "gigpo", "gae"))
 
 
 @dataclass

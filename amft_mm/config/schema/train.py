@@ -126,7 +126,9 @@ class Train:
     out: str | None = setting("the run's folder; null makes runs/<env>-<method>-<seed>-<time>/")
     resume: bool = setting("go on with the run in `out`")
     threads: int | None = setting(
-        "of a process; null: what the machine has for it", least=1, most=4096
+        "of a process; null: one for the tiny model, else what the machine has for it",
+        least=1,
+        most=4096,
     )
     debug: bool = setting("show where an error came from")
     env: Any = setting("what is played", schema=world, others=True)

@@ -1,0 +1,50 @@
+"""Words that would do nothing beside others: `refuse_heedless_words(command, config, overrides)`.
+
+demos import_from=chats.json slips=0.2     chats are taken as they are
+evaluate env=math checkpoint=best          only a run has checkpoints
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig
+
+from amft_mm.config.fields import SettingError
+
+Heedless = tuple[tuple[str, ...], str]
+"""Settings, or sections of them, and why nobody asks for them."""
+
+
+def refuse_heedless_words(command: str, config: DictConfig, overrides: Sequence[Override]) -> None:
+    for names, why in _heedless(command, config):
+        for override in overrides:
+            name = str(override.key_or_group)
+            if name in names or name.partition(".")[0] in names:
+                raise SettingError(f"{override.input_line}: {why}")
+
+
+def _heedless(command: str, config: DictConfig) -> Iterator[Heedless]:
+    engine = config.get("engine") or {}
+    if engine.get("name") == "openai":
+        why = "with engine=openai the endpoint's model plays; name it by engine.model=NAME"
+        yield ("model", "checkpoint"), why
+    if command == "evaluate" and config.run is None:
+        why = "only a run has checkpoints: give it as run=RUN. The weights of a folder are model.name=FOLDER"
+        yield ("checkpoint",), why
+    if command == "demos":
+        yield from _of_demonstrations(config)
+
+
+def _of_demonstrations(config: DictConfig) -> Iterator[Heedless]:
+    """Beside what a model does not do, which amft_mm/demos.py refuses."""
+    playing = ("sampling", "limits", "slots")
+    if config.import_from is not None:
+        why = "import_from= takes the chats of a file as they are, and plays nothing; leave one out"
+        yield ("slips", "corrupt", "seed", "seconds", *playing), why
+        return
+    yield ("pictures",), "it is of chats that import_from=FILE takes"
+    if config.engine is None:
+        why = "the world's expert plays. To let a model play: engine=openai, hf or vllm"
+        yield playing, why

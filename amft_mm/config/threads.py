@@ -1,0 +1,17 @@
+"""Threads of a process: a command asks for one, since worlds, pictures and numpy gain nothing by several. The
+model gets its own number later (amft_mm/config/players.py).
+
+Nothing else is imported here: OMP_NUM_THREADS has to be there before numpy and torch are loaded.
+"""
+
+from __future__ import annotations
+
+import os
+
+VARIABLE = "OMP_NUM_THREADS"
+ASKED = os.environ.get(VARIABLE, "")
+"""By the user, who is heeded for the model too."""
+
+
+def one_where_none_is_asked() -> None:
+    os.environ.setdefault(VARIABLE, "1")
