@@ -131,7 +131,7 @@ def test_shards_are_disjoint_and_together_everything():
         ("methods=[stf]", "Did you mean 'sft'"),
         ("baselines=[best_fixd]", "baselines='best_fixd'.*Did you mean 'best_fixed'"),
         ("envs=[maths]", "Did you mean 'math'.*budgets.maths"),
-        ("+variants.sft={methd:amft}", "variants.sft={'methd': 'amft'}: give the preset"),
+        ("+variants.sft={methd:amft}", "variants.sft={methd:amft}: give the preset"),
         ("+variants.sft={method:amft,setting:{}}", "variants.sft=.*: give the preset"),
         ("+variants.sft=amft", "variants.sft=amft: give the preset"),
         ("shard=3/2", "shard=2/8"),
