@@ -338,11 +338,10 @@ def variant(name: str, config: dict[str, Any], setting: str = "methods") -> Vari
             f"variants.{name}={written(own)}: give the preset that it is of, and perhaps settings and a "
             f"search, as {EXAMPLE}"
         )
-    tried, changed = (
-        settings_in(f"variants.{name}.{part}", own.get(part)) for part in ("search", "settings")
-    )
+    tried = settings_in(f"variants.{name}.search", own.get("search"))
+    settings = settings_in(f"variants.{name}.settings", own.get("settings"))
     search = searched({**flat(config["search"]), **tried})
-    preset, settings = presets.get(own["method"], {}), changed
+    preset = presets.get(own["method"], {})
     validated = (
         preset.get("validation") or {"method.validation", "eval.validation"} & settings.keys()
     )

@@ -6,7 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from amft_mm.config.fields import setting
-from amft_mm.config.schema.parts import MOST, SEEDS, Corrupt, Limits, Model, Named, Sampling
+from amft_mm.config.schema.parts import (
+    MOST,
+    OF_THREADS,
+    SEEDS,
+    Corrupt,
+    Limits,
+    Model,
+    Named,
+    Sampling,
+)
 from amft_mm.config.schema.worlds import world
 
 ALL = 10**7
@@ -34,11 +43,7 @@ class Demos:
     sampling: Sampling = setting("of a model's answers")
     limits: Limits = setting("of a model's episodes")
     slots: int = setting("episodes at once, where a model plays", least=1, most=100_000)
-    threads: int | None = setting(
-        "of a process; null: one for the tiny model, else what the machine has for it",
-        least=1,
-        most=4096,
-    )
+    threads: int | None = setting(OF_THREADS, least=1, most=4096)
     debug: bool = setting("show where an error came from")
     n: int = setting("demonstrations that are kept; of a file all", least=1, most=ALL)
     seed: int = setting("of the task instances", **SEEDS)

@@ -7,7 +7,7 @@ from typing import Any
 
 from amft_mm.config.fields import setting
 from amft_mm.config.schema.evaluation import EvaluationAlone
-from amft_mm.config.schema.parts import Limits, Model, Named, Play, Sampling
+from amft_mm.config.schema.parts import OF_THREADS, Limits, Model, Named, Play, Sampling
 from amft_mm.config.schema.worlds import world
 
 
@@ -22,11 +22,7 @@ class Evaluate:
     out: str | None = setting(
         "the folder to write; null is <run>/evaluation, or evaluation-<env>-<model>"
     )
-    threads: int | None = setting(
-        "of a process; null: one for the tiny model, else what the machine has for it",
-        least=1,
-        most=4096,
-    )
+    threads: int | None = setting(OF_THREADS, least=1, most=4096)
     debug: bool = setting("show where an error came from")
     env: Any = setting("what is played", schema=world, others=True)
     model: Model = setting("who plays")

@@ -10,6 +10,7 @@ from amft_mm.config.fields import MANY, setting
 MOST = MANY
 SEEDS = {"least": 0, "most": 2**30 - 1}
 """Of a run: evaluations draw above."""
+OF_THREADS = "of a process; null: one for the tiny model, else what the machine has for it"
 LARGEST_RATE = 1.0
 
 

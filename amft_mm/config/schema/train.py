@@ -11,6 +11,7 @@ from amft_mm.config.schema.method import Preset
 from amft_mm.config.schema.parts import (
     LARGEST_RATE,
     MOST,
+    OF_THREADS,
     SEEDS,
     Corrupt,
     Limits,
@@ -125,11 +126,7 @@ class Train:
     seed: int = setting("of everything random", **SEEDS)
     out: str | None = setting("the run's folder; null makes runs/<env>-<method>-<seed>-<time>/")
     resume: bool = setting("go on with the run in `out`")
-    threads: int | None = setting(
-        "of a process; null: one for the tiny model, else what the machine has for it",
-        least=1,
-        most=4096,
-    )
+    threads: int | None = setting(OF_THREADS, least=1, most=4096)
     debug: bool = setting("show where an error came from")
     env: Any = setting("what is played", schema=world, others=True)
     model: Model = setting("who plays and learns")
