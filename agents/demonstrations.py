@@ -28,7 +28,14 @@ from envs.tools import Tool
 
 CHARACTERS = 64
 """Of a token, at the very most, in texts that are worth reading."""
-UNREADABLE = (OSError, ValueError, TypeError, SyntaxError, PILImage.DecompressionBombError)
+UNREADABLE = (
+    OSError,
+    ValueError,
+    TypeError,
+    RecursionError,
+    SyntaxError,
+    PILImage.DecompressionBombError,
+)
 """What reading a row raises where its file is broken; the last two are Pillow's, of its pictures."""
 
 

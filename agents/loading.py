@@ -10,6 +10,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,22 @@ def build(
     settings = {"dtype": dtype, "attn_implementation": attention}
     if empty:
         return auto.from_config(config, **settings)
-    return auto.from_pretrained(folder, **settings)
+    with _read(folder):
+        return auto.from_pretrained(folder, **settings)
+
+
+@contextmanager
+def _read(folder: str) -> Iterator[None]:
+    """Around libraries whose errors of broken files name none, as of a download that broke off."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (SafetensorError, json.JSONDecodeError, KeyError) as error:
+        raise ModelError(
+            f"model={folder!r}: its files cannot be read ({type(error).__name__}: {error!s:.200}): get or "
+            "make them again"
+        ) from error
 
 
 def keep_masters(model: torch.nn.Module) -> None:
@@ -99,7 +116,9 @@ def base_of(folder: str) -> tuple[str, str | None]:
 
 def adapter_base(folder: str) -> str:
     path = Path(folder) / "adapter_config.json"
-    base = json.loads(path.read_text(encoding="utf-8")).get("base_model_name_or_path")
+    with _read(folder):
+        told = json.loads(path.read_text(encoding="utf-8"))
+    base = told.get("base_model_name_or_path") if isinstance(told, dict) else None
     if not base:
         raise ModelError(f"{path} does not name the model below the adapter")
     return str(base)
@@ -108,9 +127,10 @@ def adapter_base(folder: str) -> str:
 def load_adapter(model: Any, folder: str, *, empty: bool = False) -> Any:
     from peft import PeftConfig, PeftModel, get_peft_model
 
-    if empty:
-        return get_peft_model(model, PeftConfig.from_pretrained(folder))
-    return PeftModel.from_pretrained(model, folder, is_trainable=True)
+    with _read(folder):
+        if empty:
+            return get_peft_model(model, PeftConfig.from_pretrained(folder))
+        return PeftModel.from_pretrained(model, folder, is_trainable=True)
 
 
 def add_lora(model: Any, options: dict[str, Any]) -> Any:
@@ -124,4 +144,7 @@ def add_lora(model: Any, options: dict[str, Any]) -> Any:
         )
     chosen = {"r": 16, "lora_alpha": 32, **options}
     chosen.setdefault("target_modules", anatomy.lora_targets(model))
-    return get_peft_model(model, LoraConfig(**chosen))
+    try:
+        return get_peft_model(model, LoraConfig(**chosen))
+    except TypeError as error:  # a value of another kind
+        raise ModelError(f"lora={options}: {error}") from None

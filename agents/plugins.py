@@ -14,6 +14,7 @@ from importlib import import_module
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from envs.arguments import is_module
 from envs.contract import one_of
 
 KINDS = {
@@ -29,6 +30,11 @@ def find(family: str, name: str, known: Mapping[str, Any]) -> Any:
     if ":" not in name:
         return known[one_of(family, name, tuple(known))]
     module, _, attribute = name.partition(":")
+    if not is_module(module):
+        raise ValueError(
+            f"{family} {name!r}: {module!r} is no name of a module; one of your own is MODULE:NAME, as "
+            "my_file:Mine, and is looked for in this folder and among the installed packages"
+        )
     try:
         imported = import_module(module)
     except ModuleNotFoundError as error:

@@ -12,6 +12,7 @@ or answers nonsense gives a StepResult with `error`; so does a worker process th
 from __future__ import annotations
 
 import contextlib
+import math
 import multiprocessing
 import signal
 from concurrent.futures import (
@@ -36,6 +37,8 @@ from envs.guard import CallFailed, GuardedEnv, failure_of
 from envs.shown import NO_BRIEFING, Briefing, shown
 
 KINDS = ("threads", "processes")
+MOST_BITS = 10_000
+"""Of a whole number that a world tells; Python writes and reads no more than 4,300 digits."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,10 @@ class Worlds:
         self.id = world.id
         self._world, self._seconds, self._experts = world, seconds, experts
         self._name = next(self._numbers)  # tells this object's environments from another's
-        world.make().close()  # what cannot be built is a mistake in the set-up: said at once
+        # What cannot be built is a mistake in the set-up: said at once.
+        GuardedEnv(world.make, seconds=seconds).close()
+        if kind == "threads":
+            _built.add(self._name)
         self._executors = [self._executor() for _ in range(self._workers)]
 
     def reset(
@@ -160,6 +166,8 @@ def _leave_interrupts() -> None:
 
 
 _environments: dict[tuple[int, int], GuardedEnv] = {}
+_built: set[int] = set()
+"""Whose environments could be built in this process: that one more can not is no mistake in the set-up."""
 
 
 def _serve(
@@ -173,7 +181,14 @@ def _serve(
         if call == "step":
             message = "the environment was lost with its worker process"
             return StepResult("", error={"kind": "worker", "where": "step", "message": message})
-        _environments[name] = GuardedEnv(world.make, seconds=seconds)
+        try:
+            _environments[name] = GuardedEnv(world.make, seconds=seconds)
+        except Exception as error:
+            if name[0] not in _built:
+                raise
+            message = f"the world cannot be built: {type(error).__name__}: {error!s:.500}"
+            return StepResult("", error={"kind": "exception", "where": call, "message": message})
+        _built.add(name[0])
     env = _environments[name]
     try:
         if call == "reset":
@@ -188,6 +203,7 @@ def _serve(
 
 
 def _forget(name: int) -> None:
+    _built.discard(name)
     for key in list(_environments):  # other threads may be adding theirs
         if key[0] == name:
             _environments.pop(key).close()
@@ -245,11 +261,15 @@ def _fact(item: tuple[str, Any]) -> tuple[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """What JSON can hold of a value; None for what it cannot."""
+    """What JSON can hold of a value; None for what it cannot, such as numbers that are none."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, int) and value.bit_length() > MOST_BITS:
+        return None
     if isinstance(value, bool | int | float | str) or value is None:
         return value if type(value) in (bool, int, float, str) else str(value)
-    if isinstance(value, np.generic):
-        return value.item()
     if isinstance(value, tuple | list):
         return [plain(part) for part in value]
     if isinstance(value, dict):

@@ -28,6 +28,7 @@ from gymnasium import spaces
 from PIL import Image as PILImage
 
 from envs.answers import read_answer
+from envs.arguments import make_env
 from envs.contract import (
     EndedBy,
     Image,
@@ -285,7 +286,7 @@ def make_discrete_game(
 ) -> DiscreteGame:
     """A `DiscreteGame` by its game's name; other keywords go to the game (`is_slippery=False`)."""
     visual = one_of("modality", modality, ("visual", "text")) == "visual"
-    env = gymnasium.make(game, **game_arguments)
+    env = _game(game, game_arguments)
     if not (visual and _is_picture(env.observation_space)):
         wanted = "rgb_array" if visual else "ansi"
         offered = env.metadata.get("render_modes", [])
@@ -294,7 +295,8 @@ def make_discrete_game(
                 f"modality={modality!r} needs a game that renders as {wanted!r}; {game} offers "
                 f"{', '.join(map(repr, offered)) or 'nothing'}."
             )
-        env = gymnasium.make(game, render_mode=wanted, **game_arguments)
+        env.close()
+        env = _game(game, game_arguments | {"render_mode": wanted})
     return DiscreteGame(
         env,
         modality=modality,
@@ -306,6 +308,13 @@ def make_discrete_game(
         size=size,
         render_mode=render_mode,
     )
+
+
+def _game(name: str, arguments: dict[str, Any]) -> gymnasium.Env[Any, Any]:
+    try:
+        return make_env(name, arguments)
+    except (gymnasium.error.Error, TypeError) as error:
+        raise ValueError(f"game={name!r:.100} cannot be made: {error}") from None
 
 
 def read_action(text: str, names: Sequence[str]) -> int | None:
@@ -359,7 +368,8 @@ def _check_names(space: spaces.Space[Any], names: Sequence[str] | None) -> list[
         raise ValueError(f"the game's actions are {space}: expected a Discrete action space.")
     if names is None:
         return [f"action {number}" for number in range(int(space.n))]
-    told = [] if isinstance(names, str) else list(map(str, names))  # 1, 2, 3 are names too
+    several = isinstance(names, Sequence) and not isinstance(names, str)
+    told = list(map(str, names)) if several else []  # 1, 2, 3 are names too
     if len(told) != space.n or len(set(map(_canonical, told))) != space.n:
         raise ValueError(
             f"action_names={names!r:.200} do not fit: expected {space.n} different "

@@ -13,12 +13,16 @@ import argparse
 import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
 from typing import Any
 
 import gymnasium
 from gymnasium.envs.registration import load_env_creator
 
 from envs.contract import did_you_mean
+
+_OF_MAKE = {"max_episode_steps", "disable_env_checker"}
+"""What `gymnasium.make` keeps to itself."""
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:
@@ -63,6 +67,7 @@ def take_keywords(parser: argparse.ArgumentParser, of: str) -> None:
 
 def make_env(name: str, arguments: Mapping[str, Any], **how: Any) -> gymnasium.Env[Any, Any]:
     """`gymnasium.make`, which is told `how`; arguments that the environment does not take are refused."""
+    _module_of(name)
     try:
         return gymnasium.make(name, **how, **arguments)
     except TypeError:
@@ -70,19 +75,50 @@ def make_env(name: str, arguments: Mapping[str, Any], **how: Any) -> gymnasium.E
         raise
 
 
-def _refuse(name: str, given: Iterable[str]) -> None:
-    """ValueError where an environment that is registered lacks one of these arguments, or wants another."""
+def may_take(name: str, argument: str) -> bool:
+    """Whether the environment NAME or MODULE:NAME may be given this argument."""
+    if module := _module_of(name):
+        import_module(module)
+    taken = _taken(name)
+    return taken is None or argument in taken
+
+
+def is_module(name: str) -> bool:
+    """Whether a module can be named so: no path, and no dot at the beginning."""
+    return all(part.isidentifier() for part in name.split("."))
+
+
+def _module_of(name: str) -> str:
+    """Of the environment MODULE:NAME, "" where there is none."""
+    module, named, _ = name.rpartition(":")
+    if named and not is_module(module):
+        raise ValueError(
+            f"environment {name!r}: {module!r} is no name of a module. One of your own is named MODULE:ID, "
+            "as my_file:my/Env-v0, and is looked for in this folder and among the installed packages"
+        )
+    return module
+
+
+def _taken(name: str) -> Mapping[str, inspect.Parameter] | None:
+    """The arguments of an environment; None where it takes any, or nobody has registered it."""
     spec = gymnasium.registry.get(name.rpartition(":")[2])
     if spec is None or spec.entry_point is None:
-        return
+        return None
     point = spec.entry_point
     creator = load_env_creator(point) if isinstance(point, str) else point
     taken = inspect.signature(creator).parameters
-    if any(argument.kind is argument.VAR_KEYWORD for argument in taken.values()):
+    any_name = any(argument.kind is argument.VAR_KEYWORD for argument in taken.values())
+    return None if any_name else taken
+
+
+def _refuse(name: str, given: Iterable[str]) -> None:
+    """ValueError where an environment that is registered lacks one of these arguments, or wants another."""
+    taken = _taken(name)
+    if taken is None:
         return
-    there = {*given, *spec.kwargs}
+    there = {*given, *gymnasium.registry[name.rpartition(":")[2]].kwargs}
     told = f"It takes {', '.join(taken)}."
-    for argument in sorted(there - taken.keys()):
+    for argument in sorted(there - taken.keys() - _OF_MAKE):
         raise ValueError(
             f"{name} has no argument {argument}.{did_you_mean(argument, taken)} {told}"
         )

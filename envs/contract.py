@@ -40,13 +40,10 @@ from gymnasium import spaces
 from gymnasium.error import CustomSpaceError
 from gymnasium.vector.utils import create_shared_memory
 
-from envs.image import Image, Pictures, is_image, side_by_side
+from envs.image import LONGEST_SIDE, Image, Pictures, is_image, side_by_side
 from envs.tools import Tool
 
 T = TypeVar("T")
-
-MAX_TEXT = 1_000_000
-"""What a text space promises as an upper bound of its own texts, in characters."""
 
 
 class EndedBy(StrEnum):
@@ -139,6 +136,8 @@ class World(gymnasium.Env[dict[str, Any], str]):
         """
         if images and image_size is not None:
             raise ValueError("image_size is of a world with one picture; images=True needs none")
+        if image_size is not None:
+            image_size = picture_size("image_size", image_size, 1, LONGEST_SIDE)
         self.render_mode = one_of("render_mode", render_mode, (None, "rgb_array"))
         parts: dict[str, spaces.Space[Any]] = {"text": FreeText()}
         if images:
@@ -148,6 +147,7 @@ class World(gymnasium.Env[dict[str, Any], str]):
         self.observation_space = spaces.Dict(parts)
         self.action_space = FreeText()
         self._scene: Scene | None = None
+        self._last_shown: list[tuple[Image, Image]] = []  # as they were shown
         self._outcome: Outcome | None = None
         self._last_action = ""
 
@@ -188,6 +188,7 @@ class World(gymnasium.Env[dict[str, Any], str]):
         super().reset(seed=seed)
         scene = self.begin(self.np_random, dict(options or {}))
         observation, self._scene = self._observation(scene), scene
+        self._last_shown = _as_shown(scene)
         return observation, self._info(new_image=True)
 
     def step(self, action: str) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
@@ -195,13 +196,14 @@ class World(gymnasium.Env[dict[str, Any], str]):
             raise TypeError(f"an action is a string, got {type(action).__name__}: {action!r:.80}")
         if self._scene is None or (self._outcome and self._outcome.ended_by):
             raise ResetNeeded("the episode has not begun or has ended: call reset() before step()")
-        before, outcome = self._scene.pictures, self.respond(action)
+        before, outcome = self._last_shown, self.respond(action)
         self._scene, self._outcome, self._last_action = outcome.scene, outcome, action
         truncated = outcome.ended_by is EndedBy.OUT_OF_STEPS
         terminated = outcome.ended_by is not None and not truncated
-        same = list(map(id, outcome.scene.pictures)) == list(map(id, before))
-        info = self._info(new_image=not same)
-        return self._observation(outcome.scene), float(outcome.reward), terminated, truncated, info
+        observation = self._observation(outcome.scene)
+        info = self._info(new_image=not _same(outcome.scene.pictures, before))
+        self._last_shown = _as_shown(outcome.scene)
+        return observation, float(outcome.reward), terminated, truncated, info
 
     def render(self) -> Image | None:
         """The current scene as a person understands it: picture, text, last action, verdict."""
@@ -261,6 +263,22 @@ class World(gymnasium.Env[dict[str, Any], str]):
             **told,
             **self.facts(),
         }
+
+
+def _as_shown(scene: Scene) -> list[tuple[Image, Image]]:
+    """Each picture, and what is on it now: a world may go on painting on the same one."""
+    return [
+        (picture, picture.copy() if picture.flags.writeable else picture)
+        for picture in scene.pictures
+    ]
+
+
+def _same(pictures: Sequence[Image], before: Sequence[tuple[Image, Image]]) -> bool:
+    """Whether these very pictures were shown before, and nothing was painted on them since."""
+    return len(pictures) == len(before) and all(
+        picture is shown and (kept is shown or np.array_equal(kept, picture))
+        for picture, (shown, kept) in zip(pictures, before, strict=True)
+    )
 
 
 # How arguments are checked: the error names the argument, the value and what is allowed.

@@ -22,7 +22,7 @@ from gymnasium import spaces
 from PIL import Image as PILImage
 
 import envs  # noqa: F401  registers the worlds
-from envs.arguments import make_env, take_keywords, whole
+from envs.arguments import make_env, may_take, take_keywords, whole
 from envs.contract import did_you_mean
 from envs.names import check_names
 from envs.shown import pictures_of
@@ -135,7 +135,8 @@ def make(name: str, arguments: dict[str, Any]) -> gymnasium.Env[Any, Any]:
             f"one of your own is named my_package:MyEnv-v0."
         )
     try:
-        env = make_env(name, {"render_mode": "rgb_array"} | arguments)
+        drawn = {"render_mode": "rgb_array"} if may_take(name, "render_mode") else {}
+        env = make_env(name, drawn | arguments)
     except (gymnasium.error.Error, ImportError, OSError, TypeError, ValueError) as error:
         raise PlayError(f"{name} cannot be made: {error}") from error
     if not isinstance(env.action_space, spaces.Text):

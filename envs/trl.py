@@ -5,8 +5,8 @@
 
 Each row of the data set is a prompt and, as `seed` (or `index`), which instance is played: all members of a
 group get the same one. What the world shows is appended to the prompt; the model answers by the tool
-`answer`, or by the world's own tools where it declares some; the reward of an episode is its return, or with
-`reward="success"` 1 or 0. The model has to call tools.
+`answer`, or by the world's own tools where it has some before an episode begins; the reward of an episode is
+its return, or with `reward="success"` 1 or 0. The model has to call tools.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import keyword
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from envs.protocols.session import Session, make_world
-from envs.tools import Tool, write_call
+from envs.protocols.session import Session, make_world, world_in
+from envs.tools import Tool, in_words, write_call
 
 REWARDS = ("return", "success")
 
@@ -30,8 +30,14 @@ def environment_factory(
     if reward not in REWARDS:
         raise ValueError(f"reward={reward!r} is not one of {', '.join(REWARDS)}")
     made = make_world(world, arguments)
-    tools = made.tools
+    tools = world_in(made).tools
     made.close()
+    for tool in tools:
+        if tool.name in ("reset", "get_reward") or tool.name.startswith("_"):
+            raise ValueError(
+                f"tool {tool.name}: TRL calls `reset` and `get_reward` itself, and offers the model no "
+                "name that begins with _; rename it in the world"
+            )
     name = world.rpartition("/")[2].partition("-")[0]
     base = _TaskEnvironment if tools else _Answering
     methods = {tool.name: _method(tool) for tool in tools}
@@ -44,6 +50,7 @@ class _TaskEnvironment:
 
     _world: tuple[str, dict[str, Any]]
     _reward = "return"
+    _tells_tools = False
 
     def __init__(self) -> None:
         self._session = Session(*self._world)
@@ -70,9 +77,11 @@ class _TaskEnvironment:
         return self._content(shown)
 
     def _content(self, shown: dict[str, Any]) -> Any:
-        """Text alone, or new pictures and the text. A system prompt of the world's own comes before it, since
-        the prompt has been written already."""
-        text = f"{shown['system']}\n\n{shown['text']}" if shown["system"] else shown["text"]
+        """Text alone, or new pictures and the text. A system prompt of the world's own, and tools that are no
+        methods, come before it, since the prompt has been written already."""
+        tools = [Tool.of(tool) for tool in shown["tools"]] if self._tells_tools else []
+        parts = (shown["system"], in_words(tools) if tools else "", shown["text"])
+        text = "\n\n".join(filter(None, parts))
         if not shown["images"]:
             return text
         pictures = [{"type": "image", "image": picture} for picture in self._session.pictures()]
@@ -80,7 +89,9 @@ class _TaskEnvironment:
 
 
 class _Answering(_TaskEnvironment):
-    """Of a world that takes any text."""
+    """Of a world that takes any text; tools that it declares with an episode are called in it."""
+
+    _tells_tools = True
 
     def answer(self, text: str) -> Any:
         """

@@ -41,6 +41,8 @@ def declared(conversation: Conversation) -> dict[str, Any]:
 
 def answer_text(message: dict[str, Any]) -> str:
     content = message["content"] if "tool_calls" not in message else message.get("content")
+    if isinstance(content, list):  # as some endpoints have it, thoughts apart
+        content = "".join(part["text"] for part in content if part["type"] == "text")
     parts = [content] if isinstance(content, str) and content else []
     for call in message.get("tool_calls") or ():
         name, said = json.dumps(call["function"]["name"]), call["function"]["arguments"]

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from agents.conversation import Conversation
 from agents.engines.base import Request
+from envs.contract import whole_number
 
 PATIENCE = 0.02
 """Seconds that `arrived` waits for a first answer: so long may a world that has stepped go unnoticed."""
@@ -24,6 +25,7 @@ Jobs = SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]
 class Futures(Generic[Came]):
     def __init__(self, at_once: int) -> None:
         """`at_once`: requests that are under way at the same time; more wait for their turn."""
+        at_once = whole_number("engine.at_once", at_once, 1, 10_000)
         self._jobs: Jobs = SimpleQueue()
         self._asked: dict[Future[Came], Request] = {}
         self._left = at_once  # threads that may be started

@@ -14,14 +14,20 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import httpx
 import numpy as np
 
 from agents.conversation import Conversation
 from agents.engines.base import Request, Sample, Written
 from agents.engines.chat_messages import answer_text, chat_messages, declared
 from agents.engines.futures import Futures
-from agents.engines.web import ServerError, checked_url, key_of, post
+from agents.engines.web import (
+    ServerError,
+    checked_retries,
+    checked_url,
+    client_of,
+    key_of,
+    post,
+)
 from agents.pictures import Grid
 from agents.seeds import mixed_seed
 from envs.answers import whole_characters
@@ -60,12 +66,19 @@ class OpenAIEngine:
             )
         self._model = model
         self._url = f"{checked_url('engine.base_url', base_url)}/chat/completions"
-        self._system, self._retries = system, retries
+        self._system, self._retries = system, checked_retries(retries)
         self._futures: Futures[Sample] = Futures(at_once)
-        self._price, self._extra = price_per_million, dict(extra or {})
+        try:
+            read, written = map(float, price_per_million)
+            self._price, self._extra = (read, written), {**(extra or {})}
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"engine.price_per_million={price_per_million!r:.60} is to be two numbers, "
+                f"[READ,WRITTEN], and engine.extra={extra!r:.60} fields by their names"
+            ) from None
         key = key_of(key_variable)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._client = httpx.Client(timeout=httpx.Timeout(seconds, connect=10.0), headers=headers)
+        self._client = client_of(seconds, headers=headers)
         self._lock = threading.Lock()
         self.usage: Counter[str] = Counter()
 

@@ -8,6 +8,7 @@ only. Weights travel through a folder that learner and servers share; of LoRA th
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from agents.engines.base import Request
 from agents.engines.futures import Futures
 from agents.engines.servers import Servers
 from agents.engines.vllm_backend import Arrived, Completion, Prompt
-from agents.engines.web import ServerError, data_url
+from agents.engines.web import ServerError, checked_retries, client_of, data_url
 from agents.policy import Policy
 
 
@@ -43,17 +44,17 @@ class ServedVLLM:
         seconds         a request that takes longer is given up
         again           seconds after which a server that was passed over is looked at again
         """
+        self._futures: Futures[Completion | str] = Futures(at_once)
         limits = httpx.Limits(max_connections=at_once)
-        client = httpx.Client(timeout=httpx.Timeout(seconds, connect=10.0), limits=limits)
+        client = client_of(seconds, limits=limits)
         self.servers = Servers(
             servers,
             client,
             Path(weights_folder) if weights_folder else None,
             adapter_alone=adapter_alone,
-            retries=retries,
+            retries=checked_retries(retries),
             again=again,
         )
-        self._futures: Futures[Completion | str] = Futures(at_once)
 
     def ask(self, request: Request, prompt: Prompt) -> None:
         self._futures.submit(request, lambda: self._complete(prompt))
@@ -92,4 +93,6 @@ def _completion(reply: dict[str, Any]) -> Completion:
     ids = list(choice["token_ids"])
     if len(log_probs) != len(ids):
         raise ServerError(f"{len(ids)} ids came with {len(log_probs)} log-probabilities")
+    if not all(map(math.isfinite, log_probs)):  # of which nothing can be learnt
+        raise ServerError("a log-probability is no finite number")
     return Completion(reply["prompt_token_ids"], ids, log_probs)

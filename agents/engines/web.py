@@ -1,11 +1,13 @@
 """Asking a server, politely: time limits, retries that wait longer each time, errors in words.
 
-The client's limit for reading is one for the whole reply too: httpx alone lets each part of it take so long.
+The client's limit for reading is one for a reply's whole body too: httpx alone lets each part of it take so
+long, as it does each line of the head.
 Replies come unpacked, as packed ones have no size that is known before. A client's key stays out of errors.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import time
@@ -13,6 +15,8 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
+
+from envs.contract import whole_number
 
 MOST_BYTES = 64 * 2**20
 """Of one reply; more is a mistake or an attack."""
@@ -30,6 +34,17 @@ class ServerError(RuntimeError):
 
 class Refused(ServerError):
     """A server that is well, and does not take what it was asked, such as too long a prompt."""
+
+
+def client_of(seconds: float, **options: Any) -> httpx.Client:
+    """Asks for so long at most; `options` are httpx's own."""
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"engine.seconds={seconds} is not a number of seconds above 0")
+    return httpx.Client(timeout=httpx.Timeout(seconds, connect=10.0), **options)
+
+
+def checked_retries(retries: int) -> int:
+    return whole_number("engine.retries", retries, 0, 1000)
 
 
 def post(

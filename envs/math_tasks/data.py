@@ -9,7 +9,8 @@ Splits: where files, their folders inside the given one, or the hub name them (t
 validation ...), `train` is theirs and `id` all others; else a question's words decide, nine in ten
 for training. The name nearest to the rows counts: test/train.jsonl is of training. A question that
 also occurs in training is left out of `id`. `all` is everything. A row whose question or answer is
-null, NaN, empty or no text is left out, and a warning says how many were.
+null, NaN, empty, no text or has half a character, or whose answer nobody could give, is left out, and a
+warning says how many were.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from typing import Any
 import numpy as np
 
 from envs.contract import one_of
+from envs.math_tasks.grading import can_be_told
 from envs.math_tasks.problems import DATA_SPLITS, Problem
 from envs.read_once import read_once
 
@@ -179,6 +181,11 @@ def _to_problem(row: Row, columns: Columns) -> Problem:
         empty = "answer" if question.strip() else "question"
         name = columns.answer if empty == "answer" else columns.question
         raise RowError(f"{row.where}: the {empty} (column {name!r}) is empty.")
+    if not can_be_told(answer):
+        raise RowError(
+            f"{row.where}: the answer (column {columns.answer!r}) cannot be told: it is too long, opens a "
+            f"brace that it does not close, or says nothing: {answer!r:.80}"
+        )
     return Problem(question.strip(), answer.strip(), solution.strip())
 
 
@@ -207,6 +214,12 @@ def _text(row: Row, role: str, column: str, *, required: bool = True) -> str:
             f"{row.where}: the {role} (column {column!r}) is a {type(value).__name__}, "
             f"expected a text or a number: {value!r:.80}"
         )
+    try:
+        str(value).encode("utf-8")
+    except UnicodeEncodeError:  # which no world may show
+        raise RowError(
+            f"{row.where}: the {role} (column {column!r}) has half a character: {value!r:.80}"
+        ) from None
     return str(value)
 
 
@@ -245,7 +258,11 @@ def _local_rows(path: Path) -> Iterator[Row]:
     if any((path / name).exists() for name in ("dataset_info.json", "dataset_dict.json")):
         import datasets
 
-        yield from _dataset_rows(datasets.load_from_disk(str(path)), str(path))
+        try:
+            loaded = datasets.load_from_disk(str(path))
+        except Exception as error:  # Arrow's and JSON's among them
+            raise DataError(f"{path} cannot be read as a saved data set: {error}") from error
+        yield from _dataset_rows(loaded, str(path))
         return
     files = _files(path)
     if not files:
@@ -288,7 +305,9 @@ def _file_rows(path: Path, part: str | None) -> Iterator[Row]:
                 kind = type(fields).__name__
                 raise DataError(f"{where}: expected an object with named fields, found {kind}.")
             yield Row(fields, where, part)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except DataError:
+        raise
+    except (OSError, ValueError, csv.Error) as error:  # a number of too many digits, say
         raise DataError(f"{path} cannot be read: {error}") from error
 
 
@@ -299,6 +318,8 @@ def _json_rows(path: Path) -> Iterator[Any]:
     except json.JSONDecodeError:
         yield from _json_lines(path)
         return
+    except RecursionError:
+        raise DataError(f"{path}: not valid JSON: it is nested too deep") from None
     if isinstance(whole, dict):
         lists = [value for value in whole.values() if isinstance(value, list)]
         whole = lists[0] if len(lists) == 1 else [whole]
@@ -312,7 +333,7 @@ def _json_lines(path: Path) -> Iterator[Any]:
                 continue
             try:
                 yield json.loads(line)
-            except json.JSONDecodeError as error:
+            except (ValueError, RecursionError) as error:
                 raise DataError(f"{path}, line {number}: not valid JSON: {error}") from error
 
 

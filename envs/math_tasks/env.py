@@ -184,9 +184,9 @@ def _columns(
     if preset is not None:
         chosen = PRESETS[one_of("preset", preset, tuple(PRESETS))]
     return Columns(
-        question or chosen.question,
-        answer or chosen.answer,
-        solution or chosen.solution,
+        chosen.question if question is None else str(question),
+        chosen.answer if answer is None else str(answer),
+        chosen.solution if solution is None else str(solution),
         solution_required=solution is not None,
     )
 

@@ -17,7 +17,7 @@ from envs.math_tasks import verifier
 from envs.math_tasks.forms import same_form
 from envs.math_tasks.formulas import makes
 from envs.math_tasks.plain_numbers import as_numbers, equal, tidy
-from envs.math_tasks.problems import Problem
+from envs.math_tasks.problems import Problem, solved
 from envs.math_tasks.stated import stated
 
 LONGEST = 20_000
@@ -48,6 +48,13 @@ def final_answer(text: str, *, wordy: bool = False) -> str | None:
         return lines[-1] if lines else None
     numbers = _NUMBER.findall(text)
     return numbers[-1].rstrip(",") if numbers else None
+
+
+def can_be_told(answer: str) -> bool:
+    """Whether a text that ends with this answer in a box gives it: it is not too long, and closes what it
+    opens. Nobody could be right with another."""
+    told = final_answer(solved([], answer))
+    return told == answer.strip() and len(told) <= verifier.LONGEST and tidy(told) != ""
 
 
 def is_right(answer: str, problem: Problem) -> bool:

@@ -16,7 +16,6 @@ that dies costs its episode: a step raises, and the next reset connects anew.
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
 import io
 import json
@@ -45,7 +44,11 @@ from envs.tools import Tool
 
 LARGEST_PICTURE = 4096
 MOST_PICTURES = 64
-_NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{1,15})?(?!.*\d)", re.DOTALL)
+_NUMBER = re.compile(
+    r"(?<![\d.,])(?<!\d[eE])(?<!\d[eE][-+])"  # no part of a longer number
+    r"-?(?:\d{1,3}(?:,\d{3}){1,4}|\d{1,15})(?:\.\d{1,15})?(?!.*\d)",
+    re.DOTALL,
+)
 _OWN_FIELDS = ("metadata", "done", "reward")
 
 
@@ -100,7 +103,7 @@ class OpenEnvWorld(World):
             images=self._visual and self._size is None,
             render_mode=render_mode,
         )
-        self._url, self._split, self._goal = url.rstrip("/"), split, goal
+        self._url, self._split, self._goal = str(url).rstrip("/"), split, goal
         self._text_field, self._image_field = text_field, image_field
         self._by_field = one_of("success", success, ("field", "reward")) == "field"
         self._max_steps = whole_number("max_steps", max_steps, 1, 100_000)
@@ -207,7 +210,7 @@ class OpenEnvWorld(World):
                 if max(opened.size) > LARGEST_PICTURE:
                     raise ValueError(f"{opened.size} is larger than {LARGEST_PICTURE}")
                 picture = opened.convert("RGB")
-        except (ValueError, OSError, binascii.Error) as error:
+        except (ValueError, OSError, SyntaxError, PILImage.DecompressionBombError) as error:
             raise RemoteError(
                 f"{self._url}: image_field={self._image_field!r} is no picture: {error}"
             ) from None
@@ -223,12 +226,20 @@ class OpenEnvWorld(World):
         try:
             reply = httpx.get(f"{self._url}/schema", timeout=self._seconds)
             schema = reply.raise_for_status().json()["action"]
-            fields = {k: v for k, v in schema["properties"].items() if k != "metadata"}
-        except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError) as error:
+            fields = {k: v.get("type") for k, v in schema["properties"].items() if k != "metadata"}
+            required = [k for k in schema.get("required") or () if k in fields]
+        except (
+            httpx.HTTPError,
+            httpx.InvalidURL,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+        ) as error:
             raise ValueError(
                 f"url={self._url!r}: no OpenEnv server answers there with a schema ({error})"
             ) from None
-        required = [k for k in schema.get("required", []) if k in fields]
         candidates = required or list(fields)
         if name is None and len(candidates) != 1:
             raise ValueError(
@@ -236,7 +247,7 @@ class OpenEnvWorld(World):
                 "say action_field= which takes the agent's text"
             )
         chosen = one_of("action_field", candidates[0] if name is None else name, tuple(fields))
-        kind = str(fields[chosen].get("type", "string"))
+        kind = str(fields[chosen])
         return chosen, kind if kind in ("integer", "number") else "string"
 
     def _ask(self, what: str, *values: Any, **named: Any) -> Any:
@@ -260,7 +271,7 @@ def _as_kind(text: str, kind: str) -> Any:
     found = _NUMBER.search(text[-200:])
     if found is None:
         return None
-    number = float(found[0])
+    number = float(found[0].replace(",", ""))
     if kind == "number":
         return number
     return int(number) if number.is_integer() else None

@@ -14,15 +14,16 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 import secrets
 from typing import Any
 
 import gymnasium
 from PIL import Image as PILImage
 
-from envs.contract import Image, World
+from envs.arguments import make_env
+from envs.contract import EndedBy, Image, World
 from envs.shown import pictures_of, shown
-from envs.tools import Tool
 
 MOST_TASKS = 1000
 """So many instances of a split are listed; there are more."""
@@ -39,7 +40,7 @@ class Session:
     def __init__(self, world: str, arguments: dict[str, Any] | None = None) -> None:
         self._id = world
         self._arguments = dict(arguments or {})
-        self._world: World | None = None
+        self._env: gymnasium.Env[Any, Any] | None = None
         self._split: str | None = None
         self._shown: list[PILImage.Image] = []
         self.steps = 0
@@ -58,15 +59,18 @@ class Session:
             chosen = secrets.randbelow(2**31)
         if isinstance(chosen, bool) or not isinstance(chosen, int) or not 0 <= chosen < 2**63:
             raise SessionError(f"seed={chosen!r:.40} is not a whole number from 0.")
-        world = self._world_of(split)
-        observation, info = world.reset(seed=chosen)
+        observation, info = self._env_of(split).reset(seed=chosen)
         self.steps, self.total_reward, self.done, self.success = 0, 0.0, False, False
         return self._told(observation, 0.0, info)
 
     def answer(self, text: str) -> dict[str, Any]:
-        if self._world is None or self.done:
+        if self._env is None or self.done:
             raise SessionError("the episode has not begun or has ended: reset first.")
-        observation, reward, terminated, truncated, info = self._world.step(text)
+        observation, reward, terminated, truncated, info = self._env.step(text)
+        if truncated and info["ended_by"] is None:  # by the time limit that it is registered with
+            info["ended_by"] = EndedBy.OUT_OF_STEPS
+        if not math.isfinite(reward := float(reward)):  # JSON has no word for it
+            raise SessionError(f"{self._id}: the reward is no finite number: {reward}")
         self.steps += 1
         self.total_reward += reward
         self.done, self.success = terminated or truncated, bool(info["success"])
@@ -76,36 +80,30 @@ class Session:
         """Those that were shown last."""
         return list(self._shown)
 
-    def tools(self) -> tuple[Tool, ...]:
-        """What the world declares; () where it has none."""
-        return tuple(self._any_world().tools)
-
     def splits(self) -> tuple[str, ...]:
         """Those that these arguments allow; () where the world has none."""
-        return tuple(split for split in self._any_world().splits if self._makes(split))
+        world = world_in(self._env or self._env_of(None))
+        return tuple(split for split in world.splits if self._makes(split))
 
     def expert(self) -> str:
         """The text that an expert would write now, for tests and demonstrations."""
-        if self._world is None:
+        if self._env is None:
             raise SessionError("the episode has not begun: reset first.")
-        return self._world.expert()
+        return world_in(self._env).expert()
 
     def close(self) -> None:
-        if self._world is not None:
-            self._world.close()
-        self._world, self.done = None, True
+        if self._env is not None:
+            self._env.close()
+        self._env, self.done = None, True
 
-    def _any_world(self) -> World:
-        return self._world or self._world_of(None)
-
-    def _world_of(self, split: str | None) -> World:
-        if self._world is None or split != self._split:
+    def _env_of(self, split: str | None) -> gymnasium.Env[Any, Any]:
+        if self._env is None or split != self._split:
             made = make_world(
                 self._id, self._arguments | ({} if split is None else {"split": split})
             )
             self.close()
-            self._world, self._split = made, split
-        return self._world
+            self._env, self._split = made, split
+        return self._env
 
     def _makes(self, split: str) -> bool:
         try:
@@ -136,17 +134,25 @@ class Session:
         }
 
 
-def make_world(world: str, arguments: dict[str, Any]) -> World:
-    """A world by its id; an error in words where it can not be made."""
+def make_world(world: str, arguments: dict[str, Any]) -> gymnasium.Env[Any, Any]:
+    """A world by its id, with the wrappers that it is registered with, such as a time limit; an error in
+    words where it can not be made."""
     try:
-        made = gymnasium.make(world, **arguments).unwrapped
+        made = make_env(world, arguments, disable_env_checker=True)
     except (gymnasium.error.Error, ImportError, OSError, ValueError, TypeError) as error:
         raise SessionError(f"{world} with {arguments}: {error}") from None
-    if not isinstance(made, World):
-        raise SessionError(
-            f"{world} is no world that takes texts: wrap it by envs.adapters.DiscreteGame."
-        )
+    world_in(made)
     return made
+
+
+def world_in(made: gymnasium.Env[Any, Any]) -> World:
+    """The world within its wrappers."""
+    if isinstance(found := made.unwrapped, World):
+        return found
+    raise SessionError(
+        f"{made.spec.id if made.spec else found} is no world that takes texts: wrap it by "
+        "envs.adapters.DiscreteGame."
+    )
 
 
 def png(image: Image) -> str:

@@ -90,19 +90,26 @@ def _city(path: Path, data: dict[str, Any]) -> City:
             raise ValueError(f"{path}: field {name!r} is broken: {error}") from None
 
     nodes = field("nodes", _points)
-    names = field("street_names", lambda rows: [str(row) for row in rows])
+    names = field("street_names", lambda rows: [_text(row) for row in rows])
     streets = field("streets", lambda rows: _streets(rows, nodes, names))
     field("nodes", lambda _: _refuse_isolated(nodes, streets))
     return City(
-        name=field("name", str),
-        title=field("title", str),
-        attribution=field("attribution", str),
+        name=field("name", _text),
+        title=field("title", _text),
+        attribution=field("attribution", _text),
         origin=field("origin", _origin),
         look=field("look", _look),
         nodes=nodes,
         streets=streets,
         landmarks=field("landmarks", lambda rows: tuple(_landmark(row) for row in _filled(rows))),
     )
+
+
+def _text(value: Any) -> str:
+    """A ValueError of half a character, which no world may show."""
+    text = str(value)
+    text.encode("utf-8")
+    return text
 
 
 def _filled(rows: Any, of: str = "") -> list[Any]:
@@ -180,7 +187,7 @@ def _landmark(row: Any) -> Landmark:
         one_of("shape", shape, SHAPES),
         one_of("kind", kind, KINDS),
     )
-    return Landmark(str(name), emblem, _finite(x), _finite(y), _finite(facing))
+    return Landmark(_text(name), emblem, _finite(x), _finite(y), _finite(facing))
 
 
 def _look(data: Any) -> Look:

@@ -265,3 +265,10 @@ def test_an_endpoint_has_tools_of_its_own():
     assert [part["type"] for part in told[4]["content"]] == ["image_url"]
     assert answer_text({"content": None}) == ""
     assert chat_messages(Conversation(words()), None) == []
+
+
+def test_an_answer_in_parts_is_one_text():
+    """Defect: where an endpoint gives its words as a list of parts, the answer was empty."""
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}
+    parts = [thought, {"type": "text", "text": "It "}, {"type": "text", "text": "is 7."}]
+    assert answer_text({"content": parts}) == "It is 7."

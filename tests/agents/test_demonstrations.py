@@ -62,3 +62,10 @@ def test_a_picture_that_pillow_refuses_is_told_with_file_and_row(tmp_path, spoil
     assert Demonstrations(tmp_path)[0].answers == ["!"]
     with pytest.raises(ValueError, match=rf"part-00000.parquet, row 1 .*{words}.*make the"):
         Demonstrations(tmp_path)[1]
+
+
+def test_tools_that_are_nested_too_deep_are_told_with_file_and_row(tmp_path):
+    """Defect: "maximum recursion depth exceeded", which named no file."""
+    write_part(tmp_path, 0, [Demonstration("a", ["?"], ["!"], tools="[" * 100_000)])
+    with pytest.raises(ValueError, match=r"part-00000.parquet, row 0 .*recursion"):
+        Demonstrations(tmp_path)[0]

@@ -202,6 +202,23 @@ def test_tokens_and_money_are_counted(endpoint):
 
 
 @pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("at_once", 0),
+        ("retries", -1),
+        ("seconds", -1.0),
+        ("price_per_million", 3.0),
+        ("extra", "low"),
+    ],
+)
+def test_a_setting_that_can_not_be_is_named_when_the_engine_is_made(option, value):
+    """Defects: with at_once=0 nothing was ever asked and a run hung; retries=-1 was an UnboundLocalError; a
+    single price a TypeError once everything had been paid for."""
+    with pytest.raises(ValueError, match=f"engine.{option}="):
+        make_engine("openai", None, model="m", **{option: value})
+
+
+@pytest.mark.parametrize(
     "reply",
     [
         (200, b"<html>"),

@@ -12,6 +12,7 @@ from agents.conversation import Conversation
 from agents.engines import Request, Sampling, make_engine, written
 from agents.policy import Policy, chunked_scores
 from agents.self_check import own_inputs
+from envs.paths import asset
 from tests.agents.families import FAMILIES, SEEING
 from tests.agents.test_conversation import picture
 
@@ -192,6 +193,23 @@ def test_a_folder_without_a_processor_says_what_is_missing(family_folders, tmp_p
         Policy.load(str(tmp_path / "bare"), device="cpu")
 
 
+def test_weights_that_cannot_be_read_are_said_so(tmp_path):
+    """Defect: a file that was cut, as by a download that broke off, ended in a traceback without its name."""
+    shutil.copytree(asset("tiny-vlm"), tmp_path / "cut")
+    weights = tmp_path / "cut" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(ModelError, match=r"cut'.*cannot be read.*Safetensor.*again"):
+        Policy.load(str(tmp_path / "cut"))
+
+
+@pytest.mark.parametrize("said", ["{", "[]", '{"base_model_name_or_path": "tiny"}'])
+def test_an_adapter_that_cannot_be_read_is_said_so(tmp_path, said):
+    """Defects: AttributeError, KeyError, and words of JSON without a file."""
+    (tmp_path / "adapter_config.json").write_text(said)
+    with pytest.raises(ModelError, match=tmp_path.name):
+        Policy.load(str(tmp_path))
+
+
 def test_a_model_that_writes_no_text_is_said_so(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "vit"}))
     with pytest.raises(ModelError, match="type 'vit' are neither causal language models nor"):
@@ -214,6 +232,8 @@ def test_a_model_that_is_nowhere_is_said_so_by_its_name(monkeypatch):
 def test_options_that_lora_does_not_have_are_named():
     with pytest.raises(ModelError, match=r"LoraConfig has no rank\. Mostly used are r, lora_alpha"):
         Policy.load("tiny", device="cpu", lora={"rank": 8})
+    with pytest.raises(ModelError, match=r"lora=\{'r': 'many'\}"):  # a TypeError of a comparison
+        Policy.load("tiny", device="cpu", lora={"r": "many"})
 
 
 def test_pictures_are_scaled_as_the_model_was_trained_to_have_them(tiny):

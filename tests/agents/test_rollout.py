@@ -1,5 +1,6 @@
 """Rollouts: decided by (seed, step) alone, groups whole, failures recorded and isolated."""
 
+import math
 import os
 import signal
 import threading
@@ -17,7 +18,7 @@ from agents.experts import demonstrate
 from agents.rollout import Given, Plan, play, summary
 from agents.seeds import demonstration_seed
 from agents.trajectory import Trajectory, Turn
-from agents.worlds import World, Worlds
+from agents.worlds import World, Worlds, plain
 from envs.contract import EndedBy, FreeText, Outcome, Scene
 from envs.contract import World as WorldBase
 from envs.guard import GuardedEnv
@@ -398,6 +399,15 @@ def test_a_world_that_can_not_be_built_is_said_at_once():
         Worlds(World("amft/VIRL-v0", {"modality": "smell"}), 4)
     with pytest.raises(ValueError, match="Did you mean 'threads'"):
         Worlds(COUNTING, 4, kind="thread")
+    for name in (
+        "./my_file:my/Env-v0",
+        ":my/Env-v0",
+        "a:b:my/Env-v0",
+    ):  # which ended in a TypeError
+        with pytest.raises(ValueError, match=r"is no name of a module.*my_file:my/Env-v0"):
+            Worlds(World(name), 4)
+    with pytest.raises(ValueError, match="seconds=-1"):
+        Worlds(COUNTING, 4, seconds=-1)
 
 
 class Wordy(Counting):
@@ -453,6 +463,24 @@ def test_facts_are_plain_data(tiny):
     assert all(np.isfinite(f["heading"]) for f in facts)
 
 
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        (np.float32(0.5), 0.5),
+        (np.complex64(1), None),
+        (np.datetime64("2020-01-01"), None),
+        (np.bytes_(b"x"), None),
+        (math.nan, None),
+        (np.float32("inf"), None),
+        ([10**5000], [None]),
+        ({1: (math.nan, np.int8(3))}, {"1": [None, 3]}),
+    ],
+)
+def test_what_json_can_not_hold_is_no_fact(said, kept):
+    """Defect: keeping an episode ended a run by a TypeError, or a ValueError; NaN is none of JSON's words."""
+    assert plain(said) == kept
+
+
 class Nonsense(gymnasium.Env):
     """Whose first observation or info is not what it should be."""
 
@@ -504,3 +532,29 @@ def test_feedback_can_be_written_whatever_it_quotes():
     worlds = Worlds(World("tests/Nonsense-v0", {"what": "feedback"}), slots=1)
     worlds.reset(0, 1).result().feedback.encode()
     worlds.close()
+
+
+class Rare(Counting):
+    """Cannot be made the third time."""
+
+    made = 0
+
+    def __init__(self):
+        Rare.made += 1
+        if Rare.made == 3:
+            raise ConnectionError("nobody there")
+        super().__init__()
+
+
+gymnasium.register("tests/Rare-v0", entry_point=Rare)
+
+
+def test_a_world_that_can_not_be_built_once_more_costs_its_own_episode(tiny):
+    """Defect: a server that was away when a slot's first episode began ended the run."""
+    worlds = Worlds(World("tests/Rare-v0"), 2)
+    engine = Scripted(tiny, lambda _: "fine")
+    trajectories = play(worlds, tiny, engine, Plan(tasks=2, limits=LIMITS))
+    worlds.close()
+    assert [t.success for t in trajectories] == [True, True]
+    [error] = [error for t in trajectories for error in t.errors]
+    assert "ConnectionError: nobody there" in error["message"]

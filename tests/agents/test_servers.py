@@ -156,6 +156,21 @@ def test_an_answer_is_refused_where_weights_changed_while_it_was_written(policy,
     assert len(server.loaded) == before + 1
 
 
+def test_a_log_probability_that_is_no_number_is_an_error(policy, servers, tmp_path):
+    """Defect: NaN is JSON to Python, so that one reply made every weight NaN."""
+    engine = engine_of(policy, servers[:1], tmp_path)
+    generate = servers[0]._generate
+
+    def spoilt(body):
+        reply = generate(body)
+        reply["choices"][0]["logprobs"]["content"][0]["logprob"] = float("nan")
+        return reply
+
+    servers[0]._generate = spoilt
+    [sample] = written(engine, requests(policy, 1))
+    assert "no finite number" in sample.error
+
+
 def test_an_answer_that_a_server_broke_off_is_had_from_another(policy, servers, tmp_path):
     """Defect: a server that is told to end gives what it has of an answer, which was taken for all of it."""
     engine = engine_of(policy, servers, tmp_path, again=60.0)

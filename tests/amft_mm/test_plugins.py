@@ -53,6 +53,7 @@ def test_an_engine_of_ones_own_gets_the_policy_and_its_options(folder):
         ("amtf", "Did you mean 'amft'"),
         ("not_there:Mine", "no module 'not_there'.*my_file:Mine"),
         ("my_empty:Mine", "my_empty has no 'Mine'"),
+        ("./my_empty:Mine", "'./my_empty' is no name of a module.*my_file:Mine"),
     ],
 )
 def test_what_is_not_there_is_told(folder, name, words):

@@ -273,9 +273,13 @@ def test_one_seed_decides_everything():
         ({"mistakes": 0}, ["mistakes=0"]),
         ({"game": "CartPole-v1"}, ["'ansi'", "CartPole-v1 offers"]),
         ({"game": "Pendulum-v1", "modality": "visual"}, ["Discrete"]),
+        ({"action_names": 5}, ["action_names=5", "4 different names"]),
+        ({"is_slipery": False}, ["no argument is_slipery", "Did you mean 'is_slippery'"]),
+        ({"game": "FrozenLak-v1"}, ["game='FrozenLak-v1' cannot be made", "FrozenLake"]),
     ],
 )
 def test_bad_arguments_are_named(arguments, words):
+    """Of what a game takes, too: an argument that it does not know was a TypeError."""
     with pytest.raises(ValueError) as caught:
         make(**arguments)
     for word in words:

@@ -168,6 +168,12 @@ class TwoPictures(World):
         return Outcome(Verdict.DONE, 1, Scene("on", self.picture), ended_by=ended)
 
 
+def test_the_size_of_a_picture_is_a_pair():
+    """Defect: a TypeError of an asterisk."""
+    with pytest.raises(ValueError, match=r"image_size=5 is not a pair \(height, width\)"):
+        Blank(image_size=5)
+
+
 def test_a_promised_picture_must_come():
     with pytest.raises(ValueError, match="Blank promised pictures"):
         Blank(image_size=(8, 8)).reset()
@@ -182,6 +188,24 @@ def test_new_pictures_are_marked_and_time_limits_truncate():
         (False, False),
         (False, True),
     ]
+
+
+class Painting(TwoPictures):
+    """Paints at every second step, on the picture that it has."""
+
+    def respond(self, text):
+        self.count += 1
+        self.picture[:4] += self.count % 2 == 0
+        return Outcome(Verdict.DONE, 1, Scene("on", self.picture))
+
+
+def test_a_picture_that_is_painted_on_is_new():
+    """Defect: as the same array it counted as the picture of before, and no player was shown it."""
+    env = Painting(image_size=(8, 8))
+    before, _ = env.reset()
+    steps = [env.step("") for _ in range(4)]
+    assert [info["new_image"] for *_, info in steps] == [False, True, False, True]
+    assert before["image"].sum() == 0 < steps[-1][0]["image"].sum()
 
 
 def test_arguments_are_named_with_what_is_allowed():

@@ -13,7 +13,7 @@ from openenv.cli._validation import validate_running_environment
 from openenv.core import GenericEnvClient
 from openenv.validation import Level, run_validation
 
-from envs.protocols.openenv_client import RemoteError
+from envs.protocols.openenv_client import RemoteError, _as_kind
 from envs.protocols.openenv_server import Answer, Served, WorldServer, make_app
 from envs.serve import main as serve
 from envs.tools import write_call
@@ -174,6 +174,38 @@ def test_somebody_elses_server_is_played_by_its_schema(guessing):
             break
     assert (observation["text"], reward, info["ended_by"]) == ("Right.", 1.0, "success")
     env.close()
+
+
+@pytest.mark.parametrize(
+    ("said", "guess"),
+    [
+        ("1,000", 1000),
+        ("between 1-7", 7),
+        ("-7.", -7),
+        ("1e5", None),
+        ("9" * 20, None),
+        ("v1.2.3", None),
+    ],
+)
+def test_a_number_is_taken_whole_or_not(said, guess):
+    """Defect: of a number in another form its last digits were sent, 0 for 1,000."""
+    assert _as_kind(said, "integer") == guess
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        b"[" * 100_000,
+        b'{"action": {"properties": {"a": 5}}}',
+        b'{"action": {"properties": {"a": {}}, "required": 5}}',
+    ],
+)
+def test_a_schema_that_is_none_is_told(monkeypatch, schema):
+    """Defects: RecursionError, AttributeError and TypeError of what any server may reply."""
+    replies = httpx.MockTransport(lambda request: httpx.Response(200, content=schema))
+    monkeypatch.setattr(httpx, "get", httpx.Client(transport=replies).get)
+    with pytest.raises(ValueError, match="no OpenEnv server answers there with a schema"):
+        gymnasium.make("amft/OpenEnv-v0", url="http://somewhere")
 
 
 def test_all_fields_are_shown_where_none_is_chosen_and_episodes_have_an_end(guessing):

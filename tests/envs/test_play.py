@@ -1,5 +1,6 @@
 """`python -m envs.play`: by hand, by the expert, through a pipe."""
 
+import io
 import subprocess
 import sys
 
@@ -126,6 +127,21 @@ def test_mistakes_are_explained(arguments, words, tmp_path, monkeypatch, capsys)
     assert err.startswith("error: ")
     for word in words:
         assert word in err
+
+
+class Bare(Doubles):
+    """Takes no render mode."""
+
+    def __init__(self):
+        super().__init__()
+
+
+def test_a_world_without_a_render_mode_is_played(tmp_path, monkeypatch):
+    """Defect: it was refused for lacking the argument render_mode, which nobody had given."""
+    monkeypatch.setattr("sys.stdin", io.StringIO("14\n"))
+    gymnasium.register("test/Bare-v0", Bare)
+    assert main(["test/Bare-v0", "--out", str(tmp_path)]) == 0
+    del gymnasium.registry["test/Bare-v0"]
 
 
 class Refuses(Doubles):

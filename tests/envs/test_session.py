@@ -3,12 +3,14 @@
 import base64
 import inspect
 import io
+from enum import StrEnum
 
 import gymnasium
 import numpy as np
 import pytest
 from PIL import Image
 
+from envs import Outcome, Scene, Tool, World
 from envs.protocols.session import Session, SessionError
 from envs.trl import environment_factory
 
@@ -32,7 +34,7 @@ def test_a_reset_without_a_split_is_of_the_sessions_own():
     own = gymnasium.make(GP, split="train", **TEXT)
     session = Session(GP, {"split": "train", **TEXT})
     session.reset(split="id", index=3)
-    session.tools()  # which leaves the episode as it is
+    session.splits()  # which leaves the episode as it is
     assert session.answer(session.expert())["success"]
     assert session.reset(seed=7)["text"] == own.reset(seed=7)[0]["text"]
 
@@ -88,6 +90,56 @@ def test_a_world_that_can_not_be_made_is_told_at_once():
         Session(GP, {"deck": "no/such/folder"}).reset(seed=0)
     with pytest.raises(ValueError, match="'wins'"):
         environment_factory(GP, reward="wins")
+
+
+class Endless(World):
+    """Goes on until whoever registered it says stop. The tool is named with an episode."""
+
+    verdicts = StrEnum("Verdict", ["noted"])
+
+    def begin(self, rng, options):
+        self.tools = (Tool("look", "Looks around."),)
+        return Scene("Begin.")
+
+    def respond(self, text):
+        return Outcome(self.verdicts.noted, float(text), Scene("On."))
+
+
+gymnasium.register("tests/Endless-v0", Endless, max_episode_steps=2)
+
+
+def test_the_time_limit_of_a_world_holds_in_a_session():
+    """Defect: wrappers that a world is registered with were taken off, so that served episodes had no end."""
+    session = Session("tests/Endless-v0")
+    session.reset(seed=0)
+    assert not session.answer("1")["done"]
+    shown = session.answer("1")
+    assert (shown["done"], shown["ended_by"], shown["success"]) == (True, "out_of_steps", False)
+
+
+def test_a_reward_that_is_no_number_is_told():
+    """Defect: JSON made null of it, which the other side takes for 0."""
+    session = Session("tests/Endless-v0")
+    session.reset(seed=0)
+    with pytest.raises(SessionError, match="reward is no finite number: nan"):
+        session.answer("nan")
+
+
+def test_trl_tells_tools_that_come_with_an_episode():
+    """Defect: a model was never told of tools that a world's `begin` declares."""
+    environment = environment_factory("tests/Endless-v0")()
+    told = environment.reset(seed=0)
+    assert '"name": "look"' in told
+    assert told.endswith("Begin.")
+    assert environment.answer("1") == "On."
+
+
+@pytest.mark.parametrize("name", ["reset", "get_reward", "_look"])
+def test_trl_refuses_tools_by_names_that_it_keeps(monkeypatch, name):
+    """Defect: a world's tool `reset` took the place of TRL's, and each episode ended in a TypeError."""
+    monkeypatch.setattr(Endless, "tools", (Tool(name, "Looks around."),))
+    with pytest.raises(ValueError, match=f"tool {name}: TRL .*rename"):
+        environment_factory("tests/Endless-v0")
 
 
 def test_trl_sees_one_tool_with_its_words():

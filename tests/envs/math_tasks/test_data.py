@@ -193,6 +193,20 @@ def test_presets(tmp_path, preset, write):
     assert "system" not in observation["text"]
 
 
+def test_a_saved_data_set_that_is_broken_is_named(tmp_path):
+    """Defect: the words of a library, in as many kinds as there are ways to break one."""
+    (tmp_path / "dataset_info.json").write_text("{")
+    (tmp_path / "state.json").write_text("{")
+    with pytest.raises(DataError, match=f"{tmp_path.name} cannot be read as a saved data set"):
+        make(tmp_path)
+
+
+def test_a_column_may_be_named_by_a_number(tmp_path):
+    """Defect: a command line reads question=0 as a number, which was no name or had no `split`."""
+    path = write_lines(tmp_path / "a.jsonl", [{"0": "1 + 1?", "1": "2"}])
+    assert all_questions(make(path, split="all", question=0, answer=1)) == {"1 + 1?"}
+
+
 def test_columns_by_name(tmp_path):
     path = write_lines(tmp_path / "a.jsonl", [{"q": "1 + 1?", "meta": {"a": 2}, "s": "It is 2."}])
     env = make(path, split="all", question="q", answer="meta.a", solution="s")
@@ -237,10 +251,26 @@ def test_what_is_wrong_is_named(tmp_path, rows, arguments, words):
 def test_a_row_that_cannot_be_used_costs_itself_alone(tmp_path, caplog):
     """One null question among thousands cost the whole data set."""
     spoilt = [{"question": None, "answer": 1}, {"question": "?", "answer": [1]}]
-    path = write_lines(tmp_path / "a.jsonl", [*spoilt, *sums(4), {"question": "?", "answer": " "}])
+    rest = [{"question": "?", "answer": " "}, {"question": "half \ud800", "answer": "1"}]
+    path = write_lines(tmp_path / "a.jsonl", [*spoilt, *sums(4), *rest])
     assert len(all_questions(make(path, split="all"))) == 4
-    assert "3 of 7 rows are left out" in caplog.text
+    assert "4 of 8 rows are left out" in caplog.text
     assert "row 1: the question (column 'question') is null" in caplog.text
+
+
+def test_a_question_that_nobody_could_answer_is_left_out(tmp_path, caplog):
+    """Defect: of these the expert's own answer was wrong, and every other."""
+    untold = ["{a", r"\{", "x" * 2500, "."]
+    rows = [{"question": f"{n}?", "answer": answer} for n, answer in enumerate(untold)]
+    told = [
+        {"question": "set?", "answer": r"\{1, 2\}"},
+        {"question": "long?", "answer": "7" * 1500},
+    ]
+    path = write_lines(tmp_path / "a.jsonl", [*rows, *told])
+    env = make(path, split="all")
+    assert all_questions(env) == {"set?", "long?"}
+    assert "4 of 6 rows are left out" in caplog.text
+    assert plays(env, 2)
 
 
 def test_an_answer_that_is_not_a_number_is_left_out(tmp_path, caplog):
@@ -260,9 +290,14 @@ def test_an_answer_that_is_not_a_number_is_left_out(tmp_path, caplog):
         ("a.jsonl", b"\xff\xfe\x00", ["a.jsonl", "cannot be read"]),
         ("a.parquet", b"not parquet", ["a.parquet", "parquet"]),
         ("a.txt", b"", ["a.txt", ".jsonl"]),
+        ("a.json", b"[" * 100_000, ["a.json", "too deep"]),
+        ("a.jsonl", b"[" * 100_000, ["a.jsonl, line 1", "recursion"]),
+        ("a.json", b'[{"answer": 1' + b"0" * 5000 + b"}]", ["a.json", "5001 digits"]),
+        ("a.jsonl", b'{"answer": 1' + b"0" * 5000 + b"}", ["a.jsonl, line 1", "5001 digits"]),
     ],
 )
 def test_files_that_cannot_be_read(tmp_path, name, content, words):
+    """Of JSON that is nested too deep, or has a number of too many digits, no file was named."""
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError) as caught:
         make(tmp_path / name, split="all")

@@ -146,6 +146,11 @@ BROKEN = {
         {"landmarks": [["A", "red", "star", "cafe", math.nan, 1, 1]]},
         "'landmarks' is broken: expected a finite number, got nan",
     ),
+    "half a name": (
+        {"landmarks": [["\ud800", "red", "star", "cafe", 1, 1, 1]]},
+        "'landmarks' is broken: 'utf-8' codec",
+    ),
+    "half a title": ({"title": "\ud800"}, "'title' is broken: 'utf-8' codec"),
     "two nodes at one place": (
         {"nodes": [[273.8, 492.1], [273.8, 492.1]], "streets": [[64, 65, 0, 16]]},
         r"'streets' is broken: street \[64, 65, 0, 16\] is 0 metres long",
