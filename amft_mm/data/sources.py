@@ -217,6 +217,10 @@ class Sources:
         """Of one environment, if `only` names it. `share` (k, n): every n-th of them from the k-th on."""
         return self._imitated(self._of_step(step, count, only, share))
 
+    def count(self, step: int, count: int, only: str | None, share: tuple[int, int]) -> int:
+        """How many that is, of all processes."""
+        return len(range(share[0], sum(self._dealt(count, step, only)), share[1]))
+
     def _of_step(
         self, step: int, count: int, only: str | None = None, share: tuple[int, int] = (0, 1)
     ) -> list[Demonstration]:

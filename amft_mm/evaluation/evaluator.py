@@ -161,7 +161,7 @@ class Evaluator:
 
     def validate(self) -> dict[str, Any]:
         return {
-            f"validation/{s.label}/success": self._play(s, VALIDATION).metrics.get("success", 0.0)
+            f"validation/{s.label}/success": self._play(s, VALIDATION).metrics.get("success")
             for s in self._validating
         }
 
@@ -218,8 +218,8 @@ class Evaluator:
         row: dict[str, Any] = {
             **_shares(played),
             "flawless": metrics.get("flawless"),
-            "return": metrics.get("return", 0.0),
-            "turns": metrics.get("turns", 0.0),
+            "return": metrics.get("return"),
+            "turns": metrics.get("turns"),
             "failed": metrics["failed"],
         }
         row |= {k: v for k, v in metrics.items() if k.startswith(("verdict/", "stop/", "failure/"))}

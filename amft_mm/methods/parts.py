@@ -58,7 +58,7 @@ class Scales:
 class MixedPart:
     name: str
     weight: float
-    """Its share of the step's gradient."""
+    """Its share of the step's gradient, where all parts are there."""
     only: str | None
     """The environment; None is all of them."""
     balance: Balance
@@ -111,7 +111,7 @@ FURTHEST = ("policy/moved", "rollout/ratio_error")
 
 def together(parts: list[MixedPart], figures: list[dict[str, Any]]) -> dict[str, Any]:
     """Figures of each part by name, and means over them, or sums, or the furthest; those of a single part as
-    they are."""
+    they are. A loss is a mean over those that learnt from something."""
     if len(parts) == 1:
         return dict(figures[0])
     row: dict[str, Any] = {}
@@ -125,7 +125,7 @@ def together(parts: list[MixedPart], figures: list[dict[str, Any]]) -> dict[str,
             row[name] = sum(value for _, value in values)
         elif name in FURTHEST and values:
             row[name] = max(value for _, value in values)
-        elif len(values) == len(there):
+        elif len(values) == len(there) or (values and name.startswith("loss/")):
             whole = sum(share for share, _ in values)
             row[name] = sum(share * value for share, value in values) / whole
     return row

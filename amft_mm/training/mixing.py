@@ -41,7 +41,7 @@ class Mixing:
         """Adds to the update's gradient what a part gives; its figures. `fresh` are the step's rollouts
         before its first update; afterwards there are none."""
         row, look, share = Row(), None, self._share(part, drawn)
-        if part.success is not None:
+        if len(self._with.parts) > 1:
             row["share"] = share
         if part.explores(drawn.number):
             if share:
@@ -61,12 +61,26 @@ class Mixing:
         return row
 
     def _share(self, part: MixedPart, drawn: Minibatch) -> float:
-        """What a part has of the update: where it is made of difficulties, by how many groups are its."""
-        if part.success is None:
+        """What a part has of the update: where it is made of difficulties, by how many groups are its; of
+        environments those that are there divide it, as they divide the run."""
+        parts = self._with.parts
+        if len(parts) == 1:
             return part.weight
-        known = [s for s in drawn.success.values() if s is not None]
-        own, whole = self._with.processes.sum(sum(part.has("", s) for s in known), len(known))
-        return own / whole if whole else 0.0
+        if part.success is not None:
+            known = [s for s in drawn.success.values() if s is not None]
+            own, whole = self._with.processes.sum(sum(part.has("", s) for s in known), len(known))
+            return own / whole if whole else 0.0
+        there = self._with.processes.sum(*(self._has(one, drawn) for one in parts))
+        weights = [one.weight if count else 0.0 for one, count in zip(parts, there, strict=True)]
+        return weights[parts.index(part)] / (sum(weights) or 1.0)
+
+    def _has(self, part: MixedPart, drawn: Minibatch) -> int:
+        """How much an environment has to learn from in the update."""
+        sources, groups = self._with.sources, len(drawn.groups_of(part, self._with.sources))
+        imitates = part.balance.needs_both or self._mu(part, drawn) > 0.0
+        if self._with.objectives.stream is not None or not imitates:
+            return groups
+        return groups + sources.count(drawn.step, self._demos, part.only, drawn.share)
 
     def _mu(self, part: MixedPart, drawn: Minibatch) -> float:
         return part.balance.mu(drawn.number) if drawn.choice.mu is None else drawn.choice.mu
@@ -82,7 +96,7 @@ class Mixing:
             row["grad/exploration_noise"] = report.noise
         row |= {
             "tokens/demo": report.given,
-            "loss/exploration": report.loss,
+            "loss/exploration": report.loss if report.tokens else None,
             "policy/entropy": report.entropy,
             "rollout/ratio_error": report.largest_ratio_error,
             "policy/moved": report.moved,
@@ -145,7 +159,7 @@ class Mixing:
         )
         if noisy:
             row["grad/imitation_noise"] = report.noise
-        row |= {"loss/imitation": report.loss, **report.figures}
+        row |= {"loss/imitation": report.loss if report.tokens else None, **report.figures}
         if stream is not None:
             row["tokens/stream"] = report.tokens
         else:

@@ -118,7 +118,7 @@ class TrainingStep:
         row["demos/cut"] = self._cut_short(
             step, told, each + more, emptied + more_emptied, chosen=chosen
         )
-        self._check(step, finite, row.get("loss/exploration", 0.0))
+        self._check(step, finite, row.get("loss/exploration") or 0.0)
         self._playing.moved()
         if self._playing.explores(number) and not self._train.ahead:
             self.hand_over()

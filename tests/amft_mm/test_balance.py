@@ -218,7 +218,8 @@ def test_amft_paper_is_the_formula():
     assert paper.mu(2) == pytest.approx(0.6 + 0.1 * 0.5 + 0.01 * (2.0 - 1.5))
     paper.update(Signal(4, 100.0, entropy=2.0))
     assert paper.mu(4) == 0.95
-    for wrong in ({"entropy_sign": 0}, {"every": 0}, {"start": 2.0}, {"nonsense": 1}):
+    turned = {"lowest": 0.9, "highest": 0.1}  # defect: mu was at the upper bound, without a word
+    for wrong in ({"entropy_sign": 0}, {"every": 0}, {"start": 2.0}, {"nonsense": 1}, turned):
         with pytest.raises(ValueError, match="balance"):
             balance("amft_paper", 10, wrong)
 
@@ -349,6 +350,16 @@ def test_sasr_imitates_less_as_the_gradient_of_imitation_fades():
     seldom = np.mean([sasr.weights(step, Gradients(1.0, 0.1, 0.0))[1] for step in range(500)])
     assert often == pytest.approx(1 / 2, abs=0.1)
     assert seldom == pytest.approx(0.1 / 1.1, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [("sasr", {"seed": -1}), ("amft_ema", {"rate": -0.15}), ("amft_ema", {"doubt": -1.0})],
+)
+def test_values_that_no_balance_can_have_are_refused_before_a_run(name, wrong):
+    """Defect: the first ended a run after its warm-up, the second went the other way."""
+    with pytest.raises(ValueError, match="balance"):
+        balance(name, 10, wrong)
 
 
 def test_sasr_waits_for_the_first_gradient_of_imitation():

@@ -220,9 +220,8 @@ def test_options_train_where_every_answer_is_cut(tmp_path, settings):
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     rows = [row for row in map(json.loads, lines) if row["phase"] == "mix"]
     assert len(rows) == 2
-    assert all(
-        np.isfinite(row["grad/norm"]) and np.isfinite(row["loss/exploration"]) for row in rows
-    )
+    assert all(np.isfinite(row["grad/norm"]) for row in rows)
+    assert all(np.isfinite(row["loss/exploration"] or 0.0) for row in rows)  # None: of nothing
 
 
 def test_answers_that_the_agent_could_never_write_are_counted(tiny):

@@ -187,6 +187,17 @@ def test_the_last_weights_are_scored_on_what_all_before_were(monkeypatch):
     assert last["eval/ood_hard/success"] == 0.0
 
 
+def test_what_no_episode_told_is_no_figure(monkeypatch):
+    """Defect: where every episode crashed, a validation was told as 0 %, and a return of 0."""
+    crashed = Played([], {"episodes": 2, "failed": 2}, {})
+    monkeypatch.setattr(Evaluator, "_play", lambda self, *_: crashed)
+    config = composition("train", ["env=math", "eval.validation=ood"])
+    evaluator = Evaluator(config, None, None, ProcessGroup())
+    assert evaluator.validate() == {"validation/ood_hard/success": None}
+    row = evaluator.evaluate(last=False)
+    assert {row[f"eval/id/{name}"] for name in ("success", "return", "turns")} == {None}
+
+
 def test_sampled_tries_are_played_at_the_end_alone_beside_greedy_success(tmp_path, monkeypatch):
     """On the first instances of every split; what came of each is kept, so that any pass@k can be told."""
     play, played = RolloutWorker.play, []

@@ -205,6 +205,35 @@ def test_each_difficulty_can_have_its_own_mu(tmp_path, monkeypatch):
     assert all(row["tokens/demo"] for row in divided)
 
 
+def test_an_environment_that_is_not_in_an_update_leaves_it_to_the_others(tmp_path):
+    """Defect: it kept its share, so that what was there weighed less, and its 0 was in the mean of losses."""
+    settings = ["env=mix", "method=amft", "method.mu_per=env", "train.tasks=1", "train.demos=1"]
+    rows = rows_of(tmp_path / "run", *settings, "env.shares={virl:0,general_points:0.5,math:0.5}")
+    played = {"general_points", "math"}
+    there = [name for row in rows for name in played if row[f"share/{name}"] == 1.0]
+    assert (len(there), set(there)) == (len(rows), played)
+    for name, row in zip(there, rows, strict=True):
+        assert row["loss/imitation"] == row[f"loss/imitation/{name}"] > 0
+        (other,) = played - {name}
+        assert row[f"share/{other}"] == 0.0
+        assert f"loss/imitation/{other}" not in row
+
+
+def test_a_loss_of_nothing_is_no_figure(tmp_path, monkeypatch):
+    """Defect: it was told as 0, also among minibatches whose mean was told."""
+    learnt = ["method.balance.name=amft"]  # so that both gradients are always taken
+    for name, rate, loss, more in (
+        ("failing", 1.0, "imitation", learnt),
+        ("hpt", 0.0, "exploration", []),
+    ):
+        monkeypatch.setattr(f"amft_mm.methods.guidance.{name}.success_rate", lambda _, r=rate: r)
+        rows = rows_of(tmp_path / name, f"method={name}", "train.reward_noise=0", *more)
+        assert [row[f"loss/{loss}"] for row in rows] == [None] * 3
+    parts = [SimpleNamespace(name=name, weight=0.5) for name in ("one", "other")]
+    row = together(parts, [{"loss/imitation": None}, {"loss/imitation": 4.0}])
+    assert row["loss/imitation"] == 4.0
+
+
 @pytest.mark.parametrize("method", ["ppo", "hpt", "relift", "uft"])
 def test_methods_make_several_updates(tmp_path, method):
     more = {

@@ -31,6 +31,8 @@ class AMFTEma(Learnt):
     ) -> None:
         if not 0 <= beta < 1:
             raise ValueError(f"balance: beta={beta} must be from 0 up to, but not, 1")
+        if not (rate > 0 and doubt >= 0):
+            raise ValueError(f"balance: rate={rate} must be above 0, and doubt={doubt} 0 or above")
         super().__init__(start, lowest, highest)
         self._rate, self._beta, self._doubt, self._patience = rate, beta, doubt, patience
         self._mean = self._square = self._weight = 0.0

@@ -34,6 +34,8 @@ class AMFTPaper(Balance):
         self._mu = share("start", start)
         self._eta_mu, self._eta_h, self._every = eta_mu, eta_h, every
         self._lowest, self._highest = share("lowest", lowest), share("highest", highest)
+        if lowest > highest:
+            raise ValueError(f"balance: lowest={lowest} must not be above highest={highest}")
         self._sign = entropy_sign
         self._target: float | None = None
 

@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 
 from amft_mm.methods.balance.base import Gradients, Meeting
+from envs.contract import whole_number
 
 
 class SASR(Meeting):
     def __init__(self, steps: int, gamma: float = 1.0, seed: int = 0) -> None:
         if not gamma > 0:
             raise ValueError(f"balance: gamma={gamma} must be above 0")
-        self._gamma, self._seed = gamma, seed
+        self._gamma, self._seed = gamma, whole_number("balance.seed", seed, 0, 2**30 - 1)
         self._first: float | None = None
 
     def weights(self, step: int, gradients: Gradients) -> tuple[float, float]:
