@@ -58,7 +58,10 @@ def describe(config: DictConfig, processes: int | None = None) -> dict[str, floa
     cache = 2 * layers * heads * head * config.limits.max_tokens * episodes
     learns = config.method.balance.name.startswith("amft")
     several = config.train.minibatches * config.train.epochs > 1
-    carries = config.method.tangent == "exact" and (config.method.horizon > 0 or several)
+    carried_on = config.method.tangent in ("curved", "exact")
+    carries = carried_on and (config.method.horizon > 0 or several)
+    # The weights as they were, and the gradient at others.
+    curved = 2 * trained if config.method.tangent == "curved" and learns else 0
     parts = _parts(config)
     carried = (3 if carries else 1) * parts
     # With offloading these are on the device one block at a time.
@@ -78,6 +81,7 @@ def describe(config: DictConfig, processes: int | None = None) -> dict[str, floa
         held["weights of vLLM in this process"] = everything * width
     learning = {
         "gradients while they are mixed": _gradients(parts) * trained * 4 / share * here,
+        "weights and gradient for a derivative of it": curved * 4 / share * here,
         "activations": tokens * text.hidden_size * layers * kept * width,
         "scores of a chunk of tokens": 3 * CHUNK * text.vocab_size * 4,
     }

@@ -12,9 +12,10 @@ With d = g_S - g_R, g = (1 - mu) g_R + mu g_S, N = |g| and the clipping threshol
     d g~ / d mu = d                              if N <= C
                 = (C / N) (d - g (g . d) / N^2)  otherwise
 
-and amft_mm/learning/tangent.py carries that through AdamW's updates, over the horizon `rho`. Everything is
-done in place: one extra copy of the trainable parameters while two gradients are held, and what the
-tangent holds.
+and amft_mm/learning/tangent.py carries that through AdamW's updates, over the horizon `rho`. Weights that mu
+has moved change g_S as well: with that (`mix(mu, along=H_S z)`, amft_mm/learning/curvature.py) d = g_S +
+mu H_S z - g_R. Everything is done in place: one extra copy of the trainable parameters while two gradients
+are held, and what the tangent holds.
 
 A step may be made of several parts, each with a mu of its own: every `mix(mu, part=NAME)` adds to the
 step's gradient, and has its own d and z (one copy more of each).
@@ -120,10 +121,12 @@ class MixedStep:
         learn: bool = True,
         part: str = WHOLE,
         weight: float = 1.0,
+        along: Tensors | None = None,
     ) -> Gradients:
         """Adds weight ((1 - mu) g_R + mu scale g_S) to the step's gradient, with g_S in .grad, which is
-        empty afterwards. `scale` equalises the norms; it is taken as given. Without `learn`, no z."""
-        explored, imitated = self.exploration, self._taken()
+        empty afterwards. `scale` equalises the norms; it is taken as given. Without `learn`, no z. `along`:
+        how g_S changes along z."""
+        explored, imitated, along = self.exploration, self._taken(), along or {}
         self.exploration = {}
         found = between(explored, imitated)
         learn = learn and math.isfinite(found.exploration_norm + found.imitation_norm)
@@ -144,6 +147,8 @@ class MixedStep:
                     mixed.sub_(difference, alpha=1 - mu)
             if weight != 1.0:
                 mixed.mul_(weight)
+            if learn and parameter in along:
+                difference.add_(along[parameter], alpha=mu * scale)
             before = self._mixed.get(parameter)
             self._mixed[parameter] = mixed if before is None else before.add_(mixed)
             if learn:

@@ -11,8 +11,9 @@ after a step m, v, corrected for their beginning m^, v^, and d = d g~ / d mu (0 
     dtheta <- (1 - lr decay) dtheta - lr [ (dm / (1 - b1^t)) / (sqrt(v^) + eps)
                                            - m^ (dv / (1 - b2^t)) / (2 sqrt(v^) (sqrt(v^) + eps)^2) ]
 
-which is exact but for how other weights would have changed the gradients themselves (no Hessians). All
-three are multiplied by `rho` before each step of training, so that
+which is exact but for how other weights would have changed the gradients themselves. `curved` adds that of
+imitation to d (amft_mm/learning/curvature.py); exploration's is left out. All three are multiplied by `rho`
+before each step of training, so that
 
     z = sum over the steps so far of rho^age (d theta / d mu of that step)
 
@@ -22,7 +23,9 @@ followed as they are (`again`), and with rho = 0 the derivative of a whole step 
 rho = 1 never forgets, rho = 0 sees the last step alone, and between them effects fade over about
 1 / (1 - rho) steps. A step in which mu is not learnt ages all of it as well. Kinds:
 
-    exact          the above: three numbers for each weight (one where rho = 0 and a step is one update)
+    curved         the above: three numbers for each weight (one where rho = 0 and a step is one update), and
+                   in each update the gradient of its demonstrations once more
+    exact          the same without how imitation's gradient changes with the weights
     last_step      z <- rho z + d theta' / d mu of the last update: one number for each weight. Leaves out
                    what a mix does through the moments later, most of what it does. In training the tiny
                    model on sums (horizon 0.9) its cosine with `exact` is 0.95 after 10 steps and 0.94 after
@@ -44,7 +47,8 @@ from amft_mm.learning.gradients import Tensors
 from amft_mm.learning.optimization import Names
 from envs.contract import one_of
 
-KINDS = ("exact", "last_step", "plain_descent")
+KINDS = ("curved", "exact", "last_step", "plain_descent")
+CARRIED = ("curved", "exact")
 TOGETHER = 2**26
 """Weights that are worked on at once: bounds what is in memory meanwhile."""
 SMALLEST_ROOT = 1e-20
@@ -65,7 +69,7 @@ class Tangent:
             raise ValueError(f"rho={rho} must be from 0 to 1 (method.horizon)")
         self._optimizer, self._rho = optimizer, rho
         self._plain = one_of("method.tangent", kind, KINDS) == "plain_descent"
-        self._carries = kind == "exact" and (rho > 0 or several)
+        self._carries = kind in CARRIED and (rho > 0 or several)
         self.z: dict[str, Tensors] = {}
         self._moments: dict[str, tuple[Tensors, Tensors]] = {}
 

@@ -11,11 +11,15 @@ mixing.add(part, drawn, clock, fresh)   -> figures of the mix
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 from omegaconf import DictConfig
 
 from amft_mm.config.settings import options_of
+from amft_mm.learning.curvature import gradient_along
+from amft_mm.learning.example import Example
+from amft_mm.learning.gradients import Tensors
 from amft_mm.methods.balance import Signal
 from amft_mm.methods.imitation.streams import Offered
 from amft_mm.methods.parts import MixedPart
@@ -33,6 +37,7 @@ class Mixing:
         self._demos = int(config.train.demos)
         self._balanced = bool(method.balanced)
         self._horizon = float(method.horizon)
+        self._curved = method.tangent == "curved"
         self._utility = utility(method.utility.name, options_of(method.utility))
         self._with = assembly
         self._ahead = LookAhead(assembly.learner, assembly.sources, assembly.engine)
@@ -54,9 +59,12 @@ class Mixing:
         clock("time/meta")
         if not share:
             return row | {"mu": mu}
+        along: Tensors = {}
         if mu > 0.0 or part.balance.needs_both:
-            self._imitate(part, drawn, row)
-        row |= self._mixed(part, drawn, mu, row, share)
+            examples = self._imitate(part, drawn, row)
+            if self._curved and part.balance.learns and mu > 0.0:
+                along = self._along(part, examples, first=bool(fresh))
+        row |= self._mixed(part, drawn, mu, row, share, along)
         clock("time/update")
         return row
 
@@ -139,8 +147,17 @@ class Mixing:
         row |= {"meta/hypergradient": look.product, "meta/error": look.error}
         return replace(told, product=look.product, error=look.error, instances=look.instances)
 
-    def _imitate(self, part: MixedPart, drawn: Minibatch, row: Row) -> None:
-        """.grad holds g_S of a part, or of what the method has in its place."""
+    def _along(self, part: MixedPart, examples: Sequence[Example], *, first: bool) -> Tensors:
+        """How g_S changes along z, which fades before the first update of a step."""
+        fades = self._horizon if first else 1.0
+        if not fades:
+            return {}
+        objective = self._with.objectives.imitation
+        found = gradient_along(self._with.learner, part.name, examples, objective)
+        return {p: change.mul_(fades) for p, change in found.items()}
+
+    def _imitate(self, part: MixedPart, drawn: Minibatch, row: Row) -> Sequence[Example]:
+        """.grad holds g_S of a part, or of what the method has in its place: the gradient of these."""
         stream = self._with.objectives.stream
         if stream is not None:
             examples = stream(self._offered(part, drawn))
@@ -164,12 +181,21 @@ class Mixing:
             row["tokens/stream"] = report.tokens
         else:
             row["tokens/demo"] = row.get("tokens/demo", 0) + report.tokens
+        return examples
 
     def _offered(self, part: MixedPart, drawn: Minibatch) -> Offered:
         own = drawn.groups_of(part, self._with.sources)
         return Offered(self._with.policy, own, self._with.sources.demonstration_at)
 
-    def _mixed(self, part: MixedPart, drawn: Minibatch, mu: float, seen: Row, share: float) -> Row:
+    def _mixed(
+        self,
+        part: MixedPart,
+        drawn: Minibatch,
+        mu: float,
+        seen: Row,
+        share: float,
+        along: Tensors,
+    ) -> Row:
         """Mixes both gradients of a part into the update's; figures of the mix."""
         mixed, scale = self._with.learner.mixed, 1.0
         if self._balanced:
@@ -195,7 +221,7 @@ class Mixing:
             companion.imitated(mu, scale)
         # Where the guidance said mu, the balance's did nothing, and there is nothing to learn of it.
         learns = part.balance.learns and not chosen
-        mix = mixed.mix(mu, scale, learn=learns, part=part.name, weight=share * weight)
+        mix = mixed.mix(mu, scale, learn=learns, part=part.name, weight=share * weight, along=along)
         ratio = mix.effective_ratio(mu) * scale
         return tried | {
             "mu": mu,

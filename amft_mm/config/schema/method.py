@@ -55,7 +55,7 @@ class Method:
     validation: str | None = setting("what eval.validation is by default")
     tangent: str = setting(
         "how the effect of mu on the weights is followed",
-        among=("exact", "last_step", "plain_descent"),
+        among=("curved", "exact", "last_step", "plain_descent"),
     )
     horizon: float = setting("what a mix's effect still counts a step later", least=0, most=1)
     kl: float = setting("weight of the penalty for leaving the first weights", least=0)

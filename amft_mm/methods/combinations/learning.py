@@ -160,7 +160,7 @@ def without_learning(config: DictConfig) -> Iterator[str]:
         return
     asked = {
         "method.horizon": method.horizon,
-        "method.tangent": method.tangent != "exact" and method.tangent,
+        "method.tangent": method.tangent != "curved" and method.tangent,
         "method.utility.name": method.utility.name != "next_rollout" and method.utility.name,
     }
     name = method.balance.name

@@ -1,0 +1,98 @@
+"""How imitation's gradient changes along z, and the derivative by mu that has it in."""
+
+import pytest
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from amft_mm.learning.curvature import gradient_along
+from amft_mm.learning.example import Example
+from amft_mm.learning.mixed_step import WHOLE, MixedStep
+from amft_mm.learning.objective import Objective
+from amft_mm.methods.imitation import sft
+from tests.amft_mm.test_looks import conversation, learner_with_z, relative
+
+
+def walked(mu, max_norm, *, follow, steps=12, updates=3):
+    """From the same weights: exploration is noise, demonstrations are a steep bowl that draws back to its
+    middle. Where the weights end, and z."""
+    generator = torch.Generator().manual_seed(1)
+    weights = torch.nn.Parameter(torch.randn(20, dtype=torch.float64, generator=generator))
+    root = torch.randn(20, 20, dtype=torch.float64, generator=generator)
+    bowl, middle = root @ root.T, torch.randn(20, dtype=torch.float64, generator=generator)
+    optimizer = torch.optim.AdamW([weights], lr=0.02, betas=(0.9, 0.95), weight_decay=0.01)
+    mixed = MixedStep(optimizer, max_norm, 1.0, tangent="curved", several=True)
+    for update in range(steps * updates):
+        weights.grad = 10 * torch.randn(20, dtype=torch.float64, generator=generator)
+        mixed.take_exploration()
+        weights.grad = bowl @ (weights.detach() - middle)
+        z = mixed.z.get(WHOLE, {})
+        along = {weights: bowl @ z[weights]} if z and follow else None
+        mixed.mix(mu, 0.8, learn=update > 0, along=along)
+        mixed.step(again=update % updates > 0)
+    return weights.detach(), mixed.z[WHOLE][weights]
+
+
+@pytest.mark.parametrize("max_norm", [None, 5.0])
+def test_z_knows_that_demonstrations_draw_back_what_exploration_moved(max_norm):
+    """Defect: with gradients taken as given z went on adding up what had long been drawn back. The first
+    update, where Adam is a sign, is nobody's."""
+    h, mu = 1e-6, 0.5
+
+    def end(other):
+        return walked_after_the_first(other, mu, max_norm)
+
+    finite = (end(mu + h) - end(mu - h)) / (2 * h)
+    curved, flat = (walked(mu, max_norm, follow=follow)[1] for follow in (True, False))
+    assert relative(curved, finite) < 1e-6
+    assert relative(flat, finite) > 0.1
+
+
+def walked_after_the_first(mu, first, max_norm):
+    """As `walked`, by plain steps; mu holds from the second update on."""
+    generator = torch.Generator().manual_seed(1)
+    weights = torch.nn.Parameter(torch.randn(20, dtype=torch.float64, generator=generator))
+    root = torch.randn(20, 20, dtype=torch.float64, generator=generator)
+    bowl, middle = root @ root.T, torch.randn(20, dtype=torch.float64, generator=generator)
+    optimizer = torch.optim.AdamW([weights], lr=0.02, betas=(0.9, 0.95), weight_decay=0.01)
+    for update in range(36):
+        explored = 10 * torch.randn(20, dtype=torch.float64, generator=generator)
+        mix = mu if update else first
+        drawn = bowl @ (weights.detach() - middle)
+        weights.grad = (1 - mix) * explored + mix * 0.8 * drawn
+        if max_norm is not None:
+            torch.nn.utils.clip_grad_norm_([weights], max_norm, error_if_nonfinite=True)
+        optimizer.step()
+    return weights.detach()
+
+
+def test_the_change_of_a_gradient_is_the_hessian_times_z(tiny):
+    """By differentiating twice; weights and gradient are afterwards what they were, to the bit."""
+    learner, read = learner_with_z(tiny), [conversation(tiny, n) for n in range(4)]
+    examples, objective = [Example(one) for one in read], Objective(sft.loss)
+    z = learner.mixed.z[WHOLE]
+    with sdpa_kernel(SDPBackend.MATH):
+        loss = -tiny.score(read).log_probs.mean()
+        own = [p for p in learner.parameters if p in z]
+        first = torch.autograd.grad(loss, own, create_graph=True)
+        product = sum((g * z[p]).sum() for g, p in zip(first, own, strict=True))
+        exact = torch.autograd.grad(product, own)
+    learner.gradients(examples, objective)
+    before = [(p.detach().clone(), p.grad.clone()) for p in own]
+    found = gradient_along(learner, WHOLE, examples, objective)
+    assert relative(flat([p.grad for p in own]), flat(first)) < 1e-4
+    for parameter, (weights, gradient) in zip(own, before, strict=True):
+        assert torch.equal(parameter, weights)
+        assert torch.equal(parameter.grad, gradient)
+    assert relative(flat([found[p] for p in own]), flat(exact)) < 0.08
+    learner.drop_gradients()
+
+
+def test_without_a_z_nothing_changes(tiny):
+    learner = learner_with_z(tiny)
+    learner.mixed.tangent.z.clear()
+    examples = [Example(conversation(tiny, 0))]
+    assert gradient_along(learner, WHOLE, examples, Objective(sft.loss)) == {}
+
+
+def flat(tensors):
+    return torch.cat([t.detach().flatten() for t in tensors])
