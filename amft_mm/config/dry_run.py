@@ -61,7 +61,7 @@ def describe(config: DictConfig, processes: int | None = None) -> dict[str, floa
     carried_on = config.method.tangent in ("curved", "exact")
     carries = carried_on and (config.method.horizon > 0 or several)
     # The weights as they were, and the gradient at others.
-    curved = 2 * trained if config.method.tangent == "curved" and learns else 0
+    curved = learns and config.method.tangent == "curved" and width == 4
     parts = _parts(config)
     carried = (3 if carries else 1) * parts
     # With offloading these are on the device one block at a time.
@@ -81,10 +81,11 @@ def describe(config: DictConfig, processes: int | None = None) -> dict[str, floa
         held["weights of vLLM in this process"] = everything * width
     learning = {
         "gradients while they are mixed": _gradients(parts) * trained * 4 / share * here,
-        "weights and gradient for a derivative of it": curved * 4 / share * here,
         "activations": tokens * text.hidden_size * layers * kept * width,
         "scores of a chunk of tokens": 3 * CHUNK * text.vocab_size * 4,
     }
+    if curved:
+        learning["weights as they were, and a gradient further on"] = trained * 8 / share * here
     if processes:
         # What is outside the blocks is whole for a pass, two blocks are at a time, with their gradients.
         whole, block = counted["outside blocks"], 2 * counted["block"]

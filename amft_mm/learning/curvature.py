@@ -10,9 +10,10 @@ goes on adding up what has long been drawn back.
 
 Of exploration the like is left out: its gradient is a sample, and so would be its change.
 
-In float32 the step is that of amft_mm/learning/directional.py: on the tiny model the difference is right to
-5 % along the signs of a gradient, where curvature changes fastest, and to 0.5 % along noise. It is ten times
-as long where the arithmetic is coarser, against rounding.
+The step is that of amft_mm/learning/directional.py: on the tiny model the difference is right to 5 % along the
+signs of a gradient, where curvature changes fastest, and to 0.5 % along noise. It needs float32: in bfloat16,
+where gradients themselves are right to 1 %, it is rounding for the most part, and worse than nothing. There
+gradients are taken as given.
 """
 
 from __future__ import annotations
@@ -31,9 +32,6 @@ from amft_mm.learning.objective import Objective
 if TYPE_CHECKING:
     from amft_mm.learning.learner import Learner
 
-COARSE = 10 * MOVED
-"""How far where the arithmetic is not float32, as a share of the weights' norm."""
-
 
 def gradient_along(
     learner: Learner, part: str, examples: Sequence[Example], objective: Objective
@@ -41,9 +39,8 @@ def gradient_along(
     """Of all processes; asked for in all at once."""
     z = learner.mixed.z.get(part, {})
     size = norm_of(z)
-    moved = MOVED if learner.policy.dtype == torch.float32 else COARSE
-    far = moved * norm_of({p: p.detach() for p in z}) / size if size > 0 else 0.0
-    if not (far > 0 and math.isfinite(far)):
+    far = MOVED * norm_of({p: p.detach() for p in z}) / size if size > 0 else 0.0
+    if learner.policy.dtype != torch.float32 or not (far > 0 and math.isfinite(far)):
         return {}
     here = {p: p.grad for p in learner.parameters}
     kept = {p: p.detach().clone() for p in z}
