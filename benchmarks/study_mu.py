@@ -52,6 +52,7 @@ PARTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "evidence is one look": ({"memory": 1.01}, {}),
     "looks that share z count as so many": ({}, {"told": 0.0}),
     "no horizon: the last mix alone": ({}, {"rho": 0.0}),
+    "how imitation's gradient changes (exact)": ({}, {"tangent": "exact"}),
     "momentum cut off (last_step)": ({}, {"tangent": "last_step"}),
     "plain descent's derivative": ({}, {"tangent": "plain_descent"}),
     "gradients as large as they are": ({}, {"balanced": False}),
@@ -74,7 +75,7 @@ def walk(
     steps: int,
     rho: float = 0.9,
     told: float | None = None,
-    tangent: str = "exact",
+    tangent: str = "curved",
     balanced: bool = True,
     compared: bool = False,
 ) -> Walk:
@@ -115,7 +116,10 @@ def walk(
         place.grad = place.detach() - shown
         if problem == EVEN:
             place.grad += NOISE * torch.randn(SIZE, dtype=torch.float64)
-        mixed.mix(mu, norm / float(place.grad.norm()) if balanced else 1.0)
+        # In `falling` alone demonstrations stay where they are, and their gradient changes with the place.
+        known = tangent == "curved" and problem == "falling" and WHOLE in mixed.z
+        along = {place: rho * mixed.z[WHOLE][place]} if known else None
+        mixed.mix(mu, norm / float(place.grad.norm()) if balanced else 1.0, along=along)
         mixed.step()
         out.found.append(mu)
     went = place.detach() / math.sqrt(SIZE)
