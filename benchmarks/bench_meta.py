@@ -4,6 +4,7 @@ Times the parts of steps of `method=amft`, as the default configuration has them
 
     next_rollout   the derivative z, carried through AdamW's moments, and a look at a step's rollouts,
                    as if every group had better and worse episodes
+    curved         the gradient of a step's demonstrations once more, along z
     heldout        z, and a look at held-out rollouts every 20 steps (playing them is not counted: it is
                    printed by itself)
 
@@ -34,10 +35,12 @@ from amft_mm.config.composition import composition
 from amft_mm.config.players import engine_of, load_policy, open_process_group
 from amft_mm.data.rollouts import credited
 from amft_mm.demos import record_demonstrations
+from amft_mm.learning.curvature import gradient_along
 from amft_mm.learning.mixed_step import WHOLE, MixedStep
 from amft_mm.learning.objective import Objective
 from amft_mm.learning.optimization import Names
 from amft_mm.methods.exploration import reinforce
+from amft_mm.methods.imitation import sft
 from amft_mm.methods.utility.next_rollout import expected_return
 from amft_mm.runs.folder import RunFolder
 from amft_mm.trainer import Trainer
@@ -96,6 +99,15 @@ def measure(config: DictConfig, folder: Path, repeat: int) -> None:
         learner.drop_gradients()
         return look()
 
+    demonstrations = sources.demonstrations(trainer.step + 1, int(config.train.demos))
+    objective = Objective(sft.loss)
+    learner.gradients(demonstrations, objective)
+    curves = [
+        timed(lambda: gradient_along(learner, WHOLE, demonstrations, objective))
+        for _ in range(repeat)
+    ]
+    learner.drop_gradients()
+
     plain, learning = [], []
     for number in range(10 * repeat):
         for learn in (True, False) if number % 2 else (False, True):
@@ -121,6 +133,7 @@ def measure(config: DictConfig, folder: Path, repeat: int) -> None:
     print(
         f"next_rollout costs       {extra / each:8.2%} of a step: z {carried / each:.2%}, a look the rest"
     )
+    print(f"curved costs             {median(curves) / each:8.2%} of a step")
     names = {parameter: str(number) for number, parameter in enumerate(parameters)}
     print(f"z takes                  {memory_of(mixed, names) / 2**20:8.1f} MiB")
     print(
