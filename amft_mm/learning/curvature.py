@@ -10,10 +10,10 @@ goes on adding up what has long been drawn back.
 
 Of exploration the like is left out: its gradient is a sample, and so would be its change.
 
-The step is that of amft_mm/learning/directional.py: on the tiny model the difference is right to 5 % along the
-signs of a gradient, where curvature changes fastest, and to 0.5 % along noise. It needs float32: in bfloat16,
-where gradients themselves are right to 1 %, it is rounding for the most part, and worse than nothing. There
-gradients are taken as given.
+The step is that of amft_mm/learning/directional.py: on the tiny model the difference is right to 5 % along
+the signs of a gradient, where curvature changes fastest, and to 0.5 % along noise. It needs float32: in
+bfloat16, where gradients themselves are right to 1 %, it is rounding for the most part, and worse than
+nothing. There gradients are taken as given.
 """
 
 from __future__ import annotations
