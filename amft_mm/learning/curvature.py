@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from amft_mm.learning.directional import MOVED
+from amft_mm.learning.directional import reach
 from amft_mm.learning.example import Example
 from amft_mm.learning.gradients import Tensors, norm_of
 from amft_mm.learning.objective import Objective
@@ -38,9 +38,7 @@ def gradient_along(
 ) -> Tensors:
     """Of all processes; asked for in all at once."""
     z = learner.mixed.z.get(part, {})
-    size = norm_of(z)
-    far = MOVED * norm_of({p: p.detach() for p in z}) / size if size > 0 else 0.0
-    if learner.policy.dtype != torch.float32 or not (far > 0 and math.isfinite(far)):
+    if learner.policy.dtype != torch.float32 or not (far := reach(z)):
         return {}
     here = {p: p.grad for p in learner.parameters}
     kept = {p: p.detach().clone() for p in z}

@@ -87,6 +87,14 @@ def log_probs_along(
 
 
 @torch.no_grad()
+def reach(z: Tensors) -> float:
+    """How many z a difference goes; 0 where z leads nowhere."""
+    size = norm_of(z)
+    far = MOVED * norm_of({p: p for p in z}) / size if size > 0 else 0.0
+    return far if far > 0 and math.isfinite(far) else 0.0
+
+
+@torch.no_grad()
 def by_differences(
     policy: Policy,
     z: Tensors,
@@ -96,9 +104,8 @@ def by_differences(
 ) -> torch.Tensor:
     if here is None:
         here = policy.score(conversations, temperature=temperature).log_probs
-    size = norm_of(z)
-    far = MOVED * norm_of({p: p for p in z}) / size if size > 0 else 0.0
-    if not (far > 0 and math.isfinite(far)):
+    far = reach(z)
+    if not far:
         return torch.zeros_like(here)
     with weights(policy, {p: p.add(d, alpha=far) for p, d in z.items()}):
         there = policy.score(conversations, temperature=temperature).log_probs

@@ -62,7 +62,7 @@ class Mixing:
         along: Tensors = {}
         if mu > 0.0 or part.balance.needs_both:
             examples = self._imitate(part, drawn, row)
-            if self._curved and part.balance.learns and mu > 0.0:
+            if self._curved and self._learns(part, drawn) and mu > 0.0:
                 along = self._along(part, examples, first=bool(fresh))
         row |= self._mixed(part, drawn, mu, row, share, along)
         clock("time/update")
@@ -92,6 +92,10 @@ class Mixing:
 
     def _mu(self, part: MixedPart, drawn: Minibatch) -> float:
         return part.balance.mu(drawn.number) if drawn.choice.mu is None else drawn.choice.mu
+
+    def _learns(self, part: MixedPart, drawn: Minibatch) -> bool:
+        """Where the guidance said mu, the balance's did nothing, and there is nothing to learn of it."""
+        return part.balance.learns and drawn.choice.mu is None
 
     def _explore(self, part: MixedPart, drawn: Minibatch, row: Row, clock: Clock) -> None:
         """g_R of a part is taken."""
@@ -219,8 +223,7 @@ class Mixing:
             )
         for companion in self._with.companions.values():
             companion.imitated(mu, scale)
-        # Where the guidance said mu, the balance's did nothing, and there is nothing to learn of it.
-        learns = part.balance.learns and not chosen
+        learns = self._learns(part, drawn)
         mix = mixed.mix(mu, scale, learn=learns, part=part.name, weight=share * weight, along=along)
         ratio = mix.effective_ratio(mu) * scale
         return tried | {

@@ -12,14 +12,19 @@ from amft_mm.methods.imitation import sft
 from tests.amft_mm.test_looks import conversation, learner_with_z, relative
 
 
-def walked(mu, max_norm, *, follow, steps=12, updates=3):
-    """From the same weights: exploration is noise, demonstrations are a steep bowl that draws back to its
-    middle. Where the weights end, and z."""
+def begun():
+    """The same weights each time, and a steep bowl that draws them to its middle."""
     generator = torch.Generator().manual_seed(1)
     weights = torch.nn.Parameter(torch.randn(20, dtype=torch.float64, generator=generator))
     root = torch.randn(20, 20, dtype=torch.float64, generator=generator)
     bowl, middle = root @ root.T, torch.randn(20, dtype=torch.float64, generator=generator)
     optimizer = torch.optim.AdamW([weights], lr=0.02, betas=(0.9, 0.95), weight_decay=0.01)
+    return generator, weights, bowl, middle, optimizer
+
+
+def walked(mu, max_norm, *, follow, steps=12, updates=3):
+    """Exploration is noise, demonstrations are the bowl. Where the weights end, and z."""
+    generator, weights, bowl, middle, optimizer = begun()
     mixed = MixedStep(optimizer, max_norm, 1.0, tangent="curved", several=True)
     for update in range(steps * updates):
         weights.grad = 10 * torch.randn(20, dtype=torch.float64, generator=generator)
@@ -49,11 +54,7 @@ def test_z_knows_that_demonstrations_draw_back_what_exploration_moved(max_norm):
 
 def walked_after_the_first(mu, first, max_norm):
     """As `walked`, by plain steps; mu holds from the second update on."""
-    generator = torch.Generator().manual_seed(1)
-    weights = torch.nn.Parameter(torch.randn(20, dtype=torch.float64, generator=generator))
-    root = torch.randn(20, 20, dtype=torch.float64, generator=generator)
-    bowl, middle = root @ root.T, torch.randn(20, dtype=torch.float64, generator=generator)
-    optimizer = torch.optim.AdamW([weights], lr=0.02, betas=(0.9, 0.95), weight_decay=0.01)
+    generator, weights, bowl, middle, optimizer = begun()
     for update in range(36):
         explored = 10 * torch.randn(20, dtype=torch.float64, generator=generator)
         mix = mu if update else first
