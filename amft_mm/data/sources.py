@@ -123,6 +123,7 @@ class Sources:
             missing = tasks - int(found)
             if not missing:
                 break
+            self.settle()  # what other environments play ahead asks the same engine
             played.append(self._unguided(number, step, missing, again))
             more = self._groups(number, played[-1:], first=again * self._tasks)
             kept += [group for group in more if differ(group[1])]

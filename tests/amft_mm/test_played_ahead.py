@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+import time
 
 import pytest
 
@@ -130,6 +131,28 @@ def test_a_look_that_plays_itself_waits_for_the_engine(tmp_path, played):
     train(config_of(*LEARNT[:3], *words, "train.ahead=1", f"out={tmp_path}/run"))
     assert sorted(step for step, thread in played if thread == "ahead") == [2, 3, 4]
     assert sorted(step for step, thread in played if thread == "MainThread") == [1, 2, 3, 4]
+
+
+def test_groups_that_are_drawn_again_wait_for_the_engine(tmp_path, monkeypatch):
+    """Defect: those of a mix's first environment were played while a thread played ahead its last, and two
+    threads asked one engine."""
+    playing, together, original = set(), [], RolloutWorker._play
+
+    def play(self, plan):
+        own = (self.world.id, plan.step, threading.current_thread().name)
+        together.extend((own, other) for other in playing)
+        playing.add(own)
+        time.sleep(0.1 if own[-1].startswith("ahead") else 0.0)
+        found = original(self, plan)
+        playing.discard(own)
+        return found
+
+    monkeypatch.setattr(RolloutWorker, "_play", play)
+    words = ["env.shares={math:1,virl:1}", "limits.max_turns=2", "train.steps=2", "train.tasks=2"]
+    more = ["train.ahead=1", "train.reward_noise=0", "method.resample=1", f"out={tmp_path}/run"]
+    train(config_of("env=mix", *words, *more))
+    assert sum(row["rollout/drawn_again"] for row in rows_of(tmp_path / "run")) > 0
+    assert together == []
 
 
 @pytest.mark.parametrize(
