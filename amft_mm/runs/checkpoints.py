@@ -55,17 +55,17 @@ class Writer:
     def save(self, step: int, state: dict[str, Any]) -> None:
         """All processes at once. What the state holds may change when this returns."""
         self.wait()
-        if step == self._last:
-            return
         final = path_of(self._folder, step)
+        if step == self._last or is_whole(
+            final
+        ):  # a run may have gone on from there and come no further
+            return
         own = [random_states()]
         states = own if self._processes is None else self._processes.gather(own)
         plain, held = parted({**state, "random": states})
         words = io.BytesIO()
         torch.save(plain, words)
         try:
-            if self._main:
-                (final / STATE).unlink(missing_ok=True)
             writing = tensors.save(final, held, self._group)
         except (OSError, RuntimeError) as error:
             raise _unwritable(final, error) from error

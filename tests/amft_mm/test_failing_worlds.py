@@ -9,6 +9,7 @@ from agents.trajectory import ERROR, Trajectory
 from amft_mm.commands import main
 from amft_mm.data.rollouts import PlaySettings, RolloutWorker
 from amft_mm.data.sources import together
+from amft_mm.runs import checkpoints
 from amft_mm.runs.failures import Failures, WorldsFail, told
 from amft_mm.runs.processes import ProcessGroup
 from tests.amft_mm.test_train import TINY, rows
@@ -96,6 +97,30 @@ def test_worlds_that_fail_too_often_end_the_run_with_its_reason_and_what_it_lear
         main(["train", *TINY, *OWN, *failing, "demos.folder=there", "out=warm"])
     assert (here.parent / "warm" / "model").is_dir()
     assert (here.parent / "warm" / "checkpoints" / "step_000002").is_dir()
+
+
+def test_worlds_that_fail_right_after_a_run_has_gone_on_leave_its_checkpoint(here, monkeypatch):
+    """Defect: the same checkpoint was written anew over itself, and lost where the disk was full."""
+    words = [*TINY, *OWN, *ALONE, "play.failing_steps=1", "out=here"]
+    main(["train", *words, "train.steps=2"])
+
+    def failing(self, plan):
+        error = {"kind": "hang", "where": "step", "message": "took long", "traceback": ""}
+        conversation = Conversation(self._policy, Limits())
+        members = range(plan.tasks * plan.group)
+        return [
+            Trajectory(conversation, "w", k // plan.group, k, 0, stop=ERROR, error=error)
+            for k in members
+        ]
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(RolloutWorker, "_play", failing)
+    monkeypatch.setattr(checkpoints.tensors, "save", full)
+    with pytest.raises(SystemExit, match="4 of 4 tries failed"):
+        main(["train", *words, "train.steps=4", "resume=true"])
+    assert checkpoints.names(here / "checkpoints") == "step_000002"
 
 
 @pytest.mark.slow
