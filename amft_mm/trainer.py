@@ -51,6 +51,11 @@ from amft_mm.training.companions import Row
 from amft_mm.training.step import TrainingStep
 
 
+def is_validated(row: Row) -> bool:
+    """Of an evaluation: of a step, and not of the best weights, with which a run ends."""
+    return any(name.startswith("validation/") for name in row)
+
+
 class Stopped(SystemExit):
     """A signal asked for it; the checkpoint is written."""
 
@@ -152,6 +157,8 @@ class Trainer:
         """To the end, with the model beside it; returns what summary.json holds."""
         if self._warmup <= self.step < self.last_step:
             self.training_step.begin_exploring(self.run.path, begun=self.step > self._warmup)
+        if self.resumed and self._lacks_its_evaluation():
+            self._evaluate()
         with Stopping(tell=self.processes.main) as stopping:
             try:
                 for row in self.steps():
@@ -242,11 +249,9 @@ class Trainer:
         """The number of the signal that asks to stop here, or 0. All processes do the same."""
         if self.step == self._warmup:
             self.training_step.begin_exploring(self.run.path)
-        every, last, best = self.config.eval.every, self.step == self.last_step, False
-        validates = self.evaluator.validates
-        due = every and self.step % every == 0 and (self.step > self._warmup or validates)
-        if last or due or (self.step == self._warmup and every):
-            best = self._evaluate(last and not validates)
+        last, best = self.step == self.last_step, False
+        if self._is_evaluated():
+            best = self._evaluate()
         elif self.step < self._warmup and self._quick.is_due():
             self.training_step.hand_over()
             self._report(self._quick.row(self.step))
@@ -264,8 +269,26 @@ class Trainer:
         since = time.monotonic() - self._saved
         return since >= max(60 * self.config.checkpoint.minutes, 20 * self._saving)
 
-    def _evaluate(self, last: bool) -> bool:
+    def _is_evaluated(self) -> bool:
+        """Whether an evaluation belongs to this step."""
+        every = self.config.eval.every
+        mixes = self.step > self._warmup or self.evaluator.validates
+        due = every and (self.step == self._warmup or (mixes and self.step % every == 0))
+        return bool(due) or self.step == self.last_step
+
+    def _lacks_its_evaluation(self) -> bool:
+        """Where one broke off, the weights were saved without it. All go by what the first process finds."""
+        lacks = self.processes.main and self._is_evaluated() and not self._told()
+        return bool(self.processes.sum(float(lacks))[0])
+
+    def _told(self) -> list[Row]:
+        """What metrics.jsonl has of evaluations after this step."""
+        rows = (row for row in read_rows(self.run.path) if row["step"] == self.step)
+        return [row for row in rows if row.get("phase") == EVALUATION]
+
+    def _evaluate(self) -> bool:
         """Whether it is the best so far."""
+        last = self.step == self.last_step and not self.evaluator.validates
         self.training_step.hand_over()
         found = self.evaluator.evaluate(last=last) | self.evaluator.validate()
         self.engine.rest()
@@ -276,15 +299,16 @@ class Trainer:
         return checkpoints.mark_best(self.folder, self.step, score, by)
 
     def _tell(self, found: Row, weights: int) -> None:
-        """What an evaluation found of the weights of a step."""
+        """What an evaluation found of the weights of a step. Its row comes last: where that is, all is."""
         with self.policy.gathered():
             if self.processes.main:
                 self.evaluator.keep(self._recorder, self.step, self.config.record.evaluation)
+        if self.processes.main:
+            summary = self.evaluator.summary(f"step_{weights:06d}", found)
+            self.run.summarise(summary, self.evaluator.instances(), self.evaluator.tries())
         self._report({"step": self.step, "phase": EVALUATION, **found})
         if self.processes.main:
             draw(read_rows(self.run.path), self.run.path / "curves.png", self.run.path.name)
-            summary = self.evaluator.summary(f"step_{weights:06d}", found)
-            self.run.summarise(summary, self.evaluator.instances(), self.evaluator.tries())
 
     def _end_with_the_best(self) -> None:
         """The weights that validation took for the best are the run's, and are what it reports."""
@@ -298,6 +322,9 @@ class Trainer:
             )
         path = checkpoints.path_of(self.folder, best["step"])
         self.policy.put_trained(self._read(path, only="model")["model"])
+        told = self.processes.main and not is_validated(self._told()[-1])
+        if self.processes.sum(float(told))[0]:
+            return  # a run that is over, and goes on for its model's sake
         self.engine.refresh()
         self._tell(self.evaluator.evaluate(last=True), best["step"])
 

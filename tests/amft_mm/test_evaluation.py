@@ -20,6 +20,7 @@ from amft_mm.evaluation.intervals import pass_at, wilson, wilson_of_tries
 from amft_mm.evaluation.table import markdown_row
 from amft_mm.runs import checkpoints
 from amft_mm.runs.curves import is_success
+from amft_mm.runs.metrics import read_rows
 from amft_mm.runs.processes import ProcessGroup
 from amft_mm.runs.progress import Progress
 from amft_mm.train import train
@@ -144,6 +145,37 @@ def test_a_run_that_is_validated_ends_with_its_peak(tmp_path, monkeypatch):
     saved = load_file(tmp_path / "run" / "model" / "model.safetensors")
     assert saved
     assert all(torch.equal(value, kept[name]) for name, value in saved.items() if name in kept)
+
+
+@pytest.mark.parametrize("method", ["sft", "sft_peak"])
+def test_a_last_evaluation_that_broke_off_is_made_when_the_run_goes_on_and_no_second_time(
+    tmp_path, monkeypatch, method
+):
+    """Defects: the run was over without it, with no summary.json or that of earlier weights; and one that was
+    validated added a row each time that it was gone on with."""
+    words = [
+        *("env=math", f"method={method}", "model.name=tiny-random", "threads=1", "demos.n=8"),
+        *(f"out={tmp_path}/run", "limits.max_new_tokens=4", "eval={every:1,episodes:2}"),
+        "train={warmup_steps:2,steps:1,warmup_demos:2,demos:2,tasks:2,group:2}",
+    ]
+    evaluate = Evaluator.evaluate
+
+    def breaks_off(self, *, last):
+        number = len(read_rows(tmp_path / "run"))
+        if number >= 4:  # all steps, and the evaluation before the last
+            raise RuntimeError("the server went away")
+        return evaluate(self, last=last)
+
+    monkeypatch.setattr(Evaluator, "evaluate", breaks_off)
+    with pytest.raises(RuntimeError, match="went away"):
+        train(composition("train", words))
+    monkeypatch.undo()
+    summary = train(composition("train", [*words, "resume=true"]))
+    assert summary["splits"] == ["id", "ood_hard"]
+    rows = read_rows(tmp_path / "run")
+    assert [row["step"] for row in rows if row["phase"] != "evaluation"] == [1, 2, 3]
+    assert train(composition("train", [*words, "resume=true"])) == summary
+    assert read_rows(tmp_path / "run") == rows
 
 
 def test_a_best_of_another_measure_is_not_compared_with(tmp_path):
