@@ -14,6 +14,8 @@ if __name__ == "__main__":  # before what is slow to import
 
     sys.exit(commands.main(["train", *sys.argv[1:]]))
 
+import shlex
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
@@ -45,15 +47,20 @@ def train(config: DictConfig) -> dict[str, Any]:
                 summary = trainer.train()
             except HubError as error:
                 raise HubError(
-                    f"{error}. The run is whole; push it again by\n    amft-mm train resume=true "
-                    f"out={quoted(str(path))} push_to_hub={config.push_to_hub}"
+                    f"{error}. The run is whole; push it again by\n"
+                    f"    {_going_on(path)} push_to_hub={config.push_to_hub}"
                 ) from error
             except Stopped:
                 progress.say(
                     f"stopped after step {trainer.step} of {trainer.last_step}, with a checkpoint; go on by\n"
-                    f"    amft-mm train resume=true out={quoted(str(path))}"
+                    f"    {_going_on(path)}"
                 )
                 raise
             for address in trainer.pushed:
                 progress.say(f"pushed to {address}")
             return summary
+
+
+def _going_on(path: Path) -> str:
+    """As a shell takes it."""
+    return shlex.join(["amft-mm", "train", "resume=true", f"out={quoted(str(path))}"])

@@ -41,10 +41,12 @@ def overrides_in(words: Sequence[str]) -> list[Override]:
 
 def quoted(text: str) -> str:
     """Words that Hydra would read otherwise than as they stand, such as a folder's name with a = in it."""
-    if re.fullmatch(r"[\w./:-]+", text):
+    if re.fullmatch(r"[\w./:-]+", text, re.ASCII):
         return text
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+    escaped = re.sub(
+        r"(\\+)(?='|\Z)", r"\1\1", text
+    )  # elsewhere Hydra reads a backslash as it stands
+    return "'{}'".format(escaped.replace("'", "\\'"))
 
 
 def composition_of(

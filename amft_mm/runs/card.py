@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -53,8 +54,7 @@ amft_mm {amft_mm.__version__}.{ended}
 
 
 def command(words: Sequence[str]) -> str:
-    quoted = [f"'{word}'" if set(word) & set(' {}[]()*?;&|<>$`"') else word for word in words]
-    return " \\\n      ".join(["amft-mm train", *quoted])
+    return " \\\n      ".join(["amft-mm train", *map(shlex.quote, words)])
 
 
 def _head(config: DictConfig) -> dict[str, Any]:

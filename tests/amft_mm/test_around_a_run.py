@@ -1,6 +1,7 @@
 """What people expect around a run: a card, the hub, trackers, a program of ten lines, quiet libraries."""
 
 import json
+import shlex
 import subprocess
 import sys
 import threading
@@ -12,11 +13,15 @@ import yaml
 
 import amft_mm
 from amft_mm import configuration
+from amft_mm.config.command_line import quoted
 from amft_mm.config.difference import words_of
-from amft_mm.runs.card import model_card
+from amft_mm.runs.card import command, model_card
 from amft_mm.runs.dotted import MAY_DIFFER, WHERE, flat, without
 from amft_mm.runs.hub import Hub, HubError
+from amft_mm.runs.progress import Progress
 from amft_mm.runs.trackers import has_logged_in, wandb_mode
+from amft_mm.train import train
+from amft_mm.trainer import Stopped, Trainer
 from tests.amft_mm.test_train import ROOT
 
 SUMMARY = {
@@ -51,6 +56,29 @@ def test_the_command_of_a_card_makes_the_same_run(words):
     config = configuration("train", words)
     again = configuration("train", words_of("train", config))
     assert without(flat(again), WHERE) == without(flat(config), WHERE)
+
+
+@pytest.mark.parametrize("name", ["it's", "a#b", "a=b", "ä", "my (1)", "a\\b c", "end\\"])
+def test_what_a_command_says_goes_through_a_shell(tmp_path, monkeypatch, name):
+    """Defect: that of a card, and that which goes on with a run, were quoted for Hydra or the shell alone."""
+    words = ["env=own", "env.id=a:b/C-v0", f"+env.note={quoted(name)}"]
+    config = configuration("train", words)
+    said = shlex.split(command(words_of("train", config)).replace("\\\n", ""), comments=True)
+    assert configuration("train", said[2:]).env.note == name
+
+    def stops(self):
+        raise Stopped(2)
+
+    told = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Trainer, "train", stops)
+    monkeypatch.setattr(Progress, "say", lambda self, words: told.append(words))
+    short = ["env=math", "method=grpo", "model.name=tiny-random", "demos.n=0"]
+    own = configuration("train", [*short, "train.warmup_steps=0", f"out={quoted(name)}"])
+    with pytest.raises(Stopped):
+        train(own)
+    _, again = told[-1].split("\n")
+    assert configuration("train", [*short, shlex.split(again)[3]]).out == name
 
 
 def test_what_says_where_a_run_is_made_may_differ_and_a_name_is_no_beginning_of_another():
