@@ -46,9 +46,7 @@ class ValueHead:
         lam: float = 0.95,
         clip: float = 0.2,
         lr: float = 1e-3,
-        minibatches: int = 1,
     ) -> None:
-        """`minibatches`: into how many a batch that is credited is divided before it is learnt from."""
         self.check(gamma=gamma, lam=lam, clip=clip, lr=lr)
         width = policy.plain_model.config.get_text_config().hidden_size
         self._policy, self._processes, self._budget = policy, processes, micro_batch_tokens
@@ -57,7 +55,7 @@ class ValueHead:
         torch.nn.init.zeros_(self.head.weight)
         torch.nn.init.zeros_(self.head.bias)
         self._optimizer = torch.optim.Adam(self.head.parameters(), lr=lr)
-        self._minibatches, self._turns = minibatches, 1.0
+        self._turns = 1.0
 
     @torch.no_grad()
     def credited(
@@ -65,9 +63,10 @@ class ValueHead:
         examples: Sequence[Example],
         rewards: Sequence[Sequence[float]],
         cut: Sequence[bool] | None = None,
+        minibatches: int = 1,
     ) -> list[Example]:
-        """The examples with advantages (normed over the batch), returns and values. `cut`: which
-        episodes would have gone on."""
+        """The examples with advantages (normed over the batch), returns and values. `cut`: which episodes
+        would have gone on. `minibatches`: into how many they are divided to be learnt from."""
         values: dict[int, np.ndarray] = {}
         places = {id(example): i for i, example in enumerate(examples)}
         self._policy.model.eval()
@@ -87,7 +86,7 @@ class ValueHead:
             sum(float(a.sum()) for a in advantages),
             sum(float((a**2).sum()) for a in advantages),
         )
-        self._turns = max(count / self._minibatches, 1.0)
+        self._turns = max(count / minibatches, 1.0)
         mean = total / max(count, 1.0)
         std = max(square / max(count, 1.0) - mean**2, 0.0) ** 0.5
         return [

@@ -116,7 +116,6 @@ def _credit(
     if settings["credit"] != "gae":
         return GroupCredit(settings, rewarded, mask_cut=cut == "mask")
     del settings["credit"]
-    settings["minibatches"] = config.train.minibatches
     critic = ValueHead(policy, processes, config.train.micro_batch_tokens, **settings)
     return CriticCredit(critic, rewarded, cut)
 

@@ -1,8 +1,8 @@
 """From a step's episodes to examples: by comparing the members of a group, or by a critic.
 
-credit.examples(step, episodes)   what the exploration loss is shown
-credit.of_group(step, members)    a group's advantages, where they are known without the model
-credit.critic                     what learns from the same pass as the policy, if anything does
+credit.examples(step, episodes, minibatches)   what the exploration loss is shown, in so many parts
+credit.of_group(step, members)                 a group's advantages, where they are known without the model
+credit.critic                                  what learns from the same pass as the policy, if anything does
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ class Credit(Protocol):
     @property
     def critic(self) -> Critic | None: ...
 
-    def examples(self, step: int, episodes: Sequence[Trajectory]) -> list[Example]: ...
+    def examples(
+        self, step: int, episodes: Sequence[Trajectory], minibatches: int = 1
+    ) -> list[Example]: ...
 
     def of_group(
         self, step: int, members: Sequence[Trajectory]
@@ -44,7 +46,9 @@ class GroupCredit:
         """With `mask_cut`, what limits ended is compared with and not learnt from."""
         self._settings, self._rewarded, self._mask_cut = settings, rewarded, mask_cut
 
-    def examples(self, step: int, episodes: Sequence[Trajectory]) -> list[Example]:
+    def examples(
+        self, step: int, episodes: Sequence[Trajectory], minibatches: int = 1
+    ) -> list[Example]:
         rewarded = self._rewarded(step, episodes)
         return credited(rewarded, self._settings, mask_cut=self._mask_cut)
 
@@ -60,14 +64,16 @@ class CriticCredit:
         have come to be worth what the critic says."""
         self.critic, self._rewarded, self._cut = critic, rewarded, cut
 
-    def examples(self, step: int, episodes: Sequence[Trajectory]) -> list[Example]:
+    def examples(
+        self, step: int, episodes: Sequence[Trajectory], minibatches: int = 1
+    ) -> list[Example]:
         whole = [t for t in self._rewarded(step, episodes) if not t.failed]
         whole = [t for t in whole if t.conversation.answers]
         if self._cut == "mask":
             whole = [t for t in whole if not t.cut]
         examples = [Example(t.conversation) for t in whole]
         cut = [self._cut == "bootstrap" and t.cut for t in whole]
-        return self.critic.credited(examples, [answer_rewards(t) for t in whole], cut)
+        return self.critic.credited(examples, [answer_rewards(t) for t in whole], cut, minibatches)
 
     def of_group(self, step: int, members: Sequence[Trajectory]) -> list[np.ndarray | None] | None:
         return None

@@ -103,8 +103,9 @@ class Playing:
         sizes = [[0.0, 0.0] for _ in self._with.sources.parts]
         for one in minibatches:
             one.examples[part.name] = []
-        examples = self._with.credit.examples(minibatches[0].step, [t for ts in own for t in ts])
-        if self._train.epochs * len(minibatches) > 1:
+        step, count, episodes = minibatches[0].step, len(minibatches), [t for ts in own for t in ts]
+        examples = self._with.credit.examples(step, episodes, count)
+        if self._train.epochs * count > 1:
             examples = self._comparable(examples)
         for example in examples:
             place, episode = places[id(example.conversation)]

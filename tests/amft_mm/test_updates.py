@@ -17,6 +17,7 @@ from amft_mm.learning.learner import Learner, OptimizerSettings
 from amft_mm.learning.objective import Objective
 from amft_mm.methods.exploration import exploration
 from amft_mm.methods.parts import together
+from amft_mm.runs import checkpoints
 from amft_mm.runs.processes import ProcessGroup
 from amft_mm.train import train
 from amft_mm.training.minibatches import divided, over_updates
@@ -245,6 +246,19 @@ def test_methods_make_several_updates(tmp_path, method):
     expected = {"ppo": 4, "hpt": 2, "relift": 2, "uft": 4}[method]
     assert [row["updates"] for row in rows] == [expected] * 3
     assert all(np.isfinite(row["grad/norm"]) for row in rows)
+
+
+def test_a_critic_learns_as_much_where_there_are_fewer_groups_than_minibatches(tmp_path):
+    """Defect: its loss was divided by the turns of so many minibatches as were asked for, so that with 8 of
+    them and 2 groups it learnt four times as fast."""
+    told = ["method=ppo", "train.tasks=2", "train.steps=2", "train.warmup_steps=0", "demos.n=0"]
+    heads = []
+    for count in (2, 8):
+        rows_of(tmp_path / str(count), *told, f"train.minibatches={count}")
+        state = checkpoints.load(tmp_path / str(count) / "checkpoints" / "step_000002")
+        heads.append(state["companions"]["value"]["optimizer"]["state"][0]["exp_avg"])
+    assert heads[0].any()
+    assert torch.equal(*heads)
 
 
 def test_imitation_alone_makes_as_many_updates(tmp_path):
