@@ -51,6 +51,7 @@ class Playing:
             if self._train.ahead:
                 row["rollout/staleness"] = staleness
             self._with.failures.tell(step, row, self._with.sources.errors)
+            clock("time/rollout")
             for companion in self._with.companions.values():
                 row |= companion.played(step, groups, row)
                 clock(companion.time)

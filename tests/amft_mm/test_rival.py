@@ -1,16 +1,21 @@
 """The rival of bridge: the adapter's gradient, what holds w still, and a run that goes on."""
 
 import shutil
+import time
 
 import pytest
 import torch
 
 from agents.policy import Policy
+from amft_mm.config.command_line import configuration
+from amft_mm.data.sources import Sources
 from amft_mm.learning.learner import Learner, OptimizerSettings
 from amft_mm.methods.rival import Rival
 from amft_mm.runs import checkpoints
+from amft_mm.runs.metrics import read_rows
 from amft_mm.runs.processes import ProcessGroup
-from tests.amft_mm.test_train import rows, run
+from amft_mm.train import train
+from tests.amft_mm.test_train import TINY, rows, run
 
 SETTINGS = OptimizerSettings(lr=1e-3)
 
@@ -76,6 +81,28 @@ def test_a_model_with_an_adapter_has_no_rival():
     policy = Policy.load("tiny-random", lora={"r": 2})
     with pytest.raises(ValueError, match="lora"):
         Rival(policy, Learner(policy, SETTINGS, ProcessGroup(), 1000))
+
+
+def test_each_has_the_time_that_it_takes(tmp_path, monkeypatch):
+    """Defect: where no episodes are kept, playing the model's own was told as the rival's time."""
+    rollouts = Sources.rollouts
+
+    def slow(self, *given):
+        time.sleep(0.2)
+        return rollouts(self, *given)
+
+    monkeypatch.setattr(Sources, "rollouts", slow)
+    words = [
+        "env=math",
+        "method=bridge",
+        "record.rollouts=0",
+        "eval.every=0",
+        f"out={tmp_path}/run",
+    ]
+    train(configuration("train", [*TINY, *words, "train.warmup_steps=0", "train.steps=1"]))
+    row = read_rows(tmp_path / "run")[0]
+    assert row["time/rollout"] > 0.2
+    assert row["time/rival"] > 0.2
 
 
 # Rewards at random, so that there is something to explore.
