@@ -1,6 +1,6 @@
 """What a part of a step adds to the update's gradient, and what it teaches its mu.
 
-mixing.add(part, drawn, clock, fresh)   -> figures of the mix
+mixing.add(drawn, clock, fresh)   -> figures of the mix, of each part
 
     g_R    gradient of exploration, over the minibatch's rollouts
     look   what the last mixes did for the utility: the balance moves mu by it
@@ -42,10 +42,21 @@ class Mixing:
         self._with = assembly
         self._ahead = LookAhead(assembly.learner, assembly.sources, assembly.engine)
 
-    def add(self, part: MixedPart, drawn: Minibatch, clock: Clock, fresh: list[Minibatch]) -> Row:
-        """Adds to the update's gradient what a part gives; its figures. `fresh` are the step's rollouts
+    def add(self, drawn: Minibatch, clock: Clock, fresh: list[Minibatch]) -> list[Row]:
+        """Adds to the update's gradient what each part gives; their figures. `fresh` are the step's rollouts
         before its first update; afterwards there are none."""
-        row, look, share = Row(), None, self._share(part, drawn)
+        each = zip(self._with.parts, self._shares(drawn), strict=True)
+        return [self._add(part, share, drawn, clock, fresh) for part, share in each]
+
+    def _add(
+        self,
+        part: MixedPart,
+        share: float,
+        drawn: Minibatch,
+        clock: Clock,
+        fresh: list[Minibatch],
+    ) -> Row:
+        row, look = Row(), None
         if len(self._with.parts) > 1:
             row["share"] = share
         if part.explores(drawn.number):
@@ -68,19 +79,23 @@ class Mixing:
         clock("time/update")
         return row
 
-    def _share(self, part: MixedPart, drawn: Minibatch) -> float:
-        """What a part has of the update: where it is made of difficulties, by how many groups are its; of
+    def _shares(self, drawn: Minibatch) -> list[float]:
+        """What each part has of the update: where they are difficulties, by how many groups are its own; of
         environments those that are there divide it, as they divide the run."""
         parts = self._with.parts
         if len(parts) == 1:
-            return part.weight
-        if part.success is not None:
+            return [parts[0].weight]
+        if parts[0].success is not None:
             known = [s for s in drawn.success.values() if s is not None]
-            own, whole = self._with.processes.sum(sum(part.has("", s) for s in known), len(known))
-            return own / whole if whole else 0.0
-        there = self._with.processes.sum(*(self._has(one, drawn) for one in parts))
-        weights = [one.weight if count else 0.0 for one, count in zip(parts, there, strict=True)]
-        return weights[parts.index(part)] / (sum(weights) or 1.0)
+            own = (sum(part.has("", s) for s in known) for part in parts)
+            weights = self._with.processes.sum(*own)
+        else:
+            there = self._with.processes.sum(*(self._has(part, drawn) for part in parts))
+            weights = [
+                part.weight if count else 0.0 for part, count in zip(parts, there, strict=True)
+            ]
+        whole = sum(weights) or 1.0
+        return [weight / whole for weight in weights]
 
     def _has(self, part: MixedPart, drawn: Minibatch) -> int:
         """How much an environment has to learn from in the update."""

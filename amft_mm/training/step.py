@@ -101,7 +101,7 @@ class TrainingStep:
         finite = True
         for minibatch in minibatches * epochs:
             fresh = [] if updates else minibatches
-            own = [self._mixing.add(part, minibatch, clock, fresh) for part in self._with.parts]
+            own = self._mixing.add(minibatch, clock, fresh)
             update = self.learner.mixed.step(again=bool(updates))
             finite = finite and update.finite
             updates.append(together(self._with.parts, own) | {"grad/norm": update.norm})
