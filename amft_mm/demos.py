@@ -58,8 +58,6 @@ def demos(config: DictConfig) -> None:
             f"env={config.env.name}: demonstrations are of one environment. Make those of each by itself, as "
             f"{names}; env={config.env.name} demos.folder=FOLDER then trains on them"
         )
-    if config.engine is not None:
-        refuse_what_a_model_does_not(config)
     hub = None
     if config.push_to_hub is not None:
         hub = Hub(config.push_to_hub, private=config.hub_private, kind="dataset")
@@ -68,18 +66,6 @@ def demos(config: DictConfig) -> None:
     print(json.dumps(counts, indent=2))
     if hub is not None:
         print(f"pushed to {hub.push(Path(counts['folder']))}")
-
-
-def refuse_what_a_model_does_not(config: DictConfig) -> None:
-    given = {
-        "slips": config.slips > 0,
-        "corrupt.share": config.corrupt.share > 0,
-        "import_from": config.import_from is not None,
-    }
-    for name in (name for name, is_given in given.items() if is_given):
-        raise ValueError(
-            f"engine={config.engine.name} and {name}: a model's episodes are taken as they are; leave one out"
-        )
 
 
 def make_demos(config: DictConfig) -> dict[str, Any]:

@@ -38,8 +38,10 @@ def _heedless(command: str, config: DictConfig) -> Iterator[Heedless]:
 
 
 def _of_demonstrations(config: DictConfig) -> Iterator[Heedless]:
-    """Beside what a model does not do, which amft_mm/demos.py refuses."""
     playing = ("sampling", "limits", "slots")
+    if config.engine is not None:
+        why = f"with engine={config.engine.name} a model's episodes are taken as they are; leave one out"
+        yield ("slips", "corrupt", "import_from"), why
     if config.import_from is not None:
         why = "import_from= takes the chats of a file as they are, and plays nothing; leave one out"
         yield ("slips", "corrupt", "seed", "seconds", *playing), why

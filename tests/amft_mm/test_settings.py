@@ -154,6 +154,9 @@ def refused(words):
         ("demos env=math pictures=here", "pictures=here: it is of chats that import_from=FILE"),
         ("demos env=math sampling.temperature=0.5", "the world's expert plays"),
         ("demos env=math limits.max_turns=3", "the world's expert plays"),
+        ("demos engine=hf slips=0.2", "slips=0.2: with engine=hf a model's episodes are taken as"),
+        ("demos engine=hf corrupt.share=0.5", "corrupt.share=0.5: with engine=hf a model's"),
+        ("demos engine=hf import_from=a.json", "import_from=a.json: with engine=hf a model's"),
         ("demos import_from=a.json slips=0.2", "slips=0.2: import_from= takes the chats"),
         ("demos import_from=a.json corrupt.share=0.5", "corrupt.share=0.5: import_from= takes"),
         # true, however it is written
