@@ -88,7 +88,7 @@ class RunFolder:
             if not there and (path / CONFIG).exists():
                 _of_a_start_that_failed(path, config)
             try:
-                OmegaConf.save(config, path / CONFIG, resolve=True)
+                write_text(path / CONFIG, OmegaConf.to_yaml(config, resolve=True))
             except OSError as error:
                 raise _unwritable(path, error) from error
 
@@ -110,7 +110,9 @@ class RunFolder:
             raise _unwritable(self.path / METRICS, error) from error
 
     def forget_after(self, step: int) -> None:
-        """Rows of steps after the checkpoint will be made again."""
+        """Rows of steps after the checkpoint will be made again. Where none is, there is no run yet."""
+        if not (self.path / METRICS).exists():
+            return
         kept = [row for row in read_rows(self.path) if row["step"] <= step]
         lines = "".join(json.dumps(row) + "\n" for row in kept)
         write_text(self.path / METRICS, lines)

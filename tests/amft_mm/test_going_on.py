@@ -1,6 +1,7 @@
 """A run is stopped, killed and gone on with, by the public command; nothing is in the way of the next one."""
 
 import os
+import resource
 import signal
 import subprocess
 import threading
@@ -14,6 +15,7 @@ from amft_mm.commands import main
 from amft_mm.config.begun import defaults
 from amft_mm.config.command_line import configuration
 from amft_mm.runs.folder import RunFolder
+from amft_mm.training.step import TrainingStep
 from tests.amft_mm.test_train import ROOT, TINY, command, rows
 
 QUIET = ["env=math", "eval.every=0"]
@@ -145,6 +147,37 @@ def test_a_start_that_failed_leaves_nothing_in_the_way(here):
         train("demos.n=5", "train.curriculum.name=nope")
     train("demos.n=4", "train.steps=1")
     assert rows(here)[-1]["step"] == 3
+
+
+def test_a_start_that_failed_with_resume_true_is_no_run_either(here, monkeypatch):
+    """Defect: it left an empty metrics.jsonl, so that the corrected command was refused."""
+
+    def fails(self):
+        raise RuntimeError("no server is there")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(TrainingStep, "hand_over", fails)
+        with pytest.raises(SystemExit, match="no server"):
+            train("resume=true")
+    train("demos.n=4", "train.steps=0")
+    assert rows(here)[-1]["step"] == 2
+
+
+def test_a_full_disk_leaves_the_settings_of_a_run(here):
+    """Defect: config.yaml was emptied before it was written anew, and the run could not be gone on with."""
+    config = configuration("train", ["env=math"])
+    run = RunFolder(here, config)
+    run.log({"step": 1})
+    run.close()
+    before = (here / "config.yaml").read_bytes()
+    most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, most[1]))
+    try:
+        with pytest.raises(RuntimeError, match="File too large"):
+            RunFolder(here, config, resume=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, most)
+    assert (here / "config.yaml").read_bytes() == before
 
 
 def test_a_start_that_failed_leaves_no_reference_behind(here):
