@@ -31,7 +31,7 @@ from rich.progress import Progress
 
 from agents.demonstrations import Demonstration, write_card, write_part
 from agents.experts import BadEpisode, demonstrate, is_spoilt, spoilt
-from agents.files import write_text
+from agents.files import reason_of, write_text
 from agents.importers import import_chats
 from agents.seeds import demonstration_seed
 from agents.worlds import World
@@ -84,6 +84,8 @@ def make_demos(config: DictConfig) -> dict[str, Any]:
         while state.kept < total:
             wanted = min(rows_each, total - state.kept)
             kept = list(kept_rows(config, rows, state, wanted))
+            if not state.parts:  # so that a first part without its progress is known for one's own
+                state.write(folder)
             write_part(folder, state.parts, kept)
             state.save(folder, kept)
             progress.update(bar, completed=state.kept)
@@ -197,7 +199,7 @@ def filtered(row: Demonstration, keep: DictConfig) -> str:
 
 
 class State:
-    """Where a run of this command is: written after every part, read when it goes on."""
+    """Where a run of this command is: written before the first part and after each, read when it goes on."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self.settings = settings
@@ -214,26 +216,40 @@ class State:
             if any(folder.glob("data/*.parquet")):
                 raise FileExistsError(f"{folder} holds other data: choose another folder by out=")
             return state
-        saved = json.loads(path.read_text(encoding="utf-8"))
-        changed = [
-            key for key in settings if key != "n" and saved["settings"].get(key) != settings[key]
-        ]
-        if changed:
+        try:
+            before = state._put(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ValueError(
+                f"{path} cannot be read ({reason_of(error)}): delete {folder} to begin anew, or choose "
+                "another folder by out="
+            ) from None
+        changed = [key for key in settings if key != "n" and before.get(key) != settings[key]]
+        if changed and state.parts:
             raise FileExistsError(
                 f"{folder} was begun with other settings ({', '.join(changed)} differ): choose "
                 "another folder by out=, or delete it"
             )
-        for name in ("parts", "kept", "tried", "turns"):
-            setattr(state, name, saved[name])
-        state.left_out.update(saved["left_out"])
-        state.corrupted.update(saved["corrupted"])
-        return state
+        return state if state.parts else cls(settings)
+
+    def _put(self, saved: dict[str, Any]) -> dict[str, Any]:
+        """What was saved; the settings that it is of."""
+        self.parts, self.kept, self.tried, self.turns = (
+            int(saved[name]) for name in ("parts", "kept", "tried", "turns")
+        )
+        self.left_out.update(saved["left_out"])
+        self.corrupted.update(saved["corrupted"])
+        return dict(saved["settings"])
 
     def save(self, folder: Path, rows: list[Demonstration]) -> None:
+        """After a part."""
         self.parts += 1
         self.kept += len(rows)
         self.turns += sum(len(row.answers) for row in rows)
         self.corrupted.update(row.corrupted for row in rows if row.corrupted)
+        self.write(folder)
+
+    def write(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         saved = {**self.report(), "parts": self.parts, "settings": self.settings}
         write_text(folder / "progress.json", json.dumps(saved, indent=2))
 

@@ -105,6 +105,32 @@ def test_an_interrupted_run_goes_on_and_comes_to_the_same(tmp_path, monkeypatch)
     assert all(same(a, b) for a, b in zip(whole, parts, strict=True))
 
 
+def test_a_first_part_whose_progress_could_not_be_written_is_in_nobody_s_way(tmp_path, monkeypatch):
+    """Defect: the same command then took it for other data, and so did a training run for its own folder."""
+    write = module.write_text
+
+    def full(path, text):
+        if path.name == "progress.json" and list(path.parent.glob("data/*")):
+            raise OSError(28, "No space left on device")
+        write(path, text)
+
+    monkeypatch.setattr(module, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        made(GP, tmp_path / "d")
+    monkeypatch.undo()
+    counts, rows = made(GP, tmp_path / "d", n=5, seed=1)
+    assert counts["kept"] == len(rows) == 5
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"settings": []}'])
+def test_progress_that_is_spoilt_is_told_with_its_file(tmp_path, text):
+    """Defect: a traceback, or what JSON expected, without the file's name."""
+    made(GP, tmp_path / "d")
+    (tmp_path / "d" / "progress.json").write_text(text)
+    with pytest.raises(ValueError, match=r"progress\.json cannot be read .*: delete"):
+        made(GP, tmp_path / "d")
+
+
 def test_a_folder_of_other_settings_is_not_mixed_up(tmp_path):
     made(GP, tmp_path / "d")
     with pytest.raises(FileExistsError, match="seed differ"):
