@@ -29,7 +29,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from agents.files import whole_file
+from agents.files import reason_of, whole_file, write_text
 from agents.policy import Policy
 from agents.tiny_vlm import build_tiny_vlm
 from amft_mm.pretraining.card import model_card
@@ -84,7 +84,7 @@ def finish(policy: Policy, folder: Path, config: DictConfig) -> None:
     write_history(folder, made)
     parameters = sum(p.numel() for p in policy.model.parameters())
     card = model_card(parameters, made, found, config.exam_at_the_end)
-    (folder / "README.md").write_text(card, encoding="utf-8")
+    write_text(folder / "README.md", card)
     print(card)
 
 
@@ -145,20 +145,36 @@ def begin(
     """Puts in what was learnt before; steps, tokens and seconds of this stage that are behind."""
     own = checkpoint(folder, name)
     if own.exists():
-        state = torch.load(own, weights_only=True)
+        state = read_checkpoint(own)
         put_in(stage.module, state, own)
-        optimizer.load_state_dict(state["optimizer"])
+        try:
+            optimizer.load_state_dict(state["optimizer"])
+        except ValueError:
+            raise SystemExit(
+                f"{own} was begun with another {name}.muon, which divides the weights otherwise: take it, or "
+                "choose another folder by out="
+            ) from None
         step, tokens, seconds = state["done"]
         return step, tokens, seconds
     for earlier, part in stage.after.items():
         if config.start is not None and earlier not in WHOLE:
             continue  # what it came to is in the weights that were given
         path = checkpoint(folder, earlier)
-        state = torch.load(path, weights_only=True) if path.exists() else {"done": (0,)}
+        state = read_checkpoint(path) if path.exists() else {"done": (0,)}
         if state["done"][0] < config[earlier].steps:
             raise SystemExit(f"{name} comes after {earlier}, which has not finished in {folder}")
         put_in(part, state, path)
     return 0, 0, 0.0
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True)
+    except Exception as error:  # of zip archives, of pickles, of what is in them: each its own kind
+        raise SystemExit(
+            f"{path} cannot be read ({reason_of(error)}): delete it, and its stage begins anew"
+        ) from None
+    return state
 
 
 def put_in(module: torch.nn.Module, state: dict[str, Any], path: Path) -> None:

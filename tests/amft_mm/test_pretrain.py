@@ -304,6 +304,22 @@ def test_checkpoints_of_another_model_are_refused(tmp_path):
         taught_to(tmp_path, settings(), ["copying"])
 
 
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"PK"])
+def test_checkpoints_that_are_spoilt_are_told_with_their_file(tmp_path, content):
+    """Defect: a traceback of pickle's, or PyTorch's guess at the cause without the file's name."""
+    (tmp_path / "copying.checkpoint.pt").write_bytes(content)
+    for stage in ("copying", "reading"):
+        with pytest.raises(SystemExit, match=r"copying\.checkpoint\.pt cannot be read .*delete it"):
+            taught_to(tmp_path, settings(), [stage])
+
+
+def test_a_stage_that_goes_on_with_another_optimizer_is_refused(tmp_path):
+    """Defect: in the words of zip()."""
+    taught_to(tmp_path, settings("copying.steps=2"), ["copying"])
+    with pytest.raises(SystemExit, match=r"was begun with another copying\.muon"):
+        taught_to(tmp_path, settings("copying.muon=1"), ["copying"])
+
+
 def test_what_is_wrong_is_said_in_a_sentence(tmp_path):
     wrong = settings()
     wrong.start, wrong.out = "nothing", str(tmp_path / "out")
