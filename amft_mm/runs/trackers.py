@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import netrc
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -79,19 +80,25 @@ class Wandb:
         os.environ.setdefault("WANDB_DISABLE_WEAVE", "true")
         self._wandb = wandb = _imported("wandb", f"wandb.mode={mode}", "wandb")
         self._path, self._films, own = path, films, config.wandb
-        self._run: Any = wandb.init(
-            project=own.project,
-            entity=own.entity,
-            group=own.group,
-            tags=list(own.tags) or None,
-            name=own.name or path.name,
-            id=_own_id(path),
-            resume="allow",
-            dir=str(path),
-            mode=cast(Any, mode),
-            config=OmegaConf.to_container(config, resolve=True),
-            settings=wandb.Settings(silent=True, console="off"),
-        )
+        try:
+            self._run: Any = wandb.init(
+                project=own.project,
+                entity=own.entity,
+                group=own.group,
+                tags=list(own.tags) or None,
+                name=own.name or path.name,
+                id=_own_id(path),
+                resume="allow",
+                dir=str(path),
+                mode=cast(Any, mode),
+                config=OmegaConf.to_container(config, resolve=True),
+                settings=wandb.Settings(silent=True, console="off"),
+            )
+        except wandb.Error as error:
+            raise ValueError(
+                f"wandb.mode={mode}: it was not taken ({error!s:.300}); wandb.mode=offline asks for no key, "
+                "wandb.mode=disabled for nothing"
+            ) from error
 
     def __call__(self, row: Row) -> None:
         with TemporaryDirectory() as folder:
@@ -161,5 +168,6 @@ def _own_id(path: Path) -> str:
     file = path / "wandb" / "id"
     if not file.is_file():
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_text(file, f"{path.name[:40]}-{secrets.token_hex(4)}")
+        name = re.sub(r"[^\w.-]", "-", path.name[:40])  # some characters are none of an id's
+        write_text(file, f"{name}-{secrets.token_hex(4)}")
     return file.read_text(encoding="utf-8")

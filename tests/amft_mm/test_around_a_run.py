@@ -19,7 +19,7 @@ from amft_mm.runs.card import command, model_card
 from amft_mm.runs.dotted import MAY_DIFFER, WHERE, flat, without
 from amft_mm.runs.hub import Hub, HubError
 from amft_mm.runs.progress import Progress
-from amft_mm.runs.trackers import has_logged_in, wandb_mode
+from amft_mm.runs.trackers import has_logged_in, trackers, wandb_mode
 from amft_mm.train import train
 from amft_mm.trainer import Stopped, Trainer
 from tests.amft_mm.test_train import ROOT
@@ -190,6 +190,24 @@ def test_the_key_of_a_login_is_taken_where_it_is_asked_for(tmp_path, monkeypatch
     (tmp_path / "netrc").chmod(0o600)
     assert wandb_mode("online") == "online"
     assert wandb_mode(None) == "disabled"  # a key alone asks for nothing
+
+
+def test_any_folder_is_tracked_and_a_key_that_is_none_is_told(tmp_path, monkeypatch):
+    """Defect: both were a traceback of wandb's, the former for a : in the folder's name."""
+    pytest.importorskip("wandb")
+    path = tmp_path / "math: a#b?"
+    path.mkdir()
+    config = configuration("train", ["env=math", "wandb.mode=offline"])
+    [tracker] = trackers(config, path, lambda *where: ())
+    tracker({"step": 1, "phase": "mix", "mu": 0.5})
+    tracker.close()
+    assert list(path.glob("wandb/offline-run-*math--a-b-*"))
+    monkeypatch.setenv("WANDB_API_KEY", "short")
+    config.wandb.mode = "online"
+    with pytest.raises(
+        ValueError, match=r"wandb\.mode=online: it was not taken .*offline asks for"
+    ):
+        trackers(config, path, lambda *where: ())
 
 
 def test_the_suite_says_its_version_and_is_imported_in_a_moment():
