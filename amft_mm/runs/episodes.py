@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -102,21 +103,25 @@ def more_features() -> dict[str, Any]:
 
 
 def experts_of(world: World, seed: int, answers: Sequence[str]) -> list[str]:
-    """What the world's expert would have said instead of each answer."""
-    env = GuardedEnv(world.make, seconds=SECONDS)
+    """What the world's expert would have said instead of each answer; nothing where the world, which could
+    be built before, can not be built now."""
     said = [""] * len(answers)
-    _, info = env.reset(seed=seed)
-    for turn, answer in enumerate(answers):
-        if failure_of(info):
-            break
-        try:
-            said[turn] = str(env.ask("expert"))
-        except (AttributeError, NotImplementedError, CallFailed):
-            break
-        _, _, terminated, truncated, info = env.step(answer)
-        if terminated or truncated:
-            break
-    env.close()
+    try:
+        env = GuardedEnv(world.make, seconds=SECONDS)
+    except Exception:
+        return said
+    with closing(env):
+        _, info = env.reset(seed=seed)
+        for turn, answer in enumerate(answers):
+            if failure_of(info):
+                break
+            try:
+                said[turn] = str(env.ask("expert"))
+            except (AttributeError, NotImplementedError, CallFailed):
+                break
+            _, _, terminated, truncated, info = env.step(answer)
+            if terminated or truncated:
+                break
     return said
 
 

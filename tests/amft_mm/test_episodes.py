@@ -54,6 +54,23 @@ def test_experts_answer_in_the_place_of_the_agent(tiny, tmp_path):
     assert all("current instruction" in json.loads(said) for said in rows[0]["experts"])
 
 
+def test_a_world_that_can_not_be_built_once_more_costs_the_experts_answers(
+    tiny, tmp_path, monkeypatch
+):
+    """Defect: it ended the run, which goes on where such a world fails while it is played."""
+    made, make = [], World.make
+
+    def fails_later(self):
+        made.append(self)
+        if len(made) > 4:  # Worlds tries it, and builds two; one is the first episode's expert
+            raise OSError("no more handles")
+        return make(self)
+
+    monkeypatch.setattr(World, "make", fails_later)
+    _, rows = kept(tiny, tmp_path)
+    assert [any(row["experts"]) for row in rows] == [True, False]
+
+
 def test_given_answers_are_marked(tiny, tmp_path):
     given = {(0, 0): Given(("I do not know.",), (False,), ())}
     _, rows = kept(tiny, tmp_path, given=given)
