@@ -131,6 +131,7 @@ class Trainer:
             for tracker in tracked:
                 closing.callback(tracker.close)
             trainer = cls(config, policy, engine, run, processes, tracked)
+            closing.callback(trainer._close)
             trainer._begin()
             trainer._hub, trainer._closing = hub, closing.pop_all()
         return trainer
@@ -148,6 +149,12 @@ class Trainer:
 
     def __exit__(self, *raised: object) -> None:
         self._closing.close()
+
+    def _close(self) -> None:
+        """Worlds and threads, however the run ended; a checkpoint that is being written is written first."""
+        self.training_step.close()
+        self.evaluator.close()
+        self._writer.close()
 
     @property
     def last_step(self) -> int:
@@ -172,8 +179,6 @@ class Trainer:
         self._writer.wait()
         if self.evaluator.validates:
             self._end_with_the_best()
-        self.training_step.close()
-        self.evaluator.close()
         self._save_model()
         self._push()
         return self.run.summary()

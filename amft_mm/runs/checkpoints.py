@@ -77,6 +77,10 @@ class Writer:
         if writing is not None:
             writing.result()
 
+    def close(self) -> None:
+        """When the last one is written, whatever came of it."""
+        self._thread.shutdown()
+
     def _finish(self, final: Path, writing: Future[Any], words: bytes) -> None:
         try:
             writing.result()

@@ -10,6 +10,7 @@ from amft_mm.config.composition import composition
 from amft_mm.data.rollouts import RolloutWorker
 from amft_mm.learning.mixed_step import MixedStep
 from amft_mm.methods.combinations import refuse_contradictions
+from amft_mm.runs.folder import RunFolder
 from amft_mm.train import train
 from tests.amft_mm import processes
 
@@ -88,6 +89,21 @@ def test_playing_and_learning_go_on_at_the_same_time(tmp_path, monkeypatch):
     monkeypatch.setattr(RolloutWorker, "_play", noted)
     monkeypatch.setattr(MixedStep, "step", waits)
     train(config_of("train.ahead=1", "train.steps=2", f"out={tmp_path}/run"))
+
+
+def test_a_run_that_breaks_off_leaves_no_thread_behind(tmp_path, monkeypatch):
+    """Defect: in a notebook the next step was played on, and worlds and their processes stayed, for good."""
+
+    def breaks_off(self, row):
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(RunFolder, "log", breaks_off)
+    before = threading.enumerate()
+    with pytest.raises(KeyError):
+        train(config_of("train.ahead=1", "train.tasks=2", f"out={tmp_path}/run"))
+    ours = ("ahead", "checkpoints")
+    left = [t.name for t in threading.enumerate() if t not in before and t.name.startswith(ours)]
+    assert left == []
 
 
 LEARNT = ["method=amft", "demos.n=8", "train.demos=2", "+method.balance.doubt=0.1"]
