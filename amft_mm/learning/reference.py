@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from agents import anatomy
 from agents.conversation import Conversation
+from agents.files import reason_of
 from agents.policy import Measure, Policy, Scores
 from agents.sharding import local_part, whole
 from amft_mm.learning.tokens import Loss, Tokens, Totals
@@ -116,9 +117,27 @@ class Reference:
 def _kept(weights: dict[str, torch.Tensor], folder: Path) -> dict[str, torch.Tensor]:
     """Those in `folder` where there are some, laid out as `weights`; else `weights`, written there."""
     if folder.exists():
-        return tensors.load(folder, lambda name, _: weights[name])
-    tensors.keep(folder, weights)
+        return _read(folder, weights)
+    try:
+        tensors.keep(folder, weights)
+    except tensors.FAILURES as error:
+        raise RuntimeError(
+            f"{folder} could not be written ({reason_of(error)}): free some space, then go on by resume=true"
+        ) from error
     return weights
+
+
+def _read(folder: Path, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    try:
+        found = tensors.load(folder, lambda name, _: weights[name])
+        if lost := sorted(weights.keys() - found.keys()):
+            raise ValueError(f"{len(lost)} of its weights are not there, {lost[0]} among them")
+    except tensors.FAILURES as error:
+        raise RuntimeError(
+            f"{folder} cannot be read ({reason_of(error)}): put back what it held, or begin anew in another "
+            "folder by out=FOLDER"
+        ) from error
+    return found
 
 
 class Behaviour:

@@ -25,14 +25,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.distributed.checkpoint.api import CheckpointException
 
 from agents.files import reason_of, whole_file, write_text
 from amft_mm.runs import tensors
 from amft_mm.runs.processes import ProcessGroup
+from amft_mm.runs.tensors import FAILURES
 
-FAILURES = (Exception, CheckpointException)
-"""The latter, which stands for any in a process, is no Exception."""
 PREFIX = "step_"
 STATE = "state.pt"
 HELD = "tensor"

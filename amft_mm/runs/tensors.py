@@ -22,6 +22,7 @@ from typing import Any, cast
 import torch
 import torch.distributed as distributed
 import torch.distributed.checkpoint as dcp
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.hf_storage import (
     HuggingFaceStorageReader,
     HuggingFaceStorageWriter,
@@ -30,6 +31,8 @@ from torch.distributed.checkpoint.hf_storage import (
 # It means this process to be alone, as it is said to be.
 warnings.filterwarnings("ignore", message="torch.distributed is disabled")
 
+FAILURES = (Exception, CheckpointException)
+"""What it may raise; the latter, which stands for any in a process, is no Exception."""
 Like = Callable[[str, torch.Size], torch.Tensor | None]
 FILE_BYTES = 2 * 2**30
 """Of a file, about: each is put together in memory before it is written."""
@@ -58,7 +61,11 @@ def keep(folder: Path, tensors: Mapping[str, torch.Tensor]) -> None:
     """All processes at once."""
     group = distributed.group.WORLD if distributed.is_initialized() else None
     unfinished = folder.with_name(f".unfinished-{folder.name}")
-    save(unfinished, tensors, group).result()
+    try:
+        save(unfinished, tensors, group).result()
+    except FAILURES:
+        shutil.rmtree(unfinished, ignore_errors=True)  # which may be what fills a disk
+        raise
     if group is None or distributed.get_rank() == 0:
         os.replace(unfinished, folder)
     if group is not None:

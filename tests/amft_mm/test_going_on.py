@@ -10,10 +10,13 @@ from contextlib import nullcontext
 
 import pytest
 from omegaconf import OmegaConf
+from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
 
 from amft_mm.commands import main
 from amft_mm.config.begun import defaults
 from amft_mm.config.command_line import configuration
+from amft_mm.runs import tensors
+from amft_mm.runs.checkpoints import Writer
 from amft_mm.runs.folder import RunFolder
 from amft_mm.training.step import TrainingStep
 from tests.amft_mm.test_train import ROOT, TINY, command, rows
@@ -201,6 +204,39 @@ def test_the_reference_is_not_made_anew_of_later_weights(here):
     with pytest.raises(SystemExit, match=r"reference is not there any more.*out=FOLDER"):
         go_on("train.steps=2")
     assert not (here / "reference").exists()
+
+
+KEPT_NEAR = ["method=grpo", "method.kl=0.1", "demos.n=4", "eval.episodes=1"]
+
+
+def test_a_reference_that_can_not_be_written_costs_no_warm_up(here, monkeypatch):
+    """Defect: it was a traceback, of no Exception, and what the warm-up had learnt was lost."""
+
+    def full(*arguments, **settings):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(HuggingFaceStorageWriter, "write_data", full)
+        patched.setattr(Writer, "save", lambda *arguments: None)
+        with pytest.raises(SystemExit, match=r"here/reference could not be written \(No space"):
+            train(*KEPT_NEAR, "train.steps=1")
+    assert (here / "model").is_dir()
+    assert not list(here.glob(".unfinished*"))
+
+
+@pytest.mark.parametrize("spoilt", ["cut", "gone"])
+def test_a_reference_that_is_spoilt_is_told(here, monkeypatch, spoilt):
+    """Defect: a traceback of safetensors; and without one of its files it was in part the present weights."""
+    monkeypatch.setattr(tensors, "FILE_BYTES", 2_000_000)
+    train(*KEPT_NEAR, "train.steps=1")
+    first, *others = sorted((here / "reference").iterdir())
+    assert others
+    if spoilt == "cut":
+        first.write_bytes(first.read_bytes()[:1000])
+    else:
+        first.unlink()
+    with pytest.raises(SystemExit, match=r"here/reference cannot be read \(.*put back"):
+        go_on("train.steps=2")
 
 
 @pytest.mark.parametrize("ahead", [0, 1])
