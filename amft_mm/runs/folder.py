@@ -82,6 +82,11 @@ class RunFolder:
             )
         if there:
             self._same_run(config, newer)
+        elif _has_steps(path):
+            raise FileExistsError(
+                f"{path} holds steps of a run whose {CONFIG} is not there any more: put it back, or choose "
+                "another folder by out=FOLDER"
+            )
         if processes is not None:
             processes.wait()  # all have looked before anyone writes
         if processes is None or processes.main:
@@ -158,8 +163,11 @@ class RunFolder:
 
 def has_begun(path: Path) -> bool:
     """Whether a run has made a step there."""
-    begun = (path / METRICS).exists() or any(path.glob("checkpoints/step_*"))
-    return begun and (path / CONFIG).exists()
+    return _has_steps(path) and (path / CONFIG).exists()
+
+
+def _has_steps(path: Path) -> bool:
+    return (path / METRICS).exists() or any(path.glob("checkpoints/step_*"))
 
 
 def _locked(path: Path) -> FileLock:

@@ -166,6 +166,19 @@ def test_a_start_that_failed_with_resume_true_is_no_run_either(here, monkeypatch
     assert rows(here)[-1]["step"] == 2
 
 
+@pytest.mark.parametrize("resume", [False, True])
+def test_steps_of_a_run_whose_settings_are_gone_are_not_written_over(here, resume):
+    """Defect: another run began among them, and its rows were added to theirs."""
+    config = configuration("train", ["env=math"])
+    run = RunFolder(here, config)
+    run.log({"step": 1})
+    run.close()
+    (here / "config.yaml").unlink()
+    with pytest.raises(FileExistsError, match=r"whose config\.yaml is not there any more"):
+        RunFolder(here, config, resume=resume)
+    assert not (here / "config.yaml").exists()
+
+
 def test_a_full_disk_leaves_the_settings_of_a_run(here):
     """Defect: config.yaml was emptied before it was written anew, and the run could not be gone on with."""
     config = configuration("train", ["env=math"])
