@@ -25,8 +25,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
+from filelock import FileLock
 from omegaconf import DictConfig
 
+from agents.files import write_text
 from amft_mm.compare import power
 from amft_mm.compare.again import Found, as_it_lies, found_in, with_others
 from amft_mm.compare.grid import Grid, More, Run
@@ -48,6 +50,7 @@ from amft_mm.config.fields import SettingError
 from amft_mm.data.curriculum import curriculum_of
 from amft_mm.evaluation.evaluator import check_splits
 from amft_mm.methods.combinations import refuse_contradictions
+from amft_mm.runs.folder import LOCK
 
 OF_A_SEED = ("seed=", "demos.seed=", "demos.folder=", "train.warm_from=")
 
@@ -112,7 +115,7 @@ def render(config: DictConfig) -> list[Result]:
 
 
 def tell(config: DictConfig, found: Found, command: str, told: list[str], seen: list[int]) -> None:
-    """Writes the report."""
+    """Writes the report; one at a time, since machines that share a folder end together."""
     baselines, runs = list(config.baselines), Path(config.out) / "runs"
     methods = list(dict.fromkeys(run.method for run in found.runs))
     if not {*baselines} & {*methods}:
@@ -123,13 +126,16 @@ def tell(config: DictConfig, found: Found, command: str, told: list[str], seen: 
     out = Path(config.out) / config.report
     pairs = pairs_of(found.runs, baselines, seen, config.worth) if len(seen) > 1 else []
     words = [*power_parts(told), *(sequential_parts(pairs, seen) if pairs else [])]
-    write_replays(found.runs, baselines, runs, out)
-    around = Links(os.path.relpath(runs, out), replays_in(found.runs, out))
     verdicts = by_looks(seen, pairs)
-    made = report(
-        found.runs, found.warmups, command, baselines, words, around, found.trials, verdicts
-    )
-    write(out, made)
+    out.mkdir(parents=True, exist_ok=True)
+    with FileLock(out / LOCK):
+        if config.replay:
+            write_replays(found.runs, baselines, runs, out)
+        around = Links(os.path.relpath(runs, out), replays_in(found.runs, out))
+        made = report(
+            found.runs, found.warmups, command, baselines, words, around, found.trials, verdicts
+        )
+        write(out, made)
 
 
 def pilots(config: DictConfig) -> list[Result]:
@@ -215,9 +221,9 @@ def check_beginnings(results: list[Result], warmups: list[Result]) -> None:
 
 
 def write(out: Path, made: Report) -> None:
-    (out / "figures").mkdir(parents=True, exist_ok=True)
+    (out / "figures").mkdir(exist_ok=True)
     for name, text in made.figures.items():
-        (out / "figures" / name).write_text(text, encoding="utf-8")
-    (out / "README.md").write_text(made.markdown, encoding="utf-8")
-    (out / "index.html").write_text(made.page, encoding="utf-8")
+        write_text(out / "figures" / name, text)
+    write_text(out / "README.md", made.markdown)
+    write_text(out / "index.html", made.page)
     print(f"{out}/README.md")

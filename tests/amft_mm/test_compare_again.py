@@ -1,0 +1,63 @@
+"""Reports that are made again: of what the files say, of all that can be read, and nothing besides."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from amft_mm.compare.__main__ import compare
+from amft_mm.compare.grid import Run
+from amft_mm.compare.replays import write_replays
+from amft_mm.compare.result import write_result
+from amft_mm.config.command_line import configuration
+from tests.amft_mm.test_compare import result
+from tests.amft_mm.test_compare_page import episodes
+
+
+def left(out, *results):
+    """As a comparison leaves them."""
+    for one in results:
+        folder = out / "runs" / one.name
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        write_result(Run(one.env, one.condition, one.method, one.seed, folder, ()), one)
+
+
+def rendered(out, *words):
+    compare(configuration("compare", ["render=true", f"out={out}", "baselines=[sft]", *words]))
+    return (out / "README.md").read_text()
+
+
+@pytest.fixture
+def compared(tmp_path):
+    """A folder of two methods whose first seeds kept what they played."""
+    left(tmp_path, *(result(m, seed, 0.5) for m in ("sft", "amft") for seed in range(2)))
+    for method, fared in (("sft", [True, False, True]), ("amft", [False, True, True])):
+        episodes(tmp_path / "runs" / "math" / "clean" / method / "0", fared)
+    return tmp_path
+
+
+def test_who_asks_for_no_replays_gets_none(compared):
+    """Defect: replay=false wrote them all the same when a report was made again."""
+    rendered(compared, "replay=false")
+    assert not (compared / "replays").exists()
+    assert "replays/" not in (compared / "index.html").read_text()
+    rendered(compared)
+    assert "replays/" in (compared / "index.html").read_text()
+
+
+def test_machines_that_end_together_write_one_after_the_other(compared, monkeypatch):
+    """Defect: one ended by `No such file or directory`, or read a README that another had just emptied."""
+    inside, most = [], []
+
+    def watched(*given):
+        inside.append(given)
+        time.sleep(0.1)
+        most.append(len(inside))
+        write_replays(*given)
+        inside.pop()
+
+    monkeypatch.setattr("amft_mm.compare.__main__.write_replays", watched)
+    with ThreadPoolExecutor() as pool:
+        first, second = pool.map(rendered, [compared] * 2)
+    assert first == second
+    assert most == [1, 1]
