@@ -79,16 +79,20 @@ def conditions_figure(found: Conditions, conditions: Sequence[str], title: str) 
     figure.suptitle(title, fontsize=11)
     above, below = figure.subplots(2, 1, sharex=True)
     colours = colormaps["tab10"]
+    apart = min(
+        0.12, 0.8 / len(found)
+    )  # so that all are nearer to their condition than to the next
     for number, (method, of_method) in enumerate(found.items()):
         where = [
-            k + 0.12 * (number - (len(found) - 1) / 2)
+            k + apart * (number - (len(found) - 1) / 2)
             for k, c in enumerate(conditions)
             if c in of_method
         ]
         cells = [of_method[c] for c in conditions if c in of_method]
         shown = [(t.gained if known else None) or t.success for t in cells]
         means = np.array([100 * one.mean for one in shown])
-        bars = [means - [100 * s.low for s in shown], [100 * s.high for s in shown] - means]
+        ends = [means - [100 * s.low for s in shown], [100 * s.high for s in shown] - means]
+        bars = np.maximum(0, ends)  # of a file whose success is not that of its instances
         above.errorbar(where, means, bars, fmt="o", ms=4, color=colours(number % 10), label=method)
         mus = [np.nan if t.mu is None else t.mu for t in cells]
         below.plot(where, mus, "o", ms=4, color=colours(number % 10))
@@ -115,8 +119,9 @@ def _svg(figure: Any) -> str:
 
 def thinned(seeds: Sequence[Points]) -> tuple[np.ndarray, np.ndarray]:
     """Steps that all have, and their values by seed; what changes at each step is told by means of a few."""
-    steps = np.array(sorted(set.intersection(*({step for step, _ in points} for points in seeds))))
-    table = np.array([[dict(points)[step] for step in steps] for points in seeds])
+    known = [dict(points) for points in seeds]
+    steps = np.array(sorted(set.intersection(*map(set, known))))
+    table = np.array([[values[step] for step in steps] for values in known])
     if len(steps) > POINTS:
         parts = np.array_split(np.arange(len(steps)), POINTS)
         steps = np.array([steps[part].mean() for part in parts])

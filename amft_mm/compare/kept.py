@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 from amft_mm.compare.grid import WARM, warm_up_name
 from amft_mm.compare.result import UNREADABLE, Result, result_from
+from amft_mm.runs.metrics import plain_json
 
 RUNS = "runs/*/*/*/*.json"
 
@@ -17,7 +17,7 @@ def results_in(out: Path, pattern: str, tell: Callable[[str], None]) -> list[Res
     found = []
     for path in sorted(out.glob(pattern)):
         try:
-            result = result_from(json.loads(path.read_text(encoding="utf-8")))
+            result = result_from(plain_json(path.read_text(encoding="utf-8")))
             if problem := _elsewhere(result, path.relative_to(out).with_suffix("")):
                 raise ValueError(problem)
             found.append(result)

@@ -95,12 +95,12 @@ def noise(results: Iterable[Result]) -> Noise | None:
             both = [each for each in both if len(each)]
             if len(both) < 2:
                 continue
-            whole = float(np.mean([each.var() for each in both]))
+            whole = float(np.mean([np.nanvar(each) for each in both]))
             same = _covariance(both)
             # May be below 0: not cut off, the mean over pairs is hardly biased.
-            luck = (whole - same) / float(np.mean([len(each) for each in both]))
-            spreads.append(np.var([each.mean() for each in both], ddof=1) - luck)
-            shares.append(np.mean([np.abs(each).mean() for each in both]))
+            luck = (whole - same) / float(np.mean([np.isfinite(each).sum() for each in both]))
+            spreads.append(np.var([np.nanmean(each) for each in both], ddof=1) - luck)
+            shares.append(np.mean([np.nanmean(np.abs(each)) for each in both]))
             together.append(same)
             alone.append(whole)
             pairs += len(both)
@@ -114,11 +114,10 @@ def noise(results: Iterable[Result]) -> Noise | None:
 
 def _covariance(by_seed: Sequence[np.ndarray]) -> float:
     """Of two seeds, over the instances of both: 0 where these are not known to be the same."""
-    found = [
-        float(np.mean(one * other) - one.mean() * other.mean())
-        for one, other in combinations(by_seed, 2)
-        if len(one) == len(other)
-    ]
+    found = []
+    for one, other in combinations(by_seed, 2):
+        if len(one) == len(other) and (known := np.isfinite(one + other)).any():
+            found.append(float(np.cov(one[known], other[known], ddof=0)[0, 1]))
     return float(np.mean(found)) if found else 0.0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from agents.files import write_text
 from amft_mm.compare.grid import UNLEARNT, Run
 from amft_mm.runs.folder import TRIES
-from amft_mm.runs.metrics import EVALUATION, read_rows
+from amft_mm.runs.metrics import EVALUATION, plain_json, read_rows
 
 Points = list[tuple[int, float]]
 Tries = dict[str, list[tuple[int, int] | None]]
@@ -22,7 +23,10 @@ STEPS = "steps"
 SPENT = ("demonstration tokens", "generated tokens", "optimizer steps")
 TOKENS, SECONDS, ELSEWHERE = "tokens spent", "seconds spent", "success on "
 """Names of curves; the last goes before a split's name."""
-UNREADABLE = (ValueError, TypeError, KeyError, AttributeError)
+MOST_TRIES = 100_000
+"""Of a task instance."""
+TEXTS = ("env", "condition", "method", "state", "why", "begun")
+UNREADABLE = (ValueError, TypeError, LookupError, AttributeError)
 """What `result_from` raises of JSON that is no result."""
 
 
@@ -129,7 +133,7 @@ def _read(run: Run) -> Result | None:
     if not path.is_file():
         return None
     try:
-        return result_from(json.loads(path.read_text(encoding="utf-8")))
+        return result_from(plain_json(path.read_text(encoding="utf-8")))
     except UNREADABLE as error:
         raise ValueError(
             f"{path} is to say what a run came to, as compare writes it, and cannot be read "
@@ -152,17 +156,50 @@ def result_from(plain: dict[str, Any]) -> Result:
 
 
 def _problem(result: Result) -> str:
-    """It must say by what it was made, and how it ended."""
+    """It must say by what it was made, and how it ended, in numbers that a report can count with."""
     words = result.settings
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         return "its settings are no list of words"
+    points = [point for each in result.curves.values() for point in each]
+    right = {
+        **{name: isinstance(getattr(result, name), str) for name in TEXTS},
+        "seed": isinstance(result.seed, int),
+        "choice": isinstance(result.choice, dict),
+        "seconds": _are_numbers([result.seconds]),
+        "scores": all(map(_is_score, result.scores.values())),
+        "curves": all(result.curves.values()) and all(map(_are_numbers, points)),
+        "totals": _are_numbers(result.totals.values()),
+        "tries": all(map(_is_tried, (one for each in result.tries.values() for one in each))),
+    }
+    if wrong := [name for name, whole in right.items() if not whole]:
+        return f"its {', '.join(wrong)} cannot be read"
     if result.state != "finished":
         return ""
-    shares = [score.success for score in result.scores.values()]
-    if not shares or not all(isinstance(s, int | float) and 0 <= s <= 1 for s in shares):
+    if not result.scores:
         return "it has finished and says no success of a split"
-    lacking = [name for name in SPENT if not isinstance(result.totals.get(name), int | float)]
+    lacking = [name for name in SPENT if name not in result.totals]
     return f"it does not say its {', '.join(lacking)}" if lacking else ""
+
+
+def _is_score(score: Score) -> bool:
+    known = [one for one in (*score.each, score.flawless) if one is not None]
+    shares = [score.success, *known]
+    return (
+        isinstance(score.episodes, int)
+        and score.episodes > 0
+        and _are_numbers(shares)
+        and all(0 <= share <= 1 for share in shares)
+    )
+
+
+def _is_tried(one: tuple[int, int] | None) -> bool:
+    return one is None or (
+        all(isinstance(count, int) for count in one) and 0 <= one[1] <= one[0] <= MOST_TRIES
+    )
+
+
+def _are_numbers(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, int | float) for value in values)
 
 
 def _tries(plain: dict[str, Any]) -> Tries:

@@ -114,7 +114,7 @@ def sampled(results: Sequence[Result], method: str) -> BySeed:
         if points and not _is_shown_demonstrations(result):
             end = points[-1][0]
             steps = result.totals.get(STEPS, result.totals["optimizer steps"])
-            last = [value for step, value in points if step > end - steps / 4]
+            last = [value for step, value in points if step > end - max(1, steps) / 4]
             found[result.seed] = Score(sum(last) / len(last), len(last), list(last))
     return found
 

@@ -49,7 +49,7 @@ class Estimate:
 
 def mean_of(scores: BySeed, seed: int = 0) -> Estimate:
     mean = np.mean([s.success for s in scores.values()])
-    each = [np.array([v for v in scores[s].each if v is not None]) for s in sorted(scores)]
+    each = [_known(np.array(scores[s].each, float)) for s in sorted(scores)]
     if all(len(instances) for instances in each):
         return _estimate([_draws_of_instances(each, seed)], mean)
     return _estimate([_draws(scores, seed)], mean)
@@ -57,8 +57,14 @@ def mean_of(scores: BySeed, seed: int = 0) -> Estimate:
 
 def mean_difference(mine: BySeed, theirs: BySeed) -> float | None:
     """Over the seeds that both have, without how surely, which takes a thousand times as long."""
-    both = mine.keys() & theirs.keys()
-    return float(np.mean([mine[s].success - theirs[s].success for s in both])) if both else None
+    both = sorted(mine.keys() & theirs.keys())
+    return float(np.mean([_difference(mine[s], theirs[s]) for s in both])) if both else None
+
+
+def _difference(one: Score, other: Score) -> float:
+    """Of the task instances that both were played on to the end, where these are known."""
+    each = apart(one, other)
+    return float(np.nanmean(each)) if len(each) else one.success - other.success
 
 
 def difference(mine: BySeed, theirs: BySeed, seed: int = 0, level: float = 0.95) -> Estimate | None:
@@ -67,7 +73,7 @@ def difference(mine: BySeed, theirs: BySeed, seed: int = 0, level: float = 0.95)
     if not both:
         return None
     one, other = ({s: which[s] for s in both} for which in (mine, theirs))
-    mean = np.mean([one[s].success - other[s].success for s in both])
+    mean = np.mean([_difference(one[s], other[s]) for s in both])
     each = [apart(one[s], other[s]) for s in both]
     if all(len(instances) for instances in each):
         return _estimate([_draws_of_instances(each, seed)], mean, level)
@@ -134,11 +140,16 @@ def _draws(scores: BySeed, seed: int, episodes: int | None = None) -> np.ndarray
 
 
 def apart(one: Score, other: Score) -> np.ndarray:
-    """By how much each task instance fared better; none where they are not known to be the same."""
+    """By how much each task instance fared better, NaN where one of the two failed; none where they are not
+    known to be the same."""
     if len(one.each) != len(other.each):
         return np.array([])
-    pairs = zip(one.each, other.each, strict=True)
-    return np.array([a - b for a, b in pairs if a is not None and b is not None])
+    return _known(np.array(one.each, float) - np.array(other.each, float))
+
+
+def _known(each: np.ndarray) -> np.ndarray:
+    """None of them where nothing is known of any."""
+    return each[:0] if np.isnan(each).all() else each
 
 
 def _draws_of_instances(by_seed: Sequence[np.ndarray], seed: int) -> np.ndarray:
@@ -146,8 +157,17 @@ def _draws_of_instances(by_seed: Sequence[np.ndarray], seed: int) -> np.ndarray:
     has the same ones for all."""
     rng = np.random.default_rng([seed, 2])
     often = {count: weights(count, DRAWS, rng) for count in dict.fromkeys(map(len, by_seed))}
-    means = np.stack([often[len(each)] @ each for each in by_seed], axis=1)
+    means = np.stack([_means(each, often[len(each)]) for each in by_seed], axis=1)
     return np.asarray((weights(len(by_seed), DRAWS, rng) * means).sum(1))
+
+
+def _means(each: np.ndarray, often: np.ndarray) -> np.ndarray:
+    """Of what is known in each draw; of all that is known where a draw has none of it."""
+    known = ~np.isnan(each)
+    drawn = often[:, known]
+    whole = drawn.sum(1)
+    usual = np.full(len(often), each[known].mean())
+    return np.divide(drawn @ each[known], whole, out=usual, where=whole > 0)
 
 
 def weights(count: int, draws: int, rng: np.random.Generator) -> np.ndarray:

@@ -250,7 +250,7 @@ def _areas(results: Sequence[Result], key: str, spent: str | None = None) -> dic
             taken = run.curves.get(spent, []) if spent else None
             height = area(points) if taken is None else area_to(points, taken, budget)
             if height is not None:
-                known[run.seed] = Score(min(height, 1.0), run.first.episodes)
+                known[run.seed] = Score(float(np.clip(height, 0, 1)), run.first.episodes)
                 runs.append(run)
         if known:
             found[method] = share(mean_of(known), tuple(runs))

@@ -24,11 +24,13 @@ from amft_mm.compare.report import report
 from amft_mm.compare.result import Result, Score, result_from, write_result
 from amft_mm.compare.sequential import pairs_of
 from amft_mm.compare.statistics import (
+    Estimate,
     area,
     area_to,
     difference,
     flattened,
     improves,
+    mean_difference,
     mean_of,
     mean_ranks,
 )
@@ -435,6 +437,32 @@ def test_a_difference_is_drawn_over_the_task_instances_that_both_met():
     assert apart.verdict == "tie"
     theirs[0].each[0] = None  # an episode that failed is left out of the pairs
     assert difference(mine, theirs).verdict == "better"
+
+
+def test_an_episode_that_failed_makes_no_difference_surer():
+    """Defect: where each seed had lost another number, each drew instances of its own, as if five seeds met
+    five times as many tasks: +-6 points instead of +-10. And what failed for one counted for the other."""
+    one, other = np.random.default_rng(0).integers(2, size=(2, 200)).astype(float)
+
+    def fared(each, lost=0):
+        kept = [None if i < lost else value for i, value in enumerate(each)]
+        return Score(float(np.mean(each[lost:])), 200, kept)
+
+    theirs = {seed: fared(other) for seed in range(5)}
+    whole = difference({seed: fared(one) for seed in range(5)}, theirs)
+    lost = difference({seed: fared(one, seed) for seed in range(5)}, theirs)
+    assert lost.high - lost.low == pytest.approx(whole.high - whole.low, rel=0.05)
+    mine, theirs = {0: Score(1.0, 3, [1.0, None, 1.0])}, {0: Score(0.5, 4, [1.0, 0.0, 1.0])}
+    assert difference(mine, theirs) == Estimate(0.0, 0.0, 0.0)
+    assert mean_difference(mine, theirs) == 0.0
+
+
+def test_what_failed_for_one_is_drawn_among_what_conditions_change():
+    """Defect: a difference outside of its own interval ended the report by a traceback."""
+    alone, whole = Score(1.0, 3, [1.0, None, 1.0]), Score(2 / 3, 3, [1.0, 0.0, 1.0])
+    rows = [result("sft", 0, 1.0, condition=c, scores={"id": alone}) for c in ("clean", "other")]
+    warm = [result("sft", 0, 0.5, condition="warm", scores={"id": whole})]
+    assert "| other | 100.0 (" in report(rows, warm, "command", ["sft"]).markdown
 
 
 def test_budgets_that_differ_are_said_to_differ():

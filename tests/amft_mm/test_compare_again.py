@@ -1,11 +1,13 @@
 """Reports that are made again: of what the files say, of all that can be read, and nothing besides."""
 
+import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from amft_mm.compare.__main__ import compare
+from amft_mm.compare.__main__ import compare, tell
+from amft_mm.compare.again import found_in
 from amft_mm.compare.grid import Run
 from amft_mm.compare.replays import write_replays
 from amft_mm.compare.result import write_result
@@ -57,7 +59,35 @@ def test_machines_that_end_together_write_one_after_the_other(compared, monkeypa
         inside.pop()
 
     monkeypatch.setattr("amft_mm.compare.__main__.write_replays", watched)
+    config = configuration("compare", [f"out={compared}", "baselines=[sft]"])
+    found = found_in(config, print)
     with ThreadPoolExecutor() as pool:
-        first, second = pool.map(rendered, [compared] * 2)
-    assert first == second
+        calls = [pool.submit(tell, config, found, "command", [], [2]) for _ in range(2)]
+    assert [call.result() for call in calls] == [None, None]
     assert most == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("seed", "0"),
+        ("choice", None),
+        ("totals", {"demonstration tokens": 1, "generated tokens": "<b>", "optimizer steps": 1}),
+        ("curves", {"mu": []}),
+        ("curves", {"success": [[0, 0.1], [10, None]]}),
+        ("scores", {"id": {"success": 0.5, "episodes": "many"}}),
+        ("scores", {"id": {"success": 0.5, "episodes": 2, "each": [1.0, "x"]}}),
+        ("scores", {"id": {"success": float("nan"), "episodes": 2}}),
+        ("tries", {"id": [[4]]}),
+        ("tries", {"id": [[4, 10**400]]}),
+    ],
+)
+def test_a_file_that_says_something_else_is_named_and_costs_itself_alone(
+    compared, capsys, part, value
+):
+    """Defect: its settings and successes alone were looked at, and the rest ended the report by a traceback."""
+    path = compared / "runs" / "math" / "clean" / "amft" / "0.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), part: value}))
+    made = rendered(compared)
+    assert "Seeds: amft 1, sft 2." in made
+    assert f"{path} cannot be read and is left out" in capsys.readouterr().out
