@@ -34,7 +34,7 @@ from amft_mm.compare.again import Found, as_it_lies, found_in, with_others
 from amft_mm.compare.grid import Grid, More, Run
 from amft_mm.compare.jobs import make_all
 from amft_mm.compare.kept import RUNS, results_in
-from amft_mm.compare.looks import level, looks
+from amft_mm.compare.looks import fewest, level, looks
 from amft_mm.compare.page import Links
 from amft_mm.compare.parts import Part
 from amft_mm.compare.places import Place, places
@@ -42,7 +42,7 @@ from amft_mm.compare.replays import replays_in, write_replays
 from amft_mm.compare.report import Report, report
 from amft_mm.compare.result import Result, fingerprint, is_made, read_result
 from amft_mm.compare.searching import at_edges, best_of, without_a_choice
-from amft_mm.compare.selecting import beginning_of, by_name
+from amft_mm.compare.selecting import beginning_of, by_name, methods_of
 from amft_mm.compare.sequential import Pair, decisions, pairs_of, wanting
 from amft_mm.compare.verdicts import by_looks
 from amft_mm.config.command_line import configuration
@@ -75,7 +75,7 @@ def make(config: DictConfig) -> list[Result]:
     print("What this can tell:", *told, sep="\n- ")
     warm_up(grid, planned, at_once)
     tried = make_all(trials, at_once, print, keep=False)
-    chosen, seen = best_of(trials, tried), looks(grid.seeds, grid.max_seeds)
+    chosen, seen = best_of(trials, tried), looks(grid.at_first, grid.max_seeds)
     left_out = without_a_choice(trials, tried)
     for told_of in [*at_edges(trials, chosen), *left_out.values()]:
         print(told_of)
@@ -104,20 +104,22 @@ def render(config: DictConfig) -> list[Result]:
     config, commands = as_it_lies(config, _command(), print)
     found = found_in(config, print)
     commands = with_others(commands, found.runs, print)
-    told = power.words(found.runs, power.plans_of(found.runs), config.worth)
+    first = fewest(config.seeds, config.more_seeds, methods_of(found.runs))
+    seen = looks(first, config.max_seeds or first)
+    told = power.words(found.runs, power.plans_of(found.runs, config.max_seeds or 0), config.worth)
     if re.search(r"max_seeds=\d", commands.made) and config.max_seeds is None:
         print(
-            f"It was looked at several times by `{commands.made}`: give seeds= and max_seeds= as there, or "
-            "its differences are told as by an only look, more of them than there are"
+            f"It was looked at several times by `{commands.made}`: give seeds=, more_seeds= and max_seeds= "
+            "as there, or its differences are told as by an only look, more of them than there are"
         )
-    tell(config, found, str(commands), told, looks(config.seeds, config.max_seeds or config.seeds))
+    tell(config, found, str(commands), told, seen)
     return found.runs
 
 
 def tell(config: DictConfig, found: Found, command: str, told: list[str], seen: list[int]) -> None:
     """Writes the report; one at a time, since machines that share a folder end together."""
     baselines, runs = list(config.baselines), Path(config.out) / "runs"
-    methods = list(dict.fromkeys(run.method for run in found.runs))
+    methods = methods_of(found.runs)
     if not {*baselines} & {*methods}:
         print(
             f"baselines=[{','.join(baselines)}]: none of them is among the runs, and nothing is said of what "

@@ -20,6 +20,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from amft_mm.compare.looks import fewest
 from amft_mm.config.command_line import written
 from amft_mm.methods.presets import NOTHING, demonstrations_of, methods
 from amft_mm.runs.dotted import flat
@@ -116,6 +117,7 @@ class Grid:
         self._budgets = each_settings("budgets", plain)
         self._conditions = each_settings("conditions", plain)
         self.seeds, self._more = int(plain["seeds"]), plain["more_seeds"]
+        self.at_first = fewest(self.seeds, self._more, plain["methods"])
         self.max_seeds = int(plain["max_seeds"] or self.seeds)
         if self.max_seeds < self.seeds:
             raise ValueError(
@@ -163,7 +165,7 @@ class Grid:
 
     def planned(self) -> dict[tuple[str, str], Plan]:
         """By environment and condition."""
-        seeds = min(len(self.seeds_of(v.name)) for v in self.variants)
+        seeds = self.at_first
         usual, most = self._evaluation["eval.episodes"], max(seeds, self.max_seeds)
         return {
             (env, condition): Plan(seeds, int(self._budgets[env].get("eval.episodes", usual)), most)

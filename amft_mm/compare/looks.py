@@ -1,7 +1,8 @@
 """After how many seeds a comparison is looked at, and how sure each look has to be.
 
-    looks(3, 8)        -> [3, 5, 8]
-    level((3, 5, 8))   -> 0.977, of each look's interval
+    fewest(3, {"amft": 5}, ["amft", "sft"])   -> 3, at the first look
+    looks(3, 8)                               -> [3, 5, 8]
+    level((3, 5, 8))                          -> 0.977, of each look's interval
 
 Whoever looks several times and stops at the first difference finds one too often. Each look therefore asks
 for more than 95 %: by as much as makes the chance that any look at two equals errs 5 % in all, the same at
@@ -13,12 +14,18 @@ the number of pairs.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from functools import cache
 
 import numpy as np
 from scipy.stats import norm
 
 PATHS = 200_000
+
+
+def fewest(seeds: int, more: Mapping[str, int], methods: Iterable[str]) -> int:
+    """Seeds that all of these methods have from the beginning, some of them more."""
+    return min((max(seeds, more.get(method, 0)) for method in methods), default=seeds)
 
 
 def looks(seeds: int, most: int) -> list[int]:

@@ -29,6 +29,7 @@ from amft_mm.config.fields import (
     SettingError,
     checked,
     is_true,
+    is_whole,
     rules_of,
     shown,
     takes_any_name,
@@ -125,8 +126,10 @@ def _compose(command: str, said: Words) -> DictConfig:
         if command == "demos":
             config = of_a_recipe_for_demonstrations(config, overrides)
         for override in overrides:  # {} is nothing, and not what the files say
-            if override.value() == {} and OmegaConf.select(config, override.key_or_group):
-                OmegaConf.update(config, override.key_or_group, {}, merge=False)
+            name, value = override.key_or_group, override.value()
+            alone = isinstance(value, dict) and (not value or is_whole(SCHEMAS[command], name))
+            if alone and OmegaConf.select(config, name):
+                OmegaConf.update(config, name, value, merge=False)
         return config
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
         raise SettingError(told(error)) from None

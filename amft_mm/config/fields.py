@@ -49,6 +49,8 @@ class Rule:
     """Of a section whose schema depends on what it holds."""
     each: bool = False
     """Of a section: whether `schema` is that of each thing it holds, by name."""
+    whole: bool = False
+    """Of a setting that holds others by names: whether `{...}` takes the place of all that the files have."""
     told: bool = True
     """Whether `--help` shows it."""
     may_miss: bool = False
@@ -202,6 +204,11 @@ def takes_any_name(schema: type, name: str) -> bool:
             return False
         schema = within
     return False
+
+
+def is_whole(schema: type, name: str) -> bool:
+    """Of a setting of the schema itself."""
+    return name in rules_of(schema) and rules_of(schema)[name][1].whole
 
 
 def takes_others(schema: type, name: str) -> bool:

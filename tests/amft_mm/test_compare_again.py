@@ -85,7 +85,7 @@ def test_machines_that_end_together_write_one_after_the_other(compared, monkeypa
 def test_a_file_that_says_something_else_is_named_and_costs_itself_alone(
     compared, capsys, part, value
 ):
-    """Defect: its settings and successes alone were looked at, and the rest ended the report by a traceback."""
+    """Defect: its settings and successes alone were looked at; the rest ended the report by a traceback."""
     path = compared / "runs" / "math" / "clean" / "amft" / "0.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), part: value}))
     made = rendered(compared)

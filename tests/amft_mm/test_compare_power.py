@@ -8,7 +8,7 @@ import pytest
 from amft_mm.compare import power
 from amft_mm.compare.__main__ import compare
 from amft_mm.compare.grid import Grid, Plan
-from amft_mm.compare.looks import level, looks
+from amft_mm.compare.looks import fewest, level, looks
 from amft_mm.compare.result import Result, Score
 from amft_mm.compare.sequential import pairs_of, wanting
 from amft_mm.compare.statistics import difference
@@ -131,6 +131,31 @@ def test_who_asks_for_more_seeds_is_told_what_they_bring():
     assert "CANNOT RESOLVE 1 points, not by 4 seeds either" in still
     made = Grid(configuration("compare", ["envs=[math]", "max_seeds=8", "more_seeds={}"]))
     assert made.planned()["math", "clean"] == Plan(3, 300, 8)
+
+
+def test_a_look_is_at_the_seeds_that_all_methods_have():
+    """Defect: with the usual more_seeds, which give each of these five, it told of looks after 3, 5 and 8
+    seeds, and asked of two for as much as of three."""
+    words = ["envs=[math]", "methods=[sft,amft]", "seeds=3", "max_seeds=8"]
+    for more, first in (([], 5), (["more_seeds={amft:4}"], 3), (["more_seeds={}"], 3)):
+        made = Grid(configuration("compare", [*words, *more]))
+        assert made.at_first == made.planned()["math", "clean"].seeds == first
+        assert len(made.runs({})) == sum(len(made.seeds_of(m)) for m in ("sft", "amft"))
+    assert looks(fewest(3, {"sft": 5, "amft": 5}, ["sft", "amft"]), 8) == [5, 8]
+
+
+def test_numbers_of_seeds_are_those_that_were_given():
+    """Defect: more_seeds={amft:4} left five seeds to six other methods, as the file has them."""
+    words = ["methods=[sft,amft,grpo]", "seeds=2"]
+
+    def counts(*more):
+        made = Grid(configuration("compare", [*words, *more]))
+        return [len(made.seeds_of(method)) for method in ("sft", "amft", "grpo")]
+
+    assert counts() == [5, 5, 2]
+    assert counts("more_seeds={amft:4}") == [2, 4, 2]
+    assert counts("more_seeds={}") == [2, 2, 2]
+    assert counts("more_seeds.amft=4") == [5, 4, 2]
 
 
 def test_looks_ask_for_as_much_as_pocock_does():

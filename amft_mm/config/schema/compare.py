@@ -32,7 +32,12 @@ class Compare:
     methods: list[str] = setting("methods, or variants below")
     baselines: list[str] = setting("methods that the report compares the others with")
     seeds: int = setting("runs of each method", least=1, most=10_000)
-    more_seeds: dict[str, int] = setting("runs of some methods", least=1, most=10_000)
+    more_seeds: dict[str, int] = setting(
+        "runs of some methods; {...} takes the place of the usual ones, {} is none, more_seeds.NAME=8 adds",
+        least=1,
+        most=10_000,
+        whole=True,
+    )
     max_seeds: int | None = setting(
         "where a method and a baseline are not told apart, both get seeds up to so many; null: no more",
         least=1,
