@@ -37,9 +37,11 @@ def evaluate(config: DictConfig) -> dict[str, Any]:
     folder = out_folder(config)
     processes = open_process_group(config)
     policy, engine = player_of(config)
-    weights = player_name(config)
+    weights, step = player_name(config), 0
     if config.run is not None and isinstance(policy, Policy):
-        weights = load_weights(policy, Path(config.run), str(config.checkpoint))
+        path = checkpoint_of(Path(config.run), str(config.checkpoint))
+        policy.put_trained(checkpoints.load(path, only="model")["model"])
+        weights, step = f"{Path(config.run).name}/{path.name}", checkpoints.step_of(path)
         engine.refresh()
     evaluator = Evaluator(config, policy, engine, processes)
     found = evaluator.evaluate(last=config.eval.splits is None)
@@ -53,7 +55,8 @@ def evaluate(config: DictConfig) -> dict[str, Any]:
         )
     if processes.main:
         folder.mkdir(parents=True, exist_ok=True)
-        evaluator.keep(Recorder(folder / "episodes", policy), 0, config.record)
+        forget_episodes(folder / "episodes")
+        evaluator.keep(Recorder(folder / "episodes", policy), step, config.record)
         write_evaluation(folder, summary, evaluator.instances())
         show(summary, folder)
         if config.table:
@@ -62,8 +65,7 @@ def evaluate(config: DictConfig) -> dict[str, Any]:
     return summary
 
 
-def load_weights(policy: Policy, run: Path, wanted: str) -> str:
-    """Puts a checkpoint of the run into the policy; its name."""
+def checkpoint_of(run: Path, wanted: str) -> Path:
     folder = run / "checkpoints"
     if wanted == "last":
         path = checkpoints.latest(folder)
@@ -77,8 +79,13 @@ def load_weights(policy: Policy, run: Path, wanted: str) -> str:
             f"checkpoint={wanted!r} is not in {folder}: give last, best or a step; "
             f"there: {checkpoints.names(folder)}"
         )
-    policy.put_trained(checkpoints.load(path, only="model")["model"])
-    return f"{run.name}/{path.name}"
+    return path
+
+
+def forget_episodes(folder: Path) -> None:
+    """Of an evaluation before, of other weights perhaps, and of splits that are not played now."""
+    for path in folder.glob("*-evaluation-*.parquet"):
+        path.unlink()
 
 
 def out_folder(config: DictConfig) -> Path:

@@ -74,9 +74,10 @@ def _files(path: Path) -> Iterator[Path]:
         return
     if not path.is_dir():
         raise FileNotFoundError(f"{path} is no folder and no file of episodes")
-    if (path / "episodes").is_dir():  # a run, or an evaluation
-        yield from path.glob("episodes/**/*.parquet")
-        yield from path.glob("evaluation/episodes/**/*.parquet")
+    kept = [path / "episodes", path / "evaluation" / "episodes"]
+    if any(folder.is_dir() for folder in kept):  # a run, or an evaluation
+        for folder in kept:
+            yield from folder.glob("**/*.parquet")
     else:
         yield from path.glob("data/*.parquet")
         yield from path.glob("*.parquet")

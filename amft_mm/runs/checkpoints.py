@@ -143,6 +143,10 @@ def path_of(folder: Path, step: int) -> Path:
     return folder / f"{PREFIX}{step:06d}"
 
 
+def step_of(path: Path) -> int:
+    return int(path.name.removeprefix(PREFIX))
+
+
 def whole(folder: Path) -> list[Path]:
     """Those that were written to their end, the newest last."""
     return sorted(path for path in folder.glob(f"{PREFIX}*") if is_whole(path))

@@ -18,6 +18,7 @@ from amft_mm.evaluate import out_folder, show
 from amft_mm.evaluation.evaluator import Evaluator, check_splits, chosen_splits, validation_splits
 from amft_mm.evaluation.intervals import pass_at, wilson, wilson_of_tries
 from amft_mm.evaluation.table import markdown_row
+from amft_mm.replay.reader import read_source
 from amft_mm.runs import checkpoints
 from amft_mm.runs.curves import is_success
 from amft_mm.runs.metrics import read_rows
@@ -318,6 +319,20 @@ def test_an_engine_with_weights_of_its_own_plays_by_the_checkpoint(tmp_path, mon
     assert all(
         torch.equal(value, kept[name]) for name, value in load_file(given).items() if name in kept
     )
+
+
+def test_episodes_of_an_evaluation_are_those_of_its_weights(tmp_path, monkeypatch):
+    """Defect: all were told as of step 0, as if they had been played before the training; those of splits that an
+    evaluation before had played stayed beside them; and where the run had kept none itself, there were none."""
+    monkeypatch.chdir(tmp_path)
+    quick = ["eval.episodes=1", "limits.max_new_tokens=4", "threads=1"]
+    steps = "train={warmup_steps:2,steps:0,warmup_demos:2}"
+    words = ["env=math", "method=sft", "model.name=tiny-random", "demos.n=4", steps, "out=run"]
+    main(["train", *words, "record.evaluation=0", *quick])
+    for more in ([], ["eval.splits=[id]"]):
+        main(["evaluate", "run=run", *quick, *more])
+    found = read_source(tmp_path / "run").episodes
+    assert {(e["step"], e["label"]) for e in found if e["phase"] == "evaluation"} == {(2, "id")}
 
 
 def evaluated(folder, *settings):
