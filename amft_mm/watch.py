@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -30,6 +31,7 @@ from rich.text import Text
 from amft_mm.config.begun import settings_of
 from amft_mm.runs.curves import is_success
 from amft_mm.runs.failures import told
+from amft_mm.runs.folder import CONFIG
 from amft_mm.runs.metrics import is_step, read_rows
 from amft_mm.runs.progress import as_share, left
 
@@ -44,6 +46,8 @@ LINES = {
 }
 SHARES = ("mu", "rollout/success")
 """Drawn from 0 to 1; others between their least and most."""
+MOST = 10**12
+"""Steps of a run."""
 RECENT = 20
 """Steps that the time left is told by."""
 
@@ -54,7 +58,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--once", action="store_true", help="print what there is, and end")
     given = parser.parse_args(arguments)
     try:
-        settings_of(given.run)
+        picture(given.run, width=80)
     except (ValueError, OSError) as error:
         raise SystemExit(f"watch: {error}") from None
     console = Console()
@@ -73,10 +77,11 @@ def main(arguments: list[str] | None = None) -> None:
 def picture(run: Path, width: int) -> RenderableType:
     """The run as it is now, for a terminal of that width. Names are text, never markup."""
     config, rows = settings_of(run), read_rows(run)
-    warmup = int(config.train.warmup_steps)
-    last = warmup + int(config.train.steps)
-    steps = [row for row in rows if is_step(row)]
-    head = Text(f"{run}   {config.env.name}, {config.method.name}, seed {config.seed}", "bold")
+    warmup, mixed = (_steps_of(config, name) for name in ("train.warmup_steps", "train.steps"))
+    last = warmup + mixed
+    steps = [_numbers(row) for row in rows if is_step(row) and 0 <= row["step"] <= MOST]
+    names = (OmegaConf.select(config, name) for name in ("env.name", "method.name", "seed"))
+    head = Text("{}   {}, {}, seed {}".format(run, *names), "bold")
     if not steps:
         return Group(head, Text("has not made a step yet"))
     now, failed = steps[-1], told(_together(steps))
@@ -93,6 +98,19 @@ def picture(run: Path, width: int) -> RenderableType:
         *_evaluations(rows),
         *_verdicts(now, max(8, width - 44)),
     )
+
+
+def _steps_of(config: DictConfig, name: str) -> int:
+    found = OmegaConf.select(config, name)
+    if not isinstance(found, int) or not 0 <= found <= MOST:
+        raise ValueError(f"{CONFIG} says {name}={found!r:.50}: a run has a number of steps there")
+    return found
+
+
+def _numbers(row: dict[str, Any]) -> dict[str, Any]:
+    """Its figures and its phase; what else a spoilt line says is left out."""
+    known = {name: value for name, value in row.items() if isinstance(value, int | float)}
+    return {**known, "phase": str(row.get("phase"))}
 
 
 def time_left(steps: Sequence[dict[str, Any]], last: int, warmup: int = 0) -> str:
@@ -158,7 +176,9 @@ def _evaluations(rows: Sequence[dict[str, Any]]) -> list[RenderableType]:
     found = [row for row in rows if not is_step(row)]
     if not found:
         return []
-    shares = {k: v for k, v in found[-1].items() if is_success(k)}
+    shares = {
+        k: v for k, v in found[-1].items() if is_success(k) and isinstance(v, int | float | None)
+    }
     words = "   ".join(
         f"{key.removeprefix('eval/').removeprefix('quick/').removesuffix('/success')} {as_share(share)}"
         for key, share in shares.items()
@@ -174,5 +194,6 @@ def _verdicts(row: dict[str, Any], width: int) -> list[RenderableType]:
         return []
     table = Table.grid(padding=(0, 2))
     for name, share in sorted(shares.items(), key=lambda item: -item[1])[:6]:
-        table.add_row(Text(name), Text(f"{share:.0%}", "bold"), Text("█" * round(share * width)))
+        length = round(min(share, 1) * width)
+        table.add_row(Text(name), Text(f"{share:.0%}", "bold"), Text("█" * length))
     return [Text("verdicts of the last rollouts"), table]

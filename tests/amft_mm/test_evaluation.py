@@ -322,8 +322,8 @@ def test_an_engine_with_weights_of_its_own_plays_by_the_checkpoint(tmp_path, mon
 
 
 def test_episodes_of_an_evaluation_are_those_of_its_weights(tmp_path, monkeypatch):
-    """Defect: all were told as of step 0, as if they had been played before the training; those of splits that an
-    evaluation before had played stayed beside them; and where the run had kept none itself, there were none."""
+    """Defect: all were told as of step 0, as if played before training; those of splits that an evaluation
+    before had played stayed beside them; and where the run had kept none itself, there were none."""
     monkeypatch.chdir(tmp_path)
     quick = ["eval.episodes=1", "limits.max_new_tokens=4", "threads=1"]
     steps = "train={warmup_steps:2,steps:0,warmup_demos:2}"

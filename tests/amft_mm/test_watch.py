@@ -71,6 +71,32 @@ def test_a_run_that_has_not_begun_and_one_that_is_none(tmp_path):
         main([str(tmp_path)])
 
 
+@pytest.mark.parametrize(
+    ("spoilt", "kept"),
+    [
+        ({"time/step": "long"}, "time left not known"),
+        ({"rollout/verdict/x": {}}, "mu"),
+        ({"rollout/verdict/x": 1e300}, "x"),
+        ({"rollout/failure/hang": None, "rollout/tries": []}, "mu"),
+        ({"phase": None}, "None"),
+        ({"phase": "evaluation", "eval/id/success": "half"}, "has not made a step yet"),
+    ],
+)
+def test_a_figure_that_is_spoilt_costs_itself(tmp_path, spoilt, kept):
+    """Defect: a traceback instead of the run."""
+    assert kept in drawn(run_of(tmp_path / "run", [step(1) | spoilt]))
+    assert "step 2 of 40" in drawn(run_of(tmp_path / "more", [step(1) | spoilt, step(2)]))
+
+
+@pytest.mark.parametrize("train", ["3", "{}", "{warmup_steps: null, steps: x}"])
+def test_settings_of_another_kind_are_named(tmp_path, train):
+    """Defect: a traceback."""
+    run = run_of(tmp_path / "run", ROWS)
+    (run / "config.yaml").write_text(f"env: {{}}\nmethod: {{}}\ntrain: {train}\n")
+    with pytest.raises(SystemExit, match=r"config\.yaml says train\.warmup_steps=None"):
+        main([str(run), "--once"])
+
+
 def test_lines_of_blocks():
     def line(*values, width=10, low=0.0, high=1.0):
         return sparkline(list(enumerate(values)), width, low, high, (0, len(values) - 1))
