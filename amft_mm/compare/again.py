@@ -80,7 +80,8 @@ def as_it_lies(
     commands = _commands_of(Path(config.out) / config.report, today)
     wanted = _not_given(config, today)
     asks = {*wanted, "study"} if "baselines" in wanted else wanted
-    said = [word for word in _words(commands.shown) if _name(word) in asks]
+    # A report may be anybody's: what refers to a value elsewhere is not read.
+    said = [word for word in _words(commands.shown) if _name(word) in asks and "${" not in word]
     if said:
         try:
             then = configuration("compare", said)
@@ -115,7 +116,9 @@ def with_others(
 def _commands_of(folder: Path, today: str) -> Commands:
     """As the report that lies there has them; else that of today."""
     path = folder / "README.md"
-    found = MADE.search(path.read_text(encoding="utf-8")) if path.is_file() else None
+    found = (
+        MADE.search(path.read_text(encoding="utf-8", errors="replace")) if path.is_file() else None
+    )
     return Commands(found[1], found[2] or found[1], today) if found else Commands(*[today] * 3)
 
 

@@ -74,7 +74,7 @@ def serve(
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             if host in HERE and _named(self.headers.get("Host", "")) not in HERE:
-                self.send_error(403, f"ask for http://{host}:{port}/")
+                self.send_error(403, f"ask for http://{host}:{server.server_port}/")
             elif self.path == "/version":
                 self._send(pages.version().encode(), "text/plain")
             elif self.path.split("?")[0] == "/":
@@ -96,4 +96,5 @@ def serve(
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    return Server((host, port), Handler)
+    server = Server((host, port), Handler)
+    return server

@@ -91,3 +91,13 @@ def test_a_file_that_says_something_else_is_named_and_costs_itself_alone(
     made = rendered(compared)
     assert "Seeds: amft 1, sft 2." in made
     assert f"{path} cannot be read and is left out" in capsys.readouterr().out
+
+
+def test_a_report_of_others_is_read_as_data(compared, capsys, monkeypatch):
+    """Defect: what it referred to in the environment was read, and bytes that are no text ended it."""
+    monkeypatch.setenv("KEY", "secret")
+    (compared / "README.md").write_bytes(
+        b"\xff Made by `compare 'baselines=[${oc.env:KEY}]'`: 4 runs."
+    )
+    compare(configuration("compare", ["render=true", f"out={compared}"]))
+    assert "secret" not in capsys.readouterr().out + (compared / "README.md").read_text()
