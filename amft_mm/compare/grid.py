@@ -109,7 +109,7 @@ PARTS_OF_A_VARIANT = {"method", "settings", "search"}
 class Grid:
     def __init__(self, config: DictConfig) -> None:
         plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
-        refuse_nothing_and_twice(plain)
+        refuse_names(plain)
         self.out = Path(plain["out"])
         self.envs: list[str] = plain["envs"]
         self.variants = [variant(name, plain) for name in plain["methods"]]
@@ -294,13 +294,27 @@ def words_of(env: str, method: str, settings: Settings) -> tuple[str, ...]:
     return (f"env={env}", f"method={method}", *words)
 
 
-def refuse_nothing_and_twice(plain: dict[str, Any]) -> None:
+def refuse_names(plain: dict[str, Any]) -> None:
     for setting in ("envs", "methods", "conditions"):
         given = list(plain[setting])
         if not given:
             raise ValueError(f"{setting}={written(plain[setting])}: there is nothing to compare")
         if twice := [one for one in dict.fromkeys(given) if given.count(one) > 1]:
             raise ValueError(f"{setting}={written(given)}: {', '.join(twice)} is there twice")
+        for name in given:
+            refuse_as_a_folder(setting, str(name))
+
+
+def refuse_as_a_folder(setting: str, name: str) -> None:
+    """Results lie in folders of these names, warm-ups beside them in some of their own."""
+    if "/" in name or "\\" in name or name in (".", ".."):
+        raise ValueError(
+            f"{setting}: {name} is to name a folder of runs; give a name without a slash"
+        )
+    if setting == "conditions" and is_warm_up(name):
+        raise ValueError(
+            f"conditions: names that begin as {name} does are those of warm-ups; choose another"
+        )
 
 
 def with_a_budget(env: str, budgets: dict[str, Settings]) -> None:

@@ -231,6 +231,23 @@ def test_a_comparison_of_nothing_or_of_the_same_twice_is_refused(setting, words)
         grid(*([setting] if isinstance(setting, str) else setting))
 
 
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        (
+            ["++variants={../x:{method:sft}}", "methods=[../x]"],
+            r"methods: \.\./x is to name a folder",
+        ),
+        (["++conditions={a/b:{demos.n:5}}"], "conditions: a/b is to name a folder"),
+        (["+conditions.warm-long={train.warmup_steps:99}"], "names that begin as warm-long does"),
+    ],
+)
+def test_names_are_those_of_folders_and_of_no_warm_up(setting, words):
+    """Defect: hours of runs that lay where no report finds them; links that led to another warm-up."""
+    with pytest.raises(ValueError, match=words):
+        grid(*setting)
+
+
 def test_what_is_null_changes_nothing():
     made = grid("envs=[math]", "methods=[sft]", "++conditions={clean:null}", "budgets.math=null")
     (run, *_) = made.runs({})
