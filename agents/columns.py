@@ -71,4 +71,9 @@ def decoded(data: bytes) -> np.ndarray:
     with PILImage.open(io.BytesIO(data)) as picture:
         if picture.width * picture.height > LARGEST_PICTURE:
             raise ValueError(f"a picture of {picture.width} x {picture.height} is too large")
-        return np.asarray(picture.convert("RGB"))
+        try:
+            return np.asarray(picture.convert("RGB"))
+        except (
+            SyntaxError
+        ) as error:  # Pillow's, of some files that are broken; of others it is an OSError
+            raise OSError(f"a picture cannot be read: {error}") from None

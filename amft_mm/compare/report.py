@@ -204,10 +204,10 @@ def begun(result: Result, before: Before) -> Result:
     """With what its warm-up came to as the first point of its curve, and a curve of what it gained since."""
     warmup, own = before.get(beginning_of(result)), result.curves.get("success")
     first = next(iter(result.scores))
-    if warmup is None or not own or first not in warmup.scores:
+    last = warmup.curves.get("success") if warmup else None
+    if warmup is None or not last or not own or first not in warmup.scores:
         return result
-    last = warmup.curves.get("success", [])[-1:]
-    whole = [*((step, warmup.scores[first].success) for step, _ in last), *own]
+    whole = [(last[-1][0], warmup.scores[first].success), *own]
     gained = [(step, 100 * (value - whole[0][1])) for step, value in whole]
     elsewhere = {
         ELSEWHERE + split: [(whole[0][0], score.success), *result.curves[ELSEWHERE + split]]

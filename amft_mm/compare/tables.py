@@ -102,7 +102,9 @@ def success_table(
     heads += ["learnt at"] if searched else []
     rows: list[list[Cell | str]] = []
     # Seeds begin with more or less success, and some methods have more of them.
-    for method in _from_best({m: gained[m] or mean_of(own) for m, own in scores.items()}):
+    known = {m: one for m, one in gained.items() if one is not None}
+    best = known if len(known) == len(scores) else {m: mean_of(own) for m, own in scores.items()}
+    for method in _from_best(best):
         runs = runs_of(results, method)
         row: list[Cell | str] = [
             _named(results, method),

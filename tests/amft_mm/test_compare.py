@@ -289,6 +289,18 @@ def test_more_seeds_do_not_change_the_order():
     assert told.index("| 42.5 (") < told.index("| 45.0 (")
 
 
+def test_who_has_no_known_beginning_is_not_held_to_have_gained_all_of_it():
+    """Defect: where a method's warm-ups were not known it stood by its success above those that gained more."""
+    warmups = [result("sft", 0, 0.4, condition="warm")]
+    rows = [result("amft", 0, 0.6), result("grpo", 1, 0.5)]
+    told = report(rows, warmups, "here", USUAL).markdown
+    table = told[told.index("| method | gained |") :]
+    assert table.index("| amft | +20.0 (") < table.index("| grpo |  |")
+    # Nor is what it gained since its own first evaluation called what it gained since the warm-up.
+    (unseen,) = (replace(one, curves={}) for one in warmups)
+    assert "math-clean-gained.svg" not in report(rows[:1], [unseen], "here", USUAL).figures
+
+
 def test_what_is_compared_with_can_be_chosen():
     rows = [result(m, s, 0.5 + 0.1 * (m == "amft")) for m in ("amft", "hpt") for s in range(3)]
     told = report(rows, [], "here", ["amft", "best_fixed"]).markdown

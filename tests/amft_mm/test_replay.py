@@ -399,6 +399,15 @@ def test_slides_are_made_of_an_episode(run, tmp_path):
         main([str(run), "--gif", str(tmp_path / "no.gif"), "--episode", "99"])
 
 
+def test_slides_of_a_broken_picture_are_an_error_in_words():
+    """Defect: Pillow says SyntaxError of some, which ended in a traceback."""
+    whole = png()
+    data = bytes([*whole[:36], 1, *whole[37:]])  # how long its pixels are
+    shown = episode(turns=[turn("24", pictures=["one"])])
+    with pytest.raises(OSError, match="a picture cannot be read"):
+        frames(shown, {"one": data})
+
+
 def test_an_episode_without_turns_has_no_slides_and_it_is_said(tmp_path):
     """Defect: 'not enough values to unpack'."""
     write_part(
