@@ -19,7 +19,7 @@ from amft_mm.compare.looks import level
 from amft_mm.compare.parts import Table
 from amft_mm.compare.power import noise
 from amft_mm.compare.result import Result
-from amft_mm.compare.selecting import by_seed, methods_of, settings_of
+from amft_mm.compare.selecting import by_seed, methods_of, on_shared_splits, settings_of
 from amft_mm.compare.statistics import Estimate, difference
 
 
@@ -44,8 +44,9 @@ class Pair:
 def pairs_of(
     results: Iterable[Result], baselines: Sequence[str], seen: Sequence[int], worth: float
 ) -> list[Pair]:
-    """Of every method and every baseline that share seeds, as their last look has them."""
-    finished = [r for r in results if r.state == "finished"]
+    """Of every method and every baseline that share seeds, as their last look has them, on the first of the
+    splits that all runs of a setting have, as in the tables."""
+    finished, _ = on_shared_splits([r for r in results if r.state == "finished"])
     found, share = [], level(tuple(seen))
     for env, condition in settings_of(finished):
         own = [r for r in finished if (r.env, r.condition) == (env, condition)]

@@ -290,7 +290,7 @@ def test_more_seeds_do_not_change_the_order():
 
 
 def test_who_has_no_known_beginning_is_not_held_to_have_gained_all_of_it():
-    """Defect: where a method's warm-ups were not known it stood by its success above those that gained more."""
+    """Defect: where a method's warm-ups were not known it stood by success above those that gained more."""
     warmups = [result("sft", 0, 0.4, condition="warm")]
     rows = [result("amft", 0, 0.6), result("grpo", 1, 0.5)]
     told = report(rows, warmups, "here", USUAL).markdown

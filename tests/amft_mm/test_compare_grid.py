@@ -10,6 +10,7 @@ from amft_mm.compare.report import report
 from amft_mm.compare.result import Score, fingerprint
 from amft_mm.compare.searching import at_edges, best_of, edge, without_a_choice
 from amft_mm.compare.selecting import on_shared_splits
+from amft_mm.compare.sequential import pairs_of
 from amft_mm.compare.terms import terms
 from tests.amft_mm.test_compare import USUAL, grid, result
 
@@ -176,6 +177,15 @@ def test_runs_of_other_splits_are_compared_on_those_that_they_share():
     turned = replace(mine, scores=dict(reversed(mine.scores.items())))
     [_, there], left = on_shared_splits([sft, turned])
     assert (there.first.success, left) == (0.9, [])
+
+
+def test_who_is_told_apart_is_so_on_a_split_that_both_have():
+    """Defect: where runs list their splits in another order, it was one's id less another's ood."""
+    mine, theirs = Score(0.5, 200), Score(0.1, 200)
+    rows = [result("sft", s, 0.5, scores={"id": mine, "ood": theirs}) for s in range(2)]
+    rows += [result("amft", s, 0.5, scores={"ood": theirs, "id": mine}) for s in range(2)]
+    (pair,) = pairs_of(rows, ["sft"], [2, 4], 0.05)
+    assert pair.apart.mean == 0.0
 
 
 def test_a_variant_that_imitates_or_explores_otherwise_heeds_what_its_preset_does_not():
