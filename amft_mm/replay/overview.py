@@ -22,7 +22,7 @@ from omegaconf import OmegaConf
 
 from amft_mm.config.begun import settings_of
 from amft_mm.config.command_line import config_groups, configuration
-from amft_mm.evaluation.intervals import wilson
+from amft_mm.evaluation.intervals import wilson_of_tries
 from amft_mm.replay.reader import Source
 from amft_mm.runs.curves import is_success
 from amft_mm.runs.dotted import WHERE, flat, without
@@ -174,8 +174,11 @@ def _counted(episodes: Sequence[Row]) -> list[Row]:
     for name, all_of_it in groups.items():
         step = max(e["step"] for e in all_of_it)
         own = [e for e in all_of_it if e["step"] == step]
-        won = sum(e["success"] for e in own)
-        low, high = wilson(won, len(own))
+        tasks: dict[str, list[bool]] = {}
+        for e in own:
+            tasks.setdefault(e["instance"], []).append(e["success"])
+        won, each = sum(e["success"] for e in own), [sum(t) / len(t) for t in tasks.values()]
+        low, high = wilson_of_tries(won / len(own), each, len(own))
         verdicts = Counter(t["verdict"] for e in own for t in e["turns"] if t["verdict"])
         every, stops = sum(verdicts.values()), Counter(e["stop"] for e in own if e["stop"])
         found.append(

@@ -25,6 +25,7 @@ from agents.experts import demonstrate
 from agents.rollout import Plan, play
 from agents.worlds import World, Worlds
 from amft_mm.config.command_line import configuration
+from amft_mm.evaluation.intervals import wilson
 from amft_mm.replay import sketches
 from amft_mm.replay.__main__ import main
 from amft_mm.replay.film import frames, save
@@ -347,6 +348,23 @@ def test_failures_are_chosen_that_are_worth_a_look():
         (1, "3 of 5 end so: wrong, lost"),
         (3, "1 of 5 end so: other, lost"),
     ]
+
+
+def test_members_of_a_group_are_no_tasks_of_their_own():
+    """Defect: of two tasks, eight rollouts each, success had the interval of sixteen tasks."""
+    told = {"phase": "rollout", "label": "math"}
+
+    def interval(*groups):
+        played = [
+            episode(task, success=won, member=m, **told)
+            for task, (won, count) in enumerate(groups)
+            for m in range(count)
+        ]
+        (split,) = overview(Source("run", played, {}))["splits"]
+        return split["low"], split["high"]
+
+    assert interval((True, 8), (False, 8)) == interval((True, 1), (False, 1))
+    assert interval((True, 1), (False, 1)) == wilson(1, 2)
 
 
 def test_an_episode_has_the_same_key_when_others_are_added():
