@@ -54,7 +54,7 @@ class Compare:
     tune_seed: int = setting("of the trials", **SEEDS)
     trial_length: float = setting("the steps of a trial, as a share of a run's", above=0, most=1)
     jobs: int | None = setting(
-        "processes at once; null: one for each GPU or core", least=1, most=4096
+        "processes at once; null: one for each GPU or core", least=1, most=1024
     )
     shard: str = setting("which part of how many, as 2/8")
     search: dict[str, Any] = setting(
