@@ -79,9 +79,7 @@ def conditions_figure(found: Conditions, conditions: Sequence[str], title: str) 
     figure.suptitle(title, fontsize=11)
     above, below = figure.subplots(2, 1, sharex=True)
     colours = colormaps["tab10"]
-    apart = min(
-        0.12, 0.8 / len(found)
-    )  # so that all are nearer to their condition than to the next
+    apart = min(0.12, 0.8 / len(found))  # each is nearer to its condition than to the next
     for number, (method, of_method) in enumerate(found.items()):
         where = [
             k + apart * (number - (len(found) - 1) / 2)

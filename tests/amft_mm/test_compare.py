@@ -13,9 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 
 from amft_mm.compare.__main__ import check_beginnings, compare
-from amft_mm.compare.figures import splits_figure
+from amft_mm.compare.conditions import Standing
+from amft_mm.compare.figures import conditions_figure, splits_figure
 from amft_mm.compare.grid import Grid
 from amft_mm.compare.jobs import make_all
 from amft_mm.compare.looks import level
@@ -512,6 +514,21 @@ def test_conditions_are_told_side_by_side_and_what_does_not_apply_is_not_run():
     assert "mu 0.40" in line
     figure = told.figures["math-conditions.svg"]
     assert figure.index(">clean<") < figure.index(">wrong_50<") < figure.index(">noise_10<")
+
+
+def test_many_methods_stand_at_their_condition(monkeypatch):
+    """Defect: from nine methods on the outer ones stood nearer to the next condition than to their own."""
+    drawn, seen = Axes.errorbar, []
+
+    def watched(axes, where, *words, **more):
+        seen.append(where)
+        return drawn(axes, where, *words, **more)
+
+    monkeypatch.setattr(Axes, "errorbar", watched)
+    at = {c: Standing(Estimate(0.5, 0.4, 0.6), None, None) for c in ("clean", "few")}
+    conditions_figure({f"m{number}": at for number in range(14)}, [*at], "math")
+    assert len(seen) == 14
+    assert all(abs(x - place) < 0.45 for where in seen for place, x in enumerate(where))
 
 
 def test_who_was_not_run_under_a_condition_is_not_said_to_fare_as_clean():
