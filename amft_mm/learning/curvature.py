@@ -8,6 +8,9 @@ small gradient and a steep one: what exploration moves, the next gradient of imi
 the more it is scaled up to meet exploration's (`method.balanced`). A derivative by mu that leaves this out
 goes on adding up what has long been drawn back.
 
+Where that scale is the usual size of both gradients, it moves as well: what makes imitation's smaller makes
+what it is multiplied by larger (`growth`, and `rescale` by what `Scales.follow` made of it).
+
 Of exploration the like is left out: its gradient is a sample, and so would be its change.
 
 The step is that of amft_mm/learning/directional.py: on the tiny model the difference is right to 5 % along
@@ -26,7 +29,7 @@ import torch
 
 from amft_mm.learning.directional import reach
 from amft_mm.learning.example import Example
-from amft_mm.learning.gradients import Tensors, norm_of
+from amft_mm.learning.gradients import Tensors, norm_of, total
 from amft_mm.learning.objective import Objective
 
 if TYPE_CHECKING:
@@ -61,3 +64,17 @@ def gradient_along(
                 parameter.copy_(before)
         for parameter, gradient in here.items():
             parameter.grad = gradient
+
+
+def growth(along: Tensors) -> float:
+    """How the norm of the gradient that is in .grad changes where it changes by `along`."""
+    there = {p: p.grad for p in along if p.grad is not None}
+    norm = norm_of(there)
+    return total((there[p] * along[p]).sum() for p in there) / norm if norm else 0.0
+
+
+def rescale(along: Tensors, share: float) -> None:
+    """Adds to `along` that the scale of the gradient in .grad changes by `share` of itself."""
+    for parameter, change in along.items():
+        if parameter.grad is not None:
+            change.add_(parameter.grad, alpha=share)

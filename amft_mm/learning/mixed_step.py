@@ -124,8 +124,8 @@ class MixedStep:
         along: Tensors | None = None,
     ) -> Gradients:
         """Adds weight ((1 - mu) g_R + mu scale g_S) to the step's gradient, with g_S in .grad, which is
-        empty afterwards. `scale` equalises the norms; it is taken as given. Without `learn`, no z. `along`:
-        how g_S changes along z."""
+        empty afterwards. `scale` equalises the norms. Without `learn`, no z. `along`: how g_S changes along
+        z, and its scale; both are taken as given where it says nothing."""
         explored, imitated, along = self.exploration, self._taken(), along or {}
         self.exploration = {}
         found = between(explored, imitated)

@@ -39,6 +39,8 @@ class Scales:
     keep: float = 0.9
     exploration: float | None = None
     imitation: float | None = None
+    slope: float = 0.0
+    """d imitation / d mu."""
 
     def update(self, exploration_norm: float, imitation_norm: float) -> float:
         """What imitation is to be multiplied by to be as large as exploration."""
@@ -47,6 +49,13 @@ class Scales:
         if not self.exploration or not self.imitation:
             return 1.0
         return self.exploration / self.imitation
+
+    def follow(self, slope: float, rho: float) -> float:
+        """How what `update` gave changes with mu, as a share of it, where the norm of imitation's gradient
+        has now changed by `slope`; what was before has faded to `rho` of itself. Exploration's is taken as
+        given."""
+        self.slope = self.keep * rho * self.slope + (1 - self.keep) * slope
+        return -self.slope / self.imitation if self.imitation else 0.0
 
     def _mean(self, before: float | None, now: float) -> float | None:
         if not (math.isfinite(now) and now > 0):

@@ -17,7 +17,7 @@ from dataclasses import replace
 from omegaconf import DictConfig
 
 from amft_mm.config.settings import options_of
-from amft_mm.learning.curvature import gradient_along
+from amft_mm.learning.curvature import gradient_along, growth, rescale
 from amft_mm.learning.example import Example
 from amft_mm.learning.gradients import Tensors
 from amft_mm.methods.balance import Signal
@@ -70,12 +70,13 @@ class Mixing:
         clock("time/meta")
         if not share:
             return row | {"mu": mu}
-        along: Tensors = {}
+        examples: Sequence[Example] = []
         if mu > 0.0 or part.balance.needs_both:
             examples = self._imitate(part, drawn, row)
-            if self._curved and self._learns(part, drawn) and mu > 0.0:
-                along = self._along(part, examples, first=bool(fresh))
-        row |= self._mixed(part, drawn, mu, row, share, along)
+        scale, along = self._scale(part), Tensors()
+        if self._curved and self._learns(part, drawn) and mu > 0.0:
+            along = self._along(part, examples, first=bool(fresh))
+        row |= self._mixed(part, drawn, mu, row, share, scale, along)
         clock("time/update")
         return row
 
@@ -166,14 +167,25 @@ class Mixing:
         row |= {"meta/hypergradient": look.product, "meta/error": look.error}
         return replace(told, product=look.product, error=look.error, instances=look.instances)
 
+    def _scale(self, part: MixedPart) -> float:
+        """What imitation's gradient, in .grad, is multiplied by."""
+        if not self._balanced:
+            return 1.0
+        learner = self._with.learner
+        return part.scales.update(learner.mixed.exploration_norm(), learner.gradient_norm())
+
     def _along(self, part: MixedPart, examples: Sequence[Example], *, first: bool) -> Tensors:
         """How g_S changes along z, which fades before the first update of a step."""
         fades = self._horizon if first else 1.0
         if not fades:
             return {}
         objective = self._with.objectives.imitation
-        found = gradient_along(self._with.learner, part.name, examples, objective)
-        return {p: change.mul_(fades) for p, change in found.items()}
+        along = gradient_along(self._with.learner, part.name, examples, objective)
+        for change in along.values():
+            change.mul_(fades)
+        if self._balanced:
+            rescale(along, part.scales.follow(growth(along), fades))
+        return along
 
     def _imitate(self, part: MixedPart, drawn: Minibatch, row: Row) -> Sequence[Example]:
         """.grad holds g_S of a part, or of what the method has in its place: the gradient of these."""
@@ -213,12 +225,11 @@ class Mixing:
         mu: float,
         seen: Row,
         share: float,
+        scale: float,
         along: Tensors,
     ) -> Row:
         """Mixes both gradients of a part into the update's; figures of the mix."""
-        mixed, scale = self._with.learner.mixed, 1.0
-        if self._balanced:
-            scale = part.scales.update(mixed.exploration_norm(), self._with.learner.gradient_norm())
+        mixed = self._with.learner.mixed
         tried: Row = {}
         weight, chosen = 1.0, drawn.choice.mu is not None
         if part.balance.tries and not chosen:

@@ -4,11 +4,12 @@ import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from amft_mm.learning.curvature import gradient_along
+from amft_mm.learning.curvature import gradient_along, growth, rescale
 from amft_mm.learning.example import Example
 from amft_mm.learning.mixed_step import WHOLE, MixedStep
 from amft_mm.learning.objective import Objective
 from amft_mm.methods.imitation import sft
+from amft_mm.methods.parts import Scales
 from tests.amft_mm.test_looks import conversation, learner_with_z, relative
 
 
@@ -22,17 +23,22 @@ def begun():
     return generator, weights, bowl, middle, optimizer
 
 
-def walked(mu, max_norm, *, follow, steps=12, updates=3):
+def walked(mu, max_norm, *, follow, balanced=False, steps=12, updates=3):
     """Exploration is noise, demonstrations are the bowl. Where the weights end, and z."""
     generator, weights, bowl, middle, optimizer = begun()
+    scales = Scales()
     mixed = MixedStep(optimizer, max_norm, 1.0, tangent="curved", several=True)
     for update in range(steps * updates):
         weights.grad = 10 * torch.randn(20, dtype=torch.float64, generator=generator)
         mixed.take_exploration()
         weights.grad = bowl @ (weights.detach() - middle)
-        z = mixed.z.get(WHOLE, {})
-        along = {weights: bowl @ z[weights]} if z and follow else None
-        mixed.mix(mu, 0.8, learn=update > 0, along=along)
+        z, scale = mixed.z.get(WHOLE, {}), 0.8
+        along = {weights: bowl @ z[weights]} if z and follow else {}
+        if balanced:
+            scale = scales.update(mixed.exploration_norm(), float(weights.grad.norm()))
+            if follow == "scale":
+                rescale(along, scales.follow(growth(along), 1.0))
+        mixed.mix(mu, scale, learn=update > 0, along=along)
         mixed.step(again=update % updates > 0)
     return weights.detach(), mixed.z[WHOLE][weights]
 
@@ -52,14 +58,31 @@ def test_z_knows_that_demonstrations_draw_back_what_exploration_moved(max_norm):
     assert relative(flat, finite) > 0.1
 
 
-def walked_after_the_first(mu, first, max_norm):
+def test_z_knows_that_the_scale_moves_as_well():
+    """Defect: of a gradient that is brought to exploration's size z knew that it shrinks, and not that it is
+    multiplied by more then."""
+    h, mu = 1e-6, 0.5
+
+    def end(other):
+        return walked_after_the_first(other, mu, None, balanced=True)
+
+    finite = (end(mu + h) - end(mu - h)) / (2 * h)
+    whole, given = (walked(mu, None, follow=how, balanced=True)[1] for how in ("scale", True))
+    assert relative(whole, finite) < 1e-6
+    assert relative(given, finite) > 0.01
+
+
+def walked_after_the_first(mu, first, max_norm, balanced=False):
     """As `walked`, by plain steps; mu holds from the second update on."""
     generator, weights, bowl, middle, optimizer = begun()
+    scales, scale = Scales(), 0.8
     for update in range(36):
         explored = 10 * torch.randn(20, dtype=torch.float64, generator=generator)
         mix = mu if update else first
         drawn = bowl @ (weights.detach() - middle)
-        weights.grad = (1 - mix) * explored + mix * 0.8 * drawn
+        if balanced:
+            scale = scales.update(float(explored.norm()), float(drawn.norm()))
+        weights.grad = (1 - mix) * explored + mix * scale * drawn
         if max_norm is not None:
             torch.nn.utils.clip_grad_norm_([weights], max_norm, error_if_nonfinite=True)
         optimizer.step()
