@@ -114,7 +114,7 @@ class Worlds:
         GuardedEnv(world.make, seconds=seconds).close()
         if kind == "threads":
             _built.add(self._name)
-        self._executors = [self._executor() for _ in range(self._workers)]
+        self._executors: dict[int, Executor] = {}
 
     def reset(
         self, slot: int, seed: int, options: dict[str, Any] | None = None
@@ -125,7 +125,7 @@ class Worlds:
         return self._submit(slot, "step", (text,))
 
     def close(self) -> None:
-        for executor in self._executors:
+        for executor in self._executors.values():
             with contextlib.suppress(BrokenExecutor):  # it died, and its environments with it
                 executor.submit(_forget, self._name)
             executor.shutdown(wait=False, cancel_futures=False)
@@ -134,6 +134,8 @@ class Worlds:
         number = slot % self._workers
         setting = (self._world, self._seconds, self._experts)
         job = ((self._name, slot), setting, call, arguments)
+        if number not in self._executors:
+            self._executors[number] = self._executor()
         try:
             return self._executors[number].submit(_serve, *job)
         except BrokenProcessPool:  # it died before: this call goes to its successor

@@ -158,10 +158,9 @@ class RolloutWorker:
     def _play(self, plan: Plan) -> list[Trajectory]:
         settings = self._settings
         if self._worlds is None:
-            slots = max(1, min(settings.slots, -(-plan.tasks // self._processes.size) * plan.group))
             self._worlds = Worlds(
                 self.world,
-                slots,
+                settings.slots,
                 workers=settings.workers,
                 kind=settings.kind,
                 seconds=settings.seconds,

@@ -131,7 +131,7 @@ class Evaluator:
         self._all = splits_of(config.env)
         self._between = chosen_splits(config.env, config.eval.splits)
         self._validating = validation_splits(config.env, config.eval.get("validation"))
-        self._workers: dict[tuple[str, int], RolloutWorker] = {}
+        self._workers: dict[str, RolloutWorker] = {}
         self._last: list[tuple[Split, Played]] = []
         self._tried: Tries = {}
 
@@ -200,18 +200,16 @@ class Evaluator:
     ) -> Played:
         config, settings = self._config.eval, play_settings(self._config)
         episodes, tries = episodes or config.episodes, tries or config.tries
-        key = (
-            split.label,
-            episodes * tries,
-        )  # a worker has as many slots as its first call has episodes
-        if key not in self._workers:
-            self._workers[key] = RolloutWorker(
+        if split.label not in self._workers:
+            self._workers[split.label] = RolloutWorker(
                 split.world(), self._policy, self._engine, settings, self._processes
             )
         sampling = GREEDY if tries == 1 else Sampling(config.temperature)
         # Training has no such choice; its evaluations are by seeds that are drawn.
         listed = Guided(seeds=tuple(range(episodes))) if config.get("in_order") else UNGUIDED
-        return self._workers[key].play(seed + config.seed, 0, episodes, tries, sampling, listed)
+        return self._workers[split.label].play(
+            seed + config.seed, 0, episodes, tries, sampling, listed
+        )
 
     def _figures(self, split: str, played: Played) -> dict[str, Any]:
         metrics, tries = played.metrics, int(self._config.eval.tries)
