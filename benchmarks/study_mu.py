@@ -29,6 +29,7 @@ import numpy as np
 import torch
 from words import call
 
+from amft_mm.learning.curvature import growth, rescale
 from amft_mm.learning.mixed_step import WHOLE, MixedStep
 from amft_mm.methods.balance import Signal, balance
 
@@ -118,8 +119,11 @@ def walk(
             place.grad += NOISE * torch.randn(SIZE, dtype=torch.float64)
         # In `falling` alone demonstrations stay where they are, and their gradient changes with the place.
         known = tangent == "curved" and problem == "falling" and WHOLE in mixed.z
-        along = {place: rho * mixed.z[WHOLE][place]} if known else None
-        mixed.mix(mu, norm / float(place.grad.norm()) if balanced else 1.0, along=along)
+        along = {place: rho * mixed.z[WHOLE][place]} if known else {}
+        scale = norm / float(place.grad.norm()) if balanced else 1.0
+        if balanced:
+            rescale(along, -growth(along) / float(place.grad.norm()))
+        mixed.mix(mu, scale, along=along)
         mixed.step()
         out.found.append(mu)
     went = place.detach() / math.sqrt(SIZE)
