@@ -73,7 +73,5 @@ def decoded(data: bytes) -> np.ndarray:
             raise ValueError(f"a picture of {picture.width} x {picture.height} is too large")
         try:
             return np.asarray(picture.convert("RGB"))
-        except (
-            SyntaxError
-        ) as error:  # Pillow's, of some files that are broken; of others it is an OSError
+        except SyntaxError as error:  # Pillow's of some broken files; of others it is an OSError
             raise OSError(f"a picture cannot be read: {error}") from None

@@ -120,9 +120,11 @@ def walk(
         # In `falling` alone demonstrations stay where they are, and their gradient changes with the place.
         known = tangent == "curved" and problem == "falling" and WHOLE in mixed.z
         along = {place: rho * mixed.z[WHOLE][place]} if known else {}
-        scale = norm / float(place.grad.norm()) if balanced else 1.0
+        scale = 1.0
         if balanced:
-            rescale(along, -growth(along) / float(place.grad.norm()))
+            size = float(place.grad.norm())
+            scale = norm / size
+            rescale(along, -growth(along) / size)
         mixed.mix(mu, scale, along=along)
         mixed.step()
         out.found.append(mu)

@@ -43,9 +43,8 @@ def quoted(text: str) -> str:
     """Words that Hydra would read otherwise than as they stand, such as a folder's name with a = in it."""
     if re.fullmatch(r"[\w./:-]+", text, re.ASCII):
         return text
-    escaped = re.sub(
-        r"(\\+)(?='|\Z)", r"\1\1", text
-    )  # elsewhere Hydra reads a backslash as it stands
+    # Elsewhere Hydra reads a backslash as it stands.
+    escaped = re.sub(r"(\\+)(?='|\Z)", r"\1\1", text)
     return "'{}'".format(escaped.replace("'", "\\'"))
 
 

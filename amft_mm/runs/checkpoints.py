@@ -54,9 +54,8 @@ class Writer:
         """All processes at once. What the state holds may change when this returns."""
         self.wait()
         final = path_of(self._folder, step)
-        if step == self._last or is_whole(
-            final
-        ):  # a run may have gone on from there and come no further
+        # A run may have gone on from there and come no further.
+        if step == self._last or is_whole(final):
             return
         own = [random_states()]
         states = own if self._processes is None else self._processes.gather(own)
