@@ -9,47 +9,29 @@ One that does not answer, breaks off, or answers by other weights is passed over
 prompt; after a while it is looked at again, is handed the current weights if it lives, and takes part again.
 Before anything was handed over servers have their own weights, which nobody checks: they are only evaluated.
 
-Of several processes the first alone writes weights and speaks of them to servers; the others wait.
+Weights come through a folder (agents/engines/by_folder.py), or from GPU to GPU (agents/engines/by_nccl.py).
+Of several processes the first alone speaks of them to servers; the others wait.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-import shutil
 import threading
 import time
 import uuid
-import weakref
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
 
 from agents import ranks
-from agents.engines.web import Refused, ServerError, get, post
-from agents.engines.weights import save_adapter, save_weights
+from agents.engines.server import Server, Way
+from agents.engines.web import Refused, ServerError
 from agents.policy import Policy
 
 AGAIN = 10.0
 """Seconds after which a server that was passed over is looked at again."""
-CACHES = ("prefix", "mm", "encoder")
-SAY, TELLS = "/update_weight_version", "/weight_info"
-UNKNOWN = "being replaced"
-
-
-@dataclass
-class Server:
-    url: str
-    up: bool = True
-    looked_at: float = 0.0
-    why: str = ""
-    """It is passed over."""
-    looks_in_vain: int = 0
-    """Which found it down: those who waited for one need no other."""
 
 
 class Servers:
@@ -59,34 +41,34 @@ class Servers:
         self,
         urls: list[str],
         client: httpx.Client,
-        folder: Path | None,
+        way: Callable[[str], Way] | None,
         *,
-        adapter_alone: bool = True,
         retries: int = 4,
         again: float = AGAIN,
     ) -> None:
-        """`folder`: where weights are written, seen by the servers under the same path."""
-        self._servers = [Server(url.rstrip("/")) for url in urls]
-        self._client, self._folder, self._adapter_alone = client, folder, adapter_alone
-        self._retries, self._again = retries if len(urls) == 1 else 0, again
+        """`way`: how new weights come to them, by what this run's versions begin with."""
+        retries = retries if len(urls) == 1 else 0
+        self._servers = [Server(url.rstrip("/"), client, retries) for url in urls]
+        self._again = again
         self._next, self._updates = itertools.count(), itertools.count(1)
-        self._run = ranks.from_first(uuid.uuid4().hex[:8])  # two runs have no version in common
-        self._version, self._adapter = "", False
+        self._run = ranks.from_first(
+            f"{uuid.uuid4().hex[:8]}-"
+        )  # two runs have no version in common
+        self._way = way(self._run) if way else None
+        self._version = ""
         self._rejoining = threading.Lock()
-        if folder is not None and ranks.is_first():  # which may lie in the machine's memory
-            weakref.finalize(self, forget, folder.absolute(), self._run)
 
     @property
     def up(self) -> list[str]:
         return [server.url for server in self._servers if server.up]
 
     def ask(self, path: str, body: dict[str, Any]) -> Any:
-        if self._adapter:
+        if self._way and self._way.adapter:
             body = {**body, "model": self._version}
         refused: Refused | None = None
         for server in self._in_turn():
             try:
-                reply = self._post(server, path, body)
+                reply = server.post(path, body)
                 check_finished(reply)
                 if self._version:
                     check_versions(reply, self._version)
@@ -94,29 +76,26 @@ class Servers:
             except Refused as error:  # which others may take
                 refused = error
             except ServerError as error:
-                self._pass_over(server, error)
+                server.pass_over(error)
         raise refused or ServerError("; ".join(server.why for server in self._servers))
 
     def hand_over(self, policy: Policy) -> None:
         """All processes come here, each with nothing asked that is not answered."""
-        if self._folder is None:
+        if self._way is None:
             raise ValueError(
                 "engine=vllm with servers needs engine.weights_folder=FOLDER, a folder that learner "
-                "and servers both see, to hand over new weights"
+                "and servers both see, to hand over new weights, or engine.transfer=nccl"
             )
         ranks.wait()  # another process may be waiting for its answers still
         # A thread that nobody waits for may be bringing one up by older weights.
         with self._rejoining:
-            self._adapter = self._adapter_alone and hasattr(policy.model, "peft_config")
-            self._version = f"{self._run}-{next(self._updates)}"
-            save = save_adapter if self._adapter else save_weights
-            save(policy, self._folder / self._version, writes=ranks.is_first())
-            if ranks.is_first():
-                with ThreadPoolExecutor(len(self._servers)) as pool:
-                    list(pool.map(self._bring_up, self._servers))
-                forget(self._folder, self._run, but=self._version)
-        for mine, theirs in zip(self._servers, ranks.from_first(self._servers), strict=True):
-            mine.up, mine.why, mine.looked_at = theirs.up, theirs.why, time.monotonic()
+            self._version = f"{self._run}{next(self._updates)}"
+            for server in self._servers:
+                server.looked_at = time.monotonic()
+            self._way.hand_over(policy, self._version, self._servers)
+        told = ranks.from_first([(server.up, server.why) for server in self._servers])
+        for server, (server.up, server.why) in zip(self._servers, told, strict=True):
+            server.looked_at = time.monotonic()
         if not self.up:
             raise ServerError("; ".join(server.why for server in self._servers))
 
@@ -145,55 +124,17 @@ class Servers:
         """Has a server take the current weights where it has others, and notes whether it is up."""
         server.looked_at = time.monotonic()
         try:
-            if not self._version:
-                get(self._client, f"{server.url}/health")
-            elif (has := self._version_of(server)) != self._version:
+            if self._way is None or not self._version:
+                server.get("/health")
+            elif server.has() != self._version:
                 if not ranks.is_first():
                     raise ServerError(f"{server.url} has not taken the current weights yet")
-                self._load(server, has)
+                self._way.again(server, self._version)
         except ServerError as error:
             server.looks_in_vain += 1
-            self._pass_over(server, error)
+            server.pass_over(error)
         else:
-            server.up, server.why = True, ""
-
-    def _version_of(self, server: Server) -> str:
-        try:
-            return str(get(self._client, f"{server.url}{TELLS}")["weight_version"])
-        except (ServerError, KeyError, TypeError) as error:
-            raise ServerError(
-                f"{server.url} does not say which weights it has; it must be vLLM from 0.32 on, with "
-                f"VLLM_SERVER_DEV_MODE=1 ({error})"
-            ) from None
-
-    def _load(self, server: Server, before: str) -> None:
-        assert self._folder is not None
-        folder = str(self._folder.absolute() / self._version)
-        self._post(server, SAY, {"new_version": UNKNOWN})
-        if self._adapter:
-            adapter = {"lora_name": self._version, "lora_path": folder}
-            self._post(server, "/v1/load_lora_adapter", adapter)
-            if before.startswith(self._run):
-                self._post(server, "/v1/unload_lora_adapter", {"lora_name": before})
-        else:
-            reload = {"method": "reload_weights", "kwargs": {"weights_path": folder}}
-            self._post(server, "/collective_rpc", reload)
-        for cache in CACHES:
-            self._post(server, f"/reset_{cache}_cache", {})
-        self._post(server, SAY, {"new_version": self._version})
-
-    def _pass_over(self, server: Server, error: Exception) -> None:
-        server.up, server.why, server.looked_at = False, str(error), time.monotonic()
-
-    def _post(self, server: Server, path: str, body: dict[str, Any]) -> Any:
-        return post(self._client, f"{server.url}{path}", body, retries=self._retries)
-
-
-def forget(folder: Path, run: str, but: str = "") -> None:
-    """The weights of a run, but for one version of them."""
-    for version in folder.glob(f"{run}-*"):
-        if version.name != but:
-            shutil.rmtree(version, ignore_errors=True)
+            server.take_part()
 
 
 def check_finished(reply: Any) -> None:

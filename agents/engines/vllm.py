@@ -122,6 +122,7 @@ def make_vllm_engine(
     *,
     where: str | None = None,
     servers: Sequence[str] = (),
+    transfer: str | None = None,
     weights_folder: str | None = None,
     memory: float | None = None,
     sleep: bool = True,
@@ -137,7 +138,8 @@ def make_vllm_engine(
                 "engine.where=servers needs their addresses: engine.servers=[http://HOST:8000]"
             )
         return VLLMEngine(
-            policy, ServedVLLM(list(servers), weights_folder=weights_folder, **options)
+            policy,
+            ServedVLLM(list(servers), transfer=transfer, weights_folder=weights_folder, **options),
         )
     from agents.engines.vllm_local import LocalVLLM
 
@@ -145,6 +147,11 @@ def make_vllm_engine(
         raise ValueError(
             f"engine.where=colocated asks no servers, and engine.servers names {len(servers)}: "
             "leave one of them out"
+        )
+    if transfer:
+        raise ValueError(
+            f"engine.transfer={transfer} is how weights come to servers, and a colocated vLLM is in the "
+            "learner's process: leave it out"
         )
     local = {"memory": memory, "sleep": sleep, "tensor_parallel": tensor_parallel}
     return VLLMEngine(policy, LocalVLLM(policy, **local, **options))

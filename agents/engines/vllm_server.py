@@ -3,12 +3,14 @@
 Start each with `vllm serve MODEL --enable-scale-out` (its tokens-in-tokens-out route); to train, with
 VLLM_SERVER_DEV_MODE=1; to train LoRA, with VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 and `--enable-lora
 --max-lora-rank 64` too. The routes of that mode ask nobody for a password: loopback or a private network
-only. Weights travel through a folder that learner and servers share; of LoRA the adapter alone.
+only. Weights travel through a folder that learner and servers share, of LoRA the adapter alone; or from GPU
+to GPU, with `--weight-transfer-config '{"backend": "nccl"}'`.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,15 @@ import httpx
 
 from agents.conversation import Conversation
 from agents.engines.base import Request
+from agents.engines.by_folder import ByFolder
+from agents.engines.by_nccl import ByNCCL
 from agents.engines.futures import Futures
+from agents.engines.server import Way
 from agents.engines.servers import Servers
 from agents.engines.vllm_backend import Arrived, Completion, Prompt
 from agents.engines.web import ServerError, checked_retries, client_of, data_url
 from agents.policy import Policy
+from envs.contract import one_of
 
 
 class ServedVLLM:
@@ -30,6 +36,7 @@ class ServedVLLM:
         self,
         servers: list[str],
         *,
+        transfer: str | None = None,
         weights_folder: str | None = None,
         adapter_alone: bool = True,
         at_once: int = 64,
@@ -38,8 +45,9 @@ class ServedVLLM:
         again: float = 10.0,
     ) -> None:
         """
+        transfer        folder, or nccl, from GPU to GPU; None is folder
         weights_folder  where new weights are written, seen by the servers under the same path
-        adapter_alone   of LoRA; false hands over whole models with the changes added in
+        adapter_alone   of LoRA, through a folder; false hands over whole models with the changes added in
         at_once         requests that are under way at the same time
         seconds         a request that takes longer is given up
         again           seconds after which a server that was passed over is looked at again
@@ -50,8 +58,7 @@ class ServedVLLM:
         self.servers = Servers(
             servers,
             client,
-            Path(weights_folder) if weights_folder else None,
-            adapter_alone=adapter_alone,
+            way_of(transfer, weights_folder, adapter_alone=adapter_alone),
             retries=checked_retries(retries),
             again=again,
         )
@@ -85,6 +92,25 @@ class ServedVLLM:
             return _completion(self.servers.ask("/inference/v1/generate", body))
         except (ServerError, KeyError, TypeError, IndexError, ValueError) as error:
             return f"{type(error).__name__}: {error}"
+
+
+WAYS = ("folder", "nccl")
+
+
+def way_of(
+    transfer: str | None, folder: str | None, *, adapter_alone: bool = True
+) -> Callable[[str], Way] | None:
+    """Given what a run's versions begin with. None: servers with weights of their own, to be evaluated."""
+    if one_of("engine.transfer", transfer or "folder", WAYS) == "nccl":
+        if folder:
+            raise ValueError(
+                f"engine.transfer=nccl writes nothing, and engine.weights_folder={folder} says where: "
+                "leave one out"
+            )
+        return lambda run: ByNCCL()
+    if not folder:
+        return None
+    return lambda run: ByFolder(Path(folder), run, adapter_alone=adapter_alone)
 
 
 def _completion(reply: dict[str, Any]) -> Completion:

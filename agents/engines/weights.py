@@ -17,24 +17,37 @@ SHARD_BYTES = 4 * 2**30
 def named_weights(policy: Policy) -> Iterator[tuple[str, torch.Tensor]]:
     """One tensor at a time, whole also where they are sharded: all processes ask at once. The policy itself
     is not touched: merging and unmerging would round."""
-    model = policy.plain_model
     changes = {
         name: module
-        for name, module in model.named_modules()
+        for name, module in policy.plain_model.named_modules()
         if hasattr(module, "get_delta_weight")
     }
-    seen: set[int] = set()
-    for name, tensor in model.state_dict().items():
-        place = local_part(tensor).data_ptr()
-        if "lora_" in name or (place and place in seen):
-            continue  # tied: given once
-        seen.add(place)
+    for name, tensor in _below(policy):
         owner, _, leaf = name.partition(".base_layer.")
         if leaf == "weight" and owner in changes:
             layer = changes[owner]
             for adapter in layer.active_adapters:
                 tensor = tensor + layer.get_delta_weight(adapter).to(tensor.dtype)
-        yield name.replace(".base_layer.", "."), whole(tensor)
+        yield _plain(name), whole(tensor)
+
+
+def weight_shapes(policy: Policy) -> dict[str, tuple[int, ...]]:
+    """Of what `named_weights` gives, in its order; nothing is brought together."""
+    return {_plain(name): tuple(tensor.shape) for name, tensor in _below(policy)}
+
+
+def _below(policy: Policy) -> Iterator[tuple[str, torch.Tensor]]:
+    """The model's own, without LoRA's; those that are tied are given once."""
+    seen: set[int] = set()
+    for name, tensor in policy.plain_model.state_dict().items():
+        place = local_part(tensor).data_ptr()
+        if "lora_" not in name and not (place and place in seen):
+            seen.add(place)
+            yield name, tensor
+
+
+def _plain(name: str) -> str:
+    return name.replace(".base_layer.", ".")
 
 
 def save_weights(policy: Policy, folder: Path, *, writes: bool) -> None:

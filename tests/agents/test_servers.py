@@ -27,7 +27,8 @@ from agents.engines.web import ServerError
 from agents.policy import Policy
 from agents.rollout import Plan, play
 from agents.worlds import World, Worlds
-from tests.agents.token_server import TokenServer
+from tests.agents.gloo_group import GlooGroup
+from tests.agents.token_server import FAILED, TokenServer
 from tests.amft_mm.processes import finish, started
 
 MODEL = "tiny-random"
@@ -205,7 +206,7 @@ def test_a_server_that_is_gone_is_looked_at_once_for_those_who_ask_together():
         raise httpx.ConnectTimeout("nobody is there")
 
     client = httpx.Client(transport=httpx.MockTransport(nobody))
-    servers = Servers(["http://gone"], client, None, retries=0)
+    servers = Servers(["http://gone"], client, way=None, retries=0)
 
     def why(_):
         with pytest.raises(ServerError, match="nobody is there") as error:
@@ -275,6 +276,112 @@ def test_of_lora_the_adapter_alone_is_handed_over(servers, tmp_path):
     whole.refresh()
     assert servers[0].loaded[-1] == ["model-00000.safetensors"]
     assert ids(written(whole, requests(lora, 2))) == expected
+
+
+@pytest.fixture
+def over_gloo(monkeypatch):
+    """As from GPU to GPU, where there is none."""
+    monkeypatch.setattr("agents.engines.by_nccl.refuse_without_gpu", lambda: None)
+    monkeypatch.setattr("agents.engines.by_nccl.join_by_nccl", GlooGroup)
+
+
+def sending(policy, servers, **options):
+    return engine_of(policy, servers, None, transfer="nccl", weights_folder=None, **options)
+
+
+def test_weights_are_sent_to_servers_without_a_folder(policy, servers, over_gloo):
+    engine = sending(policy, servers)
+    before = ids(written(engine, requests(policy)))
+    for seed in (1, 2):
+        changed(policy, seed)
+        engine.refresh()
+        now = ids(written(engine, requests(policy)))
+        assert now == ids(written(HFEngine(policy), requests(policy))) != before
+        before = now
+    assert [server.loaded for server in servers] == [["sent"] * 2] * 2
+    assert all(server.asked for server in servers)
+
+
+def test_loras_changes_are_added_in_where_weights_are_sent(servers, over_gloo):
+    lora = Policy.load(MODEL, device="cpu", lora={"r": 4})
+    engine = sending(lora, servers)
+    changed(lora, 1)
+    engine.refresh()
+    assert ids(written(engine, requests(lora, 2))) == ids(
+        written(HFEngine(lora), requests(lora, 2))
+    )
+    assert servers[0]._adapters == {}
+
+
+def test_a_server_that_is_gone_or_new_takes_the_next_weights_that_are_sent(
+    policy, servers, over_gloo
+):
+    engine = sending(policy, servers)
+    engine.refresh()
+    gone, stays = servers
+    gone.broken = True
+    for seed in (1, 2):
+        changed(policy, seed)
+        engine.refresh()
+        assert engine._backend.servers.up == [stays.url]
+    expected = ids(written(HFEngine(policy), requests(policy)))
+    gone.broken, gone.version, gone.group = False, "default", None  # started again
+    asked = gone.asked
+    assert ids(written(engine, requests(policy))) == expected
+    assert gone.asked == asked  # not by the weights that it began with
+    gone.updating = True  # or broken off in the midst
+    changed(policy, 3)
+    engine.refresh()
+    assert engine._backend.servers.up == [gone.url, stays.url]
+    assert ids(written(engine, requests(policy))) == ids(
+        written(HFEngine(policy), requests(policy))
+    )
+    assert gone.asked > asked
+
+
+def test_a_server_that_dies_while_weights_are_sent_holds_up_no_other(policy, servers, over_gloo):
+    engine = sending(policy, servers)
+    engine.refresh()
+    dies, stays = servers
+    changed(policy, 1)
+    received = dies.group.received
+
+    def dying(told):
+        next(received(told))
+        dies.broken = True
+        raise ConnectionError("killed")
+
+    dies.group.received = dying
+    engine.refresh()
+    assert engine._backend.servers.up == [stays.url]
+    assert ids(written(engine, requests(policy))) == ids(
+        written(HFEngine(policy), requests(policy))
+    )
+
+
+def test_a_server_that_takes_no_weights_so_is_told_how_to_start_it(
+    policy, servers, over_gloo, monkeypatch
+):
+    answer = TokenServer._transfer
+
+    def without(self, path, body):
+        return FAILED if path == "/init_weight_transfer_engine" else answer(self, path, body)
+
+    monkeypatch.setattr(TokenServer, "_transfer", without)
+    with pytest.raises(ServerError, match="--weight-transfer-config"):
+        sending(policy, servers[:1]).refresh()
+
+
+def test_ways_that_can_not_be_are_refused(policy, tmp_path):
+    with pytest.raises(ValueError, match=r"engine\.transfer.*folder.*nccl"):
+        engine_of(policy, ["http://127.0.0.1:9"], tmp_path, transfer="post")
+    with pytest.raises(ValueError, match="leave one out"):
+        engine_of(policy, ["http://127.0.0.1:9"], tmp_path, transfer="nccl")
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match=r"engine\.transfer=nccl.*engine\.transfer=folder"):
+            sending(policy, ["http://127.0.0.1:9"])
+    with pytest.raises(ValueError, match=r"engine\.transfer=nccl.*leave it out"):
+        make_engine("vllm", policy, transfer="nccl")
 
 
 def comes_late(folder):
@@ -362,14 +469,17 @@ def test_a_server_that_is_killed_costs_no_episode_and_comes_back(policy, tmp_pat
 RANKS = """
 import sys, json, torch, torch.distributed as distributed
 from types import SimpleNamespace as Plain
-from pathlib import Path
 import httpx
 from agents.engines.servers import Servers
+from agents.engines import by_nccl
+from agents.engines.vllm_server import way_of
+from tests.agents.gloo_group import GlooGroup
+by_nccl.refuse_without_gpu, by_nccl.join_by_nccl = lambda: None, GlooGroup
 distributed.init_process_group("gloo")
 model = torch.nn.Linear(2, 2)
 torch.nn.init.constant_(model.weight, 3.0)
 policy = Plain(model=model, plain_model=model, dtype=torch.float32)
-servers = Servers([sys.argv[1]], httpx.Client(), Path(sys.argv[2]))
+servers = Servers([sys.argv[1]], httpx.Client(), way_of(*sys.argv[2:]))
 for _ in range(3):
     servers.hand_over(policy)
     reply = servers.ask("/inference/v1/generate", {})
@@ -379,11 +489,15 @@ print(json.dumps(servers._version))
 
 
 @pytest.mark.slow
-def test_several_processes_hand_over_weights_once(tmp_path):
+@pytest.mark.parametrize("transfer", ["folder", "nccl"])
+def test_several_processes_hand_over_weights_once(tmp_path, transfer):
     """Defect: each wrote the same folder and had every server load it, while others read."""
     from safetensors.torch import load_file
 
     class Plain(TokenServer):
+        def _take(self, weights):
+            self.weights = float(weights["weight"][0, 0])
+
         def _answer(self, path, body):
             if path == "/collective_rpc":
                 [file] = list(__import__("pathlib").Path(body["kwargs"]["weights_path"]).iterdir())
@@ -399,17 +513,14 @@ def test_several_processes_hand_over_weights_once(tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
     script = tmp_path / "ranks.py"
     script.write_text(RANKS)
-    command += [
-        "--master_port",
-        str(free_port()),
-        str(script),
-        server.url,
-        str(tmp_path / "weights"),
-    ]
+    command += ["--master_port", str(free_port()), str(script), server.url, transfer]
+    command += [str(tmp_path / "weights")] if transfer == "folder" else [""]
     done = subprocess.run(command, capture_output=True, text=True, timeout=550)
     assert done.returncode == 0, done.stderr[-3000:]
     server.http.shutdown()
     assert len(server.loaded) == 3
-    assert len(set(server.loaded)) == 3
     versions = re.findall('"(.*?)"', done.stdout)  # of both processes, perhaps in one line
-    assert versions == [server.loaded[-1]] * 2
+    assert versions == [server.version] * 2
+    if transfer == "folder":
+        assert server.loaded[-1] == server.version
+        assert len(set(server.loaded)) == 3

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import httpx
 import pytest
@@ -18,23 +19,27 @@ from agents.conversation import Conversation, Limits
 from agents.engines import Request, make_engine, written
 from agents.engines.base import GREEDY
 from agents.engines.hf import HFEngine
-from agents.engines.servers import Servers
+from agents.engines.server import Server
 from agents.engines.vllm_local import merged_copy
 from agents.policy import Policy
+from tests.agents.gloo_group import GlooGroup
+from tests.agents.gloo_worker import installed
 from tests.agents.test_conversation import picture
 from tests.agents.test_hf_engine import played
 
+ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 
 
 class Served:
     """vLLM in processes of its own, which can be killed and begun again at the same address."""
 
-    def __init__(self, folder, log):
+    def __init__(self, folder, log, plugins):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.folder, self.log, self.url = folder, log, f"http://127.0.0.1:{self.port}"
+        self.plugins = plugins
 
     def begin(self):
         command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
@@ -42,8 +47,10 @@ class Served:
         command += ["--dtype", "float32", "--enforce-eager", "--enable-scale-out"]
         command += ["--max-model-len", "1024", "--max-num-seqs", "8"]
         command += ["--limit-mm-per-prompt", '{"image": 4, "video": 0}']
+        command += ["--weight-transfer-config", '{"backend": "gloo"}']
         environment = {
             **os.environ,
+            "PYTHONPATH": f"{self.plugins}:{ROOT}",
             "VLLM_ENABLE_V1_MULTIPROCESSING": "1",
             "VLLM_SERVER_DEV_MODE": "1",
             "VLLM_CPU_KVCACHE_SPACE": "1",
@@ -85,7 +92,9 @@ def servers(policy, tmp_path_factory):
     """Two of the same model."""
     folder = tmp_path_factory.mktemp("served")
     merged_copy(policy, folder)
-    begun = [Served(folder, folder / f"server-{number}.log").begin() for number in range(2)]
+    plugins = installed(tmp_path_factory.mktemp("plugins"))
+    logs = [folder / f"server-{number}.log" for number in range(2)]
+    begun = [Served(folder, log, plugins).begin() for log in logs]
     yield [server.ready() for server in begun]
     for server in begun:
         server.kill()
@@ -142,6 +151,22 @@ def other_weights(seed):
     return other
 
 
+def test_servers_take_weights_that_are_sent_without_a_folder(policy, servers, monkeypatch):
+    """By vLLM's own transfer, whose tensors go over gloo here, in the place of NCCL."""
+    monkeypatch.setattr("agents.engines.by_nccl.refuse_without_gpu", lambda: None)
+    monkeypatch.setattr("agents.engines.by_nccl.join_by_nccl", GlooGroup)
+    urls = [server.url for server in servers]
+    engine = make_engine("vllm", policy, servers=urls, transfer="nccl", retries=0)
+    for seed in (3, 4):
+        engine._backend.update(now := other_weights(seed))
+        assert engine._backend.servers.up == urls
+        with monkeypatch.context() as patch:
+            watched = Watched(engine, patch)
+            theirs = played(now, watched, GREEDY)
+        assert [c.ids for c in theirs] == [c.ids for c in played(now, HFEngine(now), GREEDY)]
+        assert {url for url, _ in watched.told} == set(urls)
+
+
 class Watched:
     """The engine: `told` is [(server, versions)] of each reply; with `loses`, that server is killed in the
     midst, with answers that it owes."""
@@ -149,16 +174,16 @@ class Watched:
     def __init__(self, engine, monkeypatch, loses=None):
         self._engine, self._loses, self.told, self._written = engine, loses, [], 0
         self.servers = engine._backend.servers
-        post = Servers._post
+        post = Server.post
 
-        def watched(servers, server, path, body):
-            reply = post(servers, server, path, body)
+        def watched(server, path, body, **options):
+            reply = post(server, path, body, **options)
             if path == "/inference/v1/generate":
                 spans = reply["choices"][0]["weight_versions"]
                 self.told.append((server.url, {span["version"] for span in spans}))
             return reply
 
-        monkeypatch.setattr(Servers, "_post", watched)
+        monkeypatch.setattr(Server, "post", watched)
 
     def ask(self, request):
         self._engine.ask(request)

@@ -20,12 +20,14 @@ from agents.engines import Request, Sampling, written
 from agents.engines.hf import HFEngine
 from agents.loading import load_adapter
 from agents.policy import Policy
+from tests.agents.gloo_group import GlooGroup
 
 ONE = threading.Lock()
 """transformers does not load two models at the same time."""
 
 
 REFUSED = {"error": {"message": "the prompt is too long"}}
+FAILED = {"error": {"message": "no weight update is under way, or one is already"}}
 
 
 class TokenServer:
@@ -36,16 +38,20 @@ class TokenServer:
         self._engine = HFEngine(self._policy)
         self.asked, self.loaded, self.broken = 0, [], False
         self.refuses = None  # words in a prompt
+        self.group, self.updating = None, False
         self.version, server = "default", self
 
         class Handler(BaseHTTPRequestHandler):
             def respond(self):
                 size = int(self.headers.get("content-length", 0))
                 body = json.loads(self.rfile.read(size) or b"{}")
-                with ONE:
-                    answer = server._answer(self.path, body)
+                answer = server._transfer(self.path, body)
+                if answer is None:
+                    with ONE:
+                        answer = server._answer(self.path, body)
                 data = json.dumps(answer or {}).encode()
                 status = 400 if answer == REFUSED else 404 if answer is None else 200
+                status = 500 if answer == FAILED else status
                 self.send_response(status)
                 self.send_header("content-length", str(len(data)))
                 self.end_headers()
@@ -71,6 +77,37 @@ class TokenServer:
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
         return self
 
+    def _transfer(self, path, body):
+        """Of weights that the learner sends, while others ask; None: it is about something else."""
+        if path == "/get_world_size":
+            return {"world_size": 1}
+        if path == "/shutdown_weight_transfer_engine":
+            return FAILED if self.updating else {}
+        if path == "/init_weight_transfer_engine":
+            about = body["init_info"]
+            assert not about["packed"]
+            where = about["master_address"], about["master_port"], about["world_size"]
+            self.group = GlooGroup(*where, about["rank_offset"])
+            return {}
+        if path in ("/start_weight_update", "/finish_weight_update"):
+            began = path == "/start_weight_update"
+            if self.updating is began:
+                return FAILED
+            self.updating = began
+            return {}
+        if path == "/update_weights":
+            assert self.updating
+            self._take(dict(self.group.received(body["update_info"])))
+            self.loaded.append("sent")
+            return {}
+        return None
+
+    def _take(self, weights):
+        missing, unknown = self._policy.plain_model.load_state_dict(weights, strict=False)
+        assert not unknown
+        assert all("lm_head" in name for name in missing)
+        self._engine.refresh()
+
     def _answer(self, path, body):
         if path == "/inference/v1/generate":
             return self._generate(body)
@@ -80,10 +117,7 @@ class TokenServer:
             weights = {
                 k: v for part in folder.glob("*.safetensors") for k, v in load_file(part).items()
             }
-            missing, unknown = self._policy.plain_model.load_state_dict(weights, strict=False)
-            assert not unknown
-            assert all("lm_head" in name for name in missing)
-            self._engine.refresh()
+            self._take(weights)
             self.loaded.append(sorted(path.name for path in folder.iterdir()))
         elif path == "/v1/load_lora_adapter":
             folder, base = Path(body["lora_path"]), Policy.load(self._policy.below, device="cpu")

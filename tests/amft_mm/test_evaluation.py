@@ -302,7 +302,7 @@ def test_a_row_of_street_routes_tells_steps_and_whole_routes_apart():
 def test_an_engine_with_weights_of_its_own_plays_by_the_checkpoint(tmp_path, monkeypatch):
     """Defect: vLLM played by the model that the run began with, which was told as the run's checkpoint."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("agents.engines.servers.forget", lambda *_, **__: None)  # to be looked at
+    monkeypatch.setattr("agents.engines.by_folder.forget", lambda *_, **__: None)  # to be looked at
     quick = ["eval.episodes=1", "limits.max_new_tokens=4", "threads=1"]
     steps = "train={warmup_steps:1,steps:0,warmup_demos:2,warmup_lr:0.01}"
     words = ["env=math", "method=sft", "model.name=tiny-random", "demos.n=4", steps, "out=run"]

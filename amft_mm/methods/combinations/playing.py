@@ -31,10 +31,11 @@ def engined(config: DictConfig) -> Iterator[str]:
         )
     if engine.name != "vllm":
         return
-    if engine.get("servers") and not engine.get("weights_folder"):
+    by_folder = engine.get("transfer") in (None, "folder")
+    if engine.get("servers") and by_folder and not engine.get("weights_folder"):
         yield (
             "engine.servers need engine.weights_folder=FOLDER, a folder that learner and servers both see: "
-            "new weights go through it"
+            "new weights go through it; or engine.transfer=nccl, from GPU to GPU"
         )
     if several and not engine.get("servers") and engine.get("tensor_parallel", 1) > 1:
         yield (

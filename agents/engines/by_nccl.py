@@ -1,0 +1,175 @@
+"""New weights to servers from GPU to GPU: no folder that both see, and nothing written.
+
+vLLM's own transfer of weights (`vllm serve ... --weight-transfer-config '{"backend": "nccl"}'`), told over
+the servers' routes: a group is joined once, then each time its workers are told names, types and shapes, and
+take the tensors in that order as the learner's first process sends them. Each server is in a group of its
+own, so that one which dies takes no other with it: its request fails, its group is given up, and what waited
+for it goes on. It takes part again with the next weights, since those of before are not kept.
+
+LoRA's changes are added in. The learner sends one tensor at a time, whole also where its own are sharded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from queue import Empty, SimpleQueue
+from typing import Any, Protocol
+
+import httpx
+import torch
+
+from agents import ranks
+from agents.engines.server import Server, each
+from agents.engines.web import ServerError
+from agents.engines.weights import named_weights, weight_shapes
+from agents.policy import Policy
+
+TOLD_SO = 'start it with --weight-transfer-config \'{"backend": "nccl"}\''
+PATIENCE = 60.0
+"""Seconds that the learner's side of a group may take after the server's is there."""
+
+
+class Group(Protocol):
+    """The learner, rank 0, and one server's workers; vLLM's PyNcclCommunicator is one."""
+
+    device: torch.device
+
+    def broadcast(self, tensor: torch.Tensor, src: int) -> Any: ...
+
+    def destroy(self) -> None:
+        """What is under way ends."""
+
+
+def refuse_without_gpu() -> None:
+    try:
+        import vllm  # noqa: F401
+    except ImportError:
+        raise ValueError(
+            "engine.transfer=nccl: the learner needs vLLM as well, whose NCCL it takes: pip install "
+            '"amft-mm[vllm]"; or engine.transfer=folder'
+        ) from None
+    if not torch.cuda.is_available():
+        raise ValueError(
+            "engine.transfer=nccl goes from GPU to GPU, and here is none: engine.transfer=folder"
+        )
+
+
+def join_by_nccl(host: str, port: int, size: int) -> Group:
+    """Waits for the others of the group."""
+    from vllm.distributed.weight_transfer.nccl_common import trainer_init
+
+    group = trainer_init({"master_address": host, "master_port": port, "world_size": size})
+    if group.disabled:
+        raise ServerError("vLLM finds no NCCL here, or VLLM_DISABLE_PYNCCL is set")
+    joined: Group = group
+    return joined
+
+
+class ByNCCL:
+    adapter = False
+
+    def __init__(self) -> None:
+        refuse_without_gpu()
+        self._groups: dict[str, tuple[Group, str]] = {}
+        """By a server's address, with the version that came through it last."""
+
+    def hand_over(self, policy: Policy, version: str, servers: list[Server]) -> None:
+        shapes = weight_shapes(policy)
+        told = {
+            "names": list(shapes),
+            "dtype_names": [str(policy.dtype).removeprefix("torch.")] * len(shapes),
+            "shapes": [list(shape) for shape in shapes.values()],
+        }
+        ready = each(servers, self._begin) if ranks.is_first() else []
+        groups = [self._groups[server.url][0] for server in ready]
+        with ThreadPoolExecutor(1) as beside:
+            taken = beside.submit(each, ready, lambda server: self._take(server, told, version))
+            for _, tensor in named_weights(policy):  # all processes have a part of it
+                groups = [group for group in groups if sent(group, tensor.to(policy.dtype))]
+            taken.result()
+
+    def again(self, server: Server, version: str) -> None:
+        raise ServerError(f"{server.url} was started again, and is handed the next weights")
+
+    def _begin(self, server: Server) -> None:
+        has = server.has()
+        server.being_replaced()
+        if has != self._groups.get(server.url, (None, ""))[1]:
+            self._join(server)
+        try:
+            server.post("/start_weight_update", {}, retries=0)
+        except ServerError:  # one that was broken off is under way still
+            server.post("/finish_weight_update", {}, retries=0)
+            server.post("/start_weight_update", {}, retries=0)
+
+    def _take(self, server: Server, told: dict[str, Any], version: str) -> None:
+        try:
+            server.post("/update_weights", {"update_info": told}, retries=0)
+            server.post("/finish_weight_update", {}, retries=0)
+            server.replaced(version)
+        except ServerError:
+            self._leave(server)
+            raise
+        self._groups[server.url] = (self._groups[server.url][0], version)
+
+    def _join(self, server: Server) -> None:
+        self._leave(server)
+        try:
+            workers = int(server.get("/get_world_size")["world_size"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ServerError(
+                f"{server.url} does not say how many workers it has ({error!r})"
+            ) from None
+        host, port = seen_from(server.url)
+        joined: SimpleQueue[Group | Exception] = SimpleQueue()
+
+        def join() -> None:
+            try:
+                joined.put(join_by_nccl(host, port, 1 + workers))
+            except Exception as error:
+                joined.put(error)
+
+        # A daemon: where the server does not come, nobody waits for it.
+        threading.Thread(target=join, name="joining", daemon=True).start()
+        about = {"master_address": host, "master_port": port, "rank_offset": 1}
+        about |= {"world_size": 1 + workers, "packed": False}
+        with contextlib.suppress(ServerError):  # of a learner before this one
+            server.post("/shutdown_weight_transfer_engine", {}, retries=0)
+        try:
+            server.post("/init_weight_transfer_engine", {"init_info": about}, retries=0)
+            group = joined.get(timeout=PATIENCE)
+        except (ServerError, Empty) as error:
+            raise ServerError(f"{server.url} can not be joined: {TOLD_SO} ({error})") from None
+        if isinstance(group, Exception):
+            raise ServerError(f"the group with {server.url} can not be joined: {group}")
+        self._groups[server.url] = (group, "")
+
+    def _leave(self, server: Server) -> None:
+        if server.url in self._groups:
+            self._groups.pop(server.url)[0].destroy()
+
+
+def sent(group: Group, tensor: torch.Tensor) -> bool:
+    """Whether; where a group is broken, its server's own request fails, and says why."""
+    try:
+        group.broadcast(tensor.to(group.device).contiguous(), 0)
+    except RuntimeError:
+        return False
+    return True
+
+
+def seen_from(url: str) -> tuple[str, int]:
+    """The address under which this machine is seen from a server, with a port that is free."""
+    address = httpx.URL(url)
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as towards:  # nothing is sent
+            towards.connect((address.host, address.port or 80))
+            host = str(towards.getsockname()[0])
+        with socket.socket() as free:
+            free.bind((host, 0))
+            return host, int(free.getsockname()[1])
+    except OSError as error:
+        raise ServerError(f"{url} has no address that this machine reaches: {error}") from None

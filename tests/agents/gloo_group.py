@@ -1,0 +1,41 @@
+"""A group of the learner and a server's workers over gloo: in the place of NCCL's where there is no GPU."""
+
+import time
+from datetime import timedelta
+
+import torch
+from torch.distributed import BroadcastOptions, ProcessGroupGloo, TCPStore
+
+PATIENCE = timedelta(seconds=60)
+GIVEN_UP = []
+"""Groups whose end would wait for what is under way in them."""
+
+
+class GlooGroup:
+    device = torch.device("cpu")
+
+    def __init__(self, host, port, size, rank=0):
+        store = TCPStore(host, port, size, rank == 0, timeout=PATIENCE)
+        self._group, self._ended = ProcessGroupGloo(store, rank, size, PATIENCE), False
+
+    def broadcast(self, tensor, src):
+        options = BroadcastOptions()
+        options.rootRank = src
+        work = self._group.broadcast([tensor], options)
+        while not work.is_completed():
+            if self._ended:
+                raise RuntimeError("the group was given up")
+            time.sleep(0.0001)
+        work.wait()
+
+    def destroy(self):
+        self._ended = True
+        GIVEN_UP.append(self._group)
+
+    def received(self, told):
+        """(name, tensor) of what a server was told to take, as they come."""
+        columns = (told["names"], told["dtype_names"], told["shapes"])
+        for name, dtype, shape in zip(*columns, strict=True):
+            tensor = torch.empty(shape, dtype=getattr(torch, dtype))
+            self.broadcast(tensor, 0)
+            yield name, tensor
