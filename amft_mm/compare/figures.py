@@ -18,11 +18,11 @@ WIDEST = 8
 POINTS = 30
 """Of a line, at most."""
 MARKS = ("-", "--", "-.", ":")
+DOTS = ("o", "s", "^", "D")
 
 
 def curves_figure(curves: Curves) -> str:
     """The methods of `curves.always` are in every panel, in grey."""
-    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
     lines, always = curves.lines, [name for name in curves.always if name in curves.lines]
@@ -30,14 +30,13 @@ def curves_figure(curves: Curves) -> str:
     panels = [others[i : i + WIDEST] for i in range(0, len(others), WIDEST)] or [[]]
     figure = Figure(figsize=(4 * len(panels), 3.2), layout="constrained")
     figure.suptitle(curves.title, fontsize=11)
-    colours = colormaps["tab10"]
     for axes, names in zip(
         figure.subplots(1, len(panels), sharey=True, squeeze=False).flat, panels, strict=True
     ):
         for number, name in enumerate(always):
             _line(axes, name, [*lines[name].values()], "0.45", MARKS[number % len(MARKS)])
         for number, name in enumerate(names):
-            _line(axes, name, [*lines[name].values()], colours(number % 10), "-")
+            _line(axes, name, [*lines[name].values()], *_look(number))
         axes.set_xlabel("step", fontsize=9)
         axes.grid(alpha=0.3)
         axes.legend(fontsize=7, ncols=2)
@@ -47,12 +46,10 @@ def curves_figure(curves: Curves) -> str:
 def splits_figure(results: Sequence[Result], keys: Mapping[str, str], title: str) -> str:
     """A panel for each split (`keys`: a curve's name, and what is said of it), its success by the minutes
     that mixing had taken: methods whose steps cost differently are seen at the same time."""
-    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(3.4 * len(keys), 3.2), layout="constrained")
     figure.suptitle(title, fontsize=11)
-    colours = colormaps["tab10"]
     drawn = figure.subplots(1, len(keys), sharey=True, squeeze=False).flat
     for axes, (key, said) in zip(drawn, keys.items(), strict=True):
         for number, method in enumerate(methods_of(results)):
@@ -60,7 +57,7 @@ def splits_figure(results: Sequence[Result], keys: Mapping[str, str], title: str
             seeds = {s: own for s, own in curves_of(results, method, key).items() if s in taken}
             if seeds:
                 minutes = [_minutes(own, taken[seed]) for seed, own in seeds.items()]
-                _line(axes, method, [*seeds.values()], colours(number % 10), "-", minutes)
+                _line(axes, method, [*seeds.values()], *_look(number), minutes)
         axes.set_title(said, fontsize=9)
         axes.set_xlabel("minutes", fontsize=9)
         axes.set_ylim(0, 1)
@@ -71,14 +68,12 @@ def splits_figure(results: Sequence[Result], keys: Mapping[str, str], title: str
 
 def conditions_figure(found: Conditions, conditions: Sequence[str], title: str) -> str:
     """What each method gained under each condition, or success where that is not known, and mu at the end."""
-    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
     known = all(cell.gained for of_method in found.values() for cell in of_method.values())
     figure = Figure(figsize=(2 + 1.1 * len(conditions), 6), layout="constrained")
     figure.suptitle(title, fontsize=11)
     above, below = figure.subplots(2, 1, sharex=True)
-    colours = colormaps["tab10"]
     apart = min(0.12, 0.8 / len(found))  # each is nearer to its condition than to the next
     for number, (method, of_method) in enumerate(found.items()):
         where = [
@@ -91,9 +86,10 @@ def conditions_figure(found: Conditions, conditions: Sequence[str], title: str) 
         means = np.array([100 * one.mean for one in shown])
         ends = [means - [100 * s.low for s in shown], [100 * s.high for s in shown] - means]
         bars = np.maximum(0, ends)  # of a file whose success is not that of its instances
-        above.errorbar(where, means, bars, fmt="o", ms=4, color=colours(number % 10), label=method)
+        colour, dot = _look(number, DOTS)
+        above.errorbar(where, means, bars, fmt=dot, ms=4, color=colour, label=method)
         mus = [np.nan if t.mu is None else t.mu for t in cells]
-        below.plot(where, mus, "o", ms=4, color=colours(number % 10))
+        below.plot(where, mus, dot, ms=4, color=colour)
     above.set_ylabel("gained, points" if known else "success, %")
     below.set_ylabel("mu at the end")
     below.set_ylim(-0.05, 1.05)
@@ -102,6 +98,13 @@ def conditions_figure(found: Conditions, conditions: Sequence[str], title: str) 
         axes.grid(alpha=0.3)
     figure.legend(loc="outside lower center", fontsize=8, ncols=5)
     return _svg(figure)
+
+
+def _look(number: int, marks: Sequence[str] = MARKS) -> tuple[Any, str]:
+    """The colour and the mark of one of many: after ten, colours come again with another mark."""
+    from matplotlib import colormaps
+
+    return colormaps["tab10"](number % 10), marks[number // 10 % len(marks)]
 
 
 def _svg(figure: Any) -> str:

@@ -148,7 +148,8 @@ def step_of(path: Path) -> int:
 
 def whole(folder: Path) -> list[Path]:
     """Those that were written to their end, the newest last."""
-    return sorted(path for path in folder.glob(f"{PREFIX}*") if is_whole(path))
+    found = [path for path in folder.glob(f"{PREFIX}*") if is_whole(path)]
+    return sorted(found, key=lambda path: (len(path.name), path.name))  # a million has a digit more
 
 
 def is_whole(path: Path) -> bool:

@@ -27,7 +27,7 @@ from urllib.parse import urlparse
 from omegaconf import DictConfig, OmegaConf
 
 from agents.files import write_text
-from amft_mm.runs.metrics import EVALUATION
+from amft_mm.runs.metrics import EVALUATION, is_step
 from envs.contract import one_of
 
 MODES = ("disabled", "offline", "online")
@@ -114,19 +114,26 @@ class Wandb:
 
 
 class TensorBoard:
+    """Steps that a stopped run had made beyond its checkpoint are shown once, as they were made again."""
+
     def __init__(self, path: Path) -> None:
         _imported("tensorboard", "tensorboard=true", "amft-mm[tensorboard]")
-        from torch.utils.tensorboard import SummaryWriter
-
-        self._writer: Any = SummaryWriter(str(path / "tensorboard"))
+        self._folder, self._writer = str(path / "tensorboard"), cast(Any, None)
 
     def __call__(self, row: Row) -> None:
+        if self._writer is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            # An evaluation that broke off is of a step whose other figures stay.
+            first = row["step"] + (not is_step(row))
+            self._writer = SummaryWriter(self._folder, purge_step=first)
         for name, value in _numbers(row).items():
             self._writer.add_scalar(name, value, row["step"])
         self._writer.flush()
 
     def close(self) -> None:
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
 
 
 class Trackio:

@@ -232,3 +232,23 @@ def test_the_notebook_runs_as_it_stands(tmp_path, monkeypatch):
     noise = ("it/s", "FutureWarning")  # of libraries that load, save or complain
     assert [text for text in texts if any(word in text for word in noise)] == []
     assert (tmp_path / "runs" / "first" / "model" / "README.md").is_file()
+
+
+def test_tensorboard_shows_a_step_that_was_made_again_once(tmp_path):
+    """Defect: a run that is gone on with drew the steps since its checkpoint over those of before."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    config = configuration("train", ["env=math", "tensorboard=true", "wandb.mode=disabled"])
+    for first, mu in ((1, 0.5), (3, 0.7)):
+        [tracker] = trackers(config, tmp_path, lambda *where: ())
+        for step in range(first, 5):
+            tracker({"step": step, "phase": "mix", "mu": mu})
+        tracker.close()
+    [tracker] = trackers(config, tmp_path, lambda *where: ())
+    tracker({"step": 4, "phase": "evaluation", "eval/id/success": 0.5})  # its last one broke off
+    tracker.close()
+    read = EventAccumulator(str(tmp_path / "tensorboard"))
+    read.Reload()
+    told = [(event.step, round(event.value, 1)) for event in read.Scalars("mu")]
+    assert told == [(1, 0.5), (2, 0.5), (3, 0.7), (4, 0.7)]
+    assert [event.step for event in read.Scalars("eval/id/success")] == [4]

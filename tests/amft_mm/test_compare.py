@@ -518,16 +518,18 @@ def test_conditions_are_told_side_by_side_and_what_does_not_apply_is_not_run():
 
 def test_many_methods_stand_at_their_condition(monkeypatch):
     """Defect: from nine methods on the outer ones stood nearer to the next condition than to their own."""
-    drawn, seen = Axes.errorbar, []
+    drawn, seen, looks = Axes.errorbar, [], set()
 
     def watched(axes, where, *words, **more):
         seen.append(where)
+        looks.add((more["color"], more["fmt"]))
         return drawn(axes, where, *words, **more)
 
     monkeypatch.setattr(Axes, "errorbar", watched)
     at = {c: Standing(Estimate(0.5, 0.4, 0.6), None, None) for c in ("clean", "few")}
     conditions_figure({f"m{number}": at for number in range(14)}, [*at], "math")
     assert len(seen) == 14
+    assert len(looks) == 14  # defect: from the eleventh on they looked like others
     assert all(abs(x - place) < 0.45 for where in seen for place, x in enumerate(where))
 
 

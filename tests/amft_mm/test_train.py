@@ -192,6 +192,17 @@ def test_the_last_good_checkpoint_survives_a_full_disk(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["step_000001"]
 
 
+def test_the_newest_checkpoint_is_that_of_the_last_step_after_a_million_too(tmp_path):
+    from amft_mm.runs import checkpoints
+
+    writer = checkpoints.Writer(tmp_path, keep=2)
+    for step in (999_998, 999_999, 1_000_000):
+        writer.save(step, {"step": step, "model": {"w": torch.ones(1)}})
+        writer.wait()
+    assert checkpoints.latest(tmp_path) == tmp_path / "step_1000000"
+    assert checkpoints.names(tmp_path) == "step_999999, step_1000000"
+
+
 def test_the_newest_and_the_best_checkpoints_are_kept(tmp_path):
     from amft_mm.runs import checkpoints
 
