@@ -100,15 +100,15 @@ class ByNCCL:
         if has != self._groups.get(server.url, (None, ""))[1]:
             self._join(server)
         try:
-            server.post("/start_weight_update", {}, retries=0)
+            server.tell("/start_weight_update", {}, retries=0)
         except ServerError:  # one that was broken off is under way still
-            server.post("/finish_weight_update", {}, retries=0)
-            server.post("/start_weight_update", {}, retries=0)
+            server.tell("/finish_weight_update", {}, retries=0)
+            server.tell("/start_weight_update", {}, retries=0)
 
     def _take(self, server: Server, told: dict[str, Any], version: str) -> None:
         try:
-            server.post("/update_weights", {"update_info": told}, retries=0)
-            server.post("/finish_weight_update", {}, retries=0)
+            server.tell("/update_weights", {"update_info": told}, retries=0)
+            server.tell("/finish_weight_update", {}, retries=0)
             server.replaced(version)
         except ServerError:
             self._leave(server)
@@ -137,9 +137,9 @@ class ByNCCL:
         about = {"master_address": host, "master_port": port, "rank_offset": 1}
         about |= {"world_size": 1 + workers, "packed": False}
         with contextlib.suppress(ServerError):  # of a learner before this one
-            server.post("/shutdown_weight_transfer_engine", {}, retries=0)
+            server.tell("/shutdown_weight_transfer_engine", {}, retries=0)
         try:
-            server.post("/init_weight_transfer_engine", {"init_info": about}, retries=0)
+            server.tell("/init_weight_transfer_engine", {"init_info": about}, retries=0)
             group = joined.get(timeout=PATIENCE)
         except (ServerError, Empty) as error:
             raise ServerError(f"{server.url} can not be joined: {TOLD_SO} ({error})") from None

@@ -56,14 +56,28 @@ def post(
     first_wait: float = 0.5,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Any:
-    """The JSON that `url` replies. Tries again where that can help, then raises ServerError."""
+    """The JSON that `url` replies; see `tell`."""
+    content = tell(client, url, body, retries=retries, first_wait=first_wait, sleep=sleep)
+    return _json(content, url)
+
+
+def tell(
+    client: httpx.Client,
+    url: str,
+    body: dict[str, Any],
+    *,
+    retries: int = 4,
+    first_wait: float = 0.5,
+    sleep: Callable[[float], None] = time.sleep,
+) -> bytes:
+    """What `url` replies, in any form. Tries again where that can help, then raises ServerError."""
     said, kind = "no try was made", ServerError
     for attempt in range(retries + 1):
         wait = first_wait * 2**attempt * random.uniform(0.5, 1.0)
         try:
             content, reply = _read(client, "POST", url, json=body)
             if reply.status_code < 300:
-                return _json(content, url)
+                return content
             text = _without_key(client, content.decode("utf-8", "replace"))
             said = f"HTTP {reply.status_code}: {text[:300]}"
             kind = Refused if reply.status_code in OF_WHAT_WAS_ASKED else ServerError

@@ -263,6 +263,7 @@ def test_what_no_weights_are_told_of_is_not_taken(reply):
 
 
 def test_of_lora_the_adapter_alone_is_handed_over(servers, tmp_path):
+    """Defect: vLLM tells in words, and not in JSON, that it has an adapter, which was taken for a failure."""
     lora = Policy.load(MODEL, device="cpu", lora={"r": 4})
     engine = engine_of(lora, servers, tmp_path)
     for seed in (1, 2):
@@ -276,6 +277,24 @@ def test_of_lora_the_adapter_alone_is_handed_over(servers, tmp_path):
     whole.refresh()
     assert servers[0].loaded[-1] == ["model-00000.safetensors"]
     assert ids(written(whole, requests(lora, 2))) == expected
+
+
+def test_an_adapter_that_a_server_has_already_is_handed_over_again(servers, tmp_path, monkeypatch):
+    """Defect: a server whose reply to it was lost was refused for as long as there were no newer weights."""
+    lora = Policy.load(MODEL, device="cpu", lora={"r": 4})
+    answer = TokenServer._answer
+
+    def lost(self, path, body):
+        said = answer(self, path, body)
+        return FAILED if path == "/v1/load_lora_adapter" and len(self.loaded) == 1 else said
+
+    monkeypatch.setattr(TokenServer, "_answer", lost)
+    engine = engine_of(lora, servers, tmp_path)
+    with pytest.raises(ServerError):
+        engine.refresh()
+    assert ids(written(engine, requests(lora, 2))) == ids(
+        written(HFEngine(lora), requests(lora, 2))
+    )
 
 
 @pytest.fixture
