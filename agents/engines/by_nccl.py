@@ -33,14 +33,42 @@ PATIENCE = 60.0
 
 
 class Group(Protocol):
-    """The learner, rank 0, and one server's workers; vLLM's PyNcclCommunicator is one."""
+    """The learner, rank 0, and one server's workers."""
 
     device: torch.device
 
-    def broadcast(self, tensor: torch.Tensor, src: int) -> Any: ...
+    def send(self, tensor: torch.Tensor) -> None:
+        """A RuntimeError where it was given up, or is broken."""
 
     def destroy(self) -> None:
         """What is under way ends."""
+
+
+class NCCLGroup:
+    """By vLLM's PyNcclCommunicator."""
+
+    def __init__(self, host: str, port: int, size: int, device: torch.device) -> None:
+        """Waits for the others of the group."""
+        from vllm.distributed.weight_transfer.nccl_common import trainer_init
+
+        # A thread begins on the first GPU, whoever started it; a learner without one takes that too.
+        with torch.cuda.device(device.index or 0):
+            about = {"master_address": host, "master_port": port, "world_size": size}
+            self._group: Any = trainer_init(about)
+        if self._group.disabled:
+            raise ServerError("vLLM finds no NCCL here, or VLLM_DISABLE_PYNCCL is set")
+        self.device: torch.device = self._group.device
+        self._ended = False
+
+    def send(self, tensor: torch.Tensor) -> None:
+        if self._ended:  # its memory is freed, or will be
+            raise RuntimeError("the group was given up")
+        # vLLM's own choice would be another stream, which it makes the learner's for good.
+        self._group.broadcast(tensor, 0, stream=torch.cuda.current_stream(self.device))
+
+    def destroy(self) -> None:
+        self._ended = True
+        self._group.destroy()
 
 
 def refuse_without_gpu() -> None:
@@ -57,15 +85,11 @@ def refuse_without_gpu() -> None:
         )
 
 
-def join_by_nccl(host: str, port: int, size: int) -> Group:
-    """Waits for the others of the group."""
-    from vllm.distributed.weight_transfer.nccl_common import trainer_init
-
-    group = trainer_init({"master_address": host, "master_port": port, "world_size": size})
-    if group.disabled:
-        raise ServerError("vLLM finds no NCCL here, or VLLM_DISABLE_PYNCCL is set")
-    joined: Group = group
-    return joined
+def gpu_of(device: torch.device) -> torch.device:
+    """By its number, which threads need; without one it is this process's own."""
+    if device.type != "cuda" or device.index is not None:
+        return device
+    return torch.device("cuda", torch.cuda.current_device())
 
 
 class ByNCCL:
@@ -73,10 +97,12 @@ class ByNCCL:
 
     def __init__(self) -> None:
         refuse_without_gpu()
+        self._gpu = torch.device("cpu")
         self._groups: dict[str, tuple[Group, str]] = {}
         """By a server's address, with the version that came through it last."""
 
     def hand_over(self, policy: Policy, version: str, servers: list[Server]) -> None:
+        self._gpu = gpu_of(policy.device)
         shapes = weight_shapes(policy)
         told = {
             "names": list(shapes),
@@ -128,7 +154,7 @@ class ByNCCL:
 
         def join() -> None:
             try:
-                joined.put(join_by_nccl(host, port, 1 + workers))
+                joined.put(NCCLGroup(host, port, 1 + workers, self._gpu))
             except Exception as error:
                 joined.put(error)
 
@@ -154,8 +180,9 @@ class ByNCCL:
 
 def sent(group: Group, tensor: torch.Tensor) -> bool:
     """Whether; where a group is broken, its server's own request fails, and says why."""
+    tensor = tensor.to(group.device).contiguous()
     try:
-        group.broadcast(tensor.to(group.device).contiguous(), 0)
+        group.send(tensor)
     except RuntimeError:
         return False
     return True

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -21,13 +22,14 @@ from accelerate import PartialState
 from agents.conversation import Conversation, Limits
 from agents.engines import Request, make_engine, written
 from agents.engines.base import GREEDY
+from agents.engines.by_nccl import NCCLGroup, gpu_of
 from agents.engines.hf import HFEngine
 from agents.engines.servers import Servers, check_versions
 from agents.engines.web import ServerError
 from agents.policy import Policy
 from agents.rollout import Plan, play
 from agents.worlds import World, Worlds
-from tests.agents.gloo_group import GlooGroup
+from tests.agents.gloo_group import joined
 from tests.agents.token_server import FAILED, TokenServer
 from tests.amft_mm.processes import finish, started
 
@@ -301,11 +303,57 @@ def test_an_adapter_that_a_server_has_already_is_handed_over_again(servers, tmp_
 def over_gloo(monkeypatch):
     """As from GPU to GPU, where there is none."""
     monkeypatch.setattr("agents.engines.by_nccl.refuse_without_gpu", lambda: None)
-    monkeypatch.setattr("agents.engines.by_nccl.join_by_nccl", GlooGroup)
+    monkeypatch.setattr("agents.engines.by_nccl.NCCLGroup", joined)
 
 
 def sending(policy, servers, **options):
     return engine_of(policy, servers, None, transfer="nccl", weights_folder=None, **options)
+
+
+class FakeGPUs:
+    """torch's and vLLM's, as far as a group is made and sent to; every thread begins on the first GPU."""
+
+    def __init__(self, monkeypatch):
+        self._here, self.sent, self.aborted = threading.local(), [], False
+        transfer = "vllm.distributed.weight_transfer.nccl_common"
+        for name in ("vllm", "vllm.distributed", "vllm.distributed.weight_transfer", transfer):
+            monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+        sys.modules[transfer].trainer_init = self._communicator
+        monkeypatch.setattr(torch.cuda, "device", self._on)
+        monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda device: f"stream of {device}")
+
+    @contextlib.contextmanager
+    def _on(self, device):
+        before, self._here.gpu = getattr(self._here, "gpu", 0), device
+        yield
+        self._here.gpu = before
+
+    def _communicator(self, about):
+        return types.SimpleNamespace(
+            disabled=False,
+            device=torch.device("cuda", getattr(self._here, "gpu", 0)),
+            broadcast=lambda tensor, src, stream=None: self.sent.append((src, stream)),
+            destroy=lambda: setattr(self, "aborted", True),
+        )
+
+
+def test_weights_go_by_the_gpu_and_the_stream_that_the_learner_computes_on(monkeypatch):
+    """Defects: a group was made in a thread, which is on the first GPU whatever model.device says, where a
+    server may be; vLLM made another stream the learner's; a group was sent to while its memory was freed."""
+    gpus = FakeGPUs(monkeypatch)
+    with ThreadPoolExecutor(1) as pool:
+        about = ("127.0.0.1", 9, 2, gpu_of(torch.device("cuda:1")))
+        group = pool.submit(NCCLGroup, *about).result()
+    assert group.device == torch.device("cuda:1")
+    assert gpu_of(torch.device("cuda")) == torch.device("cuda:0")
+    group.send(torch.zeros(1))
+    assert gpus.sent == [(0, "stream of cuda:1")]
+    group.destroy()
+    assert gpus.aborted
+    with pytest.raises(RuntimeError):
+        group.send(torch.zeros(1))
+    assert len(gpus.sent) == 1
 
 
 def test_weights_are_sent_to_servers_without_a_folder(policy, servers, over_gloo):
@@ -492,12 +540,12 @@ import httpx
 from agents.engines.servers import Servers
 from agents.engines import by_nccl
 from agents.engines.vllm_server import way_of
-from tests.agents.gloo_group import GlooGroup
-by_nccl.refuse_without_gpu, by_nccl.join_by_nccl = lambda: None, GlooGroup
+from tests.agents.gloo_group import joined
+by_nccl.refuse_without_gpu, by_nccl.NCCLGroup = lambda: None, joined
 distributed.init_process_group("gloo")
 model = torch.nn.Linear(2, 2)
 torch.nn.init.constant_(model.weight, 3.0)
-policy = Plain(model=model, plain_model=model, dtype=torch.float32)
+policy = Plain(model=model, plain_model=model, dtype=torch.float32, device=model.weight.device)
 servers = Servers([sys.argv[1]], httpx.Client(), way_of(*sys.argv[2:]))
 for _ in range(3):
     servers.hand_over(policy)

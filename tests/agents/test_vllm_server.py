@@ -22,7 +22,7 @@ from agents.engines.hf import HFEngine
 from agents.engines.server import Server
 from agents.engines.vllm_local import merged_copy
 from agents.policy import Policy
-from tests.agents.gloo_group import GlooGroup
+from tests.agents.gloo_group import joined
 from tests.agents.gloo_worker import installed
 from tests.agents.test_conversation import picture
 from tests.agents.test_hf_engine import played
@@ -176,7 +176,7 @@ def test_a_server_takes_the_adapter_of_lora_alone(servers, tmp_path):
 def test_servers_take_weights_that_are_sent_without_a_folder(policy, servers, monkeypatch):
     """By vLLM's own transfer, whose tensors go over gloo here, in the place of NCCL."""
     monkeypatch.setattr("agents.engines.by_nccl.refuse_without_gpu", lambda: None)
-    monkeypatch.setattr("agents.engines.by_nccl.join_by_nccl", GlooGroup)
+    monkeypatch.setattr("agents.engines.by_nccl.NCCLGroup", joined)
     urls = [server.url for server in servers]
     engine = make_engine("vllm", policy, servers=urls, transfer="nccl", retries=0)
     for seed in (3, 4):
