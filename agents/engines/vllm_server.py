@@ -53,7 +53,8 @@ class ServedVLLM:
         again           seconds after which a server that was passed over is looked at again
         """
         self._futures: Futures[Completion | str] = Futures(at_once)
-        limits = httpx.Limits(max_connections=at_once)
+        # All servers are told of new weights at once, and take them together.
+        limits = httpx.Limits(max_connections=at_once + len(servers))
         client = client_of(seconds, limits=limits)
         self.servers = Servers(
             servers,

@@ -426,6 +426,16 @@ def test_a_server_that_dies_while_weights_are_sent_holds_up_no_other(policy, ser
     )
 
 
+def test_servers_take_weights_together_however_few_requests_there_may_be(
+    policy, servers, over_gloo
+):
+    """Defect: with engine.at_once=1 the second waited to be told of the weights until the first had them, and
+    the first for weights that the second did not take."""
+    engine = sending(policy, servers, at_once=1, seconds=20.0)
+    engine.refresh()
+    assert engine._backend.servers.up == [server.url for server in servers]
+
+
 def test_a_server_that_takes_no_weights_so_is_told_how_to_start_it(
     policy, servers, over_gloo, monkeypatch
 ):
