@@ -6,6 +6,7 @@ take the tensors in that order as the learner's first process sends them. Each s
 own, so that one which dies takes no other with it: its request fails, its group is given up, and what waited
 for it goes on. It takes part again with the next weights, since those of before are not kept.
 
+A server answers nobody meanwhile: what it would write by half of its weights ends it.
 LoRA's changes are added in. The learner sends one tensor at a time, whole also where its own are sharded.
 """
 
@@ -22,7 +23,7 @@ import httpx
 import torch
 
 from agents import ranks
-from agents.engines.server import Server, each
+from agents.engines.server import UNKNOWN, Server, each
 from agents.engines.web import ServerError
 from agents.engines.weights import named_weights, weight_shapes
 from agents.policy import Policy
@@ -122,12 +123,16 @@ class ByNCCL:
 
     def _begin(self, server: Server) -> None:
         has = server.has()
-        server.being_replaced()
         if has != self._groups.get(server.url, (None, ""))[1]:
             self._join(server)
+        server.being_replaced()
+        server.tell("/pause", {})
+        broken_off = has == UNKNOWN
         try:
             server.tell("/start_weight_update", {}, retries=0)
-        except ServerError:  # one that was broken off is under way still
+        except ServerError:
+            broken_off = True
+        if broken_off:  # layers that took a part of their weights would count it for the new ones
             server.tell("/finish_weight_update", {}, retries=0)
             server.tell("/start_weight_update", {}, retries=0)
 
@@ -136,6 +141,7 @@ class ByNCCL:
             server.tell("/update_weights", {"update_info": told}, retries=0)
             server.tell("/finish_weight_update", {}, retries=0)
             server.replaced(version)
+            server.tell("/resume", {})
         except ServerError:
             self._leave(server)
             raise

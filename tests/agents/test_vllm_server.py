@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from agents.engines.base import GREEDY
 from agents.engines.hf import HFEngine
 from agents.engines.server import Server
 from agents.engines.vllm_local import merged_copy
+from agents.engines.web import ServerError
 from agents.policy import Policy
 from tests.agents.gloo_group import joined
 from tests.agents.gloo_worker import installed
@@ -173,10 +175,14 @@ def test_a_server_takes_the_adapter_of_lora_alone(servers, tmp_path):
         server.kill()
 
 
-def test_servers_take_weights_that_are_sent_without_a_folder(policy, servers, monkeypatch):
-    """By vLLM's own transfer, whose tensors go over gloo here, in the place of NCCL."""
+def sent(monkeypatch):
     monkeypatch.setattr("agents.engines.by_nccl.refuse_without_gpu", lambda: None)
     monkeypatch.setattr("agents.engines.by_nccl.NCCLGroup", joined)
+
+
+def test_servers_take_weights_that_are_sent_without_a_folder(policy, servers, monkeypatch):
+    """By vLLM's own transfer, whose tensors go over gloo here, in the place of NCCL."""
+    sent(monkeypatch)
     urls = [server.url for server in servers]
     engine = make_engine("vllm", policy, servers=urls, transfer="nccl", retries=0)
     for seed in (3, 4):
@@ -187,6 +193,56 @@ def test_servers_take_weights_that_are_sent_without_a_folder(policy, servers, mo
             theirs = played(now, watched, GREEDY)
         assert [c.ids for c in theirs] == [c.ids for c in played(now, HFEngine(now), GREEDY)]
         assert {url for url, _ in watched.told} == set(urls)
+
+
+def test_a_server_takes_weights_that_are_sent_after_some_that_broke_off(
+    policy, servers, monkeypatch
+):
+    """Defect: of a layer that had taken a part of them the others were taken for the rest, or refused."""
+    url = servers[0].url
+    sent(monkeypatch)
+    engine = make_engine("vllm", policy, servers=[url], transfer="nccl", retries=0)
+    tell = Server.tell
+
+    def spoilt(server, path, body, **options):
+        if path == "/update_weights":
+            told = body["update_info"]
+            first = next(n for n, name in enumerate(told["names"]) if "q_proj.weight" in name)
+            told["dtype_names"][first + 1 :] = ["nothing"] * len(told["names"][first + 1 :])
+        tell(server, path, body, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Server, "tell", spoilt)
+        with pytest.raises(ServerError):
+            engine._backend.update(other_weights(5))
+    engine._backend.update(now := other_weights(6))
+    theirs, mine = played(now, engine, GREEDY), played(now, HFEngine(now), GREEDY)
+    assert [c.ids for c in theirs] == [c.ids for c in mine]
+
+
+def test_a_server_takes_weights_that_are_sent_while_it_writes_for_somebody_else(
+    policy, servers, monkeypatch
+):
+    """Defect: it ended, as it wrote on with weights that were not there."""
+    url = servers[0].url
+    sent(monkeypatch)
+    engine = make_engine("vllm", policy, servers=[url], transfer="nccl", retries=0)
+    ended, settings = threading.Event(), {"max_tokens": 900, "ignore_eos": True}
+    body = {"token_ids": [5, 6, 7], "sampling_params": settings | {"detokenize": False}}
+
+    def asks():
+        while not ended.is_set():
+            httpx.post(f"{url}/inference/v1/generate", json=body, timeout=300)
+
+    somebody = threading.Thread(target=asks, daemon=True)
+    somebody.start()
+    for seed in (7, 8):
+        time.sleep(1)
+        engine._backend.update(now := other_weights(seed))
+    ended.set()
+    somebody.join(300)
+    theirs, mine = played(now, engine, GREEDY), played(now, HFEngine(now), GREEDY)
+    assert [c.ids for c in theirs] == [c.ids for c in mine]
 
 
 class Watched:

@@ -38,7 +38,7 @@ class TokenServer:
         self._engine = HFEngine(self._policy)
         self.asked, self.loaded, self.broken = 0, [], False
         self.refuses = None  # words in a prompt
-        self.group, self.updating = None, False
+        self.group, self.updating, self.paused = None, False, False
         self.version, server = "default", self
 
         class Handler(BaseHTTPRequestHandler):
@@ -95,6 +95,10 @@ class TokenServer:
             if self.updating is began:
                 return FAILED
             self.updating = began
+            assert self.paused
+            return {}
+        if path in ("/pause", "/resume"):
+            self.paused = path == "/pause"
             return {}
         if path == "/update_weights":
             assert self.updating
