@@ -14,15 +14,14 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import threading
-from concurrent.futures import ThreadPoolExecutor
-from queue import Empty, SimpleQueue
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any, Protocol
 
 import httpx
 import torch
 
 from agents import ranks
+from agents.engines.futures import beside
 from agents.engines.server import UNKNOWN, Server, each
 from agents.engines.web import ServerError
 from agents.engines.weights import named_weights, weight_shapes
@@ -112,11 +111,15 @@ class ByNCCL:
         }
         ready = each(servers, self._begin) if ranks.is_first() else []
         groups = [self._groups[server.url][0] for server in ready]
-        with ThreadPoolExecutor(1) as beside:
-            taken = beside.submit(each, ready, lambda server: self._take(server, told, version))
+        taken = beside(lambda: each(ready, lambda server: self._take(server, told, version)))
+        try:
             for _, tensor in named_weights(policy):  # all processes have a part of it
                 groups = [group for group in groups if sent(group, tensor.to(policy.dtype))]
             taken.result()
+        except BaseException:  # which servers do not learn of: nobody waits for them
+            for server in ready:
+                self._leave(server)
+            raise
 
     def again(self, server: Server, version: str) -> None:
         raise ServerError(f"{server.url} was started again, and is handed the next weights")
@@ -156,32 +159,36 @@ class ByNCCL:
                 f"{server.url} does not say how many workers it has ({error!r})"
             ) from None
         host, port = seen_from(server.url)
-        joined: SimpleQueue[Group | Exception] = SimpleQueue()
-
-        def join() -> None:
-            try:
-                joined.put(NCCLGroup(host, port, 1 + workers, self._gpu))
-            except Exception as error:
-                joined.put(error)
-
-        # A daemon: where the server does not come, nobody waits for it.
-        threading.Thread(target=join, name="joining", daemon=True).start()
         about = {"master_address": host, "master_port": port, "rank_offset": 1}
         about |= {"world_size": 1 + workers, "packed": False}
         with contextlib.suppress(ServerError):  # of a learner before this one
             server.tell("/shutdown_weight_transfer_engine", {}, retries=0)
+
+        def invite() -> None:
+            try:
+                server.tell("/init_weight_transfer_engine", {"init_info": about}, retries=0)
+            except ServerError as error:
+                raise ServerError(f"{server.url} can not be joined: {TOLD_SO} ({error})") from None
+
+        here = beside(lambda: NCCLGroup(host, port, 1 + workers, self._gpu))
+        there = beside(invite)
+        both: list[Future[Any]] = [here, there]
+        wait(both, return_when=FIRST_COMPLETED)
         try:
-            server.tell("/init_weight_transfer_engine", {"init_info": about}, retries=0)
-            group = joined.get(timeout=PATIENCE)
-        except (ServerError, Empty) as error:
-            raise ServerError(f"{server.url} can not be joined: {TOLD_SO} ({error})") from None
-        if isinstance(group, Exception):
-            raise ServerError(f"the group with {server.url} can not be joined: {group}")
-        self._groups[server.url] = (group, "")
+            if here.done():  # where it failed, the server waits in vain
+                here.result()
+            there.result()
+            self._groups[server.url] = here.result(PATIENCE), ""
+        except ServerError:
+            raise
+        except Exception as error:
+            why = f"the group with {server.url} can not be joined: {error!r}"
+            raise ServerError(why) from None
 
     def _leave(self, server: Server) -> None:
-        if server.url in self._groups:
-            self._groups.pop(server.url)[0].destroy()
+        group, _ = self._groups.pop(server.url, (None, ""))
+        if group:
+            group.destroy()
 
 
 def sent(group: Group, tensor: torch.Tensor) -> bool:

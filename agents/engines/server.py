@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import httpx
 
+from agents.engines.futures import beside
 from agents.engines.web import ServerError, get, post, tell
 from agents.policy import Policy
 
@@ -98,8 +99,5 @@ def each(servers: list[Server], act: Callable[[Server], None]) -> list[Server]:
         server.take_part()
         return True
 
-    if not servers:
-        return []
-    with ThreadPoolExecutor(len(servers)) as pool:
-        came = list(pool.map(came_through, servers))
-    return [server for server, did in zip(servers, came, strict=True) if did]
+    tried = [beside(partial(came_through, server)) for server in servers]
+    return [server for server, did in zip(servers, tried, strict=True) if did.result()]

@@ -426,6 +426,53 @@ def test_a_server_that_dies_while_weights_are_sent_holds_up_no_other(policy, ser
     )
 
 
+class Interrupted(Exception):
+    pass
+
+
+def test_what_ends_a_run_while_weights_are_sent_does_not_wait_for_servers(
+    policy, servers, over_gloo, monkeypatch
+):
+    """Defect: an error of the learner's own, or Ctrl+C, was told when the last server had waited for weights
+    in vain: after ten minutes."""
+
+    def breaks_off(policy):
+        raise Interrupted
+
+    given_up = threading.Event()
+    monkeypatch.setattr("agents.engines.by_nccl.named_weights", breaks_off)
+    monkeypatch.setattr(TokenServer, "_take", lambda *_: None)
+    monkeypatch.setattr(
+        "tests.agents.gloo_group.GlooGroup.received", lambda *_: given_up.wait(20) and []
+    )
+    engine, began = sending(policy, servers), time.monotonic()
+    with pytest.raises(Interrupted):
+        engine.refresh()
+    assert time.monotonic() - began < 10
+    given_up.set()
+
+
+def test_a_learner_that_can_not_join_says_why_at_once(policy, servers, over_gloo, monkeypatch):
+    """Defect: the server was waited for, and said to lack a flag."""
+    meant = threading.Event()
+
+    def can_not(*_):
+        raise RuntimeError("two of one GPU")
+
+    def waits(self, path, body, own=TokenServer._transfer):
+        if path == "/init_weight_transfer_engine":
+            return meant.wait(20) and FAILED
+        return own(self, path, body)
+
+    monkeypatch.setattr("agents.engines.by_nccl.NCCLGroup", can_not)
+    monkeypatch.setattr(TokenServer, "_transfer", waits)
+    engine, began = sending(policy, servers[:1]), time.monotonic()
+    with pytest.raises(ServerError, match="two of one GPU"):
+        engine.refresh()
+    assert time.monotonic() - began < 10
+    meant.set()
+
+
 def test_servers_take_weights_together_however_few_requests_there_may_be(
     policy, servers, over_gloo
 ):
