@@ -473,6 +473,16 @@ def test_a_learner_that_can_not_join_says_why_at_once(policy, servers, over_gloo
     meant.set()
 
 
+def test_a_server_that_is_named_twice_is_one(policy, servers, over_gloo):
+    """Defect: each tensor was sent to it twice, and taken for the next one."""
+    engine = sending(policy, [servers[0], f"{servers[0].url}/"], seconds=20.0)
+    engine.refresh()
+    assert servers[0].loaded == ["sent"]
+    assert ids(written(engine, requests(policy, 1))) == ids(
+        written(HFEngine(policy), requests(policy, 1))
+    )
+
+
 def test_servers_take_weights_together_however_few_requests_there_may_be(
     policy, servers, over_gloo
 ):
