@@ -149,7 +149,7 @@ def _without_key(client: httpx.Client, text: str) -> str:
     return text.replace(key, "***") if len(key) >= SHORTEST_SECRET else text
 
 
-def checked_url(name: str, url: str) -> str:
+def checked_url(name: str, url: str, example: str = "http://127.0.0.1:8000/v1") -> str:
     """`url` without slashes at its end; a ValueError where no server can be asked by it. `name` is the
     setting that it comes from."""
     why = "it needs http:// or https://, a host, and a port up to 65535 if any"
@@ -161,7 +161,7 @@ def checked_url(name: str, url: str) -> str:
     if not fits:
         raise ValueError(
             f"{name}={url!r:.200} is not the address of a server ({why}); expected is one such as "
-            "http://127.0.0.1:8000/v1"
+            f"{example}"
         )
     return url.rstrip("/")
 

@@ -506,6 +506,20 @@ def test_a_server_that_takes_no_weights_so_is_told_how_to_start_it(
         sending(policy, servers[:1]).refresh()
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("http://127.0.0.1:9", r"a list: engine\.servers=\[http://127\.0\.0\.1:9\]"),
+        (["127.0.0.1:9"], r"engine\.servers='127\.0\.0\.1:9'.*http://127\.0\.0\.1:8000$"),
+        ([8000], r"engine\.servers=8000"),
+    ],
+)
+def test_what_is_no_address_of_a_server_is_refused_before_anything_is_played(policy, given, told):
+    """Defect: each letter was a server, and each answer an error; a number was a traceback."""
+    with pytest.raises(ValueError, match=told):
+        make_engine("vllm", policy, servers=given)
+
+
 def test_ways_that_can_not_be_are_refused(policy, tmp_path):
     with pytest.raises(ValueError, match=r"engine\.transfer.*folder.*nccl"):
         engine_of(policy, ["http://127.0.0.1:9"], tmp_path, transfer="post")
