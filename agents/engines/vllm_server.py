@@ -91,7 +91,7 @@ class ServedVLLM:
             ]
         try:
             return _completion(self.servers.ask("/inference/v1/generate", body))
-        except (ServerError, KeyError, TypeError, IndexError, ValueError) as error:
+        except (ServerError, LookupError, TypeError, ValueError, OverflowError) as error:
             return f"{type(error).__name__}: {error}"
 
 

@@ -95,6 +95,18 @@ def test_servers_answer_by_the_weights_that_were_handed_over_last(policy, server
     assert not list(tmp_path.iterdir())  # defect: the last weights stayed, in memory perhaps
 
 
+def test_a_weights_folder_that_is_full_is_said_in_words(policy, servers, tmp_path, monkeypatch):
+    """Defect: it ended a run with the traceback of the library that writes weights."""
+    from safetensors import SafetensorError
+
+    def full(*_):
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+    with pytest.raises(OSError, match=f"No space left on device: '{tmp_path}"):
+        engine_of(policy, servers, tmp_path).refresh()
+
+
 def test_a_server_that_is_gone_is_passed_over_and_rejoins_with_current_weights(
     policy, servers, tmp_path
 ):
@@ -222,7 +234,15 @@ def test_a_server_that_is_gone_is_looked_at_once_for_those_who_ask_together():
 
 @pytest.mark.parametrize(
     ("number", "log_prob"),
-    [("9", -1.0), (None, -1.0), (-1, -1.0), (10**6, -1.0), ("a picture", -1.0), (9, "high")],
+    [
+        ("9", -1.0),
+        (None, -1.0),
+        (-1, -1.0),
+        (10**6, -1.0),
+        ("a picture", -1.0),
+        (9, "high"),
+        pytest.param(9, 10**400, id="no float"),
+    ],
 )
 def test_what_cannot_be_an_answer_costs_that_answer_alone(tiny, monkeypatch, number, log_prob):
     """Defect: a picture's mark, an id that the model has not, or what is no number, ended the run."""
