@@ -6,12 +6,14 @@ before leave the folder with the next ones, the last ones with the run.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import weakref
 from pathlib import Path
 
 from agents import ranks
 from agents.engines.server import Server, each
+from agents.engines.web import ServerError
 from agents.engines.weights import save_adapter, save_weights
 from agents.policy import Policy
 
@@ -36,12 +38,17 @@ class ByFolder:
         before, folder = server.has(), str(self._folder / version)
         server.being_replaced()
         if self.adapter:
-            server.post("/v1/load_lora_adapter", {"lora_name": version, "lora_path": folder})
-            if before.startswith(self._run):
-                server.post("/v1/unload_lora_adapter", {"lora_name": before})
+            # In place: it may have it already, from a try whose reply was lost.
+            load = {"lora_name": version, "lora_path": folder, "load_inplace": True}
+            server.tell("/v1/load_lora_adapter", load)
+            if before.startswith(self._run) and before != version:
+                with contextlib.suppress(
+                    ServerError
+                ):  # it makes room alone, and may be done already
+                    server.tell("/v1/unload_lora_adapter", {"lora_name": before})
         else:
             reload = {"method": "reload_weights", "kwargs": {"weights_path": folder}}
-            server.post("/collective_rpc", reload)
+            server.tell("/collective_rpc", reload)
         server.replaced(version)
 
 

@@ -6,6 +6,7 @@ take the tensors in that order as the learner's first process sends them. Each s
 own, so that one which dies takes no other with it: its request fails, its group is given up, and what waited
 for it goes on. It takes part again with the next weights, since those of before are not kept.
 
+A server answers nobody meanwhile: what it would write by half of its weights ends it.
 LoRA's changes are added in. The learner sends one tensor at a time, whole also where its own are sharded.
 """
 
@@ -13,16 +14,15 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import threading
-from concurrent.futures import ThreadPoolExecutor
-from queue import Empty, SimpleQueue
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any, Protocol
 
 import httpx
 import torch
 
 from agents import ranks
-from agents.engines.server import Server, each
+from agents.engines.futures import beside
+from agents.engines.server import UNKNOWN, Server, each
 from agents.engines.web import ServerError
 from agents.engines.weights import named_weights, weight_shapes
 from agents.policy import Policy
@@ -33,14 +33,42 @@ PATIENCE = 60.0
 
 
 class Group(Protocol):
-    """The learner, rank 0, and one server's workers; vLLM's PyNcclCommunicator is one."""
+    """The learner, rank 0, and one server's workers."""
 
     device: torch.device
 
-    def broadcast(self, tensor: torch.Tensor, src: int) -> Any: ...
+    def send(self, tensor: torch.Tensor) -> None:
+        """A RuntimeError where it was given up, or is broken."""
 
     def destroy(self) -> None:
         """What is under way ends."""
+
+
+class NCCLGroup:
+    """By vLLM's PyNcclCommunicator."""
+
+    def __init__(self, host: str, port: int, size: int, device: torch.device) -> None:
+        """Waits for the others of the group."""
+        from vllm.distributed.weight_transfer.nccl_common import trainer_init
+
+        # A thread begins on the first GPU, whoever started it; a learner without one takes that too.
+        with torch.cuda.device(device.index or 0):
+            about = {"master_address": host, "master_port": port, "world_size": size}
+            self._group: Any = trainer_init(about)
+        if self._group.disabled:
+            raise ServerError("vLLM finds no NCCL here, or VLLM_DISABLE_PYNCCL is set")
+        self.device: torch.device = self._group.device
+        self._ended = False
+
+    def send(self, tensor: torch.Tensor) -> None:
+        if self._ended:  # its memory is freed, or will be
+            raise RuntimeError("the group was given up")
+        # vLLM's own choice would be another stream, which it makes the learner's for good.
+        self._group.broadcast(tensor, 0, stream=torch.cuda.current_stream(self.device))
+
+    def destroy(self) -> None:
+        self._ended = True
+        self._group.destroy()
 
 
 def refuse_without_gpu() -> None:
@@ -57,15 +85,11 @@ def refuse_without_gpu() -> None:
         )
 
 
-def join_by_nccl(host: str, port: int, size: int) -> Group:
-    """Waits for the others of the group."""
-    from vllm.distributed.weight_transfer.nccl_common import trainer_init
-
-    group = trainer_init({"master_address": host, "master_port": port, "world_size": size})
-    if group.disabled:
-        raise ServerError("vLLM finds no NCCL here, or VLLM_DISABLE_PYNCCL is set")
-    joined: Group = group
-    return joined
+def gpu_of(device: torch.device) -> torch.device:
+    """By its number, which threads need; without one it is this process's own."""
+    if device.type != "cuda" or device.index is not None:
+        return device
+    return torch.device("cuda", torch.cuda.current_device())
 
 
 class ByNCCL:
@@ -73,10 +97,12 @@ class ByNCCL:
 
     def __init__(self) -> None:
         refuse_without_gpu()
+        self._gpu = torch.device("cpu")
         self._groups: dict[str, tuple[Group, str]] = {}
         """By a server's address, with the version that came through it last."""
 
     def hand_over(self, policy: Policy, version: str, servers: list[Server]) -> None:
+        self._gpu = gpu_of(policy.device)
         shapes = weight_shapes(policy)
         told = {
             "names": list(shapes),
@@ -85,31 +111,40 @@ class ByNCCL:
         }
         ready = each(servers, self._begin) if ranks.is_first() else []
         groups = [self._groups[server.url][0] for server in ready]
-        with ThreadPoolExecutor(1) as beside:
-            taken = beside.submit(each, ready, lambda server: self._take(server, told, version))
+        taken = beside(lambda: each(ready, lambda server: self._take(server, told, version)))
+        try:
             for _, tensor in named_weights(policy):  # all processes have a part of it
                 groups = [group for group in groups if sent(group, tensor.to(policy.dtype))]
             taken.result()
+        except BaseException:  # which servers do not learn of: nobody waits for them
+            for server in ready:
+                self._leave(server)
+            raise
 
     def again(self, server: Server, version: str) -> None:
         raise ServerError(f"{server.url} was started again, and is handed the next weights")
 
     def _begin(self, server: Server) -> None:
         has = server.has()
-        server.being_replaced()
         if has != self._groups.get(server.url, (None, ""))[1]:
             self._join(server)
+        server.being_replaced()
+        server.tell("/pause", {})
+        broken_off = has == UNKNOWN
         try:
-            server.post("/start_weight_update", {}, retries=0)
-        except ServerError:  # one that was broken off is under way still
-            server.post("/finish_weight_update", {}, retries=0)
-            server.post("/start_weight_update", {}, retries=0)
+            server.tell("/start_weight_update", {}, retries=0)
+        except ServerError:
+            broken_off = True
+        if broken_off:  # layers that took a part of their weights would count it for the new ones
+            server.tell("/finish_weight_update", {}, retries=0)
+            server.tell("/start_weight_update", {}, retries=0)
 
     def _take(self, server: Server, told: dict[str, Any], version: str) -> None:
         try:
-            server.post("/update_weights", {"update_info": told}, retries=0)
-            server.post("/finish_weight_update", {}, retries=0)
+            server.tell("/update_weights", {"update_info": told}, retries=0)
+            server.tell("/finish_weight_update", {}, retries=0)
             server.replaced(version)
+            server.tell("/resume", {})
         except ServerError:
             self._leave(server)
             raise
@@ -124,38 +159,43 @@ class ByNCCL:
                 f"{server.url} does not say how many workers it has ({error!r})"
             ) from None
         host, port = seen_from(server.url)
-        joined: SimpleQueue[Group | Exception] = SimpleQueue()
-
-        def join() -> None:
-            try:
-                joined.put(join_by_nccl(host, port, 1 + workers))
-            except Exception as error:
-                joined.put(error)
-
-        # A daemon: where the server does not come, nobody waits for it.
-        threading.Thread(target=join, name="joining", daemon=True).start()
         about = {"master_address": host, "master_port": port, "rank_offset": 1}
         about |= {"world_size": 1 + workers, "packed": False}
         with contextlib.suppress(ServerError):  # of a learner before this one
-            server.post("/shutdown_weight_transfer_engine", {}, retries=0)
+            server.tell("/shutdown_weight_transfer_engine", {}, retries=0)
+
+        def invite() -> None:
+            try:
+                server.tell("/init_weight_transfer_engine", {"init_info": about}, retries=0)
+            except ServerError as error:
+                raise ServerError(f"{server.url} can not be joined: {TOLD_SO} ({error})") from None
+
+        here = beside(lambda: NCCLGroup(host, port, 1 + workers, self._gpu))
+        there = beside(invite)
+        both: list[Future[Any]] = [here, there]
+        wait(both, return_when=FIRST_COMPLETED)
         try:
-            server.post("/init_weight_transfer_engine", {"init_info": about}, retries=0)
-            group = joined.get(timeout=PATIENCE)
-        except (ServerError, Empty) as error:
-            raise ServerError(f"{server.url} can not be joined: {TOLD_SO} ({error})") from None
-        if isinstance(group, Exception):
-            raise ServerError(f"the group with {server.url} can not be joined: {group}")
-        self._groups[server.url] = (group, "")
+            if here.done():  # where it failed, the server waits in vain
+                here.result()
+            there.result()
+            self._groups[server.url] = here.result(PATIENCE), ""
+        except ServerError:
+            raise
+        except Exception as error:
+            why = f"the group with {server.url} can not be joined: {error!r}"
+            raise ServerError(why) from None
 
     def _leave(self, server: Server) -> None:
-        if server.url in self._groups:
-            self._groups.pop(server.url)[0].destroy()
+        group, _ = self._groups.pop(server.url, (None, ""))
+        if group:
+            group.destroy()
 
 
 def sent(group: Group, tensor: torch.Tensor) -> bool:
     """Whether; where a group is broken, its server's own request fails, and says why."""
+    tensor = tensor.to(group.device).contiguous()
     try:
-        group.broadcast(tensor.to(group.device).contiguous(), 0)
+        group.send(tensor)
     except RuntimeError:
         return False
     return True

@@ -1,4 +1,5 @@
 """Answers of servers as futures: `submit(request, job)` asks in a thread, `arrived()` gives what has come.
+`beside(call)` is one call in one thread.
 
 Threads are daemons: whoever stops a run does not wait for a silent server, as with a ThreadPoolExecutor.
 """
@@ -19,6 +20,7 @@ from envs.contract import whole_number
 PATIENCE = 0.02
 """Seconds that `arrived` waits for a first answer: so long may a world that has stepped go unnoticed."""
 Came = TypeVar("Came")
+Value = TypeVar("Value")
 Jobs = SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]
 
 
@@ -48,6 +50,16 @@ class Futures(Generic[Came]):
         for future in [f for f, r in self._asked.items() if r.conversation is conversation]:
             future.cancel()
             del self._asked[future]
+
+
+def beside(call: Callable[[], Value]) -> Future[Value]:
+    """What `call` gives, from a thread of its own."""
+    jobs: Jobs = SimpleQueue()
+    future: Future[Value] = Future()
+    jobs.put((future, call))
+    jobs.put(None)
+    threading.Thread(target=_ask, args=(jobs,), name="beside", daemon=True).start()
+    return future
 
 
 def _ask(jobs: Jobs) -> None:

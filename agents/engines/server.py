@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import httpx
 
-from agents.engines.web import ServerError, get, post
+from agents.engines.futures import beside
+from agents.engines.web import ServerError, get, post, tell
 from agents.policy import Policy
 
 CACHES = ("prefix", "mm", "encoder")
@@ -40,9 +41,13 @@ class Server:
     def get(self, path: str) -> Any:
         return get(self.client, f"{self.url}{path}")
 
-    def post(self, path: str, body: dict[str, Any], *, retries: int | None = None) -> Any:
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        return post(self.client, f"{self.url}{path}", body, retries=self.retries)
+
+    def tell(self, path: str, body: dict[str, Any], *, retries: int | None = None) -> None:
+        """Has it do something. Some of what it says to that is JSON, and some words."""
         tries = self.retries if retries is None else retries
-        return post(self.client, f"{self.url}{path}", body, retries=tries)
+        tell(self.client, f"{self.url}{path}", body, retries=tries)
 
     def has(self) -> str:
         try:
@@ -54,12 +59,12 @@ class Server:
             ) from None
 
     def being_replaced(self) -> None:
-        self.post(SAY, {"new_version": UNKNOWN})
+        self.tell(SAY, {"new_version": UNKNOWN})
 
     def replaced(self, version: str) -> None:
         for cache in CACHES:
-            self.post(f"/reset_{cache}_cache", {})
-        self.post(SAY, {"new_version": version})
+            self.tell(f"/reset_{cache}_cache", {})
+        self.tell(SAY, {"new_version": version})
 
     def pass_over(self, error: Exception) -> None:
         self.up, self.why, self.looked_at = False, str(error), time.monotonic()
@@ -94,8 +99,5 @@ def each(servers: list[Server], act: Callable[[Server], None]) -> list[Server]:
         server.take_part()
         return True
 
-    if not servers:
-        return []
-    with ThreadPoolExecutor(len(servers)) as pool:
-        came = list(pool.map(came_through, servers))
-    return [server for server, did in zip(servers, came, strict=True) if did]
+    tried = [beside(partial(came_through, server)) for server in servers]
+    return [server for server, did in zip(servers, tried, strict=True) if did.result()]

@@ -47,8 +47,9 @@ class Servers:
         again: float = AGAIN,
     ) -> None:
         """`way`: how new weights come to them, by what this run's versions begin with."""
+        urls = list(dict.fromkeys(url.rstrip("/") for url in urls))
         retries = retries if len(urls) == 1 else 0
-        self._servers = [Server(url.rstrip("/"), client, retries) for url in urls]
+        self._servers = [Server(url, client, retries) for url in urls]
         self._again = again
         self._next, self._updates = itertools.count(), itertools.count(1)
         self._run = ranks.from_first(

@@ -18,6 +18,7 @@ from agents.anatomy import ModelError
 from agents.conversation import Conversation
 from agents.engines.base import Request, Sample, Written
 from agents.engines.vllm_backend import Backend, Completion, Prompt
+from agents.engines.web import checked_url
 from agents.pictures import ProcessorReader
 from agents.policy import Policy
 from agents.seeds import mixed_seed
@@ -117,6 +118,15 @@ def where_of(where: str | None, servers: Sequence[str]) -> str:
     return one_of("engine.where", where or ("servers" if servers else "colocated"), WHERE)
 
 
+def addresses_of(servers: Sequence[str]) -> list[str]:
+    """Those of engine.servers, each of which can be asked; a ValueError else."""
+    if isinstance(servers, str):  # each of whose letters would be one
+        raise ValueError(
+            f"engine.servers={servers} is one address, and expected is a list: engine.servers=[{servers}]"
+        )
+    return [checked_url("engine.servers", url, "http://127.0.0.1:8000") for url in servers]
+
+
 def make_vllm_engine(
     policy: Policy,
     *,
@@ -137,10 +147,8 @@ def make_vllm_engine(
             raise ValueError(
                 "engine.where=servers needs their addresses: engine.servers=[http://HOST:8000]"
             )
-        return VLLMEngine(
-            policy,
-            ServedVLLM(list(servers), transfer=transfer, weights_folder=weights_folder, **options),
-        )
+        options |= {"transfer": transfer, "weights_folder": weights_folder}
+        return VLLMEngine(policy, ServedVLLM(addresses_of(servers), **options))
     from agents.engines.vllm_local import LocalVLLM
 
     if servers:

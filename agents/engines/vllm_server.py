@@ -53,7 +53,8 @@ class ServedVLLM:
         again           seconds after which a server that was passed over is looked at again
         """
         self._futures: Futures[Completion | str] = Futures(at_once)
-        limits = httpx.Limits(max_connections=at_once)
+        # All servers are told of new weights at once, and take them together.
+        limits = httpx.Limits(max_connections=at_once + len(servers))
         client = client_of(seconds, limits=limits)
         self.servers = Servers(
             servers,
@@ -90,7 +91,7 @@ class ServedVLLM:
             ]
         try:
             return _completion(self.servers.ask("/inference/v1/generate", body))
-        except (ServerError, KeyError, TypeError, IndexError, ValueError) as error:
+        except (ServerError, LookupError, TypeError, ValueError, OverflowError) as error:
             return f"{type(error).__name__}: {error}"
 
 

@@ -56,14 +56,28 @@ def post(
     first_wait: float = 0.5,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Any:
-    """The JSON that `url` replies. Tries again where that can help, then raises ServerError."""
+    """The JSON that `url` replies; see `tell`."""
+    content = tell(client, url, body, retries=retries, first_wait=first_wait, sleep=sleep)
+    return _json(content, url)
+
+
+def tell(
+    client: httpx.Client,
+    url: str,
+    body: dict[str, Any],
+    *,
+    retries: int = 4,
+    first_wait: float = 0.5,
+    sleep: Callable[[float], None] = time.sleep,
+) -> bytes:
+    """What `url` replies, in any form. Tries again where that can help, then raises ServerError."""
     said, kind = "no try was made", ServerError
     for attempt in range(retries + 1):
         wait = first_wait * 2**attempt * random.uniform(0.5, 1.0)
         try:
             content, reply = _read(client, "POST", url, json=body)
             if reply.status_code < 300:
-                return _json(content, url)
+                return content
             text = _without_key(client, content.decode("utf-8", "replace"))
             said = f"HTTP {reply.status_code}: {text[:300]}"
             kind = Refused if reply.status_code in OF_WHAT_WAS_ASKED else ServerError
@@ -135,7 +149,7 @@ def _without_key(client: httpx.Client, text: str) -> str:
     return text.replace(key, "***") if len(key) >= SHORTEST_SECRET else text
 
 
-def checked_url(name: str, url: str) -> str:
+def checked_url(name: str, url: str, example: str = "http://127.0.0.1:8000/v1") -> str:
     """`url` without slashes at its end; a ValueError where no server can be asked by it. `name` is the
     setting that it comes from."""
     why = "it needs http:// or https://, a host, and a port up to 65535 if any"
@@ -147,7 +161,7 @@ def checked_url(name: str, url: str) -> str:
     if not fits:
         raise ValueError(
             f"{name}={url!r:.200} is not the address of a server ({why}); expected is one such as "
-            "http://127.0.0.1:8000/v1"
+            f"{example}"
         )
     return url.rstrip("/")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from agents.files import weights_written
 from agents.policy import Policy
 from agents.sharding import local_part, whole
 
@@ -83,4 +84,5 @@ def _write(weights: dict[str, torch.Tensor], path: Path) -> None:
     from safetensors.torch import save_file
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(weights, path)
+    with weights_written(path.parent):
+        save_file(weights, path)

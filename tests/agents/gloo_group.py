@@ -28,6 +28,9 @@ class GlooGroup:
             time.sleep(0.0001)
         work.wait()
 
+    def send(self, tensor):
+        self.broadcast(tensor, 0)
+
     def destroy(self):
         self._ended = True
         GIVEN_UP.append(self._group)
@@ -39,3 +42,9 @@ class GlooGroup:
             tensor = torch.empty(shape, dtype=getattr(torch, dtype))
             self.broadcast(tensor, 0)
             yield name, tensor
+
+
+def joined(host, port, size, device):
+    """As NCCLGroup is made."""
+    assert device == GlooGroup.device
+    return GlooGroup(host, port, size)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -21,13 +22,14 @@ from accelerate import PartialState
 from agents.conversation import Conversation, Limits
 from agents.engines import Request, make_engine, written
 from agents.engines.base import GREEDY
+from agents.engines.by_nccl import NCCLGroup, gpu_of
 from agents.engines.hf import HFEngine
 from agents.engines.servers import Servers, check_versions
 from agents.engines.web import ServerError
 from agents.policy import Policy
 from agents.rollout import Plan, play
 from agents.worlds import World, Worlds
-from tests.agents.gloo_group import GlooGroup
+from tests.agents.gloo_group import joined
 from tests.agents.token_server import FAILED, TokenServer
 from tests.amft_mm.processes import finish, started
 
@@ -91,6 +93,18 @@ def test_servers_answer_by_the_weights_that_were_handed_over_last(policy, server
     del engine
     gc.collect()
     assert not list(tmp_path.iterdir())  # defect: the last weights stayed, in memory perhaps
+
+
+def test_a_weights_folder_that_is_full_is_said_in_words(policy, servers, tmp_path, monkeypatch):
+    """Defect: it ended a run with the traceback of the library that writes weights."""
+    from safetensors import SafetensorError
+
+    def full(*_):
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+    with pytest.raises(OSError, match=f"No space left on device: '{tmp_path}"):
+        engine_of(policy, servers, tmp_path).refresh()
 
 
 def test_a_server_that_is_gone_is_passed_over_and_rejoins_with_current_weights(
@@ -220,7 +234,15 @@ def test_a_server_that_is_gone_is_looked_at_once_for_those_who_ask_together():
 
 @pytest.mark.parametrize(
     ("number", "log_prob"),
-    [("9", -1.0), (None, -1.0), (-1, -1.0), (10**6, -1.0), ("a picture", -1.0), (9, "high")],
+    [
+        ("9", -1.0),
+        (None, -1.0),
+        (-1, -1.0),
+        (10**6, -1.0),
+        ("a picture", -1.0),
+        (9, "high"),
+        pytest.param(9, 10**400, id="no float"),
+    ],
 )
 def test_what_cannot_be_an_answer_costs_that_answer_alone(tiny, monkeypatch, number, log_prob):
     """Defect: a picture's mark, an id that the model has not, or what is no number, ended the run."""
@@ -263,6 +285,7 @@ def test_what_no_weights_are_told_of_is_not_taken(reply):
 
 
 def test_of_lora_the_adapter_alone_is_handed_over(servers, tmp_path):
+    """Defect: vLLM tells in words, and not in JSON, that it has an adapter, which was taken for a failure."""
     lora = Policy.load(MODEL, device="cpu", lora={"r": 4})
     engine = engine_of(lora, servers, tmp_path)
     for seed in (1, 2):
@@ -278,15 +301,79 @@ def test_of_lora_the_adapter_alone_is_handed_over(servers, tmp_path):
     assert ids(written(whole, requests(lora, 2))) == expected
 
 
+def test_an_adapter_that_a_server_has_already_is_handed_over_again(servers, tmp_path, monkeypatch):
+    """Defect: a server whose reply to it was lost was refused for as long as there were no newer weights."""
+    lora = Policy.load(MODEL, device="cpu", lora={"r": 4})
+    answer = TokenServer._answer
+
+    def lost(self, path, body):
+        said = answer(self, path, body)
+        return FAILED if path == "/v1/load_lora_adapter" and len(self.loaded) == 1 else said
+
+    monkeypatch.setattr(TokenServer, "_answer", lost)
+    engine = engine_of(lora, servers, tmp_path)
+    with pytest.raises(ServerError):
+        engine.refresh()
+    assert ids(written(engine, requests(lora, 2))) == ids(
+        written(HFEngine(lora), requests(lora, 2))
+    )
+
+
 @pytest.fixture
 def over_gloo(monkeypatch):
     """As from GPU to GPU, where there is none."""
     monkeypatch.setattr("agents.engines.by_nccl.refuse_without_gpu", lambda: None)
-    monkeypatch.setattr("agents.engines.by_nccl.join_by_nccl", GlooGroup)
+    monkeypatch.setattr("agents.engines.by_nccl.NCCLGroup", joined)
 
 
 def sending(policy, servers, **options):
     return engine_of(policy, servers, None, transfer="nccl", weights_folder=None, **options)
+
+
+class FakeGPUs:
+    """torch's and vLLM's, as far as a group is made and sent to; every thread begins on the first GPU."""
+
+    def __init__(self, monkeypatch):
+        self._here, self.sent, self.aborted = threading.local(), [], False
+        transfer = "vllm.distributed.weight_transfer.nccl_common"
+        for name in ("vllm", "vllm.distributed", "vllm.distributed.weight_transfer", transfer):
+            monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+        sys.modules[transfer].trainer_init = self._communicator
+        monkeypatch.setattr(torch.cuda, "device", self._on)
+        monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda device: f"stream of {device}")
+
+    @contextlib.contextmanager
+    def _on(self, device):
+        before, self._here.gpu = getattr(self._here, "gpu", 0), device
+        yield
+        self._here.gpu = before
+
+    def _communicator(self, about):
+        return types.SimpleNamespace(
+            disabled=False,
+            device=torch.device("cuda", getattr(self._here, "gpu", 0)),
+            broadcast=lambda tensor, src, stream=None: self.sent.append((src, stream)),
+            destroy=lambda: setattr(self, "aborted", True),
+        )
+
+
+def test_weights_go_by_the_gpu_and_the_stream_that_the_learner_computes_on(monkeypatch):
+    """Defects: a group was made in a thread, which is on the first GPU whatever model.device says, where a
+    server may be; vLLM made another stream the learner's; a group was sent to while its memory was freed."""
+    gpus = FakeGPUs(monkeypatch)
+    with ThreadPoolExecutor(1) as pool:
+        about = ("127.0.0.1", 9, 2, gpu_of(torch.device("cuda:1")))
+        group = pool.submit(NCCLGroup, *about).result()
+    assert group.device == torch.device("cuda:1")
+    assert gpu_of(torch.device("cuda")) == torch.device("cuda:0")
+    group.send(torch.zeros(1))
+    assert gpus.sent == [(0, "stream of cuda:1")]
+    group.destroy()
+    assert gpus.aborted
+    with pytest.raises(RuntimeError):
+        group.send(torch.zeros(1))
+    assert len(gpus.sent) == 1
 
 
 def test_weights_are_sent_to_servers_without_a_folder(policy, servers, over_gloo):
@@ -299,7 +386,7 @@ def test_weights_are_sent_to_servers_without_a_folder(policy, servers, over_gloo
         assert now == ids(written(HFEngine(policy), requests(policy))) != before
         before = now
     assert [server.loaded for server in servers] == [["sent"] * 2] * 2
-    assert all(server.asked for server in servers)
+    assert all(server.asked and not server.paused for server in servers)
 
 
 def test_loras_changes_are_added_in_where_weights_are_sent(servers, over_gloo):
@@ -359,6 +446,73 @@ def test_a_server_that_dies_while_weights_are_sent_holds_up_no_other(policy, ser
     )
 
 
+class Interrupted(Exception):
+    pass
+
+
+def test_what_ends_a_run_while_weights_are_sent_does_not_wait_for_servers(
+    policy, servers, over_gloo, monkeypatch
+):
+    """Defect: an error of the learner's own, or Ctrl+C, was told when the last server had waited for weights
+    in vain: after ten minutes."""
+
+    def breaks_off(policy):
+        raise Interrupted
+
+    given_up = threading.Event()
+    monkeypatch.setattr("agents.engines.by_nccl.named_weights", breaks_off)
+    monkeypatch.setattr(TokenServer, "_take", lambda *_: None)
+    monkeypatch.setattr(
+        "tests.agents.gloo_group.GlooGroup.received", lambda *_: given_up.wait(20) and []
+    )
+    engine, began = sending(policy, servers), time.monotonic()
+    with pytest.raises(Interrupted):
+        engine.refresh()
+    assert time.monotonic() - began < 10
+    given_up.set()
+
+
+def test_a_learner_that_can_not_join_says_why_at_once(policy, servers, over_gloo, monkeypatch):
+    """Defect: the server was waited for, and said to lack a flag."""
+    meant = threading.Event()
+
+    def can_not(*_):
+        raise RuntimeError("two of one GPU")
+
+    def waits(self, path, body, own=TokenServer._transfer):
+        if path == "/init_weight_transfer_engine":
+            return meant.wait(20) and FAILED
+        return own(self, path, body)
+
+    monkeypatch.setattr("agents.engines.by_nccl.NCCLGroup", can_not)
+    monkeypatch.setattr(TokenServer, "_transfer", waits)
+    engine, began = sending(policy, servers[:1]), time.monotonic()
+    with pytest.raises(ServerError, match="two of one GPU"):
+        engine.refresh()
+    assert time.monotonic() - began < 10
+    meant.set()
+
+
+def test_a_server_that_is_named_twice_is_one(policy, servers, over_gloo):
+    """Defect: each tensor was sent to it twice, and taken for the next one."""
+    engine = sending(policy, [servers[0], f"{servers[0].url}/"], seconds=20.0)
+    engine.refresh()
+    assert servers[0].loaded == ["sent"]
+    assert ids(written(engine, requests(policy, 1))) == ids(
+        written(HFEngine(policy), requests(policy, 1))
+    )
+
+
+def test_servers_take_weights_together_however_few_requests_there_may_be(
+    policy, servers, over_gloo
+):
+    """Defect: with engine.at_once=1 the second waited to be told of the weights until the first had them, and
+    the first for weights that the second did not take."""
+    engine = sending(policy, servers, at_once=1, seconds=20.0)
+    engine.refresh()
+    assert engine._backend.servers.up == [server.url for server in servers]
+
+
 def test_a_server_that_takes_no_weights_so_is_told_how_to_start_it(
     policy, servers, over_gloo, monkeypatch
 ):
@@ -370,6 +524,20 @@ def test_a_server_that_takes_no_weights_so_is_told_how_to_start_it(
     monkeypatch.setattr(TokenServer, "_transfer", without)
     with pytest.raises(ServerError, match="--weight-transfer-config"):
         sending(policy, servers[:1]).refresh()
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("http://127.0.0.1:9", r"a list: engine\.servers=\[http://127\.0\.0\.1:9\]"),
+        (["127.0.0.1:9"], r"engine\.servers='127\.0\.0\.1:9'.*http://127\.0\.0\.1:8000$"),
+        ([8000], r"engine\.servers=8000"),
+    ],
+)
+def test_what_is_no_address_of_a_server_is_refused_before_anything_is_played(policy, given, told):
+    """Defect: each letter was a server, and each answer an error; a number was a traceback."""
+    with pytest.raises(ValueError, match=told):
+        make_engine("vllm", policy, servers=given)
 
 
 def test_ways_that_can_not_be_are_refused(policy, tmp_path):
@@ -473,12 +641,12 @@ import httpx
 from agents.engines.servers import Servers
 from agents.engines import by_nccl
 from agents.engines.vllm_server import way_of
-from tests.agents.gloo_group import GlooGroup
-by_nccl.refuse_without_gpu, by_nccl.join_by_nccl = lambda: None, GlooGroup
+from tests.agents.gloo_group import joined
+by_nccl.refuse_without_gpu, by_nccl.NCCLGroup = lambda: None, joined
 distributed.init_process_group("gloo")
 model = torch.nn.Linear(2, 2)
 torch.nn.init.constant_(model.weight, 3.0)
-policy = Plain(model=model, plain_model=model, dtype=torch.float32)
+policy = Plain(model=model, plain_model=model, dtype=torch.float32, device=model.weight.device)
 servers = Servers([sys.argv[1]], httpx.Client(), way_of(*sys.argv[2:]))
 for _ in range(3):
     servers.hand_over(policy)

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -21,8 +22,9 @@ from agents.engines.base import GREEDY
 from agents.engines.hf import HFEngine
 from agents.engines.server import Server
 from agents.engines.vllm_local import merged_copy
+from agents.engines.web import ServerError
 from agents.policy import Policy
-from tests.agents.gloo_group import GlooGroup
+from tests.agents.gloo_group import joined
 from tests.agents.gloo_worker import installed
 from tests.agents.test_conversation import picture
 from tests.agents.test_hf_engine import played
@@ -34,12 +36,12 @@ pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 class Served:
     """vLLM in processes of its own, which can be killed and begun again at the same address."""
 
-    def __init__(self, folder, log, plugins):
+    def __init__(self, folder, log, plugins, *flags):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.folder, self.log, self.url = folder, log, f"http://127.0.0.1:{self.port}"
-        self.plugins = plugins
+        self.plugins, self.flags = plugins, flags
 
     def begin(self):
         command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
@@ -47,12 +49,13 @@ class Served:
         command += ["--dtype", "float32", "--enforce-eager", "--enable-scale-out"]
         command += ["--max-model-len", "1024", "--max-num-seqs", "8"]
         command += ["--limit-mm-per-prompt", '{"image": 4, "video": 0}']
-        command += ["--weight-transfer-config", '{"backend": "gloo"}']
+        command += ["--weight-transfer-config", '{"backend": "gloo"}', *self.flags]
         environment = {
             **os.environ,
             "PYTHONPATH": f"{self.plugins}:{ROOT}",
             "VLLM_ENABLE_V1_MULTIPROCESSING": "1",
             "VLLM_SERVER_DEV_MODE": "1",
+            "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",
             "VLLM_CPU_KVCACHE_SPACE": "1",
             "VLLM_NO_USAGE_STATS": "1",
             "OMP_NUM_THREADS": "1",
@@ -151,10 +154,35 @@ def other_weights(seed):
     return other
 
 
+def test_a_server_takes_the_adapter_of_lora_alone(servers, tmp_path):
+    """Defect: vLLM tells in words, and not in JSON, that it has an adapter, which was taken for a failure."""
+    lora = Policy.load("tiny-random", device="cpu", lora={"r": 4})
+    flags = ("--enable-lora", "--max-lora-rank", "64")
+    server = Served(servers[0].folder, tmp_path / "log", servers[0].plugins, *flags).begin()
+    try:
+        urls, folder = [server.ready().url], str(tmp_path / "weights")
+        engine = make_engine("vllm", lora, servers=urls, weights_folder=folder, retries=0)
+        for seed in (1, 2):
+            generator = torch.Generator().manual_seed(seed)
+            with torch.no_grad():
+                for name, parameter in lora.model.named_parameters():
+                    if "lora_B" in name:
+                        parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
+            engine.refresh()
+            theirs, mine = played(lora, engine, GREEDY), played(lora, HFEngine(lora), GREEDY)
+            assert [c.ids for c in theirs] == [c.ids for c in mine]
+    finally:
+        server.kill()
+
+
+def sent(monkeypatch):
+    monkeypatch.setattr("agents.engines.by_nccl.refuse_without_gpu", lambda: None)
+    monkeypatch.setattr("agents.engines.by_nccl.NCCLGroup", joined)
+
+
 def test_servers_take_weights_that_are_sent_without_a_folder(policy, servers, monkeypatch):
     """By vLLM's own transfer, whose tensors go over gloo here, in the place of NCCL."""
-    monkeypatch.setattr("agents.engines.by_nccl.refuse_without_gpu", lambda: None)
-    monkeypatch.setattr("agents.engines.by_nccl.join_by_nccl", GlooGroup)
+    sent(monkeypatch)
     urls = [server.url for server in servers]
     engine = make_engine("vllm", policy, servers=urls, transfer="nccl", retries=0)
     for seed in (3, 4):
@@ -165,6 +193,56 @@ def test_servers_take_weights_that_are_sent_without_a_folder(policy, servers, mo
             theirs = played(now, watched, GREEDY)
         assert [c.ids for c in theirs] == [c.ids for c in played(now, HFEngine(now), GREEDY)]
         assert {url for url, _ in watched.told} == set(urls)
+
+
+def test_a_server_takes_weights_that_are_sent_after_some_that_broke_off(
+    policy, servers, monkeypatch
+):
+    """Defect: of a layer that had taken a part of them the others were taken for the rest, or refused."""
+    url = servers[0].url
+    sent(monkeypatch)
+    engine = make_engine("vllm", policy, servers=[url], transfer="nccl", retries=0)
+    tell = Server.tell
+
+    def spoilt(server, path, body, **options):
+        if path == "/update_weights":
+            told = body["update_info"]
+            first = next(n for n, name in enumerate(told["names"]) if "q_proj.weight" in name)
+            told["dtype_names"][first + 1 :] = ["nothing"] * len(told["names"][first + 1 :])
+        tell(server, path, body, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Server, "tell", spoilt)
+        with pytest.raises(ServerError):
+            engine._backend.update(other_weights(5))
+    engine._backend.update(now := other_weights(6))
+    theirs, mine = played(now, engine, GREEDY), played(now, HFEngine(now), GREEDY)
+    assert [c.ids for c in theirs] == [c.ids for c in mine]
+
+
+def test_a_server_takes_weights_that_are_sent_while_it_writes_for_somebody_else(
+    policy, servers, monkeypatch
+):
+    """Defect: it ended, as it wrote on with weights that were not there."""
+    url = servers[0].url
+    sent(monkeypatch)
+    engine = make_engine("vllm", policy, servers=[url], transfer="nccl", retries=0)
+    ended, settings = threading.Event(), {"max_tokens": 900, "ignore_eos": True}
+    body = {"token_ids": [5, 6, 7], "sampling_params": settings | {"detokenize": False}}
+
+    def asks():
+        while not ended.is_set():
+            httpx.post(f"{url}/inference/v1/generate", json=body, timeout=300)
+
+    somebody = threading.Thread(target=asks, daemon=True)
+    somebody.start()
+    for seed in (7, 8):
+        time.sleep(1)
+        engine._backend.update(now := other_weights(seed))
+    ended.set()
+    somebody.join(300)
+    theirs, mine = played(now, engine, GREEDY), played(now, HFEngine(now), GREEDY)
+    assert [c.ids for c in theirs] == [c.ids for c in mine]
 
 
 class Watched:

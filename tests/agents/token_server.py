@@ -38,7 +38,7 @@ class TokenServer:
         self._engine = HFEngine(self._policy)
         self.asked, self.loaded, self.broken = 0, [], False
         self.refuses = None  # words in a prompt
-        self.group, self.updating = None, False
+        self.group, self.updating, self.paused = None, False, False
         self.version, server = "default", self
 
         class Handler(BaseHTTPRequestHandler):
@@ -49,7 +49,8 @@ class TokenServer:
                 if answer is None:
                     with ONE:
                         answer = server._answer(self.path, body)
-                data = json.dumps(answer or {}).encode()
+                words = answer if isinstance(answer, str) else json.dumps(answer or {})
+                data = words.encode()
                 status = 400 if answer == REFUSED else 404 if answer is None else 200
                 status = 500 if answer == FAILED else status
                 self.send_response(status)
@@ -94,6 +95,10 @@ class TokenServer:
             if self.updating is began:
                 return FAILED
             self.updating = began
+            assert self.paused
+            return {}
+        if path in ("/pause", "/resume"):
+            self.paused = path == "/pause"
             return {}
         if path == "/update_weights":
             assert self.updating
@@ -120,12 +125,16 @@ class TokenServer:
             self._take(weights)
             self.loaded.append(sorted(path.name for path in folder.iterdir()))
         elif path == "/v1/load_lora_adapter":
+            if body["lora_name"] in self._adapters and not body.get("load_inplace"):
+                return REFUSED
             folder, base = Path(body["lora_path"]), Policy.load(self._policy.below, device="cpu")
             base.model = load_adapter(base.model, str(folder))
             self._adapters[body["lora_name"]] = HFEngine(base)
             self.loaded.append(sorted(path.name for path in folder.iterdir()))
+            return f"Success: LoRA adapter '{body['lora_name']}' added successfully."
         elif path == "/v1/unload_lora_adapter":
-            return {} if self._adapters.pop(body["lora_name"], None) else None
+            found = self._adapters.pop(body["lora_name"], None)
+            return "Success: it was removed." if found else None
         elif path == "/update_weight_version":
             self.version = body["new_version"]
         elif path == "/weight_info":
