@@ -282,9 +282,18 @@ class Trainer:
         return bool(due) or self.step == self.last_step
 
     def _lacks_its_evaluation(self) -> bool:
-        """Where one broke off, the weights were saved without it. All go by what the first process finds."""
-        lacks = self.processes.main and self._is_evaluated() and not self._told()
+        """Where one broke off, the weights were saved without it; a run that is over may be given another
+        measure. All go by what the first process finds."""
+        lacks = False
+        if self.processes.main and self._is_evaluated():
+            lacks = not (self._is_scored() if self.step == self.last_step else self._told())
         return bool(self.processes.sum(float(lacks))[0])
+
+    def _is_scored(self) -> bool:
+        """Whether this step was told by what tells the best, and no best of another measure is known."""
+        known = checkpoints.best(self.folder)
+        other = known is not None and checkpoints.best(self.folder, self.evaluator.measure) is None
+        return not other and any(self.evaluator.scores(row) for row in self._told())
 
     def _told(self) -> list[Row]:
         """What metrics.jsonl has of evaluations after this step."""

@@ -184,6 +184,10 @@ class Evaluator:
         known = [share for name in self._scored_by if (share := found.get(name)) is not None]
         return float(np.mean(known)) if known else 0.0
 
+    def scores(self, found: dict[str, Any]) -> bool:
+        """Whether that has all that `score` is a mean of."""
+        return all(name in found for name in self._scored_by)
+
     @property
     def measure(self) -> str:
         """Names what `score` is a mean of: scores of another one are not compared with it."""
