@@ -12,6 +12,7 @@ from typing import Any
 
 from envs.arguments import take_keywords, whole
 from envs.names import check_names
+from envs.printed import reader_may_leave
 from envs.protocols.session import MOST_TASKS, SessionError
 
 
@@ -70,4 +71,5 @@ def server_of(app: Any, host: str, port: int, most_bytes: int) -> Any:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with reader_may_leave():
+        sys.exit(main())
