@@ -400,16 +400,10 @@ class Trainer:
                 f"train.warmup_steps={self._warmup} (there: {checkpoints.names(path.parent)}); "
                 "a run with train.steps=0 leaves one"
             )
-        state = self._read(path)
-        own = {name: p.shape for p, name in self.policy.names().items()}
-        theirs = {name: tensor.shape for name, tensor in state["model"].items()}
-        if other := sorted(k for k in own.keys() | theirs.keys() if own.get(k) != theirs.get(k)):
-            raise ValueError(
-                f"train.warm_from={run} has trained other weights than this run would: {len(other)} differ, "
-                f"{other[0]} the first. Take the model.name, model.lora and model.freeze_vision that it was "
-                "begun with"
-            )
-        self._put(state)
+        try:
+            self._put(self._read(path))
+        except ValueError as error:
+            raise ValueError(f"train.warm_from={run} has trained {error}") from None
 
     def _put(self, state: dict[str, Any]) -> dict[str, Any]:
         """Weights, optimizer and step of a checkpoint; the rest of what it holds."""
