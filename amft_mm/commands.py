@@ -73,8 +73,8 @@ COMMANDS = {
         configured=True,
     ),
 }
-MISTAKES = (ValueError, OSError, RuntimeError, ImportError)
-"""What users can put right; told without a traceback, but for `debug=true`."""
+MISTAKES = (ValueError, OSError, RuntimeError, ImportError, SyntaxError)
+"""What users can put right, in a file of theirs too; told without a traceback, but for `debug=true`."""
 
 
 def main(words: Sequence[str] | None = None) -> int:

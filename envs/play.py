@@ -138,7 +138,14 @@ def make(name: str, arguments: dict[str, Any]) -> gymnasium.Env[Any, Any]:
     try:
         drawn = {"render_mode": "rgb_array"} if may_take(name, "render_mode") else {}
         env = make_env(name, drawn | arguments)
-    except (gymnasium.error.Error, ImportError, OSError, TypeError, ValueError) as error:
+    except (
+        gymnasium.error.Error,
+        ImportError,
+        OSError,
+        SyntaxError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise PlayError(f"{name} cannot be made: {error}") from error
     if not isinstance(env.action_space, spaces.Text):
         raise PlayError(

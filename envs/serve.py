@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             bytes_=chosen.bytes,
         )
         app = make_app(served)
-    except (SessionError, ImportError, ValueError) as error:
+    except (SessionError, ImportError, SyntaxError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(

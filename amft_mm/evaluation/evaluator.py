@@ -55,9 +55,12 @@ class Split:
         try:
             self.world().make().close()
         except ValueError as error:
-            raise ValueError(
-                f"the split {self.label} of env.splits can not be played: {error}"
-            ) from None
+            what = (
+                f"env={self.env.name}"
+                if self.name is None
+                else f"the split {self.label} of env.splits"
+            )
+            raise ValueError(f"{what} can not be played: {error}") from None
 
     def world(self) -> World:
         return world_of(self.env, **({} if self.name is None else {"split": self.name}))

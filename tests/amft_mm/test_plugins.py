@@ -1,11 +1,16 @@
 """Engines and parts of a method from a file of one's own."""
 
 import pytest
+import torch
 
 from agents.engines import make_engine
+from amft_mm.data.curriculum import curriculum
+from amft_mm.learning.objective import Objective
 from amft_mm.methods.balance import balance
 from amft_mm.methods.exploration import exploration
+from amft_mm.methods.guidance import guidance
 from amft_mm.methods.imitation import imitation
+from amft_mm.methods.utility import utility
 
 
 @pytest.fixture
@@ -45,6 +50,32 @@ def test_an_engine_of_ones_own_gets_the_policy_and_its_options(folder):
     assert make_engine("my_engine:Mine", "a policy", pace=3).got == ("a policy", 3)
     with pytest.raises(ValueError, match=r"engine my_engine:Mine: .*'speed'"):
         make_engine("my_engine:Mine", None, speed=3)
+
+
+def test_a_part_that_is_of_another_kind_is_told_at_once(folder):
+    """Defect: an AttributeError, of a utility only when the warm-up was over."""
+    (folder / "my_parts.py").write_text(
+        "class Other:\n    def __init__(self, **settings): pass\nclass Bare:\n    pass\n"
+    )
+    with pytest.raises(ValueError, match=r"my_parts:Other: .*Guidance; Other is not"):
+        guidance("my_parts:Other", {})
+    with pytest.raises(ValueError, match=r"my_parts:Other: .*Curriculum; Other is not"):
+        curriculum("my_parts:Other", [1.0], None, 0, {})
+    with pytest.raises(ValueError, match=r"my_parts:Other: .*look\(view\); Other has none"):
+        utility("my_parts:Other", {})
+    with pytest.raises(ValueError, match=r"my_parts:Bare: .*; it is called with steps, start"):
+        balance("my_parts:Bare", 10, {"start": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("given", "told"), [(torch.zeros(3), r"a tensor of shape \[3\]"), (None, "None"), (0.5, "0.5")]
+)
+def test_a_loss_that_is_no_number_is_told(given, told):
+    """Defect: "grad can be implicitly created only for scalar outputs", or an AttributeError."""
+    objective = Objective(lambda tokens, totals: given)
+    with pytest.raises(ValueError, match=f"a loss gave {told}, .*totals.tokens"):
+        objective.value(None, None)
+    assert Objective(lambda tokens, totals: torch.tensor(0.5)).value(None, None) == 0.5
 
 
 @pytest.mark.parametrize(
