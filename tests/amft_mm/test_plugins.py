@@ -4,9 +4,11 @@ import pytest
 import torch
 
 from agents.engines import make_engine
+from amft_mm.config.composition import composition
 from amft_mm.data.curriculum import curriculum
 from amft_mm.learning.objective import Objective
 from amft_mm.methods.balance import balance
+from amft_mm.methods.combinations import refuse_contradictions
 from amft_mm.methods.exploration import exploration
 from amft_mm.methods.guidance import guidance
 from amft_mm.methods.imitation import imitation
@@ -31,6 +33,28 @@ def test_a_balance_of_ones_own(folder):
     (folder / "no_balance.py").write_text("class Other:\n    def __init__(self, steps): pass\n")
     with pytest.raises(ValueError, match=r"no_balance:Other: .*subclass of amft_mm.*Other is not"):
         balance("no_balance:Other", 10, {})
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("def mu(self, step): return 1.7", r"Mine\.mu\(0\)=1\.7 must be from 0 to 1"),
+        ("def mu(self, step): return float('nan')", r"Mine\.mu\(0\)=nan must be from 0 to 1"),
+        ("def mu(self, step): return 'half'", r"Mine\.mu\(0\)='half' must be a number"),
+        ("pass", r"the balance Mine has to define mu\(step\)"),
+    ],
+)
+def test_a_mix_that_is_none_is_refused(folder, body, told, request):
+    """Defect: a balance of one's own went on with a mu of 1.7, or of NaN, and learnt what that made of it; a
+    word was a TypeError, and without `mu` the command said "NotImplementedError" alone."""
+    file = f"mixes_{request.node.callspec.indices['body']}"
+    (folder / f"{file}.py").write_text(
+        "from amft_mm.methods.balance import Balance\n"
+        f"class Mine(Balance):\n    def __init__(self, steps): pass\n    {body}\n"
+    )
+    words = ["env=math", "method=balanced", f"method.balance.name={file}:Mine"]
+    with pytest.raises((ValueError, RuntimeError), match=told):
+        refuse_contradictions(composition("train", words))
 
 
 def test_a_loss_of_ones_own_brings_its_needs(folder):
