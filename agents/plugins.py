@@ -48,14 +48,28 @@ def find(family: str, name: str, known: Mapping[str, Any]) -> Any:
     raise ValueError(f"{family} {name!r}: {why}; one of your own is MODULE:NAME, as my_file:Mine")
 
 
-def make(family: str, name: str, known: Mapping[str, Any], settings: Mapping[str, Any]) -> Any:
+def make(
+    family: str,
+    name: str,
+    known: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    base: type | None = None,
+) -> Any:
+    """`base` is what one of somebody's own is a subclass of."""
     maker = find(family, name, known)
     for problem in of_another_kind(family, maker, settings):
         raise ValueError(problem)
     try:
-        return maker(**settings)
+        made = maker(**settings)
     except TypeError as error:
-        raise ValueError(f"{family} {name}: {error}") from None
+        given = ", ".join(settings) or "nothing"
+        raise ValueError(f"{family} {name}: {error}; it is called with {given}") from None
+    if base is not None and not isinstance(made, base):
+        raise ValueError(
+            f"{family} {name}: one of your own is a subclass of {base.__module__}.{base.__name__}; "
+            f"{type(made).__name__} is not"
+        )
+    return made
 
 
 def of_another_kind(

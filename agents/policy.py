@@ -259,7 +259,14 @@ class Policy:
 
     @torch.no_grad()
     def put_trained(self, weights: Mapping[str, torch.Tensor]) -> None:
-        """What was kept of them, by their names."""
+        """What was kept of them, by their names; ValueError where that is of another model."""
+        own = {name: parameter.shape for parameter, name in self.names().items()}
+        theirs = {name: tensor.shape for name, tensor in weights.items()}
+        if other := sorted(k for k in own.keys() | theirs.keys() if own.get(k) != theirs.get(k)):
+            raise ValueError(
+                f"other weights than this model trains: {len(other)} differ, {other[0]} the "
+                "first. Take the model.name, model.lora and model.freeze_vision that the run was begun with"
+            )
         for parameter, name in self.names().items():
             parameter.copy_(weights[name])
 

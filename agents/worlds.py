@@ -58,8 +58,9 @@ class World:
             if isinstance(error, ModuleNotFoundError) and f"'{module}'" not in str(error):
                 raise  # what the environment itself imports
             raise ValueError(
-                f"environment {self.id!r} is not known: {error}. An environment of your own is named "
-                "MODULE:ID, as my_file:my/Env-v0, and the module registers the ID with gymnasium"
+                f"environment {self.id!r} is not known: {str(error).rstrip('.')}. An environment of "
+                "your own is named MODULE:ID, as my_file:my/Env-v0, and the module registers the ID with "
+                "gymnasium"
             ) from None
 
 

@@ -6,7 +6,6 @@ settings are told before a model or torch is loaded.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -74,22 +73,26 @@ COMMANDS = {
         configured=True,
     ),
 }
-MISTAKES = (ValueError, OSError, RuntimeError, ImportError)
-"""What users can put right; told without a traceback, but for `debug=true`."""
+MISTAKES = (ValueError, OSError, RuntimeError, ImportError, SyntaxError)
+"""What users can put right, in a file of theirs too; told without a traceback, but for `debug=true`."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
+    one_where_none_is_asked()
+    from envs.printed import reader_may_leave
+
     name, *rest = list(sys.argv[1:] if words is None else words) or ["--help"]
-    if name in ("--help", "-h", "help"):
-        print(overview())
-    elif name == "--version":
-        print(f"amft-mm {__version__}")
-    elif name in COMMANDS:
-        run(name, rest)
-    else:
-        raise SystemExit(
-            f"amft-mm {name}: there is no such command. There are: {', '.join(COMMANDS)}."
-        )
+    with reader_may_leave():
+        if name in ("--help", "-h", "help"):
+            print(overview())
+        elif name == "--version":
+            print(f"amft-mm {__version__}")
+        elif name in COMMANDS:
+            run(name, rest)
+        else:
+            raise SystemExit(
+                f"amft-mm {name}: there is no such command. There are: {', '.join(COMMANDS)}."
+            )
     return 0
 
 
@@ -108,16 +111,14 @@ def overview() -> str:
 
 def run(name: str, words: Sequence[str]) -> None:
     """One command; what its user can put right ends it by a sentence."""
-    one_where_none_is_asked()
     try:
         if COMMANDS[name].configured:
             _configured(name, list(words))
         else:
             if code := _called(name, list(words)):
                 raise SystemExit(code)
-    except BrokenPipeError:  # who reads, as `head` does, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        raise SystemExit(1) from None
+    except BrokenPipeError:
+        raise  # no mistake of the user's: see `main`
     except KeyboardInterrupt:
         print(f"{name}: stopped", file=sys.stderr)
         raise SystemExit(130) from None

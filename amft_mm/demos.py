@@ -47,6 +47,12 @@ MOST_FAILURES = 0.5
 MOST_IN_VAIN = 500
 """Episodes of a part of which nothing is kept before the command is given up."""
 
+WITHOUT_EXPERT = (
+    "let a model play (amft-mm demos engine=openai), give demonstrations from elsewhere (import_from=FILE "
+    "here, demos.folder=FOLDER in training), or explore alone: method=grpo train.warmup_steps=0 demos.n=0"
+)
+WITHOUT_MISTAKES = "leave out slips, and what is to be corrupt"
+
 SLIPS_IN_VAIN = 10
 """Episodes of a part that a slip has lost, where none with one is kept, before the same."""
 
@@ -130,11 +136,7 @@ def experts_rows(
 ) -> Iterator[Demonstration | BadEpisode]:
     with closing(GuardedEnv(world.make, seconds=config.seconds)) as env:
         if not hasattr(env.unwrapped, "expert"):
-            raise ValueError(
-                f"{world.id} has no expert(): let a model play (amft-mm demos engine=openai), give "
-                "demonstrations from elsewhere (import_from=FILE here, demos.folder=FOLDER in training), or "
-                "explore alone: method=grpo train.warmup_steps=0 demos.n=0"
-            )
+            raise ValueError(f"{world.id} has no expert(): {WITHOUT_EXPERT}")
         play = partial(demonstrate, env, world, slips=config.slips)
         for number in count(first):
             seed = demonstration_seed(config.seed, number)
@@ -146,8 +148,9 @@ def experts_rows(
                     yield play(seed)
             except BadEpisode as error:
                 yield error
-            except NotImplementedError as error:
-                yield BadEpisode(str(error))
+            except NotImplementedError as error:  # as it is for every other episode
+                instead = WITHOUT_MISTAKES if "mistakes" in str(error) else WITHOUT_EXPERT
+                raise ValueError(f"{world.id}: {error}: {instead}") from None
 
 
 def kept_rows(
@@ -165,10 +168,12 @@ def kept_rows(
         tried += 1
         if isinstance(row, BadEpisode):
             failed += 1
-            reason = f"failed: {str(row)[:100]}"
-            state.left_out[reason] += 1
+            state.left_out[f"failed: {str(row)[:100]}"] += 1
             if failed >= 20 and failed > MOST_FAILURES * tried:
-                raise ValueError(f"{failed} of {tried} episodes failed; {reason}")
+                raise ValueError(
+                    f"{failed} of {tried} episodes failed, the last by {str(row)[:300]}. In a world of your "
+                    "own `amft-mm play WORLD --expert` shows where"
+                )
             continue
         reason = filtered(row, config.keep)
         if reason:
@@ -292,6 +297,8 @@ def import_demos(config: DictConfig) -> dict[str, Any]:
         for number, reason in report.left_out:
             print(json.dumps({"row": number, "reason": reason}), file=lines)
     if kept == 0:
+        if not report.left_out:
+            raise ValueError(f"{source} holds no chat: give a JSON or JSONL file of chats")
         raise ValueError(
             f"no row of {source} could be taken: {dict(report.reasons)}; {folder}/left_out.jsonl "
             "names each"

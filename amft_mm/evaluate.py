@@ -40,7 +40,10 @@ def evaluate(config: DictConfig) -> dict[str, Any]:
     weights, step = player_name(config), 0
     if config.run is not None and isinstance(policy, Policy):
         path = checkpoint_of(Path(config.run), str(config.checkpoint))
-        policy.put_trained(checkpoints.load(path, only="model")["model"])
+        try:
+            policy.put_trained(checkpoints.load(path, only="model")["model"])
+        except ValueError as error:
+            raise ValueError(f"run={config.run} has trained {error}") from None
         weights, step = f"{Path(config.run).name}/{path.name}", checkpoints.step_of(path)
         engine.refresh()
     evaluator = Evaluator(config, policy, engine, processes)

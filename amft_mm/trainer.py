@@ -282,9 +282,18 @@ class Trainer:
         return bool(due) or self.step == self.last_step
 
     def _lacks_its_evaluation(self) -> bool:
-        """Where one broke off, the weights were saved without it. All go by what the first process finds."""
-        lacks = self.processes.main and self._is_evaluated() and not self._told()
+        """Where one broke off, the weights were saved without it; a run that is over may be given another
+        measure. All go by what the first process finds."""
+        lacks = False
+        if self.processes.main and self._is_evaluated():
+            lacks = not (self._is_scored() if self.step == self.last_step else self._told())
         return bool(self.processes.sum(float(lacks))[0])
+
+    def _is_scored(self) -> bool:
+        """Whether this step was told by what tells the best, and no best of another measure is known."""
+        known = checkpoints.best(self.folder)
+        other = known is not None and checkpoints.best(self.folder, self.evaluator.measure) is None
+        return not other and any(self.evaluator.scores(row) for row in self._told())
 
     def _told(self) -> list[Row]:
         """What metrics.jsonl has of evaluations after this step."""
@@ -391,16 +400,10 @@ class Trainer:
                 f"train.warmup_steps={self._warmup} (there: {checkpoints.names(path.parent)}); "
                 "a run with train.steps=0 leaves one"
             )
-        state = self._read(path)
-        own = {name: p.shape for p, name in self.policy.names().items()}
-        theirs = {name: tensor.shape for name, tensor in state["model"].items()}
-        if other := sorted(k for k in own.keys() | theirs.keys() if own.get(k) != theirs.get(k)):
-            raise ValueError(
-                f"train.warm_from={run} has trained other weights than this run would: {len(other)} differ, "
-                f"{other[0]} the first. Take the model.name, model.lora and model.freeze_vision that it was "
-                "begun with"
-            )
-        self._put(state)
+        try:
+            self._put(self._read(path))
+        except ValueError as error:
+            raise ValueError(f"train.warm_from={run} has trained {error}") from None
 
     def _put(self, state: dict[str, Any]) -> dict[str, Any]:
         """Weights, optimizer and step of a checkpoint; the rest of what it holds."""

@@ -7,10 +7,10 @@ count too. Ratios are to the form of the configuration: json, without a thought,
 from __future__ import annotations
 
 import itertools
-import sys
 
 import gymnasium
 import numpy as np
+from words import call
 
 import envs  # noqa: F401
 from agents.conversation import Conversation, Limits
@@ -76,4 +76,4 @@ def main(episodes: int = EPISODES) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    call(main)

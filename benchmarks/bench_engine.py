@@ -23,6 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
+from words import started
 
 from agents.conversation import Conversation, Limits
 from agents.engines.base import Request, Sample, Written
@@ -169,4 +170,4 @@ def resident() -> float:
 
 
 if __name__ == "__main__":
-    main()
+    started(main)

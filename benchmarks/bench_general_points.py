@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import gymnasium
 import numpy as np
+from words import started
 
 from envs.general_points import solver
 
@@ -59,4 +60,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    started(main)

@@ -1,7 +1,7 @@
-"""What the worst answers cost: `python benchmarks/bench_hostile.py [TEXTS]`.
+"""What the worst answers cost: `python benchmarks/bench_hostile.py count=3000`.
 
 Steps General Points, V-IRL, sums, the ice and Sokoban, in words, with texts made to be slow to read
-(brackets, quotes, comments, megabytes) and with so many random ones, and prints the slowest for each. The aim
+(brackets, quotes, comments, megabytes) and with `count` random ones, and prints the slowest for each. The aim
 is that none takes more than 10 ms.
 """
 
@@ -10,11 +10,11 @@ from __future__ import annotations
 import itertools
 import random
 import statistics
-import sys
 import time
 from collections.abc import Iterator
 
 import gymnasium
+from words import call
 
 PIECES = [
     "{",
@@ -92,4 +92,4 @@ def main(count: int = 3_000) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    call(main)

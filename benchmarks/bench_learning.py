@@ -29,6 +29,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
+from words import started
 
 from agents.conversation import Conversation, Limits
 from agents.experts import demonstrate
@@ -185,4 +186,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    started(main)

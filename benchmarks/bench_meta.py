@@ -29,6 +29,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
 from omegaconf import DictConfig
+from words import started
 
 from agents.trajectory import Trajectory, Turn
 from amft_mm.config.composition import composition
@@ -162,4 +163,4 @@ def timed(work: Callable[[], object]) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    started(main)

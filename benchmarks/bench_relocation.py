@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+from words import started
 
 from envs.virl.geo import LatLng, haversine
 from envs.virl.published.relocation import PanoramaIndex
@@ -42,4 +43,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    started(main)

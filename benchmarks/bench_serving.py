@@ -35,6 +35,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import httpx
 import psutil
 import torch
+from words import started
 
 from agents.conversation import Limits
 from agents.engines import Engine, make_engine
@@ -207,4 +208,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    started(main)

@@ -10,6 +10,7 @@ import statistics
 import time
 
 import gymnasium
+from words import started
 
 PUBLISHED_SECONDS_PER_STEP = 1.5  # the published code on 3328 x 1664 panoramas
 
@@ -60,4 +61,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    started(main)

@@ -25,6 +25,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import gymnasium
 import torch
+from words import started
 
 from agents.conversation import Limits
 from agents.engines.hf import HFEngine
@@ -131,4 +132,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    started(main)

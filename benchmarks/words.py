@@ -1,4 +1,6 @@
-"""Words of a script, written name=value: `call(main)` has them read by the types of main's defaults."""
+"""How a script is begun: `started(main)` ends quietly at Ctrl+C, or where who reads has seen enough; and
+`call(main)` has its words, written name=value, read by the types of main's defaults before.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,16 @@ import sys
 from collections.abc import Callable
 from inspect import signature
 from typing import Any
+
+from envs.printed import reader_may_leave
+
+
+def started(main: Callable[..., None], **given: Any) -> None:
+    try:
+        with reader_may_leave():
+            main(**given)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def call(main: Callable[..., None]) -> None:
@@ -20,7 +32,7 @@ def call(main: Callable[..., None]) -> None:
             given[name] = read(value, type(defaults[name]))
         except ValueError as error:
             sys.exit(f"{word}: {error}")
-    main(**given)
+    started(main, **given)
 
 
 def read(value: str, kind: type) -> Any:

@@ -17,6 +17,7 @@ from envs.arguments import whole
 from envs.contract import Image
 from envs.fonts import typeface
 from envs.general_points.decks import DRAWN_DECKS
+from envs.printed import reader_may_leave
 from envs.virl.city_files import CITIES
 
 PAPER, INK = (250, 249, 246), (40, 40, 46)
@@ -108,4 +109,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with reader_may_leave():
+        main()

@@ -25,6 +25,7 @@ import envs  # noqa: F401  registers the worlds
 from envs.arguments import make_env, may_take, take_keywords, whole
 from envs.contract import did_you_mean
 from envs.names import check_names
+from envs.printed import reader_may_leave
 from envs.shown import pictures_of
 from envs.tools import Tool, in_words
 
@@ -137,7 +138,14 @@ def make(name: str, arguments: dict[str, Any]) -> gymnasium.Env[Any, Any]:
     try:
         drawn = {"render_mode": "rgb_array"} if may_take(name, "render_mode") else {}
         env = make_env(name, drawn | arguments)
-    except (gymnasium.error.Error, ImportError, OSError, TypeError, ValueError) as error:
+    except (
+        gymnasium.error.Error,
+        ImportError,
+        OSError,
+        SyntaxError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise PlayError(f"{name} cannot be made: {error}") from error
     if not isinstance(env.action_space, spaces.Text):
         raise PlayError(
@@ -166,6 +174,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"Pictures go to {chosen.out.resolve()}")
         player = ask_expert if chosen.expert else ask_person
         play(env, player, chosen.out, seed=chosen.seed, episodes=chosen.episodes)
+    except BrokenPipeError:
+        raise  # who reads has seen enough
     except (
         PlayError,
         ImportError,
@@ -184,4 +194,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with reader_may_leave():
+        sys.exit(main())

@@ -12,6 +12,7 @@ from typing import Any
 
 from envs.arguments import take_keywords, whole
 from envs.names import check_names
+from envs.printed import reader_may_leave
 from envs.protocols.session import MOST_TASKS, SessionError
 
 
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             bytes_=chosen.bytes,
         )
         app = make_app(served)
-    except (SessionError, ImportError, ValueError) as error:
+    except (SessionError, ImportError, SyntaxError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(
@@ -70,4 +71,5 @@ def server_of(app: Any, host: str, port: int, most_bytes: int) -> Any:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with reader_may_leave():
+        sys.exit(main())

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,33 @@ def test_words_of_a_study_are_read_by_their_kinds(monkeypatch):
         lambda out="a", seeds=1, parts=False: given.update(out=out, seeds=seeds, parts=parts)
     )
     assert given == {"out": "a", "seeds": 3, "parts": True}
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "-m amft_mm --help",
+        "-m amft_mm.train --cfg=job env=math",
+        "-m envs.play amft/Math-v0 --expert",
+        "benchmarks/bench_hostile.py count=1",
+    ],
+)
+def test_a_reader_that_has_seen_enough_ends_a_command_quietly(words, unbuffered, tmp_path):
+    """Defect: a traceback, or "Exception ignored ... Broken pipe" where what was printed was still held back,
+    and `envs.play` took it for an error."""
+    if words.startswith("benchmarks"):
+        words = f"{ROOT}/{words}"
+    settings = {"PYTHONUNBUFFERED": unbuffered, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        f"{sys.executable} {words} | true",
+        shell=True,
+        cwd=tmp_path,
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr == ""
 
 
 @pytest.mark.parametrize(("words", "told"), [(["FULL"], "something else than an"), ([], "usage:")])
@@ -109,7 +137,7 @@ def test_an_entropy_of_nothing_is_one(monkeypatch):
 
 
 LITTLE = {
-    "bench_answer_tokens": ["1"],
+    "bench_answer_tokens": ["episodes=1"],
     "bench_engine": [
         "--model",
         "tiny-random",
@@ -120,7 +148,7 @@ LITTLE = {
         "--repeat",
         "1",
     ],
-    "bench_hostile": ["3"],
+    "bench_hostile": ["count=3"],
     "bench_learning": ["--count", "2", "--longest", "400", "--repeats", "1"],
     "bench_meta": [
         *("--env", "math", "--repeat", "1", "--overrides", "demos.n=8", "train.tasks=2"),
@@ -138,6 +166,8 @@ def test_a_benchmark_runs(name, monkeypatch, capsys):
     """Defect: one had ended by a TypeError since what it calls was changed."""
     arguments = LITTLE[name]
     benchmark = called(f"benchmarks/{name}.py", monkeypatch, *arguments)
-    takes_them = arguments and not arguments[0].startswith("--")
-    benchmark.main(*map(int, arguments if takes_them else []))
+    if hasattr(benchmark, "call"):
+        benchmark.call(benchmark.main)
+    else:
+        benchmark.main()
     assert capsys.readouterr().out

@@ -59,7 +59,9 @@ class Import:
 def import_chats(source: Path, pictures: Path | None = None) -> Import:
     """`pictures` is the folder that paths are relative to; the file's own folder by default."""
     if not source.is_file():
-        raise FileNotFoundError(f"{source} is not there: give a JSON or JSONL file of chats")
+        raise FileNotFoundError(
+            f"{source} is no file that is there: give a JSON or JSONL file of chats"
+        )
     if source.stat().st_size > LARGEST_FILE:
         raise ValueError(f"{source} is larger than {LARGEST_FILE} bytes: divide it")
     return Import(source, PictureFolder(pictures or source.parent))

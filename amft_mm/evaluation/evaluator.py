@@ -55,9 +55,12 @@ class Split:
         try:
             self.world().make().close()
         except ValueError as error:
-            raise ValueError(
-                f"the split {self.label} of env.splits can not be played: {error}"
-            ) from None
+            what = (
+                f"env={self.env.name}"
+                if self.name is None
+                else f"the split {self.label} of env.splits"
+            )
+            raise ValueError(f"{what} can not be played: {error}") from None
 
     def world(self) -> World:
         return world_of(self.env, **({} if self.name is None else {"split": self.name}))
@@ -183,6 +186,10 @@ class Evaluator:
         training."""
         known = [share for name in self._scored_by if (share := found.get(name)) is not None]
         return float(np.mean(known)) if known else 0.0
+
+    def scores(self, found: dict[str, Any]) -> bool:
+        """Whether that has all that `score` is a mean of."""
+        return all(name in found for name in self._scored_by)
 
     @property
     def measure(self) -> str:

@@ -137,7 +137,7 @@ class Learner:
                     self._idle_pass(objective)
                     continue
                 terms, hidden = self._tokens(part, objective, compare=not silent)
-                value = objective.loss(terms, totals)
+                value = objective.value(terms, totals)
                 if moves and self.policy.sharded is not None and not value.requires_grad:
                     value = value + terms.log_probs.sum() * 0.0  # all go backward, or none
             if critic is not None:

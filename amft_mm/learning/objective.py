@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -11,7 +12,7 @@ from agents.conversation import Conversation
 from agents.policy import Measure
 from amft_mm.learning.correction import Correction
 from amft_mm.learning.example import Example
-from amft_mm.learning.tokens import Loss
+from amft_mm.learning.tokens import Loss, Tokens, Totals
 
 Reference = Callable[[Sequence[Conversation]], torch.Tensor]
 
@@ -31,3 +32,14 @@ class Objective:
     """Of the policy: the model at the temperature that rollouts were sampled at."""
     correction: Correction | None = None
     """Of the engine's probabilities."""
+
+    def value(self, tokens: Tokens, totals: Totals) -> torch.Tensor:
+        """Of the loss, which may be somebody's own."""
+        value: Any = self.loss(tokens, totals)
+        if isinstance(value, torch.Tensor) and value.numel() == 1:
+            return value
+        given = f"a tensor of shape {[*value.shape]}" if hasattr(value, "shape") else repr(value)
+        raise ValueError(
+            f"a loss gave {given:.100}, and has to give a tensor of one number: sum what the tokens give, "
+            "and divide by totals.tokens or totals.sequences"
+        )

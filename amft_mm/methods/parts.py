@@ -27,6 +27,7 @@ from omegaconf import DictConfig
 from amft_mm.config.settings import options_of, parts_of
 from amft_mm.learning.mixed_step import WHOLE
 from amft_mm.methods.balance import Balance, balance
+from envs.contract import share
 
 DIFFICULTIES = {"hard": (0.0, 1 / 3), "middle": (1 / 3, 2 / 3), "easy": (2 / 3, math.inf)}
 """By the success of a task instance's group."""
@@ -84,8 +85,16 @@ class MixedPart:
         low, high = self.success
         return success is not None and low <= success < high
 
+    def mu(self, number: int) -> float:
+        """Of a step, by a balance that may be somebody's own."""
+        name, mu = f"{type(self.balance).__name__}.mu({number})", self.balance.mu(number)
+        try:
+            return share(name, mu)
+        except TypeError:
+            raise ValueError(f"{name}={mu!r:.100} must be a number from 0 to 1") from None
+
     def explores(self, number: int) -> bool:
-        return self.balance.needs_both or self.balance.mu(number) < 1.0
+        return self.balance.needs_both or self.mu(number) < 1.0
 
     def plays(self, number: int) -> bool:
         """Whether it needs rollouts: to explore, or to be told which task instances are its own."""

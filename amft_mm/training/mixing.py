@@ -107,7 +107,7 @@ class Mixing:
         return groups + sources.count(drawn.step, self._demos, part.only, drawn.share)
 
     def _mu(self, part: MixedPart, drawn: Minibatch) -> float:
-        return part.balance.mu(drawn.number) if drawn.choice.mu is None else drawn.choice.mu
+        return part.mu(drawn.number) if drawn.choice.mu is None else drawn.choice.mu
 
     def _learns(self, part: MixedPart, drawn: Minibatch) -> bool:
         """Where the guidance said mu, the balance's did nothing, and there is nothing to learn of it."""
@@ -235,7 +235,7 @@ class Mixing:
         if part.balance.tries and not chosen:
             balance, tasks = part.balance, part.balance.trial_tasks
             worth = self._ahead.success(balance.tries, scale, step=drawn.step, tasks=tasks)
-            tried, mu = balance.tried(worth), balance.mu(drawn.number)
+            tried, mu = balance.tried(worth), part.mu(drawn.number)
         if not chosen:
             noise = [seen.get(f"grad/{name}_noise", 0.0) for name in ("exploration", "imitation")]
             mu, weight = part.balance.weigh(

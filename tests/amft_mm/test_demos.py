@@ -3,6 +3,7 @@
 import json
 import sys
 
+import gymnasium
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as parquet
@@ -10,6 +11,7 @@ import pytest
 from omegaconf import OmegaConf
 
 import amft_mm.demos as module
+import envs
 from agents.demonstrations import Demonstration, Demonstrations, write_part
 from agents.experts import BadEpisode
 from agents.policy import Policy
@@ -17,6 +19,7 @@ from agents.worlds import World
 from amft_mm.config.command_line import configuration
 from amft_mm.config.fields import SettingError
 from amft_mm.demos import State, demos, make_demos
+from envs import EndedBy, Outcome, Scene
 from tests import started
 
 GP = {"name": "gp", "id": "amft/GeneralPoints-v0", "size": [112, 112], "split": "train"}
@@ -253,6 +256,52 @@ def test_a_world_without_an_expert_is_said_so(tmp_path):
     env = {"name": "cart", "id": "CartPole-v1"}
     with pytest.raises(ValueError, match=r"no expert"):
         made(env, tmp_path / "d")
+
+
+class Riddle(envs.World):
+    """Without an expert, as most worlds begin."""
+
+    verdicts = EndedBy
+
+    def begin(self, rng, options):
+        return Scene("What is it?")
+
+    def respond(self, text):
+        return Outcome(EndedBy.FAILURE, 0.0, Scene("No."), ended_by=EndedBy.FAILURE)
+
+
+class Slow(Riddle):
+    def expert(self):
+        return ["It", "is"][2]
+
+
+def test_a_world_of_ones_own_without_a_working_expert_is_told_what_to_do(tmp_path):
+    """Defect: "20 of 20 episodes failed; failed: Riddle has no expert", and nothing of what to do instead, or
+    of where an expert's own mistake is to be seen."""
+    for kind in (Riddle, Slow):
+        gymnasium.register(f"tests/{kind.__name__}-v0", kind)
+    try:
+        with pytest.raises(
+            ValueError, match=r"Riddle has no expert: let a model play .*demos\.n=0"
+        ):
+            made({"name": "riddle", "id": "tests/Riddle-v0"}, tmp_path / "riddle")
+        with pytest.raises(ValueError, match=r"IndexError: .*`amft-mm play WORLD --expert`"):
+            made({"name": "slow", "id": "tests/Slow-v0"}, tmp_path / "slow")
+    finally:
+        for kind in (Riddle, Slow):
+            gymnasium.registry.pop(f"tests/{kind.__name__}-v0")
+
+
+def test_a_file_without_chats_is_told_as_such(tmp_path):
+    """Defect: "no row could be taken: {}; left_out.jsonl names each", of an empty file; and a folder was said
+    not to be there."""
+    (tmp_path / "none.json").write_text("[]")
+    for name, told in (
+        ("none.json", r"none\.json holds no chat"),
+        ("", "is no file that is there"),
+    ):
+        with pytest.raises((ValueError, OSError), match=told):
+            module.import_demos(settings(MATH, tmp_path / "d", import_from=str(tmp_path / name)))
 
 
 def test_batches_show_each_once_before_any_twice_and_depend_on_seed_and_step(tmp_path):

@@ -204,6 +204,27 @@ def test_a_best_of_another_measure_is_not_compared_with(tmp_path):
     )  # a model that was never taught: no better than what was validated
 
 
+def test_a_run_that_is_over_is_judged_anew_by_another_validation(tmp_path):
+    """Defects: gone on with another eval.validation, it ended with its best checkpoint being gone; with none,
+    it wrote the last weights beside the summary of the best ones."""
+    words = [
+        *("env=math", "model.name=tiny-random", "threads=1", "demos.n=8", f"out={tmp_path}/run"),
+        *("limits.max_new_tokens=4", "record.evaluation=0", "eval={every:1,episodes:2}"),
+        "train={warmup_steps:1,steps:1,warmup_demos:2,demos:2,tasks:2,group:2}",
+    ]
+    first = train(composition("train", [*words, "eval.validation=ood_hard"]))
+    assert first["weights"] == "step_000001"  # none is better than it
+    for wanted, by in (("id", "validation/id/success"), ("null", "eval/id/success")):
+        again = composition("train", [*words, "resume=true", f"eval.validation={wanted}"])
+        summary = train(again)
+        assert summary["weights"] == "step_000002"  # the only ones that were judged so
+        assert summary["splits"] == ["id", "ood_hard"]
+        assert checkpoints.best(tmp_path / "run" / "checkpoints")["by"] == by
+        rows = read_rows(tmp_path / "run")
+        assert train(again) == summary
+        assert read_rows(tmp_path / "run") == rows
+
+
 def test_the_last_weights_are_scored_on_what_all_before_were(monkeypatch):
     """Defect: the split of training, which eval.splits may name, was not played at the end, so that the last
     weights could not be the best."""

@@ -114,12 +114,14 @@ def test_a_kill_before_the_first_checkpoint_is_begun_anew(here):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("setting", ["model.freeze_vision=true", "model.lora={r: 2}"])
-def test_a_warm_up_of_other_weights_is_refused(here, setting):
-    """Defect: what a warm-up had trained and the run does not was left out without a word; the other way
-    round it was a KeyError."""
+def test_weights_of_another_model_are_refused(here, setting):
+    """Defect: what a warm-up or an evaluated run had trained and the model does not was left out without a
+    word; the other way round it was a KeyError."""
     train("train.steps=0", "model.freeze_vision=false")
     with pytest.raises(SystemExit, match=r"warm_from=here has trained other weights.*model\.lora"):
         main(["train", *TINY, *QUIET, "out=there", "train.warm_from=here", setting])
+    with pytest.raises(SystemExit, match=r"run=here has trained other weights.*model\.lora"):
+        main(["evaluate", "run=here", "eval.episodes=1", "limits.max_new_tokens=4", setting])
 
 
 @pytest.mark.slow

@@ -152,6 +152,18 @@ def test_arguments_that_a_world_does_not_have_are_told(here, words, told):
     assert not (here / "there").exists()
 
 
+def test_a_file_of_ones_own_that_is_no_python_is_told_with_its_line(here, monkeypatch, capsys):
+    """Defect: a traceback through the import system, in training and in playing."""
+    monkeypatch.syspath_prepend(here)
+    (here / "mine.py").write_text("\ndef x(:\n")
+    where = "invalid syntax (mine.py, line 2)"
+    assert where in refused("train env=own env.id=mine:my/World-v0 out=there")
+    assert where in refused("train env=math method.balance.name=mine:Mine out=there")
+    with pytest.raises(SystemExit):
+        main(["play", "mine:my/World-v0"])
+    assert capsys.readouterr().err == f"error: mine:my/World-v0 cannot be made: {where}\n"
+
+
 def test_a_demonstration_is_cut_where_it_is_too_long(tiny):
     """It was trained on whole; one of a million tokens held a run up for minutes."""
     from agents.conversation import Limits

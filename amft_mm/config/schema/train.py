@@ -35,7 +35,7 @@ class Steps:
     minibatches: int = setting("that a step's groups are divided into", least=1, most=10_000)
     epochs: int = setting("how often all of them are gone through", least=1, most=10_000)
     warmup_lr: float = setting("learning rate of the warm-up", least=0, most=LARGEST_RATE)
-    lr: float = setting("learning rate after it", least=0, most=LARGEST_RATE)
+    lr: float = setting("learning rate after the warm-up", least=0, most=LARGEST_RATE)
     ramp: int = setting(
         "steps in which the learning rate rises, in both phases", least=0, most=MOST
     )

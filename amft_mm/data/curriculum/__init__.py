@@ -30,7 +30,8 @@ def curriculum(
 ) -> Curriculum:
     """`shares` of the run's environments; `pool`: how many task instances each has, None without end."""
     run = {"shares": shares, "pool": pool, "seed": seed}
-    return cast(Curriculum, make("train.curriculum", name, CURRICULA, run | settings))
+    made = make("train.curriculum", name, CURRICULA, run | settings, Curriculum)
+    return cast(Curriculum, made)
 
 
 def curriculum_of(config: DictConfig) -> Curriculum:

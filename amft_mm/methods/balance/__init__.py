@@ -12,7 +12,7 @@ A new one is a file with a subclass of `Balance` and a line in `BALANCES`, or MO
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from agents.plugins import make
 from amft_mm.config.renamed import refuse_old_name
@@ -56,10 +56,4 @@ __all__ = ["BALANCES", "Balance", "Gradients", "Signal", "balance"]
 
 def balance(name: str, steps: int, settings: dict[str, Any]) -> Balance:
     refuse_old_name("method.balance.name", name)
-    made = make("balance", name, BALANCES, {"steps": steps} | settings)
-    if not isinstance(made, Balance):
-        raise ValueError(
-            f"method.balance.name={name}: a balance of your own is a subclass of "
-            f"amft_mm.methods.balance.Balance; {type(made).__name__} is not"
-        )
-    return made
+    return cast(Balance, make("balance", name, BALANCES, {"steps": steps} | settings, Balance))

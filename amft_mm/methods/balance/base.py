@@ -52,7 +52,7 @@ class Balance:
     """Whether `weigh` is to be told how noisy both gradients are."""
 
     def mu(self, step: int) -> float:
-        raise NotImplementedError
+        raise NotImplementedError(f"the balance {type(self).__name__} has to define mu(step)")
 
     def update(self, signal: Signal) -> dict[str, float]:
         """Takes in what a step showed; returns what is worth logging."""

@@ -96,7 +96,7 @@ def demonstrated(config: DictConfig) -> Iterator[str]:
 def _imitates(config: DictConfig) -> bool:
     """Whether the balance does, at any step."""
     parts, steps = mixed_parts(config), range(config.train.steps)
-    return any(part.balance.needs_both or part.balance.mu(k) > 0 for part in parts for k in steps)
+    return any(part.balance.needs_both or part.mu(k) > 0 for part in parts for k in steps)
 
 
 def _none(wants: str) -> str:

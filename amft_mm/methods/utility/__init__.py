@@ -26,4 +26,10 @@ __all__ = ["UTILITIES", "Look", "Utility", "View", "utility"]
 
 
 def utility(name: str, settings: dict[str, Any]) -> Utility:
-    return cast(Utility, make("utility", name, UTILITIES, settings))
+    made = make("utility", name, UTILITIES, settings)
+    if not callable(getattr(made, "look", None)):
+        raise ValueError(
+            f"method.utility.name={name}: a utility of your own is a class with look(view); "
+            f"{type(made).__name__} has none"
+        )
+    return cast(Utility, made)
