@@ -144,7 +144,6 @@ class ByNCCL:
             server.tell("/update_weights", {"update_info": told}, retries=0)
             server.tell("/finish_weight_update", {}, retries=0)
             server.replaced(version)
-            server.tell("/resume", {})
         except ServerError:
             self._leave(server)
             raise

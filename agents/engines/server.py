@@ -65,6 +65,7 @@ class Server:
         for cache in CACHES:
             self.tell(f"/reset_{cache}_cache", {})
         self.tell(SAY, {"new_version": version})
+        self.tell("/resume", {})  # a learner that sent it weights and died has left it paused
 
     def pass_over(self, error: Exception) -> None:
         self.up, self.why, self.looked_at = False, str(error), time.monotonic()

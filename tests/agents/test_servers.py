@@ -107,6 +107,12 @@ def test_a_weights_folder_that_is_full_is_said_in_words(policy, servers, tmp_pat
         engine_of(policy, servers, tmp_path).refresh()
 
 
+def test_a_server_that_a_dead_learner_left_paused_answers_the_next(policy, servers, tmp_path):
+    servers[0].paused = True
+    engine_of(policy, servers, tmp_path).refresh()
+    assert not servers[0].paused
+
+
 def test_a_server_that_is_gone_is_passed_over_and_rejoins_with_current_weights(
     policy, servers, tmp_path
 ):
