@@ -47,14 +47,18 @@ class Group(Protocol):
 class NCCLGroup:
     """By vLLM's PyNcclCommunicator."""
 
-    def __init__(self, host: str, port: int, size: int, device: torch.device) -> None:
-        """Waits for the others of the group."""
-        from vllm.distributed.weight_transfer.nccl_common import trainer_init
+    def __init__(self, door: socket.socket, size: int, device: torch.device) -> None:
+        """Waits for the others of the group, who come to `door`."""
+        from vllm.distributed.device_communicators.pynccl import PyNcclCommunicator
+        from vllm.distributed.utils import StatelessProcessGroup
+        from vllm.utils.nccl import unpinned_nccl_env
 
+        host, port = door.getsockname()
+        met = StatelessProcessGroup.create(host, port, 0, size, listen_socket=door)
         # A thread begins on the first GPU, whoever started it; a learner without one takes that too.
-        with torch.cuda.device(device.index or 0):
-            about = {"master_address": host, "master_port": port, "world_size": size}
-            self._group: Any = trainer_init(about)
+        gpu = device.index or 0
+        with torch.cuda.device(gpu), unpinned_nccl_env():
+            self._group: Any = PyNcclCommunicator(met, device=gpu)
         if self._group.disabled:
             raise ServerError("vLLM finds no NCCL here, or VLLM_DISABLE_PYNCCL is set")
         self.device: torch.device = self._group.device
@@ -157,7 +161,8 @@ class ByNCCL:
             raise ServerError(
                 f"{server.url} does not say how many workers it has ({error!r})"
             ) from None
-        host, port = seen_from(server.url)
+        door = opened_to(server.url)
+        host, port = door.getsockname()
         about = {"master_address": host, "master_port": port, "rank_offset": 1}
         about |= {"world_size": 1 + workers, "packed": False}
         with contextlib.suppress(ServerError):  # of a learner before this one
@@ -169,7 +174,7 @@ class ByNCCL:
             except ServerError as error:
                 raise ServerError(f"{server.url} can not be joined: {TOLD_SO} ({error})") from None
 
-        here = beside(lambda: NCCLGroup(host, port, 1 + workers, self._gpu))
+        here = beside(lambda: NCCLGroup(door, 1 + workers, self._gpu))
         there = beside(invite)
         both: list[Future[Any]] = [here, there]
         wait(both, return_when=FIRST_COMPLETED)
@@ -200,15 +205,13 @@ def sent(group: Group, tensor: torch.Tensor) -> bool:
     return True
 
 
-def seen_from(url: str) -> tuple[str, int]:
-    """The address under which this machine is seen from a server, with a port that is free."""
+def opened_to(url: str) -> socket.socket:
+    """Where a server reaches this machine; open from the first, so that nobody else takes its port."""
     address = httpx.URL(url)
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as towards:  # nothing is sent
             towards.connect((address.host, address.port or 80))
-            host = str(towards.getsockname()[0])
-        with socket.socket() as free:
-            free.bind((host, 0))
-            return host, int(free.getsockname()[1])
+            host = towards.getsockname()[0]
+        return socket.create_server((host, 0))
     except OSError as error:
         raise ServerError(f"{url} has no address that this machine reaches: {error}") from None

@@ -14,9 +14,13 @@ GIVEN_UP = []
 class GlooGroup:
     device = torch.device("cpu")
 
-    def __init__(self, host, port, size, rank=0):
-        store = TCPStore(host, port, size, rank == 0, timeout=PATIENCE)
+    def __init__(self, store, size, rank):
         self._group, self._ended = ProcessGroupGloo(store, rank, size, PATIENCE), False
+
+    @classmethod
+    def joined(cls, host, port, size, rank):
+        """The server's side."""
+        return cls(TCPStore(host, port, size, False, timeout=PATIENCE), size, rank)
 
     def broadcast(self, tensor, src):
         options = BroadcastOptions()
@@ -44,7 +48,9 @@ class GlooGroup:
             yield name, tensor
 
 
-def joined(host, port, size, device):
-    """As NCCLGroup is made."""
+def opened(door, size, device):
+    """The learner's side, made as NCCLGroup is."""
     assert device == GlooGroup.device
-    return GlooGroup(host, port, size)
+    host, port = door.getsockname()
+    at = {"master_listen_fd": door.detach(), "use_libuv": False}
+    return GlooGroup(TCPStore(host, port, size, True, timeout=PATIENCE, **at), size, 0)

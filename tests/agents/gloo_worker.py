@@ -22,7 +22,9 @@ def register():
     class GlooTransferEngine(NCCLWeightTransferEngine):
         def init_transfer_engine(self, about):
             rank = about.rank_offset + self.parallel_config.rank
-            self.joined = GlooGroup(about.master_address, about.master_port, about.world_size, rank)
+            self.joined = GlooGroup.joined(
+                about.master_address, about.master_port, about.world_size, rank
+            )
 
         def update_weights(self, told):
             self.receive_weights(self.parse_update_info(told))

@@ -22,14 +22,14 @@ from accelerate import PartialState
 from agents.conversation import Conversation, Limits
 from agents.engines import Request, make_engine, written
 from agents.engines.base import GREEDY
-from agents.engines.by_nccl import NCCLGroup, gpu_of
+from agents.engines.by_nccl import NCCLGroup, gpu_of, opened_to
 from agents.engines.hf import HFEngine
 from agents.engines.servers import Servers, check_versions
 from agents.engines.web import ServerError
 from agents.policy import Policy
 from agents.rollout import Plan, play
 from agents.worlds import World, Worlds
-from tests.agents.gloo_group import joined
+from tests.agents.gloo_group import opened
 from tests.agents.token_server import FAILED, TokenServer
 from tests.amft_mm.processes import finish, started
 
@@ -329,11 +329,15 @@ def test_an_adapter_that_a_server_has_already_is_handed_over_again(servers, tmp_
 def over_gloo(monkeypatch):
     """As from GPU to GPU, where there is none."""
     monkeypatch.setattr("agents.engines.by_nccl.refuse_without_gpu", lambda: None)
-    monkeypatch.setattr("agents.engines.by_nccl.NCCLGroup", joined)
+    monkeypatch.setattr("agents.engines.by_nccl.NCCLGroup", opened)
 
 
 def sending(policy, servers, **options):
     return engine_of(policy, servers, None, transfer="nccl", weights_folder=None, **options)
+
+
+VLLMS = ["", "distributed", "distributed.utils", "distributed.device_communicators", "utils"]
+VLLMS += ["distributed.device_communicators.pynccl", "utils.nccl"]
 
 
 class FakeGPUs:
@@ -341,10 +345,12 @@ class FakeGPUs:
 
     def __init__(self, monkeypatch):
         self._here, self.sent, self.aborted = threading.local(), [], False
-        transfer = "vllm.distributed.weight_transfer.nccl_common"
-        for name in ("vllm", "vllm.distributed", "vllm.distributed.weight_transfer", transfer):
-            monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
-        sys.modules[transfer].trainer_init = self._communicator
+        known = {name: types.ModuleType(f"vllm.{name}") for name in VLLMS}
+        known["distributed.utils"].StatelessProcessGroup = self
+        known["distributed.device_communicators.pynccl"].PyNcclCommunicator = self._communicator
+        known["utils.nccl"].unpinned_nccl_env = contextlib.nullcontext
+        for name, module in known.items():
+            monkeypatch.setitem(sys.modules, f"vllm.{name}".rstrip("."), module)
         monkeypatch.setattr(torch.cuda, "device", self._on)
         monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
         monkeypatch.setattr(torch.cuda, "current_stream", lambda device: f"stream of {device}")
@@ -355,7 +361,12 @@ class FakeGPUs:
         yield
         self._here.gpu = before
 
-    def _communicator(self, about):
+    def create(self, host, port, rank, size, listen_socket):
+        assert (host, port) == listen_socket.getsockname()
+        assert (rank, size) == (0, 2)
+
+    def _communicator(self, met, device):
+        assert device == getattr(self._here, "gpu", 0)
         return types.SimpleNamespace(
             disabled=False,
             device=torch.device("cuda", getattr(self._here, "gpu", 0)),
@@ -369,8 +380,9 @@ def test_weights_go_by_the_gpu_and_the_stream_that_the_learner_computes_on(monke
     server may be; vLLM made another stream the learner's; a group was sent to while its memory was freed."""
     gpus = FakeGPUs(monkeypatch)
     with ThreadPoolExecutor(1) as pool:
-        about = ("127.0.0.1", 9, 2, gpu_of(torch.device("cuda:1")))
-        group = pool.submit(NCCLGroup, *about).result()
+        door = opened_to("http://127.0.0.1:9")
+        group = pool.submit(NCCLGroup, door, 2, gpu_of(torch.device("cuda:1"))).result()
+        door.close()
     assert group.device == torch.device("cuda:1")
     assert gpu_of(torch.device("cuda")) == torch.device("cuda:0")
     group.send(torch.zeros(1))
@@ -647,8 +659,8 @@ import httpx
 from agents.engines.servers import Servers
 from agents.engines import by_nccl
 from agents.engines.vllm_server import way_of
-from tests.agents.gloo_group import joined
-by_nccl.refuse_without_gpu, by_nccl.NCCLGroup = lambda: None, joined
+from tests.agents.gloo_group import opened
+by_nccl.refuse_without_gpu, by_nccl.NCCLGroup = lambda: None, opened
 distributed.init_process_group("gloo")
 model = torch.nn.Linear(2, 2)
 torch.nn.init.constant_(model.weight, 3.0)

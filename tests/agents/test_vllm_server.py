@@ -24,7 +24,7 @@ from agents.engines.server import Server
 from agents.engines.vllm_local import merged_copy
 from agents.engines.web import ServerError
 from agents.policy import Policy
-from tests.agents.gloo_group import joined
+from tests.agents.gloo_group import opened
 from tests.agents.gloo_worker import installed
 from tests.agents.test_conversation import picture
 from tests.agents.test_hf_engine import played
@@ -177,7 +177,7 @@ def test_a_server_takes_the_adapter_of_lora_alone(servers, tmp_path):
 
 def sent(monkeypatch):
     monkeypatch.setattr("agents.engines.by_nccl.refuse_without_gpu", lambda: None)
-    monkeypatch.setattr("agents.engines.by_nccl.NCCLGroup", joined)
+    monkeypatch.setattr("agents.engines.by_nccl.NCCLGroup", opened)
 
 
 def test_servers_take_weights_that_are_sent_without_a_folder(policy, servers, monkeypatch):

@@ -88,7 +88,7 @@ class TokenServer:
             about = body["init_info"]
             assert not about["packed"]
             where = about["master_address"], about["master_port"], about["world_size"]
-            self.group = GlooGroup(*where, about["rank_offset"])
+            self.group = GlooGroup.joined(*where, about["rank_offset"])
             return {}
         if path in ("/start_weight_update", "/finish_weight_update"):
             began = path == "/start_weight_update"
