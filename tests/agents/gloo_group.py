@@ -7,8 +7,9 @@ import torch
 from torch.distributed import BroadcastOptions, ProcessGroupGloo, TCPStore
 
 PATIENCE = timedelta(seconds=60)
-GIVEN_UP = []
-"""Groups whose end would wait for what is under way in them."""
+ALIVE = []
+"""All that were made. The end of one waits for its threads, of which what is under way may last; and which a
+process that is forked later has not, so that it would wait for ever when it collects garbage."""
 
 
 class GlooGroup:
@@ -16,6 +17,7 @@ class GlooGroup:
 
     def __init__(self, store, size, rank):
         self._group, self._ended = ProcessGroupGloo(store, rank, size, PATIENCE), False
+        ALIVE.append((self._group, store))
 
     @classmethod
     def joined(cls, host, port, size, rank):
@@ -37,7 +39,6 @@ class GlooGroup:
 
     def destroy(self):
         self._ended = True
-        GIVEN_UP.append(self._group)
 
     def received(self, told):
         """(name, tensor) of what a server was told to take, as they come."""
