@@ -70,6 +70,10 @@ class Scores:
     """What `score` was asked to measure."""
 
 
+class OtherWeights(ValueError):
+    """Weights are of another model than they are given to."""
+
+
 class Policy:
     """A model with its processor. `pictures` is None for models of text alone."""
 
@@ -259,15 +263,16 @@ class Policy:
 
     @torch.no_grad()
     def put_trained(self, weights: Mapping[str, torch.Tensor]) -> None:
-        """What was kept of them, by their names; ValueError where that is of another model."""
-        own = {name: parameter.shape for parameter, name in self.names().items()}
+        """What was kept of them, by their names; OtherWeights where that is of another model."""
+        names = self.names()
+        own = {name: parameter.shape for parameter, name in names.items()}
         theirs = {name: tensor.shape for name, tensor in weights.items()}
         if other := sorted(k for k in own.keys() | theirs.keys() if own.get(k) != theirs.get(k)):
-            raise ValueError(
+            raise OtherWeights(
                 f"other weights than this model trains: {len(other)} differ, {other[0]} the "
                 "first. Take the model.name, model.lora and model.freeze_vision that the run was begun with"
             )
-        for parameter, name in self.names().items():
+        for parameter, name in names.items():
             parameter.copy_(weights[name])
 
     def frozen(self) -> Policy:

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agents.policy import Policy
+from agents.policy import OtherWeights, Policy
 from amft_mm.config.players import is_served, open_process_group, player_name, player_of
 from amft_mm.evaluation.evaluator import Evaluator, check_splits
 from amft_mm.evaluation.table import markdown_row
@@ -42,8 +42,8 @@ def evaluate(config: DictConfig) -> dict[str, Any]:
         path = checkpoint_of(Path(config.run), str(config.checkpoint))
         try:
             policy.put_trained(checkpoints.load(path, only="model")["model"])
-        except ValueError as error:
-            raise ValueError(f"run={config.run} has trained {error}") from None
+        except OtherWeights as error:
+            raise OtherWeights(f"run={config.run} has trained {error}") from None
         weights, step = f"{Path(config.run).name}/{path.name}", checkpoints.step_of(path)
         engine.refresh()
     evaluator = Evaluator(config, policy, engine, processes)

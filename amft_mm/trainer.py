@@ -22,7 +22,7 @@ from omegaconf import DictConfig
 
 from agents.engines.base import Engine
 from agents.files import reason_of, write_text
-from agents.policy import Policy
+from agents.policy import OtherWeights, Policy
 from amft_mm.config.begun import defaults
 from amft_mm.config.difference import words_of
 from amft_mm.config.fields import checked
@@ -402,8 +402,8 @@ class Trainer:
             )
         try:
             self._put(self._read(path))
-        except ValueError as error:
-            raise ValueError(f"train.warm_from={run} has trained {error}") from None
+        except OtherWeights as error:
+            raise OtherWeights(f"train.warm_from={run} has trained {error}") from None
 
     def _put(self, state: dict[str, Any]) -> dict[str, Any]:
         """Weights, optimizer and step of a checkpoint; the rest of what it holds."""

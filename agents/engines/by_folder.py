@@ -42,9 +42,8 @@ class ByFolder:
             load = {"lora_name": version, "lora_path": folder, "load_inplace": True}
             server.tell("/v1/load_lora_adapter", load)
             if before.startswith(self._run) and before != version:
-                with contextlib.suppress(
-                    ServerError
-                ):  # it makes room alone, and may be done already
+                # It makes room alone, and may be done already.
+                with contextlib.suppress(ServerError):
                     server.tell("/v1/unload_lora_adapter", {"lora_name": before})
         else:
             reload = {"method": "reload_weights", "kwargs": {"weights_path": folder}}

@@ -55,3 +55,9 @@ def opened(door, size, device):
     host, port = door.getsockname()
     at = {"master_listen_fd": door.detach(), "use_libuv": False}
     return GlooGroup(TCPStore(host, port, size, True, timeout=PATIENCE, **at), size, 0)
+
+
+def in_the_place_of_nccl(monkeypatch):
+    """As from GPU to GPU, where there is none."""
+    monkeypatch.setattr("agents.engines.by_nccl.refuse_without_gpu", lambda: None)
+    monkeypatch.setattr("agents.engines.by_nccl.NCCLGroup", opened)

@@ -29,7 +29,7 @@ from agents.engines.web import ServerError
 from agents.policy import Policy
 from agents.rollout import Plan, play
 from agents.worlds import World, Worlds
-from tests.agents.gloo_group import opened
+from tests.agents.gloo_group import in_the_place_of_nccl
 from tests.agents.token_server import FAILED, TokenServer
 from tests.amft_mm.processes import finish, started
 
@@ -327,9 +327,7 @@ def test_an_adapter_that_a_server_has_already_is_handed_over_again(servers, tmp_
 
 @pytest.fixture
 def over_gloo(monkeypatch):
-    """As from GPU to GPU, where there is none."""
-    monkeypatch.setattr("agents.engines.by_nccl.refuse_without_gpu", lambda: None)
-    monkeypatch.setattr("agents.engines.by_nccl.NCCLGroup", opened)
+    in_the_place_of_nccl(monkeypatch)
 
 
 def sending(policy, servers, **options):

@@ -24,7 +24,7 @@ from agents.engines.server import Server
 from agents.engines.vllm_local import merged_copy
 from agents.engines.web import ServerError
 from agents.policy import Policy
-from tests.agents.gloo_group import opened
+from tests.agents.gloo_group import in_the_place_of_nccl
 from tests.agents.gloo_worker import installed
 from tests.agents.test_conversation import picture
 from tests.agents.test_hf_engine import played
@@ -175,14 +175,9 @@ def test_a_server_takes_the_adapter_of_lora_alone(servers, tmp_path):
         server.kill()
 
 
-def sent(monkeypatch):
-    monkeypatch.setattr("agents.engines.by_nccl.refuse_without_gpu", lambda: None)
-    monkeypatch.setattr("agents.engines.by_nccl.NCCLGroup", opened)
-
-
 def test_servers_take_weights_that_are_sent_without_a_folder(policy, servers, monkeypatch):
     """By vLLM's own transfer, whose tensors go over gloo here, in the place of NCCL."""
-    sent(monkeypatch)
+    in_the_place_of_nccl(monkeypatch)
     urls = [server.url for server in servers]
     engine = make_engine("vllm", policy, servers=urls, transfer="nccl", retries=0)
     for seed in (3, 4):
@@ -200,7 +195,7 @@ def test_a_server_takes_weights_that_are_sent_after_some_that_broke_off(
 ):
     """Defect: of a layer that had taken a part of them the others were taken for the rest, or refused."""
     url = servers[0].url
-    sent(monkeypatch)
+    in_the_place_of_nccl(monkeypatch)
     engine = make_engine("vllm", policy, servers=[url], transfer="nccl", retries=0)
     tell = Server.tell
 
@@ -225,7 +220,7 @@ def test_a_server_takes_weights_that_are_sent_while_it_writes_for_somebody_else(
 ):
     """Defect: it ended, as it wrote on with weights that were not there."""
     url = servers[0].url
-    sent(monkeypatch)
+    in_the_place_of_nccl(monkeypatch)
     engine = make_engine("vllm", policy, servers=[url], transfer="nccl", retries=0)
     ended, settings = threading.Event(), {"max_tokens": 900, "ignore_eos": True}
     body = {"token_ids": [5, 6, 7], "sampling_params": settings | {"detokenize": False}}
