@@ -154,6 +154,7 @@ LITTLE = {
         *("--env", "math", "--repeat", "1", "--overrides", "demos.n=8", "train.tasks=2"),
         *("train.group=2", "train.demos=2", "train.warmup_demos=2", "limits.max_new_tokens=8"),
     ],
+    "bench_precision": ["--count", "1", "--repeats", "1"],
     "bench_relocation": [],
     "bench_waiting": ["--delays", "0", "--episodes", "2", "--repeat", "1"],
 }
