@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from amft_mm.compare.grid import brief
+from amft_mm.compare.grid import UNLEARNT, brief
 from amft_mm.compare.result import Result
 from amft_mm.compare.searching import edge
 from amft_mm.compare.selecting import methods_of, settings_of
@@ -158,7 +158,7 @@ def _given(result: Result) -> dict[str, str]:
     return {
         name: value
         for name, _, value in pairs
-        if name not in OF_A_RUN and not name.startswith("method.")
+        if name not in OF_A_RUN and not name.startswith(("method.", *UNLEARNT))
     }
 
 

@@ -358,6 +358,18 @@ def test_the_report_says_what_was_searched_and_whose_settings_differ():
     assert "method.utility.name among next_rollout, log_success for each." in told(alike[:1], named)
 
 
+def test_what_is_kept_of_a_seed_is_no_setting_of_a_method():
+    """Defect: where methods had other numbers of seeds, the episodes that the first seed alone keeps stood as
+    a setting of training that one of them has of its own."""
+
+    def made(method, seed):
+        kept = ["record.evaluation=200", "eval.passes={tries:16,episodes:50}"] if seed == 0 else []
+        return result(method, seed, 0.5, settings=["env=math", f"method={method}", *kept])
+
+    told = report([made("sft", 0), made("amft", 0), made("amft", 1)], [], "here", USUAL).markdown
+    assert "No method has other settings of training than the rest." in told
+
+
 def test_tries_are_told_where_they_were_played_and_files_of_before_are_read():
     """pass@k by the unbiased estimator, with what the warm-up came to; none of it in older files."""
     tried = {"id": [(4, 4), (4, 1), (4, 0), None], "ood_hard": [(4, 0)] * 4}
