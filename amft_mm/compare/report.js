@@ -2,7 +2,8 @@
 // A click on a head sorts its table: by what is more, then by what is less, then as it was.
 (() => {
   const ORDERS = ["descending", "ascending", "none"];
-  const textOf = (cell) => (cell.firstChild ? cell.firstChild.textContent.trim() : "");
+  // Where a cell says nothing its links to seeds come first.
+  const textOf = ({ firstChild: said }) => (said && said.nodeName !== "SMALL" ? said.textContent.trim() : "");
 
   // Numbers as they begin a cell; a baseline differs from itself by nothing.
   function worth(cell) {

@@ -53,6 +53,24 @@ def test_tables_are_sorted_by_a_click_and_names_are_never_markup(show_page):
     assert tab.title() == "Methods compared"
 
 
+def test_who_searched_nothing_comes_last_whichever_way_a_table_is_sorted(show_page):
+    """Defect: where a cell says nothing its first seed was taken for what it says, and came first."""
+    rows = [
+        result(method, seed, share, choice=choice)
+        for method, share, choice in (
+            ("sft_then_rl", 0.5, {}),
+            ("best_fixed", 0.6, {"method.balance.mu": 0.3}),
+            ("amft", 0.7, {"method.balance.start": 0.5}),
+        )
+        for seed in range(2)
+    ]
+    tab = show_page(report(rows, [], "here", BASELINES).page)
+    head = tab.locator("thead button", has_text="learnt at")
+    for _ in range(2):
+        head.click()
+        assert column(tab, 1)[-1] == "sft_then_rl"
+
+
 CONTRAST = """(one) => {
   const cell = document.querySelector(one), link = cell.querySelector("a");
   const brush = document.createElement("canvas").getContext("2d");
