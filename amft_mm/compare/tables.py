@@ -221,7 +221,7 @@ def _figures_of(results: Sequence[Result], method: str) -> dict[str, BySeed]:
 
 
 def budget_table(results: Sequence[Result]) -> Table:
-    names = list(results[0].totals)
+    names = list(dict.fromkeys(name for r in results for name in r.totals))
     curves = {"success": "success"} | on_the_way(results)
     areas = {
         f"{said} by {what}, %": _areas(results, key, by)
@@ -232,10 +232,16 @@ def budget_table(results: Sequence[Result]) -> Table:
     rows: list[list[Cell | str]] = []
     for method in methods_of(results):
         runs = runs_of(results, method)
-        totals = [f"{np.mean([r.totals.get(name, 0.0) for r in runs]):,.0f}" for name in names]
+        totals = [_total(runs, name) for name in names]
         told = [Cell(text, runs=runs) for text in (str(len(runs)), *totals)]
         rows.append([method, *told, *(c.get(method, "-") for c in known.values())])
     return ["method", "seeds", *names, *known], rows
+
+
+def _total(runs: Sequence[Result], name: str) -> str:
+    """The mean of the runs that tell it: files of before tell less."""
+    known = [r.totals[name] for r in runs if name in r.totals]
+    return f"{np.mean(known):,.0f}" if known else "-"
 
 
 def _areas(results: Sequence[Result], key: str, spent: str | None = None) -> dict[str, Cell]:

@@ -370,6 +370,19 @@ def test_what_is_kept_of_a_seed_is_no_setting_of_a_method():
     assert "No method has other settings of training than the rest." in told
 
 
+def test_what_older_files_do_not_tell_is_no_zero_in_the_means():
+    """Defect: where the files of before and of now lay together, what the former do not tell counted as 0,
+    and what the first file did not tell was left out of the table."""
+    now = result("amft", 0, 0.5).totals | {"seconds of steps": 30.0}
+    rows = [result("sft_then_rl", 0, 0.5), *(result("amft", s, 0.5) for s in (0, 1))]
+    rows[2] = replace(rows[2], totals=now)
+    for ordered in (rows, rows[::-1]):
+        told = report(ordered, [], "here", USUAL).markdown
+        assert "optimizer steps | seconds of steps |" in told
+        assert "| amft | 2 | 100 | 200 | 20 | 30 |" in told
+        assert "| sft_then_rl | 1 | 100 | 200 | 20 | - |" in told
+
+
 def test_tries_are_told_where_they_were_played_and_files_of_before_are_read():
     """pass@k by the unbiased estimator, with what the warm-up came to; none of it in older files."""
     tried = {"id": [(4, 4), (4, 1), (4, 0), None], "ood_hard": [(4, 0)] * 4}
