@@ -50,7 +50,7 @@ def splits_figure(results: Sequence[Result], keys: Mapping[str, str], title: str
 
     figure = Figure(figsize=(3.4 * len(keys), 3.2), layout="constrained")
     figure.suptitle(title, fontsize=11)
-    drawn = figure.subplots(1, len(keys), sharey=True, squeeze=False).flat
+    drawn = [*figure.subplots(1, len(keys), sharey=True, squeeze=False).flat]
     for axes, (key, said) in zip(drawn, keys.items(), strict=True):
         for number, method in enumerate(methods_of(results)):
             taken = curves_of(results, method, SECONDS)
@@ -62,7 +62,10 @@ def splits_figure(results: Sequence[Result], keys: Mapping[str, str], title: str
         axes.set_xlabel("minutes", fontsize=9)
         axes.set_ylim(0, 1)
         axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    # The last of those that show most methods: not all need have been evaluated on every split.
+    most = max(reversed(drawn), key=lambda axes: len(axes.lines))
+    if most.lines:
+        most.legend(fontsize=8)
     return _svg(figure)
 
 

@@ -279,6 +279,19 @@ def test_splits_that_are_evaluated_on_the_way_are_drawn_by_the_time_that_was_tak
     assert not any("splits" in name for name in report(at_the_end, warmups, "here", USUAL).figures)
 
 
+def test_every_method_of_a_figure_is_named_in_it():
+    """Defect: of the curves on each split those alone were named that the last split has."""
+    steps = [(20, 0.4), (40, 0.5)]
+    known = {"success": steps, "seconds spent": [(20, 60.0), (40, 120.0)]}
+    rows = [
+        result("amft", 0, 0.5, curves={**known, "success on ood_hard": steps}),
+        result("grpo", 0, 0.5, curves=known),
+    ]
+    drawn = splits_figure(rows, {"success": "id", "success on ood_hard": "ood_hard"}, "math")
+    assert ">amft<" in drawn
+    assert ">grpo<" in drawn
+
+
 def test_more_seeds_do_not_change_the_order():
     """A method that has one more seed, which begins lower, is not therefore behind."""
     starts = [0.4, 0.4, 0.4, 0.1]
