@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.files import whole_file
-from amft_mm.compare.result import Result
+from amft_mm.compare.result import UNREADABLE, Result
 from amft_mm.compare.selecting import Setting, file_name, settings_of
 from amft_mm.runs.metrics import read_rows
 
@@ -69,12 +69,15 @@ def replays_in(results: Sequence[Result], folder: Path) -> dict[tuple[str, str, 
 
 
 def _methods_in(page: Path) -> list[str]:
-    """None where there is no page."""
+    """None where there is no page, or it does not say."""
     if not page.is_file():
         return []
     with page.open(encoding="utf-8", errors="replace") as lines:
         found = next(filter(None, map(INDEX.match, lines)), None)
-    return [source["name"] for source in json.loads(found[1])["sources"]] if found else []
+    try:
+        return [str(one["name"]) for one in json.loads(found[1])["sources"]] if found else []
+    except (*UNREADABLE, RecursionError):
+        return []
 
 
 def write_replays(

@@ -233,6 +233,15 @@ def test_of_each_method_a_success_a_failure_and_where_it_is_apart_are_shown(tmp_
     assert (tmp_path / "replays" / "math-clean.html").read_text(encoding="utf-8") == text
 
 
+@pytest.mark.parametrize("told", ["{}", '{"sources": [{}]}', "[" * 5000, '{"sources'])
+def test_a_page_of_episodes_that_is_of_something_else_costs_its_links_alone(tmp_path, told):
+    """Defect: what its index did not say ended the report by a traceback."""
+    page = tmp_path / "replays" / "math-clean.html"
+    page.parent.mkdir()
+    page.write_text(f"<script type='application/json' id='index'>{told}</script>\n")
+    assert replays_in([result("amft", 0, 0.5)], tmp_path) == {}
+
+
 def test_of_a_run_only_its_last_episodes_are_left(tmp_path):
     """Of the first split, and nothing where they are not shown: hundreds of runs fill a disk."""
     folder = tmp_path / "episodes"
