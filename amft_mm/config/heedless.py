@@ -2,6 +2,7 @@
 
 demos import_from=chats.json slips=0.2     chats are taken as they are
 evaluate env=math checkpoint=best          only a run has checkpoints
+evaluate run=RUN sampling.temperature=0.5  eval.temperature is that of several tries
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ def _heedless(command: str, config: DictConfig) -> Iterator[Heedless]:
     if command == "evaluate" and config.run is None:
         why = "only a run has checkpoints: give it as run=RUN. The weights of a folder are model.name=FOLDER"
         yield ("checkpoint",), why
+    if command == "evaluate":
+        yield ("sampling",), "answers are greedy, or of eval.tries=N sampled at eval.temperature"
     if command == "demos":
         yield from _of_demonstrations(config)
 

@@ -151,6 +151,7 @@ def refused(words):
         # what would do nothing
         ("evaluate env=math checkpoint=best", "checkpoint=best: only a run has checkpoints"),
         ("evaluate env=math checkpoint=last", "give it as run=RUN"),
+        ("evaluate env=math sampling.top_p=0.5", "sampling.top_p=0.5: answers are greedy"),
         ("demos env=math pictures=here", "pictures=here: it is of chats that import_from=FILE"),
         ("demos env=math sampling.temperature=0.5", "the world's expert plays"),
         ("demos env=math limits.max_turns=3", "the world's expert plays"),

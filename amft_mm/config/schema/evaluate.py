@@ -32,6 +32,6 @@ class Evaluate:
         "episodes of each split that are kept, with their pictures", least=0, most=10**6
     )
     table: bool = setting("print a row of figures to paste beside others'")
-    sampling: Sampling = setting("of answers")
+    sampling: Sampling = setting("of a run's rollouts; evaluations go by eval.temperature")
     limits: Limits = setting("of episodes")
     play: Play = setting("how episodes are played")
