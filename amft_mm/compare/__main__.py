@@ -106,7 +106,7 @@ def render(config: DictConfig) -> list[Result]:
     commands = with_others(commands, found.runs, print)
     first = fewest(config.seeds, config.more_seeds, methods_of(found.runs))
     seen = looks(first, config.max_seeds or first)
-    told = power.words(found.runs, power.plans_of(found.runs, config.max_seeds or 0), config.worth)
+    told = power.words(found.runs, power.plans_of(found.runs, seen), config.worth)
     if re.search(r"max_seeds=\d", commands.made) and config.max_seeds is None:
         print(
             f"It was looked at several times by `{commands.made}`: give seeds=, more_seeds= and max_seeds= "

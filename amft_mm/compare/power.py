@@ -169,14 +169,16 @@ def _fared(
     return (luck < (either + true) / 2) * 1.0 - (luck > 1 - (either - true) / 2)
 
 
-def plans_of(results: Iterable[Result], most: int = 0) -> dict[Setting, Plan]:
-    """As if these runs were planned: with the seeds that every method has, and up to `most`."""
+def plans_of(results: Iterable[Result], seen: Sequence[int]) -> dict[Setting, Plan]:
+    """As if these runs were planned, and looked at after so many seeds; where that is once, with the seeds
+    that every method has."""
     finished = [r for r in results if r.state == "finished"]
     plans = {}
     for setting in settings_of(finished):
         own = [r for r in finished if (r.env, r.condition) == setting]
-        seeds = min(len(by_seed(own, method)) for method in methods_of(own))
-        plans[setting] = Plan(seeds, max(r.first.episodes for r in own), max(seeds, most))
+        fewest = min(len(by_seed(own, method)) for method in methods_of(own))
+        first, *_, last = [fewest, fewest] if len(seen) == 1 else seen
+        plans[setting] = Plan(first, max(r.first.episodes for r in own), last)
     return plans
 
 

@@ -10,7 +10,7 @@ from amft_mm.compare.__main__ import compare, tell
 from amft_mm.compare.again import found_in
 from amft_mm.compare.grid import Run
 from amft_mm.compare.replays import write_replays
-from amft_mm.compare.result import write_result
+from amft_mm.compare.result import Score, write_result
 from amft_mm.config.command_line import configuration
 from tests.amft_mm.test_compare import result
 from tests.amft_mm.test_compare_page import episodes
@@ -45,6 +45,18 @@ def test_who_asks_for_no_replays_gets_none(compared):
     assert "replays/" not in (compared / "index.html").read_text()
     rendered(compared)
     assert "replays/" in (compared / "index.html").read_text()
+
+
+def test_what_a_report_can_tell_is_told_by_the_looks_that_its_differences_are_held_to(tmp_path):
+    """Defect: once all had the seeds of the last look it was told as of an only look, which asks for less."""
+    each = {"sft": [1.0, 0.0, 0.0, 1.0] * 5, "amft": [1.0, 1.0, 0.0, 0.0] * 5}
+    scores = {method: {"id": Score(0.5, 20, own)} for method, own in each.items()}
+    left(tmp_path, *(result(m, seed, 0.5, scores=scores[m]) for m in each for seed in range(3)))
+    made = rendered(tmp_path, "seeds=2", "max_seeds=3", "more_seeds={}", "replay=false")
+    told = made[made.index("## What this can tell") : made.index("## Told apart")]
+    assert "math, clean: 2 seeds x 20 episodes: " in told
+    assert "the last look, each at 9" in told
+    assert ": 3 seeds x 20 episodes: " in told
 
 
 def test_machines_that_end_together_write_one_after_the_other(compared, monkeypatch):
