@@ -93,7 +93,9 @@ def differences_table(
         pair = (method, baseline)
         runs = [as_it_fares(results, m, condition) for m in pair]
         mine, theirs = (scores(own, m) for own, m in zip(runs, pair, strict=True))
-        between = (env, condition, method, baseline) if scores is by_seed else None
+        alike = all(is_heedless(results, m, condition) for m in pair)
+        where = CLEAN if alike else condition  # then they are one pair, with one answer
+        between = (env, where, method, baseline) if scores is by_seed else None
         led = [r for own, m in zip(runs, pair, strict=True) for r in runs_of(own, m)]
         return over(verdicts.apart(mine, theirs, between), tuple(led))
 

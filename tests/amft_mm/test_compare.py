@@ -637,6 +637,20 @@ def test_tables_of_a_comparison_that_was_looked_at_often_agree():
     assert by_looks([3], pairs).level == 0.95
 
 
+def test_what_a_condition_changes_for_neither_is_told_as_without_it():
+    """Defect: in a comparison that was looked at often the very same runs had a wide interval in the row of
+    `clean`, that of `Told apart`, and a narrow one in that of a condition."""
+    rows = [result(m, s, 0.5) for m in ("sft_then_rl", "amft", "sft") for s in range(3)]
+    rows += [replace(row, condition="wrong") for row in rows if row.method == "sft"]
+    (pair, *_) = pairs_of(rows, USUAL, [3, 5], 0.01)
+    wide = replace(pair, apart=pair.apart.at_least(0.4))
+    told = report(rows, [], "here", USUAL, verdicts=by_looks([3, 5], [wide])).markdown
+    table = told[told.index("| condition | amft over sft_then_rl |") :].splitlines()
+    cells = [row.split(" | ")[:2] for row in table[2:4]]
+    expected = wide.apart.as_difference()
+    assert cells == [["| clean", expected], ["| wrong", expected]]
+
+
 def test_what_is_a_mean_of_curves_has_its_interval():
     """Areas and sampled success were means alone; and other splits had none, though they have curves."""
     hard = {
