@@ -25,8 +25,9 @@ FLAWLESS = (
 )
 SAMPLED = "Of episodes as training plays them, sampled, in the last quarter of its steps, on the same tasks:"
 GLANCE = (
-    "Greedy success in percent, over the seeds that all methods have. A method for which a condition changes "
-    "nothing stands there with what it came to without, marked as clean."
+    "Greedy success in percent, over the seeds that all methods have, or each over its own where they share "
+    "none. A method for which a condition changes nothing stands there with what it came to without, marked "
+    "as clean."
 )
 COST = (
     "What it took. Success by tokens (imitated and generated) or by seconds is the mean of the curve while "

@@ -651,6 +651,14 @@ def test_what_a_condition_changes_for_neither_is_told_as_without_it():
     assert cells == [["| clean", expected], ["| wrong", expected]]
 
 
+def test_means_over_other_seeds_are_not_said_to_be_over_the_same():
+    """Defect: where methods share no seed, means over each one's own stood as over those that all have."""
+    rows = [result("amft", 0, 0.6), result("sft_then_rl", 1, 0.5)]
+    told = report(rows, [], "here", USUAL).markdown
+    assert "| amft | 60.0 | 2.0 |" in told
+    assert "or each over its own where they share none" in told
+
+
 def test_what_is_a_mean_of_curves_has_its_interval():
     """Areas and sampled success were means alone; and other splits had none, though they have curves."""
     hard = {
