@@ -281,9 +281,11 @@ def together_table(results: Sequence[Result], baselines: Sequence[str]) -> Table
                 if chance is not None:
                     chances.setdefault((method, baseline), []).append(chance)
     rows: list[list[Cell | str]] = []
-    for method in sorted(ranks, key=lambda m: float(np.mean(ranks[m]))):
+    ranked = sorted(ranks, key=lambda m: float(np.mean(ranks[m])))
+    # Where all share no seed there are no ranks, and chances all the same.
+    for method in dict.fromkeys([*ranked, *methods_of(results)]):
         runs = runs_of(results, method)
-        mean = f"{np.mean(ranks[method]):.1f} (of {len(ranks)})"
+        mean = f"{np.mean(ranks[method]):.1f} (of {len(ranks)})" if method in ranks else "-"
         row: list[Cell | str] = [_named(results, method), Cell(mean, runs=runs)]
         for baseline in baselines:
             known = chances.get((method, baseline))

@@ -659,6 +659,15 @@ def test_means_over_other_seeds_are_not_said_to_be_over_the_same():
     assert "or each over its own where they share none" in told
 
 
+def test_a_method_of_other_seeds_takes_no_chances_from_the_rest():
+    """Defect: where one method shared no seed with the others, the table of all together was empty."""
+    rows = [result(m, s, won) for m, won in (("amft", 0.6), ("sft_then_rl", 0.5)) for s in range(2)]
+    told = report([*rows, result("grpo", 7, 0.5)], [], "here", USUAL).markdown
+    assert "| amft | - | 100% |" in told
+    assert "| sft_then_rl | - | baseline |" in told
+    assert "| grpo | - |  |" in told
+
+
 def test_what_is_a_mean_of_curves_has_its_interval():
     """Areas and sampled success were means alone; and other splits had none, though they have curves."""
     hard = {
