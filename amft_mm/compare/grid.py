@@ -11,6 +11,7 @@ A run is a name, a folder and a list of settings; everything else is read from i
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -32,6 +33,8 @@ Choice = Settings
 """What was searched for and found."""
 More = dict[tuple[str, str, str], int]
 """Numbers of seeds, by environment, condition and method."""
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+"""Of a method or a condition."""
 WARM = "warm"
 """Folder of warm-ups, and the condition of those that plain conditions begin with."""
 VALIDATION = "train"
@@ -306,10 +309,12 @@ def refuse_names(plain: dict[str, Any]) -> None:
 
 
 def refuse_as_a_folder(setting: str, name: str) -> None:
-    """Results lie in folders of these names, warm-ups beside them in some of their own."""
-    if "/" in name or "\\" in name or name in (".", ".."):
+    """Results lie in folders of these names, warm-ups beside them in some of their own; figures and tables
+    show them, where other signs have a meaning."""
+    if not NAME.fullmatch(name):
         raise ValueError(
-            f"{setting}: {name} is to name a folder of runs; give a name without a slash"
+            f"{setting}: {name} is to name a folder of runs; give letters, digits and -, _, . or +, of which "
+            f"the first is a letter or digit"
         )
     if setting == "conditions" and is_warm_up(name):
         raise ValueError(

@@ -249,11 +249,14 @@ def test_a_comparison_of_nothing_or_of_the_same_twice_is_refused(setting, words)
             r"methods: \.\./x is to name a folder",
         ),
         (["++conditions={a/b:{demos.n:5}}"], "conditions: a/b is to name a folder"),
+        (["++conditions={_half:{demos.n:5}}"], "conditions: _half is to name a folder"),
+        (["++conditions={x$y:{demos.n:5}}"], r"conditions: x\$y is to name a folder"),
         (["+conditions.warm-long={train.warmup_steps:99}"], "names that begin as warm-long does"),
     ],
 )
 def test_names_are_those_of_folders_and_of_no_warm_up(setting, words):
-    """Defect: hours of runs that lay where no report finds them; links that led to another warm-up."""
+    """Defect: hours of runs that lay where no report finds them; links that led to another warm-up; names
+    that a figure took for a formula, or left out of its legend."""
     with pytest.raises(ValueError, match=words):
         grid(*setting)
 
