@@ -346,6 +346,9 @@ class Policy:
                     for name, weight in self.model.state_dict().items()
                 }
                 self.model.save_pretrained(folder, state_dict=weights)
+                # It told how the weights are kept in memory, by which others would load them.
+                self.model.config.dtype = self.dtype
+                self.model.config.save_pretrained(folder)
             self.processor.save_pretrained(folder)
 
 

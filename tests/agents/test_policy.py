@@ -297,6 +297,15 @@ def test_what_computes_in_bfloat16_is_near_and_saves_itself_so(tmp_path):
     )
 
 
+def test_what_is_saved_in_bfloat16_is_loaded_so_by_others(tmp_path):
+    """Defect: config.json said float32, as which weights are kept while they train, so that who loaded the
+    folder by transformers took twice the memory."""
+    from transformers import AutoModelForImageTextToText
+
+    Policy.load("tiny-random", device="cpu", dtype=torch.bfloat16).save(tmp_path)
+    assert AutoModelForImageTextToText.from_pretrained(tmp_path).dtype == torch.bfloat16
+
+
 def test_engine_and_learner_agree_where_both_compute_in_bfloat16():
     policy = Policy.load("tiny", device="cpu", dtype=torch.bfloat16)
     conversation = Conversation(policy)
