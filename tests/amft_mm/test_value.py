@@ -132,3 +132,19 @@ def test_the_reference_of_an_adapter_is_the_adapter_as_it_was(tmp_path):
     other = Reference(policy)
     other.freeze(tmp_path / "reference")  # as a run that goes on finds it
     assert torch.allclose(other(conversations), frozen_at, atol=1e-5)
+
+
+def test_nothing_of_a_reference_is_dropped_out_while_the_adapter_learns(tmp_path):
+    """Defect: with lora_dropout the penalty was to another random part of the reference each time."""
+    policy = Policy.load("tiny-random", device="cpu", lora={"r": 2, "lora_dropout": 0.5})
+    conversations = chats(policy, [2])
+    with torch.no_grad():
+        for parameter in policy.names():  # a warm-up
+            parameter.add_(0.1)
+        policy.model.eval()
+        frozen_at = policy.score(conversations).log_probs
+    reference = Reference(policy)
+    reference.freeze(tmp_path / "reference")
+    policy.model.train()
+    assert torch.allclose(reference(conversations), frozen_at, atol=1e-5)
+    assert policy.model.training
