@@ -1,5 +1,7 @@
 """What stands in the place of a list of families: parts that make the model's own numbers, or a reason."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from transformers import AutoConfig, AutoModelForImageTextToText
@@ -10,7 +12,7 @@ from agents.engines import make_engine
 from agents.engines.hf import HFEngine
 from agents.engines.reach import SLIDING, Reach
 from agents.policy import Policy
-from agents.self_check import check_answers, check_scores
+from agents.self_check import check_answers, check_scores, scores_openings
 from tests.agents.families import FAMILIES, OTHERS, READING, UNCACHED, build_family
 
 
@@ -45,6 +47,25 @@ def test_what_a_model_cannot_read_is_said_with_its_name(policies, monkeypatch):
     monkeypatch.setattr(self_check, "own_log_probs", fails)
     with pytest.raises(ModelError, match=r"LlamaForCausalLM.*unexpected keyword.*another model"):
         check_scores(policies["llama"])
+
+
+@pytest.mark.parametrize(("count", "reads"), [(1, True), (None, False)])
+def test_a_token_that_rounding_took_far_is_no_other_reading(monkeypatch, count, reads):
+    """Defect: of a real model in bfloat16, whose scores are rounded to an eighth, chance said whether
+    openings are read once, and whether it is refused."""
+    policy = Policy.load("tiny-random", device="cpu", dtype=torch.bfloat16, check=False)
+    score = policy.score
+
+    def rounded(conversations):
+        scores = score(conversations)
+        if len(conversations) > 1:
+            scores.log_probs[:count] += 0.5
+        return scores
+
+    monkeypatch.setattr(policy, "score", rounded)
+    assert scores_openings(policy) == reads
+    with nullcontext() if reads else pytest.raises(ModelError, match="differ"):
+        check_scores(policy)
 
 
 @pytest.mark.parametrize("family", UNCACHED)
