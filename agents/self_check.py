@@ -22,7 +22,7 @@ from agents.anatomy import ModelError
 from agents.conversation import ChatModel, Conversation, Limits
 from agents.engines.base import GREEDY, Engine, Request, written
 
-EXACT, HALF = 1e-3, 0.25
+EXACT, HALF = 1e-3, 0.125
 """How far log-probabilities may differ: each of them in float32, in fewer digits their mean."""
 NEW_TOKENS = 6
 UNREADABLE = (
