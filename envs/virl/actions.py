@@ -2,19 +2,46 @@
 form `forward`, `turn d`, `stop`.
 
 `read_action` is forgiving about case, spaces, quotes and brackets and strict about words: it never
-guesses a direction. Directions are the eight compass names (absolute) or left, right, slightly
-left, slightly right (relative).
+guesses a direction. What directions are called is the style of actions:
+
+absolute   north, northeast ...        letters   n, ne ...
+relative   left, slightly left ...     ship      port, slightly port ...     clock   one ... eleven
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from envs.virl.geo import COMPASS, RELATIVE, compass_name, turn_between, wrap
 
-Style = Literal["absolute", "relative"]
+Style = Literal["absolute", "relative", "letters", "ship", "clock"]
+STYLES: tuple[Style, ...] = get_args(Style)
+VARIED: tuple[Style, ...] = ("absolute", "letters", "ship", "clock")
+"""Styles to vary among, so that how directions are called has to be read; left and right stay unseen."""
+
+LETTERS = ("n", "ne", "e", "se", "s", "sw", "w", "nw")
+SHIP = ("port", "starboard", "slightly port", "slightly starboard")
+CLOCK = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven")
+"""Where a clock's hand would point, were twelve ahead."""
+
+_NAMES: dict[Style, tuple[str, ...]] = {
+    "absolute": COMPASS,
+    "relative": RELATIVE,
+    "letters": LETTERS,
+    "ship": SHIP,
+    "clock": CLOCK,
+}
+_HEADINGS = {name: 45.0 * place for names in (COMPASS, LETTERS) for place, name in enumerate(names)}
+_TURNS = {
+    **{
+        name: by
+        for names in (RELATIVE, SHIP)
+        for name, by in zip(names, (-90.0, 90.0, -45.0, 45.0), strict=True)
+    },
+    **{name: 30.0 * hour for hour, name in enumerate(CLOCK, start=1)},
+}
 
 SLIGHT_BELOW = 60.0
 """A turn of fewer degrees than this is 'slightly' left or right."""
@@ -27,7 +54,7 @@ LONGEST_ACTION = 200
 _BRIEF = re.compile(
     r"(?P<verb>forward|stop|turn (?P<direction>[a-z]+( [a-z]+)?))\.?", re.IGNORECASE
 )
-_DIRECTIONS = {name.replace(" ", ""): name for name in (*COMPASS, *RELATIVE)}
+_DIRECTIONS = {name.replace(" ", ""): name for names in _NAMES.values() for name in names}
 _ACTION = re.compile(
     r"(?P<verb>forward|stop|turn_direction)\s*(?:\(\s*['\"]?(?P<direction>[a-z _-]{0,30}?)['\"]?\s*\))?",
     re.IGNORECASE,
@@ -50,7 +77,7 @@ FORWARD, STOP = Action("forward"), Action("stop")
 
 def directions(style: Style) -> tuple[str, ...]:
     """The names of the directions that a style of actions knows."""
-    return COMPASS if style == "absolute" else RELATIVE
+    return _NAMES[style]
 
 
 def read_action(text: object, style: Style) -> Action | None:
@@ -101,17 +128,28 @@ def turn_words(heading: float, target: float) -> str:
     return f"slightly {side}" if abs(turn) < SLIGHT_BELOW else side
 
 
+def turn_name(heading: float, target: float, style: Style) -> str:
+    """What an instruction calls a turn in this style: where it leads, or around."""
+    right = right_directions(heading, target, style)
+    return "around" if len(right) > 1 else right[0]
+
+
 def right_directions(heading: float, target: float, style: Style) -> tuple[str, ...]:
     """The directions that count as this turn, the one an expert says first."""
-    if style == "absolute":
-        return (compass_name(target),)
+    names = _NAMES[style]
+    if style in ("absolute", "letters"):
+        return (names[COMPASS.index(compass_name(target))],)
+    if style == "clock":
+        hour = round(turn_between(heading, target) % 360 / 30)
+        return (names[min(max(hour, 1), len(names)) - 1],)
     words = turn_words(heading, target)
-    return ("right", "left") if words == "around" else (words,)
+    if words == "around":
+        return names[1], names[0]
+    return (names[RELATIVE.index(words)],)
 
 
 def new_heading(heading: float, direction: str) -> float:
     """Where a turn, taken at its word, makes the agent face."""
-    if direction in COMPASS:
-        return 45.0 * COMPASS.index(direction)
-    turn = {"left": -90.0, "right": 90.0, "slightly left": -45.0, "slightly right": 45.0}
-    return wrap(heading + turn[direction])
+    if direction in _HEADINGS:
+        return _HEADINGS[direction]
+    return wrap(heading + _TURNS[direction])

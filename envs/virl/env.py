@@ -4,11 +4,11 @@
 agent walk the street graph and get lost (envs/virl/free.py). Routes come from embedded cities or,
 with `data=FOLDER`, from published data as it is.
 
-Splits: `train` and `id` are disjoint sets of routes of `city`; `ood_rule` has the routes of `id`
-with the other style of actions; `ood_city` has routes of another city's streets and landmarks.
-`listed` has all routes of `data` by their number, `reset(seed=n)` being route n (modulo their count), so
-that each can be played once, as a published list of test routes asks; `listed_rule` has them with the
-other style of actions.
+Splits: `train` and `id` are disjoint sets of routes of `city`; `ood_rule` has the routes of `id` with
+actions by left and right, or by compass where training has left and right; `ood_city` has routes of another
+city's streets and landmarks. `listed` has all routes of `data` by their number, `reset(seed=n)` being route n
+(modulo their count), so that each can be played once, as a published list of test routes asks; `listed_rule`
+has them with the actions of `ood_rule`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -31,7 +31,7 @@ from envs.contract import (
     whole_number,
 )
 from envs.virl import grid
-from envs.virl.actions import FORWARD, STOP, Action, Style, directions
+from envs.virl.actions import FORWARD, STOP, STYLES, VARIED, Action, Style, directions
 from envs.virl.forms import Asked, Form, JsonForm, Said, ShortForm
 from envs.virl.free import FreeJourney, FreeVerdict
 from envs.virl.geo import VIEW_SIDES, Projection, as_xy
@@ -83,7 +83,9 @@ class VIRLEnv(World):
         """
         modality         "visual" (a 2 x 2 grid of street views) or "text" (observations in words)
         mode             "rail" or "free"
-        actions          directions are "absolute" (compass) or "relative" (left, right, ...)
+        actions          directions are "absolute" (compass), "relative" (left, right, ...), "letters" (n,
+                         ne, ...), by "ship" (port, starboard, ...) or "clock" (one to eleven); "varied"
+                         draws one of these for each route, but for left and right
         city             an embedded city, or the path of a city file; ignored with `data`
         data, strict     folder of published data; strict=False skips its broken routes, counted
         split            default "train" for cities, "all" for data
@@ -119,7 +121,8 @@ class VIRLEnv(World):
                     "mode='free' needs a street graph, and data=FOLDER has none: use mode='rail'."
                 )
         self._listed = split in ("listed", "listed_rule")
-        self._style = _style(one_of("actions", actions, ("absolute", "relative")), split)
+        self._styles = _styles(one_of("actions", actions, (*STYLES, "varied")), split)
+        self._style = self._styles[0]
         self._attempts = whole_number("attempts", attempts, 1, 1000)
         self._move_on = one_of("out_of_attempts", out_of_attempts, ("end", "move_on")) == "move_on"
         self._blame_instructions = one_of("scoring", scoring, ("suite", "published")) == "suite"
@@ -159,6 +162,8 @@ class VIRLEnv(World):
         self._route = route = self._source.route(index, rng)
         self._route_index = index
         wording = Wording(rng if self._varied else None, brief=self._form.brief)
+        if len(self._styles) > 1:
+            self._style = self._styles[int(rng.integers(len(self._styles)))]
         positions, instructions = lay_rail(
             route, style=self._style, distances=self._distances, wording=wording
         )
@@ -331,10 +336,11 @@ class VIRLEnv(World):
         return Scene(said, self._picture)
 
 
-def _style(style: Style, split: str) -> Style:
-    if split not in ("ood_rule", "listed_rule"):
-        return style
-    return "relative" if style == "absolute" else "absolute"
+def _styles(actions: str, split: str) -> tuple[Style, ...]:
+    """Those that a route's style is drawn from."""
+    if split in ("ood_rule", "listed_rule"):
+        return ("absolute",) if actions == "relative" else ("relative",)
+    return VARIED if actions == "varied" else (cast(Style, actions),)
 
 
 def _positive(name: str, value: Any) -> float:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from envs.virl.actions import NO_TURN_BELOW, Style, turn_words
-from envs.virl.geo import compass_name, turn_between, view_side
+from envs.virl.actions import NO_TURN_BELOW, Style, turn_name, turn_words
+from envs.virl.geo import turn_between, view_side
 from envs.virl.route import Leg, Place, Sighting
 
 SIDES = {
@@ -24,19 +24,30 @@ SIDES = {
 }
 BRIEF_SIDES = {"front": "front", "right": "right", "back": "behind", "left": "left"}
 
-TURNS = {
-    "absolute": (
-        "Turn {words} to face {compass}.",
-        "Make a turn {words}, so that you face {compass}.",
-        "Here you turn {words}; you then look {compass}.",
-        "Change direction: {words}, to the {compass}.",
-    ),
-    "relative": (
-        "Turn {words}.",
-        "Make a turn {words}.",
-        "Here you turn {words}.",
-        "Change direction: {words}.",
-    ),
+FACE = (
+    "Turn {words} to face {name}.",
+    "Make a turn {words}, so that you face {name}.",
+    "Here you turn {words}; you then look {name}.",
+    "Change direction: {words}, to the {name}.",
+)
+TURN = (
+    "Turn {name}.",
+    "Make a turn {name}.",
+    "Here you turn {name}.",
+    "Change direction: {name}.",
+)
+CLOCK_TURN = (
+    "Turn to {name} o'clock.",
+    "Make a turn to {name} o'clock.",
+    "Here you turn to {name} o'clock.",
+    "Change direction: to {name} o'clock.",
+)
+TURNS: dict[Style, tuple[str, ...]] = {
+    "absolute": FACE,
+    "letters": FACE,
+    "relative": TURN,
+    "ship": TURN,
+    "clock": CLOCK_TURN,
 }
 WALKS = (
     "Move forward{far} until you reach {where}.",
@@ -77,8 +88,8 @@ def needs_turn(heading: float, target: float) -> bool:
 
 
 def turn_instruction(heading: float, target: float, style: Style, wording: Wording) -> Instruction:
-    words, compass = turn_words(heading, target), compass_name(target)
-    return Instruction(wording.pick(TURNS[style]).format(words=words, compass=compass))
+    words, name = turn_words(heading, target), turn_name(heading, target, style)
+    return Instruction(wording.pick(TURNS[style]).format(words=words, name=name))
 
 
 def walk_instruction(

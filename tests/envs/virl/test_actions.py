@@ -7,10 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envs.virl.actions import (
+    NO_TURN_BELOW,
+    STYLES,
     Action,
+    directions,
     find_action,
     new_heading,
     read_action,
+    read_brief_action,
     right_directions,
     turn_words,
 )
@@ -89,6 +93,29 @@ def test_turns_lead_where_they_should(heading, target):
     error = wrap(heading + turn - target)
     assert min(error, 360 - error) < 1e-3
     assert 0 <= wrap(heading) < 360
+
+
+@given(st.floats(0, 360), st.floats(0, 360), st.sampled_from(STYLES))
+def test_what_is_said_of_a_turn_leads_nearer_to_where_it_goes(heading, target, style):
+    """By compass and clock it is the nearest there is; to the left or right it is slight or not."""
+    if abs(turn_between(heading, target)) < NO_TURN_BELOW:
+        return
+    said = right_directions(heading, target, style)
+    assert set(said) <= set(directions(style))
+
+    def off(name):
+        return abs(turn_between(new_heading(heading, name), target))
+
+    most = {"absolute": 22.5, "letters": 22.5, "clock": 15.0}.get(style, 90.0)
+    assert max(map(off, said)) <= most + 1e-6
+
+
+@given(st.sampled_from(STYLES), st.sampled_from(STYLES))
+def test_a_direction_of_another_style_is_no_action(style, other):
+    for name in directions(other):
+        known = Action("turn_direction", name) if name in directions(style) else None
+        assert read_action(f"turn_direction({name})", style) == known
+        assert read_brief_action(f"turn {name}", style) == known
 
 
 @given(st.floats(0, 360))

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs.paths import asset
+from envs.virl.actions import STYLES, directions
 from envs.virl.geo import VIEW_SIDES
 
 SMALL = {"size": (112, 112)}
@@ -39,7 +40,7 @@ def test_gymnasium_accepts_it(modality, mode, actions):
 
 
 @pytest.mark.parametrize("city", CITIES)
-@pytest.mark.parametrize("actions", ["absolute", "relative"])
+@pytest.mark.parametrize("actions", [*STYLES, "varied"])
 @pytest.mark.parametrize("mode", ["rail", "free"])
 def test_the_expert_arrives(city, actions, mode):
     env = make(city=city, actions=actions, mode=mode, modality="text")
@@ -212,6 +213,25 @@ def test_splits_change_what_they_say():
     assert not names[0] & names[1]
 
 
+def test_varied_actions_are_drawn_by_route_and_never_those_of_the_rule_kept_out():
+    """So that what directions are called has to be read; left and right are new to who meets them."""
+    env, again = make(actions="varied"), make(actions="varied")
+    said = set()
+    for seed in range(40):
+        observation, info = env.reset(seed=seed)
+        assert observation["text"] == again.reset(seed=seed)[0]["text"]
+        listed = re.search(r"x is one of: (.*)\.", observation["text"])[1].split(", ")
+        assert not set(listed) & set(directions("relative"))
+        turns = [one for one in info["instructions"] if re.search(r"turn|direction", one, re.I)]
+        assert all(
+            any(f" {name}" in turn for name in listed) for turn in turns if "around" not in turn
+        )
+        said.add(listed[0])
+    assert said == {"north", "n", "port", "one"}
+    ruled = make(actions="varied", split="ood_rule").reset(seed=0)[0]["text"]
+    assert "one of: left, right, slightly left" in ruled
+
+
 def test_another_city_is_another_one_whatever_it_is_called():
     """Of the file of a city the other city was that city itself."""
     for name in ("newyork", "gridtown"):
@@ -251,7 +271,7 @@ def test_free_mode_lets_the_agent_go_astray_and_recover():
 
 
 @pytest.mark.parametrize("city", CITIES)
-@pytest.mark.parametrize("actions", ["absolute", "relative"])
+@pytest.mark.parametrize("actions", [*STYLES, "varied"])
 def test_the_free_expert_follows_the_instructed_way(city, actions):
     """Not a shorter one: a demonstration must not contradict its own prompt."""
     env = make(city=city, actions=actions, mode="free", modality="text")
@@ -280,7 +300,7 @@ def test_free_mode_ends_where_it_says():
 ENVS = {
     (mode, actions): gymnasium.make("amft/VIRL-v0", modality="text", mode=mode, actions=actions)
     for mode in ("rail", "free")
-    for actions in ("absolute", "relative")
+    for actions in ("absolute", "relative", "varied")
 }
 json_like = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
