@@ -45,7 +45,8 @@ class GeneralPoints(Picture):
 class Streets(Picture):
     mode: str = setting("along the true route, or on the whole graph", among=("rail", "free"))
     actions: str = setting(
-        "directions by compass, or left and right", among=("absolute", "relative")
+        "what directions are called; varied: any but left and right, drawn for each route",
+        among=("absolute", "relative", "letters", "ship", "clock", "varied"),
     )
     city: str = setting("an embedded one, or the path of a city file")
     data: str | None = setting("a folder of published data, instead of a city")
