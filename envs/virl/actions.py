@@ -6,42 +6,54 @@ guesses a direction. What directions are called is the style of actions:
 
 absolute   north, northeast ...        letters   n, ne ...
 relative   left, slightly left ...     ship      port, slightly port ...     clock   one ... eleven
+code_0 ... alfa, bravo ...: each has eight words of the alphabet that is spelt so, for the eight of a compass
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from itertools import cycle, islice
+from typing import Literal
 
 from envs.virl.geo import COMPASS, RELATIVE, compass_name, turn_between, wrap
 
-Style = Literal["absolute", "relative", "letters", "ship", "clock"]
-STYLES: tuple[Style, ...] = get_args(Style)
-VARIED: tuple[Style, ...] = ("absolute", "letters", "ship", "clock")
-"""Styles to vary among, so that how directions are called has to be read; left and right stay unseen."""
+Style = str
 
 LETTERS = ("n", "ne", "e", "se", "s", "sw", "w", "nw")
 SHIP = ("port", "starboard", "slightly port", "slightly starboard")
 CLOCK = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven")
 """Where a clock's hand would point, were twelve ahead."""
+ALPHABET = (
+    *("alfa", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliett"),
+    *("kilo", "lima", "mike", "november", "oscar", "papa", "quebec", "romeo", "sierra", "tango"),
+    *("uniform", "victor", "whiskey", "xray", "yankee", "zulu"),
+)
+CODES: Mapping[Style, tuple[str, ...]] = {
+    f"code_{number}": tuple(
+        ALPHABET[(number + step * place) % len(ALPHABET)] for place in range(len(COMPASS))
+    )
+    for number, step in enumerate(islice(cycle((1, 3, 5, 7, 9)), len(ALPHABET)))
+}
+"""Which word is which direction differs from one to the next, so that it has to be read."""
 
-_NAMES: dict[Style, tuple[str, ...]] = {
+_NAMES: Mapping[Style, tuple[str, ...]] = {
     "absolute": COMPASS,
     "relative": RELATIVE,
     "letters": LETTERS,
     "ship": SHIP,
     "clock": CLOCK,
+    **CODES,
 }
-_HEADINGS = {name: 45.0 * place for names in (COMPASS, LETTERS) for place, name in enumerate(names)}
-_TURNS = {
-    **{
-        name: by
-        for names in (RELATIVE, SHIP)
-        for name, by in zip(names, (-90.0, 90.0, -45.0, 45.0), strict=True)
-    },
-    **{name: 30.0 * hour for hour, name in enumerate(CLOCK, start=1)},
+DRAWN: Mapping[str, tuple[Style, ...]] = {
+    **{style: (style,) for style in _NAMES if style not in CODES},
+    "code": tuple(CODES),
+    "varied": ("absolute", "letters", "ship", "clock", *CODES),
 }
+"""By what `actions` says, the styles that a route's is drawn from. In several left and right stay unseen."""
+_BY_COMPASS = ("absolute", "letters", *CODES)
+_SIDES = {"left": -90.0, "right": 90.0, "slightly left": -45.0, "slightly right": 45.0}
 
 SLIGHT_BELOW = 60.0
 """A turn of fewer degrees than this is 'slightly' left or right."""
@@ -137,7 +149,7 @@ def turn_name(heading: float, target: float, style: Style) -> str:
 def right_directions(heading: float, target: float, style: Style) -> tuple[str, ...]:
     """The directions that count as this turn, the one an expert says first."""
     names = _NAMES[style]
-    if style in ("absolute", "letters"):
+    if style in _BY_COMPASS:
         return (names[COMPASS.index(compass_name(target))],)
     if style == "clock":
         hour = round(turn_between(heading, target) % 360 / 30)
@@ -148,8 +160,10 @@ def right_directions(heading: float, target: float, style: Style) -> tuple[str, 
     return (names[RELATIVE.index(words)],)
 
 
-def new_heading(heading: float, direction: str) -> float:
+def new_heading(heading: float, direction: str, style: Style) -> float:
     """Where a turn, taken at its word, makes the agent face."""
-    if direction in _HEADINGS:
-        return _HEADINGS[direction]
-    return wrap(heading + _TURNS[direction])
+    place = _NAMES[style].index(direction)
+    if style in _BY_COMPASS:
+        return 45.0 * place
+    turn = 30.0 * (place + 1) if style == "clock" else _SIDES[RELATIVE[place]]
+    return wrap(heading + turn)

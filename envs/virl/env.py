@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +31,7 @@ from envs.contract import (
     whole_number,
 )
 from envs.virl import grid
-from envs.virl.actions import FORWARD, STOP, STYLES, VARIED, Action, Style, directions
+from envs.virl.actions import DRAWN, FORWARD, STOP, Action, Style, directions
 from envs.virl.forms import Asked, Form, JsonForm, Said, ShortForm
 from envs.virl.free import FreeJourney, FreeVerdict
 from envs.virl.geo import VIEW_SIDES, Projection, as_xy
@@ -84,8 +84,9 @@ class VIRLEnv(World):
         modality         "visual" (a 2 x 2 grid of street views) or "text" (observations in words)
         mode             "rail" or "free"
         actions          directions are "absolute" (compass), "relative" (left, right, ...), "letters" (n,
-                         ne, ...), by "ship" (port, starboard, ...) or "clock" (one to eleven); "varied"
-                         draws one of these for each route, but for left and right
+                         ne, ...), by "ship" (port, starboard, ...) or "clock" (one to eleven), or words
+                         of a "code" (alfa, bravo, ...) that is drawn for each route; "varied" draws one
+                         of all these for each route, but for left and right
         city             an embedded city, or the path of a city file; ignored with `data`
         data, strict     folder of published data; strict=False skips its broken routes, counted
         split            default "train" for cities, "all" for data
@@ -121,7 +122,7 @@ class VIRLEnv(World):
                     "mode='free' needs a street graph, and data=FOLDER has none: use mode='rail'."
                 )
         self._listed = split in ("listed", "listed_rule")
-        self._styles = _styles(one_of("actions", actions, (*STYLES, "varied")), split)
+        self._styles = _styles(one_of("actions", actions, tuple(DRAWN)), split)
         self._style = self._styles[0]
         self._attempts = whole_number("attempts", attempts, 1, 1000)
         self._move_on = one_of("out_of_attempts", out_of_attempts, ("end", "move_on")) == "move_on"
@@ -340,7 +341,7 @@ def _styles(actions: str, split: str) -> tuple[Style, ...]:
     """Those that a route's style is drawn from."""
     if split in ("ood_rule", "listed_rule"):
         return ("absolute",) if actions == "relative" else ("relative",)
-    return VARIED if actions == "varied" else (cast(Style, actions),)
+    return DRAWN[actions]
 
 
 def _positive(name: str, value: Any) -> float:

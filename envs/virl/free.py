@@ -190,7 +190,7 @@ class FreeJourney:
 
     def _after_turn(self, direction: str) -> float:
         """A turn faces the street nearest to what it says, within half the gap to the next name."""
-        return self._facing(new_heading(self.heading, direction), 22.5 + 1e-9)
+        return self._facing(new_heading(self.heading, direction, self._style), 22.5 + 1e-9)
 
     def followed(self) -> Position | None:
         """What applies here, as long as the agent is on the way."""

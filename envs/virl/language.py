@@ -42,13 +42,8 @@ CLOCK_TURN = (
     "Here you turn to {name} o'clock.",
     "Change direction: to {name} o'clock.",
 )
-TURNS: dict[Style, tuple[str, ...]] = {
-    "absolute": FACE,
-    "letters": FACE,
-    "relative": TURN,
-    "ship": TURN,
-    "clock": CLOCK_TURN,
-}
+TURNS: dict[Style, tuple[str, ...]] = {"absolute": FACE, "letters": FACE, "clock": CLOCK_TURN}
+"""Of styles that have sentences of their own."""
 WALKS = (
     "Move forward{far} until you reach {where}.",
     "Walk straight on{far} as far as {where}.",
@@ -89,7 +84,7 @@ def needs_turn(heading: float, target: float) -> bool:
 
 def turn_instruction(heading: float, target: float, style: Style, wording: Wording) -> Instruction:
     words, name = turn_words(heading, target), turn_name(heading, target, style)
-    return Instruction(wording.pick(TURNS[style]).format(words=words, name=name))
+    return Instruction(wording.pick(TURNS.get(style, TURN)).format(words=words, name=name))
 
 
 def walk_instruction(

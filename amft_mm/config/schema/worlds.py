@@ -45,8 +45,8 @@ class GeneralPoints(Picture):
 class Streets(Picture):
     mode: str = setting("along the true route, or on the whole graph", among=("rail", "free"))
     actions: str = setting(
-        "what directions are called; varied: any but left and right, drawn for each route",
-        among=("absolute", "relative", "letters", "ship", "clock", "varied"),
+        "what directions are called; code, varied: drawn for each route, never left and right",
+        among=("absolute", "relative", "letters", "ship", "clock", "code", "varied"),
     )
     city: str = setting("an embedded one, or the path of a city file")
     data: str | None = setting("a folder of published data, instead of a city")

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envs.virl.actions import (
+    DRAWN,
     NO_TURN_BELOW,
-    STYLES,
     Action,
     directions,
     find_action,
@@ -20,6 +20,8 @@ from envs.virl.actions import (
 )
 from envs.virl.answer import read
 from envs.virl.geo import bearing, compass_name, haversine, turn_between, view_side, wrap
+
+STYLES = st.sampled_from(sorted({style for drawn in DRAWN.values() for style in drawn}))
 
 
 @pytest.mark.parametrize(
@@ -95,7 +97,7 @@ def test_turns_lead_where_they_should(heading, target):
     assert 0 <= wrap(heading) < 360
 
 
-@given(st.floats(0, 360), st.floats(0, 360), st.sampled_from(STYLES))
+@given(st.floats(0, 360), st.floats(0, 360), STYLES)
 def test_what_is_said_of_a_turn_leads_nearer_to_where_it_goes(heading, target, style):
     """By compass and clock it is the nearest there is; to the left or right it is slight or not."""
     if abs(turn_between(heading, target)) < NO_TURN_BELOW:
@@ -104,13 +106,13 @@ def test_what_is_said_of_a_turn_leads_nearer_to_where_it_goes(heading, target, s
     assert set(said) <= set(directions(style))
 
     def off(name):
-        return abs(turn_between(new_heading(heading, name), target))
+        return abs(turn_between(new_heading(heading, name, style), target))
 
-    most = {"absolute": 22.5, "letters": 22.5, "clock": 15.0}.get(style, 90.0)
+    most = {"clock": 15.0, "relative": 90.0, "ship": 90.0}.get(style, 22.5)
     assert max(map(off, said)) <= most + 1e-6
 
 
-@given(st.sampled_from(STYLES), st.sampled_from(STYLES))
+@given(STYLES, STYLES)
 def test_a_direction_of_another_style_is_no_action(style, other):
     for name in directions(other):
         known = Action("turn_direction", name) if name in directions(style) else None
@@ -120,7 +122,10 @@ def test_a_direction_of_another_style_is_no_action(style, other):
 
 @given(st.floats(0, 360))
 def test_an_absolute_turn_lands_within_its_sector(heading):
-    assert abs(turn_between(heading, new_heading(heading, compass_name(heading)))) <= 22.5 + 1e-9
+    assert (
+        abs(turn_between(heading, new_heading(heading, compass_name(heading), "absolute")))
+        <= 22.5 + 1e-9
+    )
 
 
 def test_views_and_names_agree_on_the_sides():

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs.paths import asset
-from envs.virl.actions import STYLES, directions
+from envs.virl.actions import DRAWN, directions
 from envs.virl.geo import VIEW_SIDES
 
 SMALL = {"size": (112, 112)}
@@ -40,7 +40,7 @@ def test_gymnasium_accepts_it(modality, mode, actions):
 
 
 @pytest.mark.parametrize("city", CITIES)
-@pytest.mark.parametrize("actions", [*STYLES, "varied"])
+@pytest.mark.parametrize("actions", list(DRAWN))
 @pytest.mark.parametrize("mode", ["rail", "free"])
 def test_the_expert_arrives(city, actions, mode):
     env = make(city=city, actions=actions, mode=mode, modality="text")
@@ -227,7 +227,8 @@ def test_varied_actions_are_drawn_by_route_and_never_those_of_the_rule_kept_out(
             any(f" {name}" in turn for name in listed) for turn in turns if "around" not in turn
         )
         said.add(listed[0])
-    assert said == {"north", "n", "port", "one"}
+    assert len(said & {"north", "n", "port", "one"}) > 1
+    assert len(said) > 15, "each code says it with other words"
     ruled = make(actions="varied", split="ood_rule").reset(seed=0)[0]["text"]
     assert "one of: left, right, slightly left" in ruled
 
@@ -271,7 +272,7 @@ def test_free_mode_lets_the_agent_go_astray_and_recover():
 
 
 @pytest.mark.parametrize("city", CITIES)
-@pytest.mark.parametrize("actions", [*STYLES, "varied"])
+@pytest.mark.parametrize("actions", list(DRAWN))
 def test_the_free_expert_follows_the_instructed_way(city, actions):
     """Not a shorter one: a demonstration must not contradict its own prompt."""
     env = make(city=city, actions=actions, mode="free", modality="text")
