@@ -6,6 +6,7 @@
     logits(model, hidden)   the head with the scalings that the model's own forward pass gives it
     lora_targets(model)     the projections of the language model, as peft takes them
     cache_word(model)       what the body calls the cache that it is given
+    all_of_it(model)        inside nothing is dropped out; afterwards it is as it was
 
 Whether these parts make the numbers that the model's own forward pass makes is not believed but
 checked when a model is loaded: agents/self_check.py.
@@ -15,6 +16,8 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -137,3 +140,13 @@ def lora_targets(model: Any) -> str:
             "all its weights (model.lora=null), or name the modules by model.lora.target_modules"
         )
     return rf"{re.escape(where)}\.(.*\.)?({'|'.join(sorted(layers))})"
+
+
+@contextmanager
+def all_of_it(model: Any) -> Iterator[None]:
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)

@@ -179,13 +179,8 @@ def _conversations(policy: Player) -> list[Conversation]:
 
 @contextmanager
 def _looking(policy: Player) -> Iterator[None]:
-    was_training = policy.model.training
-    policy.model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        policy.model.train(was_training)
+    with anatomy.all_of_it(policy.model), torch.no_grad():
+        yield
 
 
 def _apart(policy: Player, one: torch.Tensor, other: torch.Tensor) -> float:

@@ -1,6 +1,6 @@
 """What bfloat16 saves here: `python benchmarks/bench_precision.py --model FOLDER [--lora]`.
 
-The same demonstrations of V-IRL in text are learnt from, and the same episodes are written, by the same
+The demonstrations of bench_learning.py are learnt from, and the same episodes are written, by the same
 weights in float32 and in bfloat16 (`model.dtype=bfloat16`), in turns, on one thread or on the GPU; printed
 are tokens a second of both, medians, and their ratios. On a CPU all hangs on its instructions, which are told
 first: with AVX512-BF16 or AMX bfloat16 is faster, without them slower.
@@ -18,15 +18,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
+from bench_learning import conversations, learn
 from words import started
 
-from agents.conversation import Conversation, Limits
+from agents.conversation import Limits
 from agents.engines import make_engine
-from agents.experts import demonstrate
 from agents.policy import Policy
 from agents.rollout import Plan, play
 from agents.worlds import World, Worlds
-from envs.guard import GuardedEnv
 
 WORLD = World("amft/VIRL-v0", {"modality": "text", "answer": "short", "thought": "steps"})
 PRECISIONS = (torch.float32, torch.bfloat16)
@@ -47,25 +46,6 @@ def instructions() -> str:
     )
 
 
-def demonstrations(policy: Policy, count: int) -> list[Conversation]:
-    env = GuardedEnv(WORLD.make, seconds=60.0)
-    limits = Limits(max_tokens=2000, max_new_tokens=40)
-    found = [demonstrate(env, WORLD, seed).conversation(policy, limits) for seed in range(count)]
-    env.close()
-    return found
-
-
-def learnt(policy: Policy, items: list[Conversation]) -> float:
-    """Tokens a second, forward and back, one conversation at a time."""
-    begun = time.perf_counter()
-    for item in items:
-        policy.score([item]).log_probs.sum().backward()
-    if policy.device.type == "cuda":
-        torch.cuda.synchronize()
-    policy.model.zero_grad()
-    return sum(item.length for item in items) / (time.perf_counter() - begun)
-
-
 def written(policy: Policy, worlds: Worlds) -> float:
     """Tokens a second that are sampled, what is read for them included in the time."""
     limits = Limits(max_tokens=2000, max_new_tokens=40, max_turns=4)
@@ -81,18 +61,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("--model", default="tiny")
     parser.add_argument("--lora", action="store_true")
-    parser.add_argument("--count", type=int, default=2, help="demonstrations")
+    parser.add_argument("--count", type=int, default=4, help="demonstrations")
     parser.add_argument("--repeats", type=int, default=3)
     asked = parser.parse_args()
     options: dict[str, Any] = {"lora": {"r": 16}} if asked.lora else {}
     policies = {dtype: Policy.load(asked.model, dtype=dtype, **options) for dtype in PRECISIONS}
-    items = demonstrations(policies[torch.float32], asked.count)
+    items = conversations(policies[torch.float32], asked.count, most=2000)
+    batches, tokens = [[item] for item in items], sum(item.length for item in items)
     worlds = Worlds(WORLD, slots=8)
     speeds: dict[tuple[str, torch.dtype], list[float]] = {}
     for _ in range(asked.repeats):
         for dtype, policy in policies.items():
             policy.model.train()
-            speeds.setdefault(("learnt", dtype), []).append(learnt(policy, items))
+            speeds.setdefault(("learnt", dtype), []).append(tokens / learn(policy, batches))
             policy.model.eval()
             speeds.setdefault(("written", dtype), []).append(written(policy, worlds))
     worlds.close()

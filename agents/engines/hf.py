@@ -158,14 +158,9 @@ class HFEngine:
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
-        model = self._policy.model
-        was_training = model.training
-        model.eval()
-        try:
-            with torch.inference_mode(), self._policy.arithmetic():
-                yield
-        finally:
-            model.train(was_training)
+        policy = self._policy
+        with anatomy.all_of_it(policy.model), torch.inference_mode(), policy.arithmetic():
+            yield
 
     def _advance(self) -> torch.Tensor:
         """Logits of the next token of everything that is written, those included that join now."""

@@ -62,10 +62,12 @@ def splits_figure(results: Sequence[Result], keys: Mapping[str, str], title: str
         axes.set_xlabel("minutes", fontsize=9)
         axes.set_ylim(0, 1)
         axes.grid(alpha=0.3)
-    # The last of those that show most methods: not all need have been evaluated on every split.
-    most = max(reversed(drawn), key=lambda axes: len(axes.lines))
-    if most.lines:
-        most.legend(fontsize=8)
+    # Not every method need have been evaluated on every split.
+    shown = {str(line.get_label()): line for axes in drawn for line in axes.lines}
+    if shown:
+        wide = 2 * len(keys)
+        figure.set_figheight(3.2 + 0.2 * -(-len(shown) // wide))
+        figure.legend(shown.values(), shown, loc="outside lower center", fontsize=8, ncols=wide)
     return _svg(figure)
 
 

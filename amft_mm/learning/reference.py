@@ -80,14 +80,11 @@ class Reference:
             return self._frozen.score(conversations, temperature=temperature)
         if not self._adapter:
             raise RuntimeError("the reference is asked before it was frozen")
-        model = self._policy.model
-        was_training = model.training
         self._swap()
-        model.eval()  # of what learns some may be dropped out, of what it is held to nothing is
         try:
-            return self._policy.score(conversations, temperature=temperature)
+            with anatomy.all_of_it(self._policy.model):  # of what learns some may be dropped out
+                return self._policy.score(conversations, temperature=temperature)
         finally:
-            model.train(was_training)
             self._swap()
 
     def _head(self) -> Any:
