@@ -38,6 +38,8 @@ _SYSTEM, _USER, _ANSWER, _LATER = (
     f"\ue000{name}\ue000" for name in ("system", "first", "answer", "later")
 )
 """Placeholders from Unicode's private area, which no template writes itself."""
+_UNLIKE = ("red 1", "2 blue")
+"""Words that neither begin nor end alike."""
 _PROBE = Tool("probe", "A probe.", {"type": "object", "properties": {"x": {"type": "integer"}}})
 
 
@@ -127,6 +129,11 @@ class ChatFormat:
     def following(self, text: str, grids: Sequence[Grid] = (), tool: str = "") -> list[int]:
         self._check_pictures(grids)
         return self._encode(self._later_frame(grids, tool), [text], grids)[1:]
+
+    def around_words(self, grids: Sequence[Grid], tool: str = "") -> tuple[int, int]:
+        """How many of the ids of a later message (`following`) stand before its words, and how many after."""
+        one, other = (self.following(words, grids, tool) for words in _UNLIKE)
+        return _alike(one, other), _alike(one[::-1], other[::-1])
 
     def is_result(self, grids: Sequence[Grid], tool: str) -> bool:
         """Whether the template is given a later message as a tool's result."""
@@ -388,6 +395,12 @@ class ChatFormat:
         # A tokenizer that cannot be told: each special token's spelling is broken after one sign.
         pieces = self._special.sub(lambda m: f"{m.group()[0]}\0{m.group()[1:]}", text).split("\0")
         return [number for piece in pieces for number in self._raw(piece)]
+
+
+def _alike(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many of their first ids are the same."""
+    differing = (at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
+    return next(differing, min(len(one), len(other)))
 
 
 def _written(grids: Sequence[Grid]) -> list[str]:

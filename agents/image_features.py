@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -31,15 +32,22 @@ Seen = dict[Any, Features]
 MOST_BYTES = 512 * 2**20
 
 
+@dataclass
+class _Form:
+    """In what the vision tower gives features: which class, and whether several pictures are one tensor."""
+
+    made: Any = None
+    in_one: bool = False
+
+
 class ImageFeatures:
     """`look(images)` gives the keyword arguments by which the model takes the pictures in order."""
 
     def __init__(self, model: Any, reader: Reader, most_bytes: int = MOST_BYTES) -> None:
         """`model` is the transformers model, without a wrapper."""
         self._model, self._reader = model, reader
-        self._form: Any = None
+        self._form = _Form()
         self._kept: BoundedCache[Features] = BoundedCache(most_bytes)
-        self._in_one = False
 
     def of(self, model: Any) -> ImageFeatures:
         """Of another model's eye. What a frozen one has seen is seen by its copies."""
@@ -91,7 +99,10 @@ class ImageFeatures:
                     without_gradient.enter_context(torch.no_grad())
                 there = {name: _moved(value, parameter) for name, value in inputs.items()}
                 out = anatomy.body_of(self._model).get_image_features(**there, return_dict=True)
-            self._form, self._in_one = type(out), isinstance(out.pooler_output, torch.Tensor)
+            self._form.made, self._form.in_one = (
+                type(out),
+                isinstance(out.pooler_output, torch.Tensor),
+            )
             seen = list(out.pooler_output)
             if count == 1:  # perhaps in several tiles
                 seen = [torch.cat([tile.reshape(-1, tile.shape[-1]) for tile in seen])]
@@ -102,13 +113,13 @@ class ImageFeatures:
     def _together(self, features: list[Features]) -> Any:
         """As the vision tower itself would have given them."""
         seen = tuple(first for first, _ in features)
-        given: dict[str, Any] = {"pooler_output": torch.cat(seen) if self._in_one else seen}
+        given: dict[str, Any] = {"pooler_output": torch.cat(seen) if self._form.in_one else seen}
         if features[0][1]:
             given["deepstack_features"] = [
                 tuple(deeper[layer] for _, deeper in features)
                 for layer in range(len(features[0][1]))
             ]
-        return self._form(**given)
+        return self._form.made(**given)
 
 
 def _moved(value: Any, like: torch.Tensor) -> Any:

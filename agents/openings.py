@@ -29,8 +29,11 @@ Opening = tuple[tuple[int, ...], tuple[Hashable, ...]]
 
 
 def opening_of(conversation: Conversation) -> Opening | None:
-    """None where there is nothing that could be read apart: no answer, or a history of several windows."""
+    """None where there is nothing that could be read apart: no answer, a history of several windows, or
+    something that was chosen after the first message alone."""
     if conversation.opened or not conversation.answers:
+        return None
+    if conversation.answers[0].start >= conversation.first_turn:
         return None
     pictures = tuple(name_of(image) for image in conversation.messages[0].images)
     return tuple(conversation.ids[: conversation.answers[0].start]), pictures

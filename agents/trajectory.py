@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agents.conversation import OUT_OF_TOKENS, OUT_OF_TURNS, Conversation
+from agents.image_features import name_of
 
 ERROR = "error"
 
@@ -94,13 +95,13 @@ class Trajectory:
     def states(self) -> list[str]:
         """For each answer a key of the state that the world was in: what it calls `state_key` in its
         info, else what it showed, text and pictures. Equal states have equal keys."""
-        keys, pictures = [], b""
+        keys, pictures = [], ""
         for number, message in enumerate(self.conversation.messages):
             if message.images:  # none: they are those of before
-                pictures = b"".join(image.tobytes() for image in message.images)
+                pictures = repr([name_of(image) for image in message.images])
             known = self.turns[number].facts if number < len(self.turns) else {}
             own = known.get("state_key")
-            shown = hashlib.sha256(message.text.encode() + b"\0" + pictures).hexdigest()
+            shown = hashlib.sha256(f"{message.text}\0{pictures}".encode()).hexdigest()
             keys.append(shown if own is None else f"key {own}")
         return keys[: len(self.conversation.answers)]
 

@@ -214,7 +214,7 @@ def _forget(name: int) -> None:
 
 def _ended(info: dict[str, Any]) -> str | None:
     ended = info.get("ended_by")
-    return str(ended) if ended else None
+    return whole_characters(str(ended)) if ended else None
 
 
 def _seen(
@@ -238,7 +238,7 @@ def _seen(
         tool=told.tool,
         briefing=told.briefing,
         reward=reward,
-        verdict=None if verdict is None else str(verdict),
+        verdict=None if verdict is None else whole_characters(str(verdict)),
         feedback=whole_characters(str(info.get("feedback", ""))),
         success=bool(info.get("success", False)),
         ended_by=ended,

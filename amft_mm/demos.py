@@ -2,8 +2,9 @@
 
 They are those that a training run of the same words records: the recipe's. With `engine=openai
 engine.model=NAME` (or `hf`, `vllm`) a model plays, and what succeeds is kept.
-`import_from=FILE` takes JSON chats with pictures instead, all or the first `n`. The folder opens with
-`datasets.load_dataset(FOLDER)`; an interrupted run goes on where it was.
+The folder opens with `datasets.load_dataset(FOLDER)`; an interrupted run goes on where it was.
+`import_from=FILE` takes JSON chats with pictures instead, all or the first `n`, into a folder without any: what
+was interrupted there is to be deleted, and begun anew.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from agents.engines.base import Request, Sample, Written
 from agents.engines.reach import Reach, blocks_of
 from agents.engines.row_cache import RowCache
 from agents.engines.sampling import choose
+from agents.image_features import name_of
 from agents.policy import Policy
 from envs.contract import whole_number
 
@@ -280,7 +281,7 @@ class HFEngine:
         if w.row.ids:
             return number
         conversation = w.request.conversation
-        pictures = tuple(image.tobytes() for image in conversation.images)
+        pictures = tuple(map(name_of, conversation.images))
         return (tuple(conversation.ids), pictures)
 
     def _by_size(self, writing: list[_Writing]) -> Iterator[list[_Writing]]:

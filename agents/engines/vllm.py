@@ -19,6 +19,7 @@ from agents.conversation import Conversation
 from agents.engines.base import Request, Sample, Written
 from agents.engines.vllm_backend import Backend, Completion, Prompt
 from agents.engines.web import checked_url
+from agents.engines.weights import refuse_other_adapters
 from agents.pictures import ProcessorReader
 from agents.policy import Policy
 from agents.seeds import mixed_seed
@@ -36,6 +37,7 @@ class VLLMEngine:
                 f"engine=vllm: {type(policy.plain_model).__name__} writes more than one mark in a picture's "
                 "place, and vLLM is given one for each picture. Take engine=hf"
             )
+        refuse_other_adapters(policy)
         self._policy, self._backend = policy, backend
         self._rows = policy.vocabulary
         self._never = dict.fromkeys(policy.chat_format.unsaid(self._rows), -100.0)

@@ -7,11 +7,24 @@ from pathlib import Path
 
 import torch
 
+from agents.anatomy import ModelError
 from agents.files import weights_written
 from agents.policy import Policy
 from agents.sharding import local_part, whole
 
 SHARD_BYTES = 4 * 2**30
+
+
+def refuse_other_adapters(policy: Policy) -> None:
+    """What is not the base's weights and a product of two small matrices: another engine would play something
+    else than what is learnt."""
+    for adapter in getattr(policy.model, "peft_config", {}).values():
+        for option in ("use_dora", "modules_to_save"):
+            if value := getattr(adapter, option, None):
+                raise ModelError(
+                    f"model.lora={{{option}: {value}}}: other engines are given LoRA's plain products alone. "
+                    "Take engine=hf, or leave it out"
+                )
 
 
 @torch.no_grad()

@@ -69,18 +69,14 @@ class Split:
 def splits_of(env: DictConfig) -> list[Split]:
     """What an environment, or each of a mix, is evaluated on."""
     parts = parts_of(env)
-    return [
-        _split(part, name, len(parts) > 1)
-        for part in parts
-        for name in list(part.env.get("splits") or []) or [None]
-    ]
+    return [_split(part, name, len(parts) > 1) for part in parts for name in _names(part)]
 
 
 def chosen_splits(env: DictConfig, labels: Sequence[str] | None) -> list[Split]:
     """Those of these labels; what is trained on can be asked for too. None is each part's first."""
     known, parts = splits_of(env), parts_of(env)
     if labels is None:
-        return list({split.env.name: split for split in reversed(known)}.values())[::-1]
+        return [_split(part, _names(part)[0], len(parts) > 1) for part in parts]
     trained = [_split(p, p.env.split, len(parts) > 1) for p in parts if "split" in p.env]
     found = {split.label: split for split in [*trained, *known]}
     missing = [label for label in labels if label not in found]
@@ -114,6 +110,10 @@ def validation_splits(env: DictConfig, wanted: str | None) -> list[Split]:
             )
         found.append(_split(part, fitting[0], len(parts) > 1))
     return found
+
+
+def _names(part: EnvPart) -> list[str | None]:
+    return list(part.env.get("splits") or []) or [None]
 
 
 def _split(part: EnvPart, name: str | None, several: bool) -> Split:

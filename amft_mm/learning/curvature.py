@@ -16,7 +16,8 @@ Of exploration the like is left out: its gradient is a sample, and so would be i
 The step is that of amft_mm/learning/directional.py: on the tiny model the difference is right to 5 % along
 the signs of a gradient, where curvature changes fastest, and to 0.5 % along noise. It needs float32: in
 bfloat16, where gradients themselves are right to 1 %, it is rounding for the most part, and worse than
-nothing. There gradients are taken as given.
+nothing. There gradients are taken as given, and where the model has dropout, which the two would have
+of two masks.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from amft_mm.learning.directional import reach
+from amft_mm.learning.directional import drops_out, reach
 from amft_mm.learning.example import Example
 from amft_mm.learning.gradients import Tensors, norm_of, total
 from amft_mm.learning.objective import Objective
@@ -41,7 +42,9 @@ def gradient_along(
 ) -> Tensors:
     """Of all processes; asked for in all at once."""
     z = learner.mixed.z.get(part, {})
-    if learner.policy.dtype != torch.float32 or not (far := reach(z)):
+    if learner.policy.dtype != torch.float32 or drops_out(learner.policy.model):
+        return {}
+    if not (far := reach(z)):
         return {}
     here = {p: p.grad for p in learner.parameters}
     kept = {p: p.detach().clone() for p in z}

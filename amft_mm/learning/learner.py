@@ -181,8 +181,8 @@ class Learner:
     def scored(self, examples: Sequence[Example], objective: Objective) -> list[Example]:
         """The examples with their log-probabilities under the present weights: what several updates on them
         compare with, where the engine's are corrected for."""
-        self.policy.model.eval()
         with self.policy.gathered():
+            self.policy.model.eval()  # what is read now, which where weights are sharded is another
             own = self._scores(examples, objective.temperature)
         return [replace(e, scored=tuple(s.tolist())) for e, s in zip(examples, own, strict=True)]
 
@@ -190,8 +190,8 @@ class Learner:
     def ratios(self, examples: Sequence[Example], temperature: float = 1.0) -> list[float]:
         """For each example how much likelier it is by the present weights than by those that played it:
         the product of its tokens' ratios, without what was given."""
-        self.policy.model.eval()
         with self.policy.gathered():
+            self.policy.model.eval()
             own = self._scores(examples, temperature)
         found = []
         for example, now in zip(examples, own, strict=True):

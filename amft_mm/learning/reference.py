@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from agents import anatomy
 from agents.conversation import Conversation
 from agents.files import reason_of
+from agents.pictures import PictureReader
 from agents.policy import Measure, Policy, Scores
 from agents.sharding import local_part, whole
 from amft_mm.learning.tokens import Loss, Tokens, Totals
@@ -145,7 +146,17 @@ class Behaviour:
     """Log-probabilities of the chosen tokens under the model that wrote them."""
 
     def __init__(self, name: str, policy: Policy) -> None:
-        self._model = Policy.load(name, device=str(policy.device), dtype=policy.dtype)
+        seen = policy.pictures  # as many tokens a picture as its conversations have
+        pixels = (
+            (seen.min_pixels, seen.max_pixels) if isinstance(seen, PictureReader) else (None, None)
+        )
+        self._model = Policy.load(
+            name,
+            device=str(policy.device),
+            dtype=policy.dtype,
+            min_pixels=pixels[0],
+            max_pixels=pixels[1],
+        )
         vocabularies = [p.chat_format.tokenizer.get_vocab() for p in (self._model, policy)]
         if vocabularies[0] != vocabularies[1]:
             raise ValueError(

@@ -43,6 +43,7 @@ from typing import Any
 
 import torch
 
+from agents.sharding import local_part
 from amft_mm.learning.gradients import Tensors
 from amft_mm.learning.optimization import Names
 from envs.contract import one_of
@@ -179,8 +180,10 @@ class _Step:
         self.lr, self.decay = float(group["lr"]), float(group["weight_decay"])
         steps = float(state[parameters[0]]["step"])
         self._left1, self._left2 = 1 - self.b1**steps, 1 - self.b2**steps
-        m = [_shard(state[p]["exp_avg"]) for p in parameters]
-        root = torch._foreach_div([_shard(state[p]["exp_avg_sq"]) for p in parameters], self._left2)
+        m = [local_part(state[p]["exp_avg"]) for p in parameters]
+        root = torch._foreach_div(
+            [local_part(state[p]["exp_avg_sq"]) for p in parameters], self._left2
+        )
         torch._foreach_sqrt_(root)
         bottom = torch._foreach_add(root, group["eps"])
         torch._foreach_clamp_min_(root, SMALLEST_ROOT)
@@ -219,7 +222,7 @@ def _chunks(
     for together in by_count.values():
         chunk: list[torch.Tensor] = []
         for parameter in together:
-            if chunk and sum(_shard(p).numel() for p in [*chunk, parameter]) > TOGETHER:
+            if chunk and sum(local_part(p).numel() for p in [*chunk, parameter]) > TOGETHER:
                 yield chunk
                 chunk = []
             chunk.append(parameter)
@@ -227,11 +230,4 @@ def _chunks(
 
 
 def _local(tensors: Tensors, parameters: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    return [_shard(tensors[p]) for p in parameters]
-
-
-def _shard(tensor: torch.Tensor) -> torch.Tensor:
-    """Its part in this process: everything here is by element."""
-    from torch.distributed.tensor import DTensor
-
-    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+    return [local_part(tensors[p]) for p in parameters]

@@ -69,8 +69,8 @@ class ValueHead:
         would have gone on. `minibatches`: into how many they are divided to be learnt from."""
         values: dict[int, np.ndarray] = {}
         places = {id(example): i for i, example in enumerate(examples)}
-        self._policy.model.eval()
         with self._policy.gathered():
+            self._policy.model.eval()
             for part in by_length(examples, self._budget, lambda e: e.conversation):
                 hidden = self._policy.score([e.conversation for e in part]).hidden
                 said = self.head(hidden[first_tokens(part)].float())[:, 0].cpu().numpy()

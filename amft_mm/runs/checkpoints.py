@@ -148,8 +148,12 @@ def step_of(path: Path) -> int:
 
 def whole(folder: Path) -> list[Path]:
     """Those that were written to their end, the newest last."""
-    found = [path for path in folder.glob(f"{PREFIX}*") if is_whole(path)]
-    return sorted(found, key=lambda path: (len(path.name), path.name))  # a million has a digit more
+    return sorted(filter(is_whole, _steps(folder)), key=step_of)
+
+
+def _steps(folder: Path) -> Iterator[Path]:
+    """Those of a run; a copy that somebody has kept beside them is none."""
+    return (path for path in folder.glob(f"{PREFIX}*") if path.name[len(PREFIX) :].isdecimal())
 
 
 def is_whole(path: Path) -> bool:
@@ -237,7 +241,7 @@ def best(folder: Path, by: str | None = None) -> dict[str, Any] | None:
 
 def forget_unfinished(folder: Path) -> None:
     """What a kill left half-written, and which one is the best where that is not there."""
-    for path in folder.glob(f"{PREFIX}*"):
+    for path in list(_steps(folder)):
         if not is_whole(path):
             shutil.rmtree(path, ignore_errors=True)
     known = best(folder)

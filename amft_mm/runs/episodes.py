@@ -25,6 +25,7 @@ from agents.files import reason_of
 from agents.policy import Policy
 from agents.trajectory import Trajectory
 from agents.worlds import World
+from envs.answers import whole_characters
 from envs.guard import CallFailed, GuardedEnv, failure_of
 
 ALTERNATIVES = 3
@@ -116,7 +117,7 @@ def experts_of(world: World, seed: int, answers: Sequence[str]) -> list[str]:
             if failure_of(info):
                 break
             try:
-                said[turn] = str(env.ask("expert"))
+                said[turn] = whole_characters(str(env.ask("expert")))
             except (AttributeError, NotImplementedError, CallFailed):
                 break
             _, _, terminated, truncated, info = env.step(answer)

@@ -84,3 +84,15 @@ def test_pictures_of_other_shapes_are_other_pictures():
     first, second, third = features.pooler_output
     assert torch.equal(first, third)
     assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize("family", ["gemma3", "llava_onevision"])
+def test_a_copy_gives_what_a_frozen_eye_saw_in_the_same_form(family_folders, family):
+    """Defect: families whose tower gives one tensor for all pictures got a tuple from a copy that had seen
+    them all, as the reference of a run is one."""
+    policy = Policy.load(str(family_folders[family]), device="cpu", freeze_vision=True)
+    conversations = looking(policy, (5, 6))
+    with torch.no_grad():
+        own = policy.score(conversations).log_probs
+        copied = policy.frozen().score(conversations).log_probs
+    assert torch.allclose(own, copied, atol=1e-5)

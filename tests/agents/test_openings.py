@@ -6,7 +6,7 @@ from transformers import DynamicCache
 
 from agents import anatomy
 from agents.conversation import Conversation, Limits
-from agents.openings import Opened
+from agents.openings import Opened, opening_of
 from agents.policy import Policy
 from amft_mm.learning.batching import by_length
 from tests.agents.families import FAMILIES, towers_work
@@ -189,3 +189,11 @@ def test_groups_stay_together_within_the_budget(tiny):
         rest = max(c.length - c.answers[0].start for c in part)
         assert len(part) == 1 or len(first) * max(first.values()) + len(part) * rest <= 250
     assert len(found) < len(list(by_length(conversations, 250)))
+
+
+def test_what_is_chosen_after_a_second_message_is_no_opening(tiny):
+    """Defect: pictures of later messages were counted with the opening's tokens and not with its pictures."""
+    conversation = group(tiny, 1, members=1, turns=2)[0]
+    assert opening_of(conversation) is not None
+    conversation.answers = conversation.answers[1:]
+    assert opening_of(conversation) is None

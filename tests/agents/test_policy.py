@@ -10,6 +10,7 @@ import torch
 from agents.anatomy import ModelError
 from agents.conversation import Conversation
 from agents.engines import Request, Sampling, make_engine, written
+from agents.engines.vllm import VLLMEngine
 from agents.policy import Policy, chunked_scores
 from agents.self_check import own_inputs
 from envs.paths import asset
@@ -315,3 +316,11 @@ def test_engine_and_learner_agree_where_both_compute_in_bfloat16():
     conversation.act(sample.ids, sample.log_probs)
     scored = policy.score([conversation]).log_probs.detach()
     assert (scored - torch.tensor(sample.log_probs)).abs().max() < 0.1
+
+
+@pytest.mark.parametrize("more", [{"use_dora": True}, {"modules_to_save": ["lm_head"]}])
+def test_adapters_that_other_engines_would_play_otherwise_are_refused(more):
+    """Defect: vLLM was given the base's weights and LoRA's products, without what else an adapter changes."""
+    policy = Policy.load("tiny-random", device="cpu", lora={"r": 4, **more})
+    with pytest.raises(ModelError, match="Take engine=hf"):
+        VLLMEngine(policy, None)

@@ -10,6 +10,11 @@ from agents.conversation import Conversation, Limits
 from agents.engines.weights import named_weights
 from agents.policy import Policy
 from agents.sharding import whole
+from amft_mm.learning.example import Example
+from amft_mm.learning.learner import Learner, OptimizerSettings
+from amft_mm.learning.objective import Objective
+from amft_mm.methods.imitation import sft
+from amft_mm.runs.processes import ProcessGroup
 from tests.amft_mm.processes import finish, started
 
 LORA = {"r": 4, "lora_alpha": 8}
@@ -100,3 +105,22 @@ def test_two_processes_have_the_gradient_of_one(settings):
 @pytest.mark.slow
 def test_an_adapter_in_shards_is_merged_saved_and_loaded(tmp_path):
     finish(started(weights_go_to_other_engines_and_models, 2, (tmp_path / "adapter",)))
+
+
+def scores_have_no_dropout():
+    own = torch.distributed.HashStore()
+    torch.distributed.init_process_group("gloo", rank=0, world_size=1, store=own)
+    lora = {**LORA, "lora_dropout": 0.5, "init_lora_weights": False}
+    policy = Policy.load("tiny-random", device="cpu", shard=True, lora=lora)
+    policy.model.train()
+    learner = Learner(policy, OptimizerSettings(lr=0.0), ProcessGroup(), 3000)
+    examples = [Example(c) for c in conversations(policy)[:2]]
+    once, again = (
+        [e.scored for e in learner.scored(examples, Objective(sft.loss))] for _ in range(2)
+    )
+    assert once == again
+
+
+def test_what_is_read_of_a_model_in_shards_has_no_dropout():
+    """Defect: another model than the one that is read was put out of training."""
+    finish(started(scores_have_no_dropout, 1))

@@ -114,6 +114,8 @@ def config_of(words, name="train"):
         ("method=luffy demos.n=0 train.warmup_steps=0", "demos.n=0, but method.guidance wants"),
         ("demos.folder=here demos.slips=0.3", "demos.folder=here are taken as they are"),
         ("eval.passes={tries:4,episodes:2} eval.tries=2", "leave one of the two out"),
+        ("eval.tries=4 eval.temperature=0", "eval.temperature=0 makes all tries"),
+        ("eval.passes={tries:4,episodes:2} eval.temperature=0", "eval.temperature=0 makes all tries"),
         ("method=sft_peak eval.every=0", "eval.validation=ood .*shows it the last alone"),
     ],
 )  # fmt: skip

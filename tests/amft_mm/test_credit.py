@@ -145,6 +145,14 @@ def test_a_state_is_what_the_world_showed_unless_it_names_it(tiny):
     assert e == f
 
 
+def test_pictures_of_other_shapes_are_other_states(tiny):
+    """Defect: they were compared by their bytes alone, as by an engine that reads a prompt for several."""
+    end = [tiny.chat_format.stop_id]
+    wide, high = np.zeros((28, 56, 3), np.uint8), np.zeros((56, 28, 3), np.uint8)
+    first, second = shown(tiny, ("look", wide, {}, end), ("look", high, {}, end)).states()
+    assert first != second
+
+
 def test_what_a_limit_ended_is_told_from_what_the_world_ended(tiny):
     end = tiny.chat_format.stop_id
     whole, part = ("look", None, {}, [5, end]), ("look", None, {}, [5, 5])

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from safetensors.torch import load_file
 from scipy import stats
 
@@ -93,6 +94,15 @@ def test_splits_are_chosen_by_name_and_the_trained_one_too():
             ValueError, match=r"eval\.splits=.*there are train, id, ood_rule, ood_city"
         ):
             chosen_splits(env, wrong)
+
+
+def test_a_world_that_a_mix_has_twice_is_evaluated_twice():
+    """Defect: parts were told apart by their world's name, so that the second was never looked at."""
+    env = composition("train", ["env=mix"]).env
+    OmegaConf.set_struct(env, False)
+    env.parts.again, env.shares.again = env.parts.virl, 0.5
+    labels = [split.label for split in chosen_splits(env, None)]
+    assert {"virl/id", "again/id"} <= set(labels)
 
 
 def test_validation_is_on_a_split_outside_training():

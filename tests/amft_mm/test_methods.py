@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from agents.conversation import Limits
+from agents.conversation import Conversation, Limits
 from agents.demonstrations import Demonstration, write_part
 from agents.engines.hf import HFEngine
 from agents.experts import demonstrate
+from agents.policy import Policy
 from agents.rollout import NOTHING, Given, Plan, play
 from agents.worlds import World, Worlds
 from amft_mm.config.composition import composition
@@ -22,6 +24,7 @@ from amft_mm.data.sources import beginning
 from amft_mm.learning.example import Example
 from amft_mm.learning.learner import Learner, OptimizerSettings
 from amft_mm.learning.objective import Objective
+from amft_mm.learning.reference import Behaviour
 from amft_mm.methods.balance import balance
 from amft_mm.methods.exploration import exploration
 from amft_mm.methods.guidance import Choice, guidance
@@ -71,6 +74,17 @@ def test_every_preset_is_made_of_parts_that_exist(tiny, name):
     assert objectives.imitation.loss
     assert guidance(method.guidance.name, options_of(method.guidance))
     assert 0 <= balance(method.balance.name, 10, options_of(method.balance)).mu(0) <= 1
+
+
+def test_the_model_that_wrote_demonstrations_sees_as_many_tokens_a_picture_as_the_policy():
+    """Defect: it was loaded with its own pixel budget, and given conversations of another."""
+    policy = Policy.load("tiny-random", device="cpu", max_pixels=28 * 28 * 4)
+    conversation = Conversation(policy)
+    conversation.observe("Look.", np.full((168, 168, 3), 90, np.uint8))
+    conversation.say("forward()")
+    with torch.no_grad():
+        own = policy.score([conversation]).log_probs
+    assert torch.allclose(Behaviour("tiny-random", policy)([conversation]), own, atol=1e-5)
 
 
 def test_pear_is_refused_without_the_model_that_wrote_the_demonstrations(tiny):

@@ -121,6 +121,23 @@ def test_the_words_of_the_world_are_what_it_said_after_the_first_answer(tiny):
     assert conversation.answers[0].text == "left"  # as it was
 
 
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "gemma3", "llama"])
+def test_nothing_that_the_chat_writes_around_words_is_heard(policies, family):
+    """Defect: the roles' names and the line ends around messages were a third of what was learnt."""
+    policy = policies[family]
+    image = None if policy.pictures is None else np.full((56, 56, 3), 200, np.uint8)
+    conversation = Conversation(policy, Limits())
+    shown = [("You see street 0.", image), ("Right. Go on.", None), ("No, look again.", image)]
+    for number, (words, picture) in enumerate(shown):
+        conversation.observe(words, picture)
+        # The second answer is cut.
+        conversation.act(policy.chat_format.answer("left")[: None if number != 1 else -1])
+    world = heard(conversation, policy)
+    decode = policy.chat_format.tokenizer.decode
+    found = [decode(world.ids[a.start : a.stop]).strip() for a in world.answers]
+    assert found == [words for words, _ in shown[1:]]
+
+
 def test_echo_is_the_cross_entropy_of_these_words(tiny):
     episodes = [episode(tiny), episode(tiny)]
     episodes[0].conversation.observe("You have arrived.")

@@ -231,6 +231,24 @@ def test_what_a_kill_left_half_written_is_no_checkpoint(tmp_path):
     assert checkpoints.best(tmp_path) is None
 
 
+def test_a_copy_that_was_kept_beside_checkpoints_is_none(tmp_path):
+    """Defect: `cp -r step_000001 step_000001_good` made a run go on from it, and forget what came later."""
+    from amft_mm.runs import checkpoints
+
+    writer = checkpoints.Writer(tmp_path, keep=2)
+    for step in (1, 2):
+        writer.save(step, {"step": step, "model": {"w": torch.ones(1)}})
+        writer.wait()
+    kept = tmp_path / "step_000001_good"
+    shutil.copytree(tmp_path / "step_000001", kept)
+    (tmp_path / "step_notes").mkdir()
+    assert checkpoints.latest(tmp_path) == tmp_path / "step_000002"
+    assert checkpoints.names(tmp_path) == "step_000001, step_000002"
+    checkpoints.forget_unfinished(tmp_path)
+    assert kept.exists()
+    assert (tmp_path / "step_notes").exists()
+
+
 def _goes_on_with_its_own_luck(folder):
     from amft_mm.runs import checkpoints
     from amft_mm.runs.processes import ProcessGroup

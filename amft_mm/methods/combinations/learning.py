@@ -231,3 +231,8 @@ def validated(config: DictConfig) -> Iterator[str]:
             f"eval.passes plays sampled tries beside greedy evaluations, and eval.tries={config.eval.tries} "
             "makes all of them sampled, with pass@k: leave one of the two out"
         )
+    if not config.eval.temperature and (config.eval.tries > 1 or config.eval.passes is not None):
+        yield (
+            "eval.temperature=0 makes all tries at a task instance the same, and pass@k is told of several: "
+            "eval.temperature=1, or eval.tries=1 eval.passes=null"
+        )

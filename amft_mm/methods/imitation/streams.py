@@ -17,8 +17,6 @@ import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from agents.conversation import Answer, Conversation
 from agents.demonstrations import Demonstration
 from agents.policy import Policy
@@ -53,19 +51,20 @@ def retold(conversation: Conversation, policy: Policy, told: str) -> Conversatio
 
 
 def heard(conversation: Conversation, policy: Policy) -> Conversation:
-    """The same ids, with what the world said after the first answer in the place of what the agent said.
-    Pictures and the chat's own marks are left out."""
-    said = np.zeros(len(conversation.ids), bool)
-    if conversation.answers:
-        said[conversation.answers[0].stop :] = True
-    for answer in conversation.answers:
-        said[answer.start : answer.stop] = False
-    marks = policy.chat_format.special_ids
-    said &= np.array([number not in marks for number in conversation.ids], bool)
-    edges = np.flatnonzero(np.diff(said.astype(int), prepend=0, append=0))
+    """The same ids, with the words that the world said after the first answer in the place of what the agent
+    said. Pictures, and what the chat's format writes around words, are left out."""
+    ends = [*(answer.start for answer in conversation.answers[1:]), len(conversation.ids)]
+    pictures = sum(len(message.images) for message in conversation.messages[:1])
     out = copy.copy(conversation)
-    out.answers = [
-        Answer(int(start), int(stop), "", given=int(stop - start))
-        for start, stop in edges.reshape(-1, 2)
-    ]
+    out.answers = []
+    for answer, message, end in zip(
+        conversation.answers, conversation.messages[1:], ends, strict=False
+    ):
+        grids = conversation.grids[pictures : pictures + len(message.images)]
+        pictures += len(message.images)
+        before, after = policy.chat_format.around_words(grids, message.tool)
+        # Before the message of an answer that was cut stands what ends it.
+        start = answer.stop + before + answer.cut
+        if start < (stop := end - after):
+            out.answers.append(Answer(start, stop, "", given=stop - start))
     return out
