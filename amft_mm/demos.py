@@ -3,8 +3,8 @@
 They are those that a training run of the same words records: the recipe's. With `engine=openai
 engine.model=NAME` (or `hf`, `vllm`) a model plays, and what succeeds is kept.
 The folder opens with `datasets.load_dataset(FOLDER)`; an interrupted run goes on where it was.
-`import_from=FILE` takes JSON chats with pictures instead, all or the first `n`, into a folder without any: what
-was interrupted there is to be deleted, and begun anew.
+`import_from=FILE` takes JSON chats with pictures instead, all or the first `n`, into a folder without any:
+what was interrupted there is to be deleted, and begun anew.
 """
 
 from __future__ import annotations
@@ -274,7 +274,10 @@ def import_demos(config: DictConfig) -> dict[str, Any]:
     source = Path(config.import_from)
     folder = Path(config.out or f"demos/{source.stem}")
     if any(folder.glob("data/*.parquet")):
-        raise FileExistsError(f"{folder} holds demonstrations already: choose another by out=")
+        raise FileExistsError(
+            f"{folder} holds demonstrations already: choose another by out=, or delete it where an import was "
+            "interrupted"
+        )
     report = import_chats(source, pictures=Path(config.pictures) if config.pictures else None)
     part: list[Demonstration] = []
     parts = kept = 0
