@@ -275,8 +275,8 @@ def import_demos(config: DictConfig) -> dict[str, Any]:
     folder = Path(config.out or f"demos/{source.stem}")
     if any(folder.glob("data/*.parquet")):
         raise FileExistsError(
-            f"{folder} holds demonstrations already: choose another by out=, or delete it where an import was "
-            "interrupted"
+            f"{folder} holds demonstrations already: choose another by out=, or delete it where an import "
+            "was interrupted"
         )
     report = import_chats(source, pictures=Path(config.pictures) if config.pictures else None)
     part: list[Demonstration] = []
