@@ -235,6 +235,11 @@ class State:
                 f"{folder} was begun with other settings ({', '.join(changed)} differ): choose "
                 "another folder by out=, or delete it"
             )
+        if state.kept > settings["n"]:
+            raise FileExistsError(
+                f"{folder} holds {state.kept} demonstrations already, more than n={settings['n']}: choose "
+                "another folder by out="
+            )
         return state if state.parts else cls(settings)
 
     def _put(self, saved: dict[str, Any]) -> dict[str, Any]:

@@ -320,7 +320,8 @@ class Trainer:
         if self.processes.main:
             summary = self.evaluator.summary(f"step_{weights:06d}", found)
             self.run.summarise(summary, self.evaluator.instances(), self.evaluator.tries())
-        self._report({"step": self.step, "phase": EVALUATION, **found})
+        other = {} if weights == self.step else {"weights": weights}
+        self._report({"step": self.step, "phase": EVALUATION, **other, **found})
         if self.processes.main:
             draw(read_rows(self.run.path), self.run.path / "curves.png", self.run.path.name)
 

@@ -32,7 +32,7 @@ from amft_mm.config.begun import settings_of
 from amft_mm.runs.curves import is_success
 from amft_mm.runs.failures import told
 from amft_mm.runs.folder import CONFIG
-from amft_mm.runs.metrics import is_step, read_rows
+from amft_mm.runs.metrics import QUICK, is_step, read_rows, weights_of
 from amft_mm.runs.progress import as_share, left
 
 Point = tuple[float, float]
@@ -183,7 +183,8 @@ def _evaluations(rows: Sequence[dict[str, Any]]) -> list[RenderableType]:
         f"{key.removeprefix('eval/').removeprefix('quick/').removesuffix('/success')} {as_share(share)}"
         for key, share in shares.items()
     )
-    return [Text(f"evaluated after step {found[-1]['step']}:  {words}"), Text()]
+    some = "a few episodes" if found[-1].get("phase") == QUICK else "evaluated"
+    return [Text(f"{some} after step {weights_of(found[-1])}:  {words}"), Text()]
 
 
 def _verdicts(row: dict[str, Any], width: int) -> list[RenderableType]:

@@ -127,6 +127,11 @@ class Grid:
                 f"max_seeds={self.max_seeds} seeds={self.seeds}: who is not told apart gets seeds up to "
                 "max_seeds, so give more than seeds, or null"
             )
+        if plain["max_seeds"] and self.seeds < self.at_first >= self.max_seeds:
+            raise ValueError(
+                f"max_seeds={self.max_seeds} more_seeds={written(self._more)}: all that are compared have "
+                f"{self.at_first} seeds at first, so give more than these, or more_seeds={{}}"
+            )
         for name in self._more:
             one_of("more_seeds", name, (*methods(), *plain["variants"]))
         self._tune_seed = int(plain["tune_seed"])
@@ -169,11 +174,14 @@ class Grid:
     def planned(self) -> dict[tuple[str, str], Plan]:
         """By environment and condition."""
         seeds = self.at_first
-        usual, most = self._evaluation["eval.episodes"], max(seeds, self.max_seeds)
+        most = max(seeds, self.max_seeds)
         return {
-            (env, condition): Plan(seeds, int(self._budgets[env].get("eval.episodes", usual)), most)
-            for env, condition in product(self.envs, self._conditions)
+            (env, condition): Plan(seeds, int(self._given(env, own)["eval.episodes"]), most)
+            for env, (condition, own) in product(self.envs, self._conditions.items())
         }
+
+    def _given(self, env: str, condition: Settings) -> Settings:
+        return {**self._evaluation, **self._budgets[env], **condition}
 
     def _warm(self, env: str, seed: int, condition: Settings) -> Run:
         """Conditions that begin with the same share one, which has the name of the first of them."""
@@ -227,15 +235,15 @@ class Grid:
                 shown = self._replay and seed == 0
                 more_told = {
                     **self._passes,
-                    **(self._all_episodes(env) if shown else {}),
+                    **(self._all_episodes(env, settings) if shown else {}),
                     **settings,
                 }
                 run = self._after_warm(env, condition, method, seed, folder, choice, more_told)
                 yield replace(run, shown=shown)
 
-    def _all_episodes(self, env: str) -> Settings:
+    def _all_episodes(self, env: str, condition: Settings) -> Settings:
         """Kept until it is known where methods differ."""
-        given = {**self._evaluation, **self._budgets[env]}
+        given = self._given(env, condition)
         return {RECORDED: given.get(RECORDED, given["eval.episodes"])}
 
     def _after_warm(
@@ -249,9 +257,11 @@ class Grid:
         more: Settings,
     ) -> Run:
         warm = self._warm(env, seed, more)
-        settings = {**self._evaluation, **self._budgets[env], **method.settings, **choice}
-        settings |= {"train.warm_from": str(warm.folder), "seed": seed, "demos.seed": seed, **more}
-        if not any(name.startswith("demos.") for name in more):
+        choice = {name: value for name, value in choice.items() if name not in more}
+        own = {**method.settings, **choice, **more}
+        settings = {**self._evaluation, **self._budgets[env]}
+        settings |= {"train.warm_from": str(warm.folder), "seed": seed, "demos.seed": seed, **own}
+        if not any(name.startswith("demos.") for name in own):
             settings = {n: v for n, v in settings.items() if not n.startswith(SPOILT)}
             settings["demos.folder"] = str(warm.folder / "demos")
         words = words_of(env, method.method, settings)
@@ -361,7 +371,17 @@ def variant(name: str, config: dict[str, Any], setting: str = "methods") -> Vari
         )
     tried = settings_in(f"variants.{name}.search", own.get("search"))
     settings = settings_in(f"variants.{name}.settings", own.get("settings"))
-    search = searched({**flat(config["search"]), **tried})
+    if twice := sorted(settings.keys() & tried.keys()):
+        raise ValueError(
+            f"variants.{name}: {', '.join(twice)} is among its settings and in its search; leave one out"
+        )
+    if early := sorted(from_the_beginning(settings)):
+        raise ValueError(
+            f"variants.{name}: {', '.join(early)} is of the warm-up too, with which all methods begin; give "
+            f"it as a condition: conditions={{{name}:{{{early[0]}:...}}}}"
+        )
+    usual = {one: values for one, values in flat(config["search"]).items() if one not in settings}
+    search = searched({**usual, **tried})
     preset = presets.get(own["method"], {})
     validated = (
         preset.get("validation") or {"method.validation", "eval.validation"} & settings.keys()

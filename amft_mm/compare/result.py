@@ -13,7 +13,7 @@ from typing import Any
 from agents.files import write_text
 from amft_mm.compare.grid import UNLEARNT, Run
 from amft_mm.runs.folder import TRIES
-from amft_mm.runs.metrics import EVALUATION, plain_json, read_rows
+from amft_mm.runs.metrics import EVALUATION, plain_json, read_rows, weights_of
 
 Points = list[tuple[int, float]]
 Tries = dict[str, list[tuple[int, int] | None]]
@@ -225,13 +225,14 @@ def result_of(run: Run, seconds: float) -> Result:
         for s in splits
     }
     mixed = [row for row in rows if row["phase"] == "mix"]
+    as_it_went = [row for row in rows if weights_of(row) == row["step"]]
     curves = {
-        "success": _points(rows, f"eval/{splits[0]}/success"),
-        **{ELSEWHERE + s: _points(rows, f"eval/{s}/success") for s in splits[1:]},
+        "success": _points(as_it_went, f"eval/{splits[0]}/success"),
+        **{ELSEWHERE + s: _points(as_it_went, f"eval/{s}/success") for s in splits[1:]},
         "mu": _points(mixed, "mu"),
         "entropy": _points(mixed, "policy/entropy"),
         "rollout": _points(mixed, "rollout/success"),
-        **_spent(rows),
+        **_spent(as_it_went),
     }
     totals = {
         "demonstration tokens": sum(row.get("tokens/demo", 0) for row in mixed),

@@ -52,8 +52,7 @@ def describe(config: DictConfig, processes: int | None = None) -> dict[str, floa
     # Kept for the backward pass: a layer's input where it is recomputed, else about 16 of them.
     kept = 1 if config.model.gradient_checkpointing else 16
     head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    episodes = min(config.play.slots, config.train.tasks * config.train.group)
-    episodes = -(-episodes // share)
+    episodes = min(config.play.slots, -(-config.train.tasks // share) * config.train.group)
     heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
     cache = 2 * layers * heads * head * config.limits.max_tokens * episodes
     learns = config.method.balance.name.startswith("amft")

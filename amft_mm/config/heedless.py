@@ -3,6 +3,7 @@
 demos import_from=chats.json slips=0.2     chats are taken as they are
 evaluate env=math checkpoint=best          only a run has checkpoints
 evaluate run=RUN sampling.temperature=0.5  eval.temperature is that of several tries
+evaluate run=RUN eval.temperature=0.5      a single try is greedy
 """
 
 from __future__ import annotations
@@ -36,8 +37,18 @@ def _heedless(command: str, config: DictConfig) -> Iterator[Heedless]:
         yield ("checkpoint",), why
     if command == "evaluate":
         yield ("sampling",), "answers are greedy, or of eval.tries=N sampled at eval.temperature"
+        yield from _of_an_evaluation(config.eval)
     if command == "demos":
         yield from _of_demonstrations(config)
+
+
+def _of_an_evaluation(evaluation: DictConfig) -> Iterator[Heedless]:
+    if evaluation.tries == 1:
+        yield ("eval.temperature",), "a single try is greedy; sampled ones are eval.tries=N"
+        if evaluation.in_order:
+            yield ("eval.seed",), "eval.in_order=true plays the seeds 0, 1, 2, ..., greedily"
+    elif not evaluation.temperature:
+        yield ("eval.tries",), "eval.temperature=0 makes all tries at a task instance the same"
 
 
 def _of_demonstrations(config: DictConfig) -> Iterator[Heedless]:

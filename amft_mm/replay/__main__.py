@@ -61,7 +61,8 @@ def _replay(given: argparse.Namespace) -> None:
         save(frames(source.episodes[number], source.pictures), Path(film))
         print(film)
         return
-    out = Path(given.out or (paths[0] / "replay.html" if len(paths) == 1 else "replay.html"))
+    beside = paths[0].parent if paths[0].is_file() else paths[0]
+    out = Path(given.out or (beside / "replay.html" if len(paths) == 1 else "replay.html"))
     with (
         whole_file(out) as unfinished,
         unfinished.open("w", encoding="utf-8", errors="replace") as file,

@@ -28,7 +28,7 @@ from amft_mm.runs.curves import is_success
 from amft_mm.runs.dotted import WHERE, flat, without
 from amft_mm.runs.failures import FAILURES, PREFIX, told
 from amft_mm.runs.folder import CONFIG
-from amft_mm.runs.metrics import EVALUATION, is_step
+from amft_mm.runs.metrics import EVALUATION, is_step, weights_of
 
 GROUPS = ("env", "method", "model", "engine")
 MOST = 8
@@ -134,7 +134,7 @@ def _splits(source: Source) -> list[Row]:
         for key, share in row.items():
             if key.startswith("eval/") and is_success(key) and isinstance(share, int | float):
                 name = key.removeprefix("eval/").removesuffix("/success")
-                first = found[name]["first"] if name in found else [row.get("step"), share]
+                first = found[name]["first"] if name in found else [weights_of(row), share]
                 found[name] = _split(name, row, share) | {"first": first}
     return list(found.values()) or ([] if source.chosen else _counted(source.episodes))
 
@@ -151,7 +151,7 @@ def _split(name: str, row: Row, share: float) -> Row:
     own = {k.removeprefix(begin): v for k, v in row.items() if k.startswith(begin)}
     return {
         "name": name,
-        "step": row.get("step"),
+        "step": weights_of(row),
         "success": share,
         "low": own.get("low"),
         "high": own.get("high"),

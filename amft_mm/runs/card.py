@@ -112,7 +112,7 @@ def _data(config: DictConfig, steps: Sequence[Mapping[str, Any]]) -> dict[str, A
     played = sum(row.get("tokens/generated") or 0 for row in steps)
     return {
         "demonstrations": data,
-        "tokens learnt from": f"{read:,.0f} of demonstrations, {played:,.0f} of rollouts",
+        "tokens": f"{read:,.0f} of demonstrations learnt from, {played:,.0f} of answers written",
     }
 
 

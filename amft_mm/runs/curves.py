@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.files import whole_file
+from amft_mm.runs.metrics import weights_of
 
 PANELS: dict[str, dict[str, str]] = {
     "success": {"rollout/success": "rollouts"},
@@ -46,7 +47,8 @@ def draw(rows: Sequence[dict[str, Any]], path: Path, title: str) -> None:
             keys = {key for row in rows for key in row if is_success(key)}
             named |= {key: label for key in sorted(keys) if (label := _evaluated(key))}
         for key, label in named.items():
-            points = [(row["step"], row[key]) for row in rows if row.get(key) is not None]
+            known = [row for row in rows if row.get(key) is not None]
+            points = sorted((weights_of(row), row[key]) for row in known)
             if points:
                 marker = "o" if _evaluated(key) else None
                 axes.plot(*zip(*points, strict=True), label=label, marker=marker, markersize=4)

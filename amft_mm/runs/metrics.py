@@ -23,6 +23,11 @@ def is_step(row: Mapping[str, Any]) -> bool:
     return row.get("phase") not in (EVALUATION, QUICK)
 
 
+def weights_of(row: Mapping[str, Any]) -> Any:
+    """Of which step the weights were: a run that is validated tells of its best ones at its end."""
+    return row.get("weights", row.get("step"))
+
+
 DIGITS = 300
 """Of a whole number, at most: one of more is no float."""
 

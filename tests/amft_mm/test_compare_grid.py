@@ -90,6 +90,80 @@ def test_slips_of_a_budget_are_of_the_warm_up_that_records_them():
     assert not any(word.startswith("demos.slips") for word in run.settings)
 
 
+def test_a_variant_has_demonstrations_of_its_own():
+    """Defect: it was given those of the warm-up, whatever it said, and what was to spoil them was gone."""
+    made = grid(
+        "envs=[math]",
+        "methods=[amft,few,wrong]",
+        "seeds=1",
+        "++budgets.math.demos.slips=0.3",
+        "+variants.few={method:amft,settings:{demos.n:32}}",
+        "+variants.wrong={method:amft,settings:{demos.corrupt.share:0.5}}",
+    )
+    runs = {run.method: settings_of(run) for run in made.runs({})}
+    assert "demos.folder" in runs["amft"]
+    for name, setting, value in (("few", "demos.n", "32"), ("wrong", "demos.corrupt.share", "0.5")):
+        assert runs[name][setting] == value
+        assert "demos.folder" not in runs[name]
+
+
+def test_what_a_variant_or_a_condition_says_is_not_searched():
+    """Defect: a variant's own learning rate was replaced by what was searched, and a condition's was told as
+    what was found."""
+    words = ["+variants.fast={method:amft,settings:{train.lr:0.01}}"]
+    words += [
+        "search={train.lr:[0.0001,0.0003]}",
+        "++conditions={clean:{},slow:{train.lr:0.00001}}",
+    ]
+    made = grid("envs=[math]", "methods=[amft,fast]", "seeds=1", *words)
+    assert {run.method for run in made.trials()} == {"amft"}
+    runs = {(r.method, r.condition): r for r in made.runs({("math", "amft"): {"train.lr": 0.0003}})}
+    assert settings_of(runs["fast", "clean"])["train.lr"] == "0.01"
+    assert settings_of(runs["amft", "clean"])["train.lr"] == "0.0003"
+    assert float(settings_of(runs["amft", "slow"])["train.lr"]) == 1e-5
+    assert runs["amft", "clean"].choice == {"train.lr": 0.0003}
+    assert runs["amft", "slow"].choice == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            ["methods=[long]", "+variants.long={method:amft,settings:{train.warmup_steps:20}}"],
+            "train.warmup_steps is of the warm-up too, .*give it as a condition",
+        ),
+        (
+            ["methods=[v]", "+variants.v={method:amft,settings:{env.thought:none}}"],
+            "env.thought is of the warm-up too",
+        ),
+        (
+            [
+                "methods=[v]",
+                "+variants.v={method:sft,settings:{train.lr:1},search:{train.lr:[1,2]}}",
+            ],
+            "train.lr is among its settings and in its search",
+        ),
+        (["methods=[sft,amft]", "seeds=1", "max_seeds=4"], "all that are compared have 5 seeds"),
+    ],
+)
+def test_what_would_do_nothing_or_something_else_is_refused(words, told):
+    with pytest.raises(ValueError, match=told):
+        grid("envs=[math]", "more_seeds={sft:5,amft:5}", *words)
+
+
+def test_what_a_condition_says_of_episodes_is_what_can_be_told():
+    """Defect: the budget's were taken, and six times as much promised as it can tell."""
+    made = grid(
+        "envs=[math]",
+        "methods=[sft]",
+        "seeds=1",
+        "++conditions={clean:{},small:{eval.episodes:50}}",
+    )
+    episodes = {name: plan.episodes for (_, name), plan in made.planned().items()}
+    assert episodes["small"] == 50
+    assert episodes["clean"] > 50
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

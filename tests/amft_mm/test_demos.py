@@ -141,6 +141,8 @@ def test_a_folder_of_other_settings_is_not_mixed_up(tmp_path):
     counts, rows = made(GP, tmp_path / "d", n=9)  # more of the same is welcome
     assert counts["kept"] == len(rows) == 9
     assert len({row.name for row in rows}) == 9
+    with pytest.raises(FileExistsError, match="holds 9 demonstrations already, more than n=4"):
+        made(GP, tmp_path / "d", n=4)
 
 
 @pytest.mark.parametrize(

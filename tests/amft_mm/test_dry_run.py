@@ -73,6 +73,14 @@ def test_shards_take_their_part_of_what_is_held():
     assert without["derivative by mu, carried through Adam"] == 0
 
 
+def test_each_process_plays_as_many_at_once_as_one_alone():
+    """Defect: slots were divided among processes, and half of their cache was told."""
+    words = ["env=math", "train.tasks=32", "train.group=8", "play.slots=64"]
+    cache = [describe(composed(*words), n)["cache of the episodes at once"] for n in (1, 2, 8)]
+    assert cache[0] == pytest.approx(cache[1])
+    assert cache[2] == pytest.approx(cache[0] / 2)  # four tasks of eight
+
+
 SECOND = "reference or second model"
 
 

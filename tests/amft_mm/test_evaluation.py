@@ -22,7 +22,7 @@ from amft_mm.evaluation.table import markdown_row
 from amft_mm.replay.reader import read_source
 from amft_mm.runs import checkpoints
 from amft_mm.runs.curves import is_success
-from amft_mm.runs.metrics import read_rows
+from amft_mm.runs.metrics import read_rows, weights_of
 from amft_mm.runs.processes import ProcessGroup
 from amft_mm.runs.progress import Progress
 from amft_mm.train import train
@@ -148,6 +148,10 @@ def test_a_run_that_is_validated_ends_with_its_peak(tmp_path, monkeypatch):
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["weights"] == "step_000002"
     assert summary["splits"] == ["id", "ood_hard"]
+    # Defect: these weights' figures were told as those of the last step.
+    told = [row for row in read_rows(tmp_path / "run") if row.get("phase") == "evaluation"]
+    assert [weights_of(row) for row in told] == [1, 2, 3, 4, 2]
+    assert told[-1]["step"] == 4
     assert not any(key.startswith("validation/") for key in summary)
     assert len(seeds["ood_hard"]) == 2
     assert len(seeds["id"]) == 1

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from agents.policy import Policy
+from amft_mm.config.command_line import configuration
 from amft_mm.config.composition import composition
 from amft_mm.pretrain import pretrain, store, teach, untrained
 from amft_mm.pretraining import exercises as taught
@@ -248,28 +249,28 @@ def test_what_a_start_was_made_of_is_told(tmp_path):
     [
         ("start=nothing", "start=nothing: no model there. Give tiny or tiny-random"),
         ("only=[nonsense]", "only='nonsense' is not one of 'seeing', 'copying'"),
-        ("only=reading", "only=reading: give a list of stages, as only=[seeing]"),
+        ("only=reading", "only=reading: give a list of names"),
         ("only=[]", "give a list of stages"),
-        ("seeing.steps=-4", "seeing.steps=-4 is out of range: allowed are 1"),
-        ("seeing.steps=many", "seeing.steps='many' is not a whole number"),
+        ("seeing.steps=-4", "seeing.steps=-4: give a whole number from 1 up"),
+        ("seeing.steps=many", "seeing.steps=many: give a whole number from 1 up"),
         ("seeing.fall=5", "seeing.fall=5 is out of range: allowed are 0 to 4"),
         ("+reading.batch.cards=3", "of each of reckoning, text, forms, and of nothing else"),
         (
             "reading.batch={reckoning: 0, text: 0, forms: 0}",
             "at least one of them must be more than 0",
         ),
-        ("reading.batch.text=-1", "reading.batch.text=-1 is out of range"),
-        ("reading.batch=8", "reading.batch=8: say how many of each of reckoning"),
+        ("reading.batch.text=-1", "reading.batch.text=-1: give a whole number from 0 up"),
+        ("reading.batch=8", "reading.batch=8: give settings by their names"),
         ("together.lr=0", "together.lr=0: give a number above 0"),
         ("together.muon=-1", "together.muon=-1: give a number from 0 up"),
-        ("clip=none", "clip='none': give a number above 0"),
-        ("exam=0", "exam=0 is out of range"),
-        ("seed=-1", "seed=-1 is out of range"),
+        ("clip=none", "clip=none: give a number above 0"),
+        ("exam=0", "exam=0: give a whole number from 1 up"),
+        ("seed=-1", "seed=-1: give a whole number from 0 up"),
     ],
 )
 def test_wrong_settings_are_told_before_hours_are_spent(given, told):
     with pytest.raises(ValueError, match=re.escape(told)):
-        check_settings(settings(given))
+        check_settings(configuration("pretrain", [*QUICK, given]))
 
 
 def test_the_settings_in_the_box_are_fine():

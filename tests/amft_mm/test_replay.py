@@ -720,6 +720,31 @@ def test_tokens_are_coloured_and_explained(show):
 
 
 @pytest.mark.slow
+def test_an_answer_that_was_begun_for_the_agent_is_shown_whole(show):
+    """Defect: half of it was shown as the agent's, and what differs was marked elsewhere."""
+    said = told("one two", words=[" two", ""]) | {"expert": "one ten"}
+    tab = show(one := Source("run", [episode(turns=[said])], {}), at=first(one))
+    assert tab.inner_text(".turn.here .answer").strip() == "one two"
+    assert tab.inner_text(".answer .given") == "one"
+    assert tab.locator(".answer .differs").all_inner_texts() == [" two"]
+
+
+@pytest.mark.slow
+def test_the_end_of_an_answer_that_is_too_short_is_pulled_away_from_it(show):
+    """Defect: a stop token says nothing, and what said nothing agreed with the expert."""
+    short = told("a", words=["a", ""], advantage=0.0) | {"expert": "ab"}
+    right = told("a", words=["a", ""], advantage=0.0) | {"expert": "a"}
+    tab = show(one := Source("run", [episode(turns=[short, right])], {}), at=first(one))
+    tab.select_option("#colouring", "pull")
+    last = (
+        "getComputedStyle(document.querySelectorAll('.turn.here .answer span')[1]).backgroundColor"
+    )
+    away = tab.evaluate(last)
+    tab.keyboard.press("ArrowRight")
+    assert tab.evaluate(last) != away
+
+
+@pytest.mark.slow
 def test_nothing_is_offered_that_an_episode_has_not(show):
     one = Source("run", [episode()], {})
     tab = show(one, at=first(one))

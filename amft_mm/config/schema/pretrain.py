@@ -10,10 +10,10 @@ from amft_mm.config.schema.parts import LARGEST_RATE, MOST, SEEDS
 
 @dataclass
 class Stage:
-    steps: int = setting("of the stage", least=0, most=MOST)
+    steps: int = setting("of the stage", least=1, most=MOST)
     fall: int = setting("steps at its end in which the learning rate falls", least=0, most=MOST)
     batch: dict[str, int] = setting("exercises a step, by their kinds", least=0, most=MOST)
-    lr: float = setting("learning rate", least=0, most=LARGEST_RATE)
+    lr: float = setting("learning rate", above=0, most=LARGEST_RATE)
     muon: float = setting("Muon's learning rate in AdamW's; 0 leaves all to AdamW", least=0)
 
 
@@ -37,7 +37,7 @@ class Pretrain:
     clip: float = setting("of the gradient's norm", above=0)
     threads: int = setting("of a process", least=1, most=4096)
     log_every: int = setting("steps; a checkpoint is written too", least=1, most=MOST)
-    exam: int = setting("exercises of each kind at every log line", least=0, most=MOST)
+    exam: int = setting("exercises of each kind at every log line", least=1, most=MOST)
     exam_at_the_end: int = setting(
         "questions of each kind, episodes of each world", least=1, most=MOST
     )

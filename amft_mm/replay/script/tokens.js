@@ -41,13 +41,21 @@ function colourLegend(name, turns) {
 // mu times what imitation of the expert asks (its own tokens up, the first other one down), and 1 - mu times the advantage.
 function pulls(said, episode) {
   const mu = muAt(episode), t = said.tokens, advantage = clamp((t.advantage || 0) / 2, -1, 1);
-  let text = "", agrees = Boolean(said.expert);
-  return t.words.map((word) => {
+  let text = begun(said), agrees = Boolean(said.expert);
+  return t.words.map((word, i) => {
     text += word;
     let imitation = 0;
-    if (agrees) { agrees = said.expert.startsWith(text); imitation = agrees ? 1 : -1; }
+    // The last word is empty where it ends the answer: there all of it has been said.
+    const ends = i === t.words.length - 1 && !word;
+    if (agrees) { agrees = ends ? said.expert === text : said.expert.startsWith(text); imitation = agrees ? 1 : -1; }
     return mu * imitation + (1 - mu) * advantage;
   });
+}
+
+// How an answer begins that was begun for the agent, and is not learnt from: its tokens are those after that.
+function begun(said) {
+  const words = said.tokens.words.join("");
+  return said.answer.endsWith(words) ? said.answer.slice(0, said.answer.length - words.length) : "";
 }
 
 function muAt(episode) {
@@ -60,8 +68,9 @@ function muAt(episode) {
 function tokenBox(said, episode, turns, differs) {
   const t = said.tokens, known = COLOURS[looking.colour], own = looking.colour === "pull" ? pulls(said, episode) : [];
   const scale = known && colourScale(looking.colour, turns);
-  const box = make("div", { class: "answer", dir: "auto" }), sought = hits(t.words.join(""), searched());
-  let at = 0;
+  const box = make("div", { class: "answer", dir: "auto" }), before = begun(said), sought = hits(before + t.words.join(""), searched());
+  let at = before.length;
+  if (before) box.append(make("span", { class: "given" }, ...markedPart(before, sought, 0)));
   t.words.slice(0, 5000).forEach((word, i) => {
     const classes = [i < t.given ? "given" : "", overlaps(differs, at, at + word.length) ? "differs" : ""];
     const span = make("span", { class: classes.join(" ").trim() || null, "data-i": i }, ...markedPart(String(word || "\u200a"), sought, at));
