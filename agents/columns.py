@@ -11,7 +11,8 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image as PILImage
+
+from envs.picture_files import open_picture
 
 COLUMNS = {
     "name": "unique name of the demonstration",
@@ -68,7 +69,7 @@ def pictures_in(picture_of: Sequence[int], count: int) -> list[range]:
 
 def decoded(data: bytes) -> np.ndarray:
     """A picture file's pixels, RGB."""
-    with PILImage.open(io.BytesIO(data)) as picture:
+    with open_picture(io.BytesIO(data)) as picture:
         if picture.width * picture.height > LARGEST_PICTURE:
             raise ValueError(f"a picture of {picture.width} x {picture.height} is too large")
         try:

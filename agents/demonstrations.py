@@ -67,7 +67,7 @@ class Demonstration:
         self.tools = json.dumps([tool.declared() for tool in briefing.tools])
 
     def briefing(self) -> Briefing:
-        return Briefing(self.system, tuple(map(Tool.of, json.loads(self.tools))))
+        return Briefing(self.system, tuple(map(Tool.of_others, json.loads(self.tools))))
 
     def show(self, text: str, pictures: Sequence[np.ndarray] = (), tool: str = "") -> None:
         """Adds a message; its answer is added to `answers`."""

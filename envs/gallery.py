@@ -100,7 +100,8 @@ def main() -> None:
     parser.add_argument("out", nargs="?", type=Path, default=Path("gallery.png"))
     parser.add_argument("--seed", type=whole(0), default=3)
     arguments = parser.parse_args()
-    if arguments.out.suffix.lower() not in PILImage.registered_extensions():  # before all is drawn
+    known = PILImage.registered_extensions().get(arguments.out.suffix.lower())
+    if known not in PILImage.SAVE:  # told before all is drawn
         parser.error(f"{arguments.out}: give a name that ends in .png")
     page = lay_out([hands(arguments.seed), streets(arguments.seed), wandering(arguments.seed)])
     arguments.out.parent.mkdir(parents=True, exist_ok=True)

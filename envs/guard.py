@@ -101,7 +101,7 @@ class GuardedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._fits = _membership(env.observation_space)
         self._last_observation = empty_observation(env.observation_space)
         self._must_rebuild = False
-        self._abandoned = False
+        self._abandoned = self._closed = False
         self._ended: dict[str, Any] | None = None
 
     def reset(
@@ -149,9 +149,12 @@ class GuardedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def close(self) -> None:
         """Closes the environment, unless it hangs; what it raises while closing helps no one."""
+        if self._closed:
+            return
         if not self._abandoned:
             with contextlib.suppress(_Failure):
                 self._guarded(self.env.close)
+        self._closed = True
         if self._thread is not None:
             self._thread.end()
 
@@ -163,6 +166,8 @@ class GuardedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._must_rebuild = self._abandoned = False
 
     def _guarded(self, function: Callable[[], Any]) -> Any:
+        if self._closed:  # its thread has ended, and nobody would answer
+            raise _Failure("exception", "the environment was closed")
         try:
             if self._thread is None:
                 return function()

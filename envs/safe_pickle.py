@@ -7,18 +7,24 @@ says before it is read: no plain data holds one, so it is not read. Nor are attr
 its entries are no more than a file of that size can hold: those of one could be copied without end. Keys are
 flat: the hash of tuples within tuples, each of them several times, would take for ever. Whole
 numbers have at most 64 bits: all multiples of 2^61-1 have the hash 0, so that a dict of them takes
-quadratic time, and below 2^64 there are only a few.
+quadratic time, and below 2^64 there are only a few. Of pairs of numbers many can be found that have one hash,
+so entries are put in one by one, for as long as a file of that size may take; sets, which no plain data
+needs to be large, are small.
 """
 
 from __future__ import annotations
 
 import pickle
+import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
 LARGEST_BYTES = 256 * 2**20
+SLOWEST_BYTES = 100_000
+"""A second: ten times as long as slow machines take."""
+MOST_IN_A_SET = 10_000
 
 
 class UnsafePickle(ValueError):
@@ -49,6 +55,35 @@ def _of_64_bits(load: Callable[[Any], None]) -> Callable[[Any], None]:
     return checked
 
 
+def _small(load: Callable[[Any], None]) -> Callable[[Any], None]:
+    """How a set is loaded, but not a large one."""
+
+    def checked(unpickler: Any) -> None:
+        if len(unpickler.stack) > MOST_IN_A_SET:  # since the mark
+            raise UnsafePickle(f"it holds a set of more than {MOST_IN_A_SET}")
+        load(unpickler)
+        if len(unpickler.stack[-1]) > MOST_IN_A_SET:
+            raise UnsafePickle(f"it holds a set of more than {MOST_IN_A_SET}")
+
+    return checked
+
+
+def _put_one(unpickler: Any) -> None:
+    value, key = unpickler.stack.pop(), unpickler.stack.pop()
+    unpickler.put(unpickler.stack[-1], [key], [value])
+
+
+def _put_several(unpickler: Any) -> None:
+    items = unpickler.pop_mark()
+    unpickler.put(unpickler.stack[-1], items[::2], items[1::2])
+
+
+def _put_into_a_new_one(unpickler: Any) -> None:
+    items, made = unpickler.pop_mark(), dict[Any, Any]()
+    unpickler.put(made, items[::2], items[1::2])
+    unpickler.append(made)
+
+
 class _PlainUnpickler(pickle._Unpickler):
     dispatch: ClassVar = {
         **pickle._Unpickler.dispatch,
@@ -59,9 +94,13 @@ class _PlainUnpickler(pickle._Unpickler):
                 pickle.TUPLE1,
                 pickle.TUPLE2,
                 pickle.TUPLE3,
-                pickle.FROZENSET,
             )
         },
+        pickle.FROZENSET[0]: _flat(_small(pickle._Unpickler.dispatch[pickle.FROZENSET[0]])),
+        pickle.ADDITEMS[0]: _small(pickle._Unpickler.dispatch[pickle.ADDITEMS[0]]),
+        pickle.SETITEM[0]: _put_one,
+        pickle.SETITEMS[0]: _put_several,
+        pickle.DICT[0]: _put_into_a_new_one,
         **{
             opcode[0]: _of_64_bits(pickle._Unpickler.dispatch[opcode[0]])
             for opcode in (pickle.INT, pickle.LONG, pickle.LONG1, pickle.LONG4)
@@ -72,13 +111,23 @@ class _PlainUnpickler(pickle._Unpickler):
     def __init__(self, file: BinaryIO, size: int) -> None:
         super().__init__(file)
         self._room = size
+        self._until = time.monotonic() + 10 + size / SLOWEST_BYTES
+
+    def put(self, target: Any, keys: Sequence[Any], values: Sequence[Any]) -> None:
+        for number, (key, value) in enumerate(zip(keys, values, strict=True)):
+            if number % 1000 == 0 and time.monotonic() > self._until:
+                raise UnsafePickle("it takes much longer than plain data of its size")
+            target[key] = value
 
     def _ordered(self, entries: Any = ()) -> OrderedDict[Any, Any]:
         """With its entries, as Python 2 wrote it, or still without."""
         self._room -= len(entries)
         if self._room < 0:
             raise UnsafePickle("it copies the same entries again and again")
-        return OrderedDict(entries)
+        made: OrderedDict[Any, Any] = OrderedDict()
+        pairs = list(entries.items() if isinstance(entries, dict) else entries)
+        self.put(made, [key for key, _ in pairs], [value for _, value in pairs])
+        return made
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):

@@ -21,7 +21,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
@@ -86,6 +86,13 @@ class Tool:
             raise ValueError(
                 f"a tool is declared by name, description and parameters; got {declared!r:.200}"
             ) from None
+
+    @classmethod
+    def of_others(cls, declared: Any) -> Tool:
+        """From a file or a server. Patterns of others are left out: one that goes back and forth over a few
+        letters takes for ever, and nothing could end it."""
+        tool = cls.of(declared)
+        return replace(tool, parameters=_without_patterns(tool.parameters))
 
 
 class CallFault(StrEnum):
@@ -169,10 +176,12 @@ def _wrong(arguments: Any, schema: dict[str, Any]) -> str:
     """What a schema does not allow, in a few words; an argument that it does not name is one such thing."""
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import best_match
+    from referencing import Registry
 
     strict = {"additionalProperties": False, **schema}
+    here: Any = Registry()  # without it, what is not there is fetched
     try:
-        error = best_match(Draft202012Validator(strict).iter_errors(arguments))
+        error = best_match(Draft202012Validator(strict, registry=here).iter_errors(arguments))
     except (OverflowError, ValueError):  # of a number that is too large to be compared
         return "a number is too large"
     if error is None:
@@ -195,8 +204,12 @@ def _wrong_with_schema(text: str) -> str:
         Draft202012Validator.check_schema(schema)
         whole = DRAFT202012.create_resource(schema)
         resolver = Registry().with_resource("", whole).resolver("")
-        for reference in _references(schema):
-            resolver.lookup(reference)
+        for word, value in _references(schema):
+            if word == "$id" and value == schema.get("$id"):
+                continue  # the whole's own name
+            if word != "$ref":
+                return f"{word} is not taken, a $ref within it is"
+            resolver.lookup(value)
     except SchemaError as error:
         return f"{error.json_path}: {error.message:.200}"
     except (Unresolvable, NoSuchResource) as error:
@@ -206,13 +219,29 @@ def _wrong_with_schema(text: str) -> str:
     return ""
 
 
-def _references(schema: Any) -> Iterator[str]:
+def _references(schema: Any) -> Iterator[tuple[str, str]]:
+    """What leads elsewhere, or says where a part is, by its word."""
     parts = schema.values() if isinstance(schema, dict) else schema
-    if isinstance(schema, dict) and isinstance(schema.get("$ref"), str):
-        yield schema["$ref"]
+    if isinstance(schema, dict):
+        for word in ("$ref", "$dynamicRef", "$id", "$anchor", "$dynamicAnchor"):
+            if isinstance(schema.get(word), str):
+                yield word, schema[word]
     for part in parts:
         if isinstance(part, dict | list):
             yield from _references(part)
+
+
+def _without_patterns(schema: Any, *, names: bool = False) -> Any:
+    """`names`: its keys are names of arguments, and no words of the schema."""
+    if isinstance(schema, list):
+        return [_without_patterns(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: _without_patterns(part, names=not names and key in ("properties", "$defs"))
+        for key, part in schema.items()
+        if names or key not in ("pattern", "patternProperties")
+    }
 
 
 def _finite(word: str) -> float:

@@ -9,7 +9,6 @@ none, the pictures belong to the first question. What others say is kept as it i
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from agents.demonstrations import Demonstration
@@ -38,7 +37,8 @@ def read_row(row: dict[str, Any], name: str, pictures: PictureFolder) -> Demonst
             continue
         count = words.count(MARKER) if marked else len(waiting)
         shown = [pictures.open(waiting.pop(0)) for _ in range(count)]
-        said.append((who, re.sub(rf"\s*{MARKER}\s*", "\n", words).strip(), shown))
+        text = "\n".join(part.strip() for part in words.split(MARKER)).strip()
+        said.append((who, text, shown))
     return as_demonstration(name, said)
 
 

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -375,6 +375,6 @@ def kept_numbers(hand: Sequence[Card]) -> bool:
     return _kept(tuple(sorted(card.number(FACE_RULES["ten"]) for card in hand)))
 
 
-@cache
+@lru_cache(maxsize=100_000)
 def _kept(instance: tuple[Any, ...]) -> bool:
     return hashlib.sha256(repr(instance).encode()).digest()[0] < 256 * KEPT_SHARE

@@ -21,6 +21,7 @@ import numpy as np
 
 from envs.contract import did_you_mean, one_of
 from envs.math_tasks.countdown import CountdownItems, read_countdown
+from envs.math_tasks.grading import can_be_told
 from envs.math_tasks.problems import SPLITS, Problem, solved
 
 ZONES = {"train": (0.0, 0.5), "id": (0.5, 0.75), "ood_hard": (0.75, 1.0)}
@@ -37,16 +38,21 @@ OF_NO_SEED = frozenset(["isomorphic_strings", "polynomial_multiplication", "rans
 MANY_ANSWERS = frozenset(
     [
         "boxnet",
+        "codeio",
         "composite",
+        "cryptarithm",
         "graph_color",
         "group_anagrams",
         "intermediate_integration",
         "jugs",
         "kakurasu",
         "knight_swap",
+        "knights_knaves",
         "n_queens",
         "palindrome_generation",
         "palindrome_partitioning",
+        "polynomial_equations",
+        "prime_factorization",
         "propositional_logic",
         "puzzle24",
         "quantum_lock",
@@ -61,8 +67,9 @@ MANY_ANSWERS = frozenset(
         "word_ladder",
     ]
 )
-"""Generators whose questions have several right answers, which only their own scorers can judge.
-Some of those evaluate what the model wrote, so none of them is offered."""
+"""Generators whose questions have several right answers, or one in any order, which only their own scorers
+can judge. Some of those evaluate what the model wrote, and codeio runs what its data file holds, so none of
+them is offered."""
 
 
 @dataclass(frozen=True)
@@ -172,11 +179,14 @@ class ProceduralSource:
         return problem
 
     def _make(self, index: int) -> Problem | None:
-        """None where the item is of another difficulty, or its words are of another split."""
+        """None where the item is of another difficulty, its words are of another split, or nobody could write
+        its answer."""
         item = self._items[index]
         if not isinstance(item["question"], str) or not isinstance(item["answer"], str):
             raise ValueError(f"source={self._name!r} has questions without one answer in words.")
         problem = self._read(item) if self._fits(item, self._hard) else None
+        if problem is not None and problem.countdown is None and not can_be_told(problem.answer):
+            return None
         low, high = self._zone
         return problem if problem is not None and low <= problem.zone < high else None
 
@@ -222,7 +232,12 @@ def _from_curriculum(name: str, *, level: int, settings: dict[str, int]) -> Any:
         return factory.create_dataset(name, **settings)
     curriculum = factory.create_curriculum(name)
     curriculum.set_global_level(level)
-    return factory.DATASETS[name][0](curriculum.generate_configuration(settings))
+    try:
+        return factory.DATASETS[name][0](curriculum.generate_configuration(settings))
+    except (AssertionError, ValueError) as error:  # its own curriculum leads beyond its own bounds
+        raise ValueError(
+            f"source={name!r} has no questions of this split ({error}): use another split or source."
+        ) from None
 
 
 @cache

@@ -17,7 +17,7 @@ from math import gcd
 
 from envs.math_tasks.plain_numbers import as_numbers, tidy
 
-_DECIMAL = r"(?:\d+(?:,\d{3})*(?:\.\d*)?|\.\d+)"
+_DECIMAL = r"(?:\d{1,40}(?:,\d{3}){0,13}(?:\.\d{0,40})?|\.\d{1,40})"
 _PLAIN = rf"{_DECIMAL}(?:\s+\d+\s*/\s*\d+|\s*/\s*[-+]?\s*{_DECIMAL})?"
 
 
@@ -77,7 +77,8 @@ def stated(text: str) -> Stated | None:
 
     Of `x = 7` it is what follows the name; `7 = 7` says the same twice.
     """
-    *before, value = text.split("=")
+    # Spaces are skipped in many places of a number: of two in a row each would be tried in each of them.
+    *before, value = re.sub(r"\s+", " ", text).split("=")
     if any(not _NAME.fullmatch(part) and part.strip() != value.strip() for part in before):
         return None
     words = _TEXT.sub(r" \1 ", _DEGREES.sub("", value))

@@ -57,22 +57,30 @@ class Worker:
     def ask(self, reference: str, answer: str, seconds: float) -> bool:
         request = json.dumps({"reference": reference, "answer": answer, "seconds": seconds})
         with self._lock:
-            for _ in range(2):  # a worker that died since the last question is no one's fault
-                process = self._process if self._process else self._start()
-                try:
-                    assert process.stdin is not None
-                    process.stdin.write(request + "\n")
-                    process.stdin.flush()
-                    break
-                except OSError:
-                    self._stop()
-            else:
-                raise VerifierError("the worker of math-verify ends as soon as it has started")
-            reply = self._wait(seconds)
+            try:
+                self._write(request)
+                reply = self._wait(seconds)
+            except (
+                BaseException
+            ):  # a Ctrl+C: what comes would be taken for the next question's answer
+                self._stop()
+                raise
             if reply is None:
                 self._stop()
                 return False
             return bool(json.loads(reply)["right"])
+
+    def _write(self, request: str) -> None:
+        for _ in range(2):  # a worker that died since the last question is no one's fault
+            process = self._process if self._process else self._start()
+            try:
+                assert process.stdin is not None
+                process.stdin.write(request + "\n")
+                process.stdin.flush()
+                return
+            except OSError:
+                self._stop()
+        raise VerifierError("the worker of math-verify ends as soon as it has started")
 
     def close(self) -> None:
         with self._lock:

@@ -39,6 +39,7 @@ from envs.contract import (
     picture_size,
     whole_number,
 )
+from envs.picture_files import open_picture
 from envs.protocols import need_openenv
 from envs.tools import Tool
 
@@ -74,7 +75,7 @@ class OpenEnvWorld(World):
         modality: str = "text",
         action_field: str | None = None,
         text_field: str | None = None,
-        image_field: str = "image",
+        image_field: str | None = None,
         size: Sequence[int] | None = (224, 224),
         success: str = "field",
         goal: str = "",
@@ -85,7 +86,8 @@ class OpenEnvWorld(World):
         """
         url           of the server, such as http://localhost:8000
         split         given to its resets; None gives none
-        modality      "visual" shows the field `image_field`, in `size` (height, width)
+        modality      "visual" shows the field `image_field`, in `size` (height, width); None: "images" where
+                      it holds any, else "image"
         size          None leaves pictures as they are, and shows any number of them, as `images`
         action_field  of the action; None: the only required one, as the server's schema says
         text_field    of the observation; None: "text" where there is one, else all fields as JSON
@@ -164,7 +166,8 @@ class OpenEnvWorld(World):
             raise RemoteError(f"{self._url}: an observation is not an object")
         self._fields = {k: v for k, v in found.observation.items() if k not in _OWN_FIELDS}
         if self._visual:
-            self._pictures = self._pictures_of(self._fields.get(self._image_field))
+            name = self._image_field or ("images" if self._fields.get("images") else "image")
+            self._pictures = self._pictures_of(self._fields.get(name))
         tool = self._fields.get("tool")
         named = tool if isinstance(tool, str) else ""
         return Scene(self._text_of(), images=self._pictures, tool=named)
@@ -174,14 +177,15 @@ class OpenEnvWorld(World):
         system, tools = self._fields.get("system"), self._fields.get("tools")
         self.system = system if isinstance(system, str) else ""
         try:
-            self.tools = tuple(map(Tool.of, tools)) if isinstance(tools, list) else ()
+            self.tools = tuple(map(Tool.of_others, tools)) if isinstance(tools, list) else ()
         except ValueError as error:
             raise RemoteError(f"{self._url}: {error}") from None
 
     def _text_of(self) -> str:
         name = self._text_field or ("text" if "text" in self._fields else None)
         if name is None:
-            shown = {k: v for k, v in self._fields.items() if k != self._image_field}
+            pictures = (self._image_field, "image", "images")
+            shown = {k: v for k, v in self._fields.items() if k not in pictures}
             return json.dumps(shown, ensure_ascii=False)
         if name not in self._fields:
             raise RemoteError(
@@ -206,14 +210,12 @@ class OpenEnvWorld(World):
     def _picture_of(self, said: Any) -> Image:
         try:
             data = base64.b64decode(str(said).rpartition(",")[2], validate=True)
-            with PILImage.open(io.BytesIO(data)) as opened:
+            with open_picture(io.BytesIO(data)) as opened:
                 if max(opened.size) > LARGEST_PICTURE:
                     raise ValueError(f"{opened.size} is larger than {LARGEST_PICTURE}")
                 picture = opened.convert("RGB")
         except (ValueError, OSError, SyntaxError, PILImage.DecompressionBombError) as error:
-            raise RemoteError(
-                f"{self._url}: image_field={self._image_field!r} is no picture: {error}"
-            ) from None
+            raise RemoteError(f"{self._url}: what it shows as a picture is none: {error}") from None
         if self._size is None:
             return np.asarray(picture).copy()
         height, width = self._size

@@ -65,6 +65,14 @@ def test_llava_chats(folder, lines):
     assert report.left_out == []
 
 
+def test_spaces_around_pictures_are_read_in_bounded_time(folder):
+    """Defect: a million of them took a quarter of an hour."""
+    row = {**LLAVA, "conversations": [{**part} for part in LLAVA["conversations"]]}
+    row["conversations"][1]["value"] = " " * 300_000 + "x"
+    row["conversations"][1]["from"] = "human"
+    taken(folder, [row])
+
+
 def test_messages(folder):
     [row], _ = taken(folder, [MESSAGES])
     assert row.messages == ["What?", "Which?"]

@@ -358,3 +358,15 @@ def test_an_interrupted_call_does_not_answer_the_next():
         [sys.executable, "-c", INTERRUPTED], cwd=ROOT, capture_output=True, text=True, timeout=120
     )
     assert done.stdout.splitlines() == ["interrupted", "True interrupt", "{'seed': 0}"], done.stderr
+
+
+@LIMITS
+def test_closing_twice_is_no_hang(seconds):
+    """Defect: the second time waited for a thread that had ended, for as long as a call may take."""
+    env = GuardedEnv(Moody, seconds=seconds)
+    closed = Moody.closed
+    env.close()
+    env.close()
+    assert Moody.closed == closed + 1
+    *_, info = env.step(0)
+    assert "closed" in info["error"]["message"]

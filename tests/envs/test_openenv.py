@@ -283,7 +283,7 @@ def test_several_pictures_a_system_prompt_and_tools_go_over_the_wire(monkeypatch
     world = "two_drawers:examples/TwoDrawers-v0"
     here = gymnasium.make(world)
     with serving(make_app(Served(world))) as url:
-        settings = {"modality": "visual", "size": None, "image_field": "images"}
+        settings = {"modality": "visual", "size": None}
         there = gymnasium.make("amft/OpenEnv-v0", url=url, **settings)
         shown, info = there.reset(seed=0)
         assert [picture.shape for picture in shown["images"]] == [(56, 56, 3), (56, 112, 3)]
@@ -295,7 +295,7 @@ def test_several_pictures_a_system_prompt_and_tools_go_over_the_wire(monkeypatch
         assert (len(shown["images"]), info["new_image"]) == (1, False)
         assert info["server"]["verdict"] == "no_call"
         there.close()
-        one = gymnasium.make("amft/OpenEnv-v0", url=url, modality="visual", image_field="images")
+        one = gymnasium.make("amft/OpenEnv-v0", url=url, modality="visual")
         with pytest.raises(RemoteError, match="size=None"):
             one.reset(seed=0)
         one.close()

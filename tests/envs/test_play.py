@@ -179,7 +179,7 @@ def test_keywords(text, value):
     assert keyword(text) == ("a", value)
 
 
-@pytest.mark.parametrize("words", [["gallery"], ["gallery.doc"], ["--seed", "-1"]])
+@pytest.mark.parametrize("words", [["gallery"], ["gallery.doc"], ["gallery.psd"], ["--seed", "-1"]])
 def test_what_the_gallery_cannot_do_is_told_before_it_is_drawn(words, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["gallery", *words])
     with pytest.raises(SystemExit):

@@ -126,6 +126,9 @@ def test_whatever_is_wrong_with_a_call_has_its_name(text, fault):
         ({"name": "look", "parameters": having({"pattern": "("})}, "no JSON schema"),
         ({"name": "look", "parameters": having({"minimum": "1"})}, "no JSON schema"),
         ({"name": "look", "parameters": having({"$ref": "#/nope"})}, "leads nowhere"),
+        # These were fetched from wherever they lead, or raised there.
+        ({"name": "look", "parameters": having({"$dynamicRef": "http://host/x"})}, "dynamicRef"),
+        ({"name": "look", "parameters": having({"$id": "http://e/x", "$ref": "#/a"})}, r"\$id"),
         (7, "declared by name"),
     ],
 )
@@ -149,6 +152,18 @@ def test_a_schema_may_refer_to_its_own_parts():
     tool = Tool("look", "", schema)
     assert read_call(write_call("look", x="left"), [tool]) == Call("look", {"x": "left"})
     assert read_call(write_call("look", x="up"), [tool]).fault == "wrong_arguments"
+
+
+def test_patterns_of_others_are_not_run():
+    """Defect: 25 letters kept this one busy for a second, and 40 for days."""
+    schema = having({"type": "string", "pattern": r"^(\w|\w)*!$"})
+    schema["properties"]["pattern"] = {"type": "integer"}  # a name, and no word of the schema
+    said = write_call("look", x="a" * 60, pattern=1)
+    tool = Tool.of_others({"name": "look", "parameters": schema})
+    assert read_call(said, [tool]) == Call("look", {"x": "a" * 60, "pattern": 1})
+    assert read_call(write_call("look", x=1), [tool]).fault == "wrong_arguments"
+    own = Tool("look", "", having({"type": "string", "pattern": "^a$"}))
+    assert read_call(write_call("look", x="b"), [own]).fault == "wrong_arguments"
 
 
 def test_a_tool_is_the_same_after_its_declaration():

@@ -13,6 +13,7 @@ from pathlib import Path
 from PIL import Image as PILImage
 
 from envs.general_points.cards import RANKS, SUITS, Card, read_card
+from envs.picture_files import open_picture
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".webp"}
 LARGEST_PIXELS = 30_000_000
@@ -62,7 +63,7 @@ def card_of_name(stem: str) -> Card | None:
 
 
 def _read(path: Path) -> PILImage.Image:
-    with PILImage.open(path) as picture:
+    with open_picture(path) as picture:
         if picture.width * picture.height > LARGEST_PIXELS:
             raise ValueError(f"{picture.width} x {picture.height} pixels are too many")
         picture.load()

@@ -16,6 +16,7 @@ from PIL import Image as PILImage
 
 from envs.bounded_cache import BoundedCache
 from envs.contract import Image
+from envs.picture_files import open_picture
 from envs.virl.published.errors import DataError
 
 ENDINGS = (".jpg", ".jpeg", ".png")
@@ -74,7 +75,7 @@ class Panoramas:
 
 def _decode(path: Path) -> np.ndarray:
     try:
-        with PILImage.open(path) as picture:
+        with open_picture(path) as picture:
             if picture.width * picture.height > LARGEST_PIXELS:
                 raise DataError(f"{path}: {picture.width} x {picture.height} pixels are too many")
             if picture.width > WIDEST:

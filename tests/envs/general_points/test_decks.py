@@ -3,11 +3,12 @@
 import gymnasium
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from envs.general_points.cards import RANKS, SUITS, Card, read_card, read_rank
 from envs.general_points.decks import DRAWN_DECKS, find_deck, table_picture
 from envs.general_points.decks.folder import card_of_name
+from envs.picture_files import open_picture
 
 EVERY = [Card(rank, suit) for suit in SUITS for rank in range(1, 14)]
 
@@ -116,3 +117,14 @@ def test_cards_are_read_back(card):
 )
 def test_what_is_no_card_is_none(name):
     assert read_card(name) is None
+
+
+def test_a_file_that_starts_another_program_is_no_picture(tmp_path, monkeypatch):
+    """Defect: files were opened as what they hold, PostScript by an interpreter without a limit of time."""
+    started = []
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *given, **more: started.append(given))
+    path = tmp_path / "AS.png"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n{} loop\n")
+    with pytest.raises(OSError, match="cannot identify"):
+        open_picture(path).load()
+    assert not started

@@ -362,3 +362,28 @@ def test_every_text_has_an_answer_or_none(text):
         answer = final_answer(text, wordy=wordy)
         assert answer is None or answer.strip()
     countdown(text)
+
+
+@pytest.mark.parametrize("gap", [" " * 400, "\n" * 400, "1" * 400, " 1" * 300])
+def test_numbers_within_numbers_are_read_in_bounded_time(gap):
+    """Defect: an answer of 450 letters took a second, one of 2,000 minutes, in the trainer's own process."""
+    assert not right(rf"\frac{{{gap}\frac{{{gap}{gap}x", "7")
+    assert not right(rf"\frac{{{gap}1x", "7")
+
+
+def test_an_interrupted_question_does_not_answer_the_next(monkeypatch):
+    """Defect: what came for it was taken for the next one's verdict, and so on for ever."""
+    worker = verifier.Worker()
+    wait = worker._wait
+
+    def interrupted(seconds):
+        monkeypatch.setattr(worker, "_wait", wait)
+        raise KeyboardInterrupt
+
+    assert worker.ask("x+1", "1+x", 20.0)
+    monkeypatch.setattr(worker, "_wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        worker.ask("x+1", "1+x", 20.0)
+    assert not worker.ask("x+1", "x+2", 20.0)
+    assert worker.ask("x+1", "1+x", 20.0)
+    worker.close()

@@ -14,6 +14,7 @@ from gymnasium.utils.env_checker import check_env
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from envs import safe_pickle
 from envs.safe_pickle import UnsafePickle, load_plain_pickle
 from envs.virl.geo import bearing, haversine
 from envs.virl.published import DataError, PublishedData
@@ -592,6 +593,17 @@ def test_ordered_dicts_are_read_as_any_python_wrote_them(tmp_path):
     assert list(load_plain_pickle(path).items()) == [(2, "b"), (1, "a")]
 
 
+@pytest.mark.parametrize("protocol", [0, 1, 4])
+def test_entries_that_take_too_long_are_given_up(tmp_path, monkeypatch, protocol):
+    """Defect: keys of one hash are easily found among pairs of numbers, and a dict of them takes for ever."""
+    path, clock = tmp_path / "slow.pkl", iter(range(0, 10**9, 60))
+    path.write_bytes(pickle.dumps({(1, number): None for number in range(3000)}, protocol))
+    assert len(load_plain_pickle(path)) == 3000
+    monkeypatch.setattr(safe_pickle.time, "monotonic", lambda: next(clock))
+    with pytest.raises(UnsafePickle, match="much longer than plain data"):
+        load_plain_pickle(path)
+
+
 ENTRIES = b"\x80\x04}q\x00(%bu0" % b"".join(b"K%cN" % key for key in range(250))
 ORDERED = b"ccollections\nOrderedDict\nq\x010"
 
@@ -615,6 +627,8 @@ ORDERED = b"ccollections\nOrderedDict\nq\x010"
         (pickle.dumps([-(2**63) - 1], 0), "beyond 64 bits"),
         (pickle.dumps([2**2040], 4), "beyond 64 bits"),  # LONG4
         (b"I18446744073709551616\n.", "beyond 64 bits"),
+        (pickle.dumps(set(range(10_001)), 4), "a set of more than"),
+        (pickle.dumps(frozenset(range(10_001)), 4), "a set of more than"),
         (b"\x80\x04]\x94r\xff\xff\xff\x7f.", "pickle"),  # a memo slot at two thousand million
     ],
 )
