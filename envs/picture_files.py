@@ -12,7 +12,7 @@ from typing import IO
 
 from PIL import Image as PILImage
 
-KINDS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "PPM", "TIFF")
+KINDS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "PPM", "TIFF", "AVIF", "JPEG2000")
 
 
 def open_picture(source: Path | IO[bytes]) -> PILImage.Image:

@@ -43,6 +43,8 @@ class Tool:
     name: str
     description: str
     parameters: dict[str, Any] = field(default_factory=_nothing)
+    heeds_patterns: bool = field(default=True, compare=False)
+    """Whether calls are held against the schema's patterns."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
@@ -89,10 +91,9 @@ class Tool:
 
     @classmethod
     def of_others(cls, declared: Any) -> Tool:
-        """From a file or a server. Patterns of others are left out: one that goes back and forth over a few
+        """From a file or a server. Patterns of others are not run: one that goes back and forth over a few
         letters takes for ever, and nothing could end it."""
-        tool = cls.of(declared)
-        return replace(tool, parameters=_without_patterns(tool.parameters))
+        return replace(cls.of(declared), heeds_patterns=False)
 
 
 class CallFault(StrEnum):
@@ -159,7 +160,8 @@ def _read(text: str, tools: Sequence[Tool]) -> Call | BadCall:
         known = ", ".join(t.name for t in tools)
         message = f"There is no tool {said['name']!r:.60}, only {known}."
         return BadCall(CallFault.UNKNOWN_TOOL, message)
-    wrong = _wrong(said["arguments"], tool.parameters)
+    schema = tool.parameters if tool.heeds_patterns else _without_patterns(tool.parameters)
+    wrong = _wrong(said["arguments"], schema)
     if wrong:
         return BadCall(CallFault.WRONG_ARGUMENTS, f"{tool.name}: {wrong}.")
     return Call(tool.name, said["arguments"])
@@ -231,17 +233,29 @@ def _references(schema: Any) -> Iterator[tuple[str, str]]:
             yield from _references(part)
 
 
-def _without_patterns(schema: Any, *, names: bool = False) -> Any:
-    """`names`: its keys are names of arguments, and no words of the schema."""
+_NAMED = ("properties", "$defs", "definitions", "dependentSchemas")
+"""Words of a schema whose keys are names."""
+_VALUES = ("enum", "const", "default", "examples")
+"""And that are followed by values."""
+
+
+def _without_patterns(schema: Any) -> Any:
+    """What a name would have to be like is left open then."""
     if isinstance(schema, list):
         return [_without_patterns(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
-    return {
-        key: _without_patterns(part, names=not names and key in ("properties", "$defs"))
-        for key, part in schema.items()
-        if names or key not in ("pattern", "patternProperties")
-    }
+    found = {}
+    for word, part in schema.items():
+        if word in _VALUES:
+            found[word] = part
+        elif word in _NAMED and isinstance(part, dict):
+            found[word] = {name: _without_patterns(own) for name, own in part.items()}
+        elif word not in ("pattern", "patternProperties"):
+            found[word] = _without_patterns(part)
+    if "patternProperties" in schema:
+        found["additionalProperties"] = True
+    return found
 
 
 def _finite(word: str) -> float:

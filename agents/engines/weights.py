@@ -19,7 +19,7 @@ def refuse_other_adapters(policy: Policy) -> None:
     """What is not the base's weights and a product of two small matrices: another engine would play something
     else than what is learnt."""
     for adapter in getattr(policy.model, "peft_config", {}).values():
-        for option in ("use_dora", "modules_to_save"):
+        for option in ("use_dora", "modules_to_save", "lora_bias"):
             if value := getattr(adapter, option, None):
                 raise ModelError(
                     f"model.lora={{{option}: {value}}}: other engines are given LoRA's plain products alone. "

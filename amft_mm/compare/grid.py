@@ -122,15 +122,11 @@ class Grid:
         self.seeds, self._more = int(plain["seeds"]), plain["more_seeds"]
         self.at_first = fewest(self.seeds, self._more, plain["methods"])
         self.max_seeds = int(plain["max_seeds"] or self.seeds)
-        if self.max_seeds < self.seeds:
+        if plain["max_seeds"] and self.max_seeds <= self.at_first:
             raise ValueError(
-                f"max_seeds={self.max_seeds} seeds={self.seeds}: who is not told apart gets seeds up to "
-                "max_seeds, so give more than seeds, or null"
-            )
-        if plain["max_seeds"] and self.seeds < self.at_first >= self.max_seeds:
-            raise ValueError(
-                f"max_seeds={self.max_seeds} more_seeds={written(self._more)}: all that are compared have "
-                f"{self.at_first} seeds at first, so give more than these, or more_seeds={{}}"
+                f"max_seeds={self.max_seeds} seeds={self.seeds} more_seeds={written(self._more)}: who is not "
+                f"told apart gets seeds up to max_seeds, and all have {self.at_first} at first. Give more "
+                "than these, or null, or more_seeds={}"
             )
         for name in self._more:
             one_of("more_seeds", name, (*methods(), *plain["variants"]))
@@ -375,13 +371,15 @@ def variant(name: str, config: dict[str, Any], setting: str = "methods") -> Vari
         raise ValueError(
             f"variants.{name}: {', '.join(twice)} is among its settings and in its search; leave one out"
         )
-    if early := sorted(from_the_beginning(settings)):
-        raise ValueError(
-            f"variants.{name}: {', '.join(early)} is of the warm-up too, with which all methods begin; give "
-            f"it as a condition: conditions={{{name}:{{{early[0]}:...}}}}"
-        )
     usual = {one: values for one, values in flat(config["search"]).items() if one not in settings}
     search = searched({**usual, **tried})
+    if early := sorted(from_the_beginning({**settings, **search})):
+        raise ValueError(
+            f"{name}: {', '.join(early)} is of the warm-up too, with which all methods begin, and neither a "
+            f"variant's own nor searched; give it as a condition: conditions={{{name}:{{{early[0]}:...}}}}"
+        )
+    if given := sorted({"seed", "train.warm_from"} & {*settings, *search}):
+        raise ValueError(f"{name}: {', '.join(given)} is each run's own; leave it out")
     preset = presets.get(own["method"], {})
     validated = (
         preset.get("validation") or {"method.validation", "eval.validation"} & settings.keys()

@@ -225,10 +225,11 @@ def result_of(run: Run, seconds: float) -> Result:
         for s in splits
     }
     mixed = [row for row in rows if row["phase"] == "mix"]
+    # The best weights' figures are of an earlier step; other splits have no others, perhaps.
     as_it_went = [row for row in rows if weights_of(row) == row["step"]]
     curves = {
         "success": _points(as_it_went, f"eval/{splits[0]}/success"),
-        **{ELSEWHERE + s: _points(as_it_went, f"eval/{s}/success") for s in splits[1:]},
+        **{ELSEWHERE + s: _points(rows, f"eval/{s}/success") for s in splits[1:]},
         "mu": _points(mixed, "mu"),
         "entropy": _points(mixed, "policy/entropy"),
         "rollout": _points(mixed, "rollout/success"),

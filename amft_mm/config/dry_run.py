@@ -59,7 +59,9 @@ def describe(config: DictConfig, processes: int | None = None) -> dict[str, floa
     several = config.train.minibatches * config.train.epochs > 1
     carried_on = config.method.tangent in ("curved", "exact")
     carries = carried_on and (config.method.horizon > 0 or several)
-    curved = learns and carries and config.method.tangent == "curved" and width == 4
+    drops = bool((config.model.lora or {}).get("lora_dropout"))
+    exact = width == 4 and not drops
+    curved = learns and carries and config.method.tangent == "curved" and exact
     parts = _parts(config)
     carried = (3 if carries else 1) * parts
     # With offloading these are on the device one block at a time.

@@ -20,6 +20,7 @@ from amft_mm.replay.overview import overview
 from amft_mm.replay.reader import Source
 from amft_mm.runs.curves import is_success
 from amft_mm.runs.look import head
+from amft_mm.runs.metrics import weights_of
 
 SCRIPTS = (
     *("elements", "data", "tokens", "difference", "sketch", "curves", "run"),
@@ -96,8 +97,8 @@ def curves(rows: Sequence[dict[str, Any]]) -> dict[str, list[tuple[int, float]]]
     for key in (*sorted(keys), *CURVES):
         absent = 0.0 if key.startswith(STOPS) else None  # a reason that did not occur is not listed
         played = (row for row in rows if absent is None or "rollout/success" in row)
-        values = [(row["step"], row.get(key, absent)) for row in played]
-        points = [(step, float(value)) for step, value in values if _is_number(value)]
+        values = [(weights_of(row), row.get(key, absent)) for row in played]
+        points = sorted((step, float(value)) for step, value in values if _is_number(value))
         found[key] = points[:: math.ceil(len(points) / MOST_POINTS) or 1]
     return {key: points for key, points in found.items() if points}
 

@@ -23,9 +23,10 @@ def is_step(row: Mapping[str, Any]) -> bool:
     return row.get("phase") not in (EVALUATION, QUICK)
 
 
-def weights_of(row: Mapping[str, Any]) -> Any:
-    """Of which step the weights were: a run that is validated tells of its best ones at its end."""
-    return row.get("weights", row.get("step"))
+def weights_of(row: Mapping[str, Any]) -> int | None:
+    """After which step they were what they are: a run that is validated tells of its best ones at its end."""
+    known = row.get("weights")  # a text in the summary of an evaluation
+    return known if isinstance(known, int) else row.get("step")
 
 
 DIGITS = 300

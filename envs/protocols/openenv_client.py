@@ -86,8 +86,8 @@ class OpenEnvWorld(World):
         """
         url           of the server, such as http://localhost:8000
         split         given to its resets; None gives none
-        modality      "visual" shows the field `image_field`, in `size` (height, width); None: "images" where
-                      it holds any, else "image"
+        modality      "visual" shows the field `image_field`, in `size` (height, width); None: "image",
+                      or "images" where that shows nothing
         size          None leaves pictures as they are, and shows any number of them, as `images`
         action_field  of the action; None: the only required one, as the server's schema says
         text_field    of the observation; None: "text" where there is one, else all fields as JSON
@@ -166,7 +166,7 @@ class OpenEnvWorld(World):
             raise RemoteError(f"{self._url}: an observation is not an object")
         self._fields = {k: v for k, v in found.observation.items() if k not in _OWN_FIELDS}
         if self._visual:
-            name = self._image_field or ("images" if self._fields.get("images") else "image")
+            name = self._image_field or ("images" if self._fields.get("image") is None else "image")
             self._pictures = self._pictures_of(self._fields.get(name))
         tool = self._fields.get("tool")
         named = tool if isinstance(tool, str) else ""

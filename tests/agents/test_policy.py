@@ -318,7 +318,9 @@ def test_engine_and_learner_agree_where_both_compute_in_bfloat16():
     assert (scored - torch.tensor(sample.log_probs)).abs().max() < 0.1
 
 
-@pytest.mark.parametrize("more", [{"use_dora": True}, {"modules_to_save": ["lm_head"]}])
+@pytest.mark.parametrize(
+    "more", [{"use_dora": True}, {"modules_to_save": ["lm_head"]}, {"lora_bias": True}]
+)
 def test_adapters_that_other_engines_would_play_otherwise_are_refused(more):
     """Defect: vLLM was given the base's weights and LoRA's products, without what else an adapter changes."""
     policy = Policy.load("tiny-random", device="cpu", lora={"r": 4, **more})

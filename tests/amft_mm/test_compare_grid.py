@@ -143,7 +143,12 @@ def test_what_a_variant_or_a_condition_says_is_not_searched():
             ],
             "train.lr is among its settings and in its search",
         ),
-        (["methods=[sft,amft]", "seeds=1", "max_seeds=4"], "all that are compared have 5 seeds"),
+        (
+            ["methods=[v]", "+variants.v={method:amft,search:{train.warmup_steps:[20,40]}}"],
+            "train.warmup_steps is of the warm-up too, .* nor searched",
+        ),
+        (["methods=[v]", "+variants.v={method:amft,settings:{seed:7}}"], "seed is each run's own"),
+        (["methods=[sft,amft]", "seeds=1", "max_seeds=4"], "all have 5 at first"),
     ],
 )
 def test_what_would_do_nothing_or_something_else_is_refused(words, told):

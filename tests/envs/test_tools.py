@@ -159,9 +159,18 @@ def test_patterns_of_others_are_not_run():
     schema = having({"type": "string", "pattern": r"^(\w|\w)*!$"})
     schema["properties"]["pattern"] = {"type": "integer"}  # a name, and no word of the schema
     said = write_call("look", x="a" * 60, pattern=1)
+    schema["properties"]["z"] = {"enum": [{"pattern": "a"}], "$ref": "#/definitions/pattern"}
+    schema["definitions"] = {"pattern": {"type": "object"}}
     tool = Tool.of_others({"name": "look", "parameters": schema})
+    assert read_call(write_call("look", x="a", z={"pattern": "a"}), [tool]) == Call(
+        "look", {"x": "a", "z": {"pattern": "a"}}
+    )
     assert read_call(said, [tool]) == Call("look", {"x": "a" * 60, "pattern": 1})
     assert read_call(write_call("look", x=1), [tool]).fault == "wrong_arguments"
+    assert tool.declared()["function"]["parameters"] == schema  # what the model reads is as it was
+    free = {"type": "object", "patternProperties": {"^(a|a)*$": {"type": "integer"}}}
+    of_others = Tool.of_others({"name": "look", "parameters": free})
+    assert read_call(write_call("look", anything=1), [of_others]) == Call("look", {"anything": 1})
     own = Tool("look", "", having({"type": "string", "pattern": "^a$"}))
     assert read_call(write_call("look", x="b"), [own]).fault == "wrong_arguments"
 
