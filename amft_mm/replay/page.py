@@ -98,7 +98,8 @@ def curves(rows: Sequence[dict[str, Any]]) -> dict[str, list[tuple[int, float]]]
         absent = 0.0 if key.startswith(STOPS) else None  # a reason that did not occur is not listed
         played = (row for row in rows if absent is None or "rollout/success" in row)
         values = [(weights_of(row), row.get(key, absent)) for row in played]
-        points = sorted((step, float(value)) for step, value in values if _is_number(value))
+        known = [(step, float(value)) for step, value in values if _is_number(value)]
+        points = sorted((step, value) for step, value in known if step is not None)
         found[key] = points[:: math.ceil(len(points) / MOST_POINTS) or 1]
     return {key: points for key, points in found.items() if points}
 
