@@ -280,6 +280,14 @@ def _line_question(after: bool) -> Callable[[np.random.Generator], Question]:
     return question
 
 
+def _in_short(rng: np.random.Generator) -> Question:
+    """Which line is free; what is said of it is not."""
+    told, short = texts.lines_in_short(rng)
+    return Question(
+        f"{told}\n{texts.ANY_IN_SHORT}", None, lambda said: said.split("\n")[-1] in short
+    )
+
+
 QUESTIONS: dict[str, Callable[[np.random.Generator], Question]] = {
     "one card": lambda rng: _card_question("SC", "classic", rng),
     "four cards": lambda rng: _table_question("SC", "classic", rng),
@@ -301,6 +309,7 @@ QUESTIONS: dict[str, Callable[[np.random.Generator], Question]] = {
     "sentences copied": _copied_words(sentence=True),
     "line k": _line_question(after=False),
     "the line after": _line_question(after=True),
+    "any line, in short": _in_short,
 }
 
 

@@ -35,6 +35,7 @@ from amft_mm.pretraining.texts import (
     compass,
     echo,
     echo_of_words,
+    in_short,
     lines,
     numbers_again,
     same_or_not,
@@ -100,6 +101,8 @@ COPYING_TEXT: Kinds = {
     "same_or_not": (same_or_not, 0.07),
     "compass": (compass, 0.05),
 }
+IN_SHORT: Kinds = {"in_short": (in_short, 0.2)}
+"""Beside the others, and not asked in an exam: which line is said is free."""
 TEXT_FORMS: Kinds = {
     "cards_form_in_words": (partial(cards_form, visual=False), 0.4),
     "street_form_in_words": (partial(street_form, visual=False), 0.3),

@@ -22,6 +22,7 @@ from amft_mm.pretraining.exercises import (
     COPYING_TEXT,
     ECHOES,
     FORMS,
+    IN_SHORT,
     NEAR_RECKONING,
     RECKONING,
     SHORT_TEXT,
@@ -33,7 +34,7 @@ from amft_mm.pretraining.exercises import (
 )
 from amft_mm.runs.processes import ProcessGroup
 
-PASS_TOKENS = 1500
+PASS_TOKENS = 800
 """Read in one pass, padding included: small, so that what is padded together is of a length."""
 EXAM_SEED = 2**31
 
@@ -183,7 +184,11 @@ class Reading(_Speaking):
     """The language model, by all exercises without pictures."""
 
     number = 3
-    parts: ClassVar = {"reckoning": RECKONING, "text": SHORT_TEXT, "forms": TEXT_FORMS}
+    parts: ClassVar = {
+        "reckoning": RECKONING,
+        "text": {**SHORT_TEXT, **IN_SHORT},
+        "forms": TEXT_FORMS,
+    }
     asked: ClassVar = (SUMS, SHORT_TEXT)
 
     def __init__(self, policy: Policy) -> None:
@@ -198,7 +203,7 @@ class Together(_Speaking):
     parts: ClassVar = {
         "sight": SIGHT,
         "reckoning": RECKONING,
-        "text": SHORT_TEXT,
+        "text": {**SHORT_TEXT, **IN_SHORT},
         "forms": FORMS,
     }
     asked: ClassVar = (SIGHT, SUMS, SHORT_TEXT)
@@ -216,7 +221,7 @@ class Settling(_Speaking):
     parts: ClassVar = {
         "sight": SIGHT,
         "reckoning": NEAR_RECKONING,
-        "text": COPYING_TEXT,
+        "text": {**COPYING_TEXT, **IN_SHORT},
         "forms": FORMS,
     }
     asked: ClassVar = (SIGHT, NEAR_SUMS, COPYING_TEXT)

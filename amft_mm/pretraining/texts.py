@@ -84,6 +84,46 @@ def short_lines(rng: Rng) -> Exercise:
     return turns
 
 
+def in_short(rng: Rng) -> Exercise:
+    """Any line by its first and its last word, after other words: the line is often named by nothing but the
+    answer itself, and what is said of it has to be looked up there, wherever in a conversation."""
+    told, short = lines_in_short(rng)
+    turns = []
+    for index in range(int(rng.integers(4, 9))):
+        at = int(rng.integers(len(short)))
+        asked = pick(rng, ("Right.", ANY_IN_SHORT, f"Line {at + 1} in short."))
+        before = f"Here: {' '.join(_some_words(rng, 1, 8))}.\n" if rng.random() < 0.6 else ""
+        question = f"{told}\n{asked}" if index == 0 else asked
+        turns.append(Turn(question, None, f"{before}{short[at]}"))
+    return turns
+
+
+ANY_IN_SHORT = "Any line in short."
+
+
+def lines_in_short(rng: Rng) -> tuple[str, list[str]]:
+    """A numbered list, and each of its lines in short."""
+    first = pick(rng, (("Turn",), ("Turn", "Move", "Say", "Take")))
+    last = pick(rng, (directions("absolute"), directions("relative"), _words(), _words()))
+    told, short = ["Lines:"], []
+    for number in range(1, int(rng.integers(4, 10))):
+        verb, end = pick(rng, first), str(pick(rng, last))
+        told.append(f"{number}. {' '.join([verb, *_some_words(rng, 0, 4), end])}.")
+        short.append(f"{number}: {verb.lower()} {end}")
+    return "\n".join(told), short
+
+
+def _some_words(rng: Rng, least: int, most: int) -> list[str]:
+    """Without colours, so that they make up no shop's name that the exam holds to be unseen."""
+    return [str(pick(rng, _colourless())) for _ in range(int(rng.integers(least, most + 1)))]
+
+
+@lru_cache(maxsize=1)
+def _colourless() -> list[str]:
+    colours = {mark.name.split()[0] for mark in load_city("gridtown").landmarks}
+    return [word for word in _words() if word not in colours]
+
+
 def _awaited(rng: Rng) -> str:
     """What an instruction waits for, in short."""
     return f"{shop(rng)} {pick(rng, ('left', 'right', 'front', 'behind'))}"

@@ -100,7 +100,7 @@ def test_a_card_tells_method_data_figures_with_intervals_and_the_command():
     for told in ("50.0% | 36.6% to 63.4%", "every episode crashed", "`a\\|b`", "train.steps=7"):
         assert told in card
     assert "256 episodes of the world's expert" in card
-    assert "1,000 of demonstrations, 2,000 of rollouts" in card
+    assert "1,000 of demonstrations learnt from, 2,000 of answers written" in card
     assert "ended early, after 9 of 157 steps" in card
 
 

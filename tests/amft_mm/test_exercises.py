@@ -24,6 +24,7 @@ IN_WORDS = {
     **taught.NEAR_RECKONING,
     **taught.COPYING_TEXT,
     **taught.SHORT_TEXT,
+    **taught.IN_SHORT,
     **taught.TEXT_FORMS,
 }
 WITH_PICTURES = {

@@ -34,6 +34,7 @@ KINDS = {
     **taught.NEAR_RECKONING,
     **taught.COPYING_TEXT,
     **taught.SHORT_TEXT,
+    **taught.IN_SHORT,
     **taught.TEXT_FORMS,
     **taught.FORMS,
 }
@@ -70,6 +71,26 @@ def test_lines_are_right(name):
             else:
                 at = int(question.split()[-1][:-1])
                 assert turn.answer == (listed[at] if at < len(listed) else "The end.")
+
+
+def test_lines_in_short_are_looked_up_and_not_chosen():
+    """Each is what its line begins and ends with; which line is said follows nothing but what is asked."""
+    own, spots = 0, []
+    for exercise in drawn("in_short", 200):
+        listed = exercise[0].text.split("\n")[1:-1]
+        for turn in exercise:
+            number, _, said = turn.answer.split("\n")[-1].partition(": ")
+            words = listed[int(number) - 1].removesuffix(".").split()[1:]
+            verb, *end = said.split()
+            assert [verb, *end] == [words[0].lower(), *words[-len(end) :]], turn.answer
+            asked = turn.text.split("\n")[-1]
+            if asked.startswith("Line"):
+                assert asked == f"Line {number} in short."
+            else:
+                own += 1
+                spots.append(int(number) / len(listed))
+    assert own > 400
+    assert 0.5 < np.mean(spots) < 0.68  # of 3 to 8 lines, each as often
 
 
 def test_the_unseen_combinations_are_never_taught():
@@ -197,9 +218,9 @@ def test_two_processes_make_what_one_makes(tmp_path, whole):
     together = Policy.load(str(out), device="cpu").model.state_dict()
     one = torch.cat([value.to(torch.bfloat16).float().flatten() for value in alone.values()])
     two = torch.cat([together[key].flatten() for key in alone])
-    # Stored in bfloat16, 8 bits; and Adam's first steps are signs, which rounding may turn where a
-    # gradient is nearly 0. Examples left out or counted twice would turn far more of them.
-    assert torch.isclose(one, two, rtol=2e-2, atol=1e-4).float().mean() > 0.99
+    # Stored in bfloat16, 8 bits; and the first steps are signs by Adam and directions by Muon, which
+    # rounding may turn where a gradient is nearly 0. Examples left out or counted twice would turn far more.
+    assert torch.isclose(one, two, rtol=2e-2, atol=1e-4).float().mean() > 0.98
 
 
 def test_what_is_stored_loads_as_the_same_float32_numbers(tmp_path):
@@ -227,7 +248,7 @@ def test_the_card_says_what_was_missed_and_how_the_weights_were_made(tmp_path):
     assert "2.0 million" in card
     assert "1. From the weights of my-vlm, of which it is not recorded" in card
     assert str(tmp_path) not in card
-    assert "| settling | 4 | 0.001, falling in the last 2 | 0 | 1 sight, 1 reckoning," in card
+    assert "| settling | 4 | 0.001, falling in the last 2 | 3 | 1 sight, 1 reckoning," in card
     assert "| seeing |" not in card, "that stage is not made from a start"
 
 
@@ -318,7 +339,7 @@ def test_a_stage_that_goes_on_with_another_optimizer_is_refused(tmp_path):
     """Defect: in the words of zip()."""
     taught_to(tmp_path, settings("copying.steps=2"), ["copying"])
     with pytest.raises(SystemExit, match=r"was begun with another copying\.muon"):
-        taught_to(tmp_path, settings("copying.muon=1"), ["copying"])
+        taught_to(tmp_path, settings("copying.muon=0"), ["copying"])
 
 
 def test_what_is_wrong_is_said_in_a_sentence(tmp_path):
