@@ -133,7 +133,7 @@ class ChatFormat:
     def around_words(self, grids: Sequence[Grid], tool: str = "") -> tuple[int, int]:
         """How many of the ids of a later message (`following`) stand before its words, and how many after."""
         one, other = (self.following(words, grids, tool) for words in _UNLIKE)
-        return _alike(one, other), _alike(one[::-1], other[::-1])
+        return alike(one, other), alike(one[::-1], other[::-1])
 
     def is_result(self, grids: Sequence[Grid], tool: str) -> bool:
         """Whether the template is given a later message as a tool's result."""
@@ -397,7 +397,7 @@ class ChatFormat:
         return [number for piece in pieces for number in self._raw(piece)]
 
 
-def _alike(one: Sequence[int], other: Sequence[int]) -> int:
+def alike(one: Sequence[int], other: Sequence[int]) -> int:
     """How many of their first ids are the same."""
     differing = (at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
     return next(differing, min(len(one), len(other)))

@@ -19,6 +19,7 @@ import torch
 
 from agents import anatomy
 from agents.batches import token_positions
+from agents.chat_format import alike
 from agents.conversation import Conversation
 from agents.engines.base import Request, Sample, Written
 from agents.engines.reach import Reach, blocks_of
@@ -55,8 +56,7 @@ class _Row:
             self.window, keep = conversation.opened, min(keep, conversation.first_turn)
         elif self.known == ids[:keep]:
             return
-        pairs = zip(self.known[:keep], ids[:keep], strict=True)
-        keep = next((at for at, (mine, theirs) in enumerate(pairs) if mine != theirs), keep)
+        keep = alike(self.known[:keep], ids[:keep])
         tokens = sum(number == conversation.image_id for number in ids[:keep]) if images else 0
         whole = 0
         while tokens > 0:
