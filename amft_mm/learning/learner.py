@@ -181,18 +181,14 @@ class Learner:
     def scored(self, examples: Sequence[Example], objective: Objective) -> list[Example]:
         """The examples with their log-probabilities under the present weights: what several updates on them
         compare with, where the engine's are corrected for."""
-        with self.policy.gathered():
-            self.policy.model.eval()  # what is read now, which where weights are sharded is another
-            own = self._scores(examples, objective.temperature)
+        own = self._scores(examples, objective.temperature)
         return [replace(e, scored=tuple(s.tolist())) for e, s in zip(examples, own, strict=True)]
 
     @torch.no_grad()
     def ratios(self, examples: Sequence[Example], temperature: float = 1.0) -> list[float]:
         """For each example how much likelier it is by the present weights than by those that played it:
         the product of its tokens' ratios, without what was given."""
-        with self.policy.gathered():
-            self.policy.model.eval()
-            own = self._scores(examples, temperature)
+        own = self._scores(examples, temperature)
         found = []
         for example, now in zip(examples, own, strict=True):
             played = example.old_log_probs()
@@ -207,14 +203,16 @@ class Learner:
 
     def _scores(self, examples: Sequence[Example], temperature: float) -> list[torch.Tensor]:
         """Of each the log-probabilities of its tokens, read now where the last passes did not."""
-        found = [self._just_scored.of(e.conversation, temperature) for e in examples]
-        unknown = [n for n, known in enumerate(found) if known is None]
-        for batch in self._passes(unknown, lambda n: examples[n].conversation):
-            conversations = [examples[n].conversation for n in batch]
-            scores = self.policy.score(conversations, temperature=temperature)
-            self._just_scored.note(conversations, scores, temperature)
-            for n, own in zip(batch, scores.log_probs.split(scores.lengths), strict=True):
-                found[n] = own
+        with self.policy.gathered():
+            self.policy.model.eval()  # what is read now, which where weights are sharded is another
+            found = [self._just_scored.of(e.conversation, temperature) for e in examples]
+            unknown = [n for n, known in enumerate(found) if known is None]
+            for batch in self._passes(unknown, lambda n: examples[n].conversation):
+                conversations = [examples[n].conversation for n in batch]
+                scores = self.policy.score(conversations, temperature=temperature)
+                self._just_scored.note(conversations, scores, temperature)
+                for n, own in zip(batch, scores.log_probs.split(scores.lengths), strict=True):
+                    found[n] = own
         return [own for own in found if own is not None]
 
     def _micro_batches(
