@@ -7,6 +7,10 @@ import os
 
 import pytest
 
+# Whoever runs the tests may be logged in: nothing of them is sent anywhere, and nothing is downloaded.
+os.environ.pop("WANDB_API_KEY", None)
+os.environ |= {"NETRC": os.devnull, "HF_HUB_OFFLINE": "1"}
+
 MOST_WORKERS = 4
 """Of `-n auto`. Each loads torch and models, and a process beside it that commands are forked from: above a
 gigabyte a worker, so that as many as a large machine has cores may be more than its memory holds."""
@@ -47,15 +51,30 @@ def family_folders(tmp_path_factory):
     return Made(built)
 
 
-@pytest.fixture(scope="session")
-def policies(family_folders):
+SHARED = []
+"""Policies that all tests of a worker have: each leaves their weights as it found them."""
+
+
+def shared(name):
     from agents.policy import Policy
 
-    return Made(lambda family: Policy.load(str(family_folders[family]), device="cpu"))
+    SHARED.append(Policy.load(name, device="cpu"))
+    return SHARED[-1]
+
+
+@pytest.fixture(scope="session")
+def policies(family_folders):
+    return Made(lambda family: shared(str(family_folders[family])))
 
 
 @pytest.fixture(scope="session")
 def tiny():
-    from agents.policy import Policy
+    return shared("tiny-random")
 
-    return Policy.load("tiny-random", device="cpu")
+
+@pytest.fixture(autouse=True)
+def no_gradient_is_left():
+    """Defect: what a test had left on shared parameters was added to the next one's."""
+    yield
+    for policy in SHARED:
+        policy.model.zero_grad()

@@ -13,6 +13,7 @@ import yaml
 
 import amft_mm
 from amft_mm import configuration
+from amft_mm.commands import main
 from amft_mm.config.command_line import quoted
 from amft_mm.config.difference import words_of
 from amft_mm.runs.card import command, model_card
@@ -22,7 +23,7 @@ from amft_mm.runs.progress import Progress
 from amft_mm.runs.trackers import has_logged_in, trackers, wandb_mode
 from amft_mm.train import train
 from amft_mm.trainer import Stopped, Trainer
-from tests.amft_mm.test_train import ROOT
+from tests.amft_mm.test_train import ROOT, TINY
 
 SUMMARY = {
     "weights": "step_000003",
@@ -252,3 +253,69 @@ def test_tensorboard_shows_a_step_that_was_made_again_once(tmp_path):
     told = [(event.step, round(event.value, 1)) for event in read.Scalars("mu")]
     assert told == [(1, 0.5), (2, 0.5), (3, 0.7), (4, 0.7)]
     assert [event.step for event in read.Scalars("eval/id/success")] == [4]
+
+
+class Recorded:
+    """Weights & Biases, or Trackio, as a run meets them."""
+
+    def __init__(self):
+        self.began, self.rows = {}, []
+
+    def init(self, **how):
+        self.began = how
+        return self
+
+    def log(self, row, step):
+        self.rows.append((step, row))
+
+    def finish(self):
+        self.rows.append("finished")
+
+
+def test_what_is_told_of_wandb_reaches_it(tmp_path, monkeypatch):
+    wandb, seen = pytest.importorskip("wandb"), Recorded()
+    monkeypatch.setattr(wandb, "init", seen.init)
+    own = ["wandb.project=streets", "wandb.entity=us", "wandb.group=new", "wandb.tags=[a,b]"]
+    config = configuration("train", ["env=math", "wandb.mode=offline", "wandb.name=first", *own])
+    (tracker,) = trackers(config, tmp_path, lambda *_: ())
+    told = {"project": "streets", "entity": "us", "group": "new", "tags": ["a", "b"]}
+    assert told.items() <= seen.began.items()
+    assert seen.began["name"] == "first"
+    tracker({"step": 3, "phase": "mix", "mu": 0.5})
+    tracker.close()
+    assert seen.rows == [(3, {"step": 3, "phase": "mix", "mu": 0.5}), "finished"]
+
+
+def test_trackio_gets_the_figures_of_each_step(tmp_path, monkeypatch):
+    seen = Recorded()
+    monkeypatch.setitem(sys.modules, "trackio", seen)
+    config = configuration("train", ["env=math", "trackio=streets", "method=grpo"])
+    (tracker,) = trackers(config, tmp_path / "one", lambda *_: ())
+    assert (seen.began["project"], seen.began["name"]) == ("streets", "one")
+    assert seen.began["group"] == "grpo"
+    tracker({"step": 3, "phase": "mix", "mu": 0.5})
+    tracker.close()
+    assert seen.rows == [(3, {"mu": 0.5}), "finished"]
+
+
+def test_the_model_and_the_demonstrations_of_a_run_are_pushed(tmp_path, monkeypatch, capsys):
+    """Also of a run that is over, whose model is written and pushed again by resume=true."""
+    pushed = []
+
+    def push(hub, folder):
+        pushed.append((hub.name, hub._kind, {path.name for path in folder.iterdir()}))
+        return f"https://the.hub/{hub.name}"
+
+    monkeypatch.setattr(Hub, "open", lambda hub: pushed.append("may be pushed"))
+    monkeypatch.setattr(Hub, "push", push)
+    monkeypatch.chdir(tmp_path)
+    main(["train", *TINY, "env=math", "train.steps=1", "out=here", "push_to_hub=me/agent"])
+    (model, demos) = pushed[1:]
+    assert pushed[0] == "may be pushed"
+    assert model[:2] == ("me/agent", "model")
+    assert {"config.json", "README.md"} <= model[2]
+    assert demos[:2] == ("me/agent-demos-math", "dataset")
+    assert "pushed to https://the.hub/me/agent-demos-math" in capsys.readouterr().out
+    first, pushed[:] = list(pushed), []
+    main(["train", "resume=true", "out=here", "push_to_hub=me/agent"])
+    assert pushed == first

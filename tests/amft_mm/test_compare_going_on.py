@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from amft_mm.compare.jobs import STOPPED, make_all
 from amft_mm.runs.folder import LOCK
 from amft_mm.runs.metrics import read_rows
 from tests.amft_mm.test_train import ROOT
+from tests.waiting import needs_ctrl_c, wait_until
 
 CALL = """
 import sys
@@ -41,9 +41,7 @@ def called_for(folder, steps):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     words = [sys.executable, "-c", CALL, str(folder)]
     call = subprocess.Popen(words, env=environment, start_new_session=True)
-    while len(read_rows(folder / "0")) < steps:
-        assert call.poll() is None
-        time.sleep(0.01)
+    wait_until(lambda: len(read_rows(folder / "0")) >= steps, call)
     return call
 
 
@@ -56,8 +54,7 @@ def killed_after(folder, steps):
 
 def stopped_after(folder, steps):
     """The training process alone, as who does not know of the comparison would."""
-    while len(read_rows(folder / "0")) < steps:
-        time.sleep(0.01)
+    wait_until(lambda: len(read_rows(folder / "0")) >= steps)
     for words in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):  # of processes that have ended
             if f"out={folder}/0".encode() in words.read_bytes():
@@ -108,6 +105,8 @@ def test_who_stops_a_run_has_no_crash_in_the_results(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_comparison_that_is_stopped_stops_its_runs(tmp_path, number):
     """They went on alone where the signal came from a batch system and not from a terminal."""
+    if number == signal.SIGINT:
+        needs_ctrl_c()
     call = called_for(tmp_path, 3)
     call.send_signal(number)
     assert call.wait(60) != 0

@@ -5,7 +5,6 @@ import resource
 import signal
 import subprocess
 import threading
-import time
 from contextlib import nullcontext
 
 import pytest
@@ -20,6 +19,7 @@ from amft_mm.runs.checkpoints import Writer
 from amft_mm.runs.folder import RunFolder
 from amft_mm.training.step import TrainingStep
 from tests.amft_mm.test_train import ROOT, TINY, command, rows
+from tests.waiting import needs_ctrl_c, wait_until
 
 QUIET = ["env=math", "eval.every=0"]
 
@@ -49,21 +49,19 @@ def signalled(folder, number):
     """This process gets the signal once the run has made some steps."""
 
     def wait():
-        while not has_rows(folder):
-            time.sleep(0.01)
+        wait_until(lambda: has_rows(folder))
         os.kill(os.getpid(), number)
 
     threading.Thread(target=wait, daemon=True).start()
 
 
-def begun(folder, *settings):
+def begun(folder, *settings, **streams):
     """A training process of its own, once it has made some steps."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     words = command(*QUIET, *settings, "out=here")
-    started = subprocess.Popen(words, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
-    while not has_rows(folder / "here"):
-        assert started.poll() is None
-        time.sleep(0.01)
+    streams = {"stdout": subprocess.DEVNULL, **streams}
+    started = subprocess.Popen(words, cwd=folder, env=environment, **streams)
+    wait_until(lambda: has_rows(folder / "here"), started)
     return started
 
 
@@ -91,11 +89,17 @@ def test_a_signal_writes_a_checkpoint_and_says_so(here, capfd, number):
 @pytest.mark.slow
 def test_a_second_ctrl_c_ends_at_once(tmp_path):
     """Step 5 has 512 episodes: both come before it is over, or with the row of step 4, which is kept then."""
-    started = begun(tmp_path, "train.steps=100000", "train.tasks=64", "train.group=8")
-    started.send_signal(signal.SIGINT)
-    time.sleep(0.05)
-    started.send_signal(signal.SIGINT)
-    assert started.wait(timeout=300) == 130
+    needs_ctrl_c()
+    words = ["train.steps=100000", "train.tasks=64", "train.group=8"]
+    started = begun(tmp_path, *words, stderr=subprocess.PIPE)
+    try:
+        started.send_signal(signal.SIGINT)
+        while b"stopping after this step" not in started.stderr.readline():
+            assert started.poll() is None
+        started.send_signal(signal.SIGINT)
+        assert started.wait(timeout=300) == 130
+    finally:
+        started.kill()
     assert set(checkpoints(tmp_path / "here")) <= {"step_000002", "step_000004"}
 
 

@@ -93,7 +93,7 @@ def test_a_process_that_is_killed_leaves_a_checkpoint_to_go_on_from(tmp_path):
         processes = begun(tmp_path, *words, *(["resume=true"] if before else []), processes=2)
         while checkpoints.latest(kept) == before:
             assert not processes.join(timeout=0.01)
-        time.sleep(0.3)
+        time.sleep(0.05)
         os.kill(processes.pids()[rank], signal.SIGKILL)
         with pytest.raises(torch.multiprocessing.ProcessExitedException):
             finish(processes)

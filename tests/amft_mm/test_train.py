@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from amft_mm.config.settings import dealt
 from amft_mm.runs.trackers import wandb_mode
 from tests import started
 from tests.amft_mm import processes
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 TINY = [
@@ -123,9 +123,7 @@ def test_a_killed_run_goes_on_to_the_same_numbers(tmp_path):
     killed = subprocess.Popen(
         command(*more, "out=parts"), cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL
     )
-    while not list((tmp_path / "parts").glob("checkpoints/step_000004")):
-        assert killed.poll() is None
-        time.sleep(0.005)
+    wait_until((tmp_path / "parts" / "checkpoints" / "step_000004").exists, killed)
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     again = run(tmp_path, *more, "out=parts", "resume=true")
