@@ -35,7 +35,7 @@ from agents.tiny_vlm import build_tiny_vlm
 from amft_mm.pretraining.card import model_card
 from amft_mm.pretraining.checks import check_settings, chosen_stages, load_start, stages_of
 from amft_mm.pretraining.exam import examine
-from amft_mm.pretraining.history import history, write_history
+from amft_mm.pretraining.history import history, settings_of, write_history
 from amft_mm.pretraining.optimizer import Optimizer, plateau
 from amft_mm.pretraining.stages import STAGES, WHOLE, Stage
 from amft_mm.runs.processes import ProcessGroup
@@ -127,9 +127,13 @@ def teach(
             row = {"step": step, "loss": loss, "tokens": tokens, "time": seconds}
             if processes.main:
                 row |= stage.exam(config.exam)
-                save_checkpoint(
-                    checkpoint(folder, name), stage.module, optimizer, (step, tokens, seconds)
-                )
+                state = {
+                    "model": stage.module.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "done": (step, tokens, seconds),
+                    "settings": settings_of(config, name),
+                }
+                save_checkpoint(checkpoint(folder, name), state)
             processes.wait()  # the next stage begins from what was saved
             yield row
             losses = []
@@ -147,14 +151,9 @@ def begin(
     if own.exists():
         state = read_checkpoint(own)
         put_in(stage.module, state, own)
-        try:
-            optimizer.load_state_dict(state["optimizer"])
-        except ValueError:
-            raise SystemExit(
-                f"{own} was begun with another {name}.muon, which divides the weights otherwise: take it, or "
-                "choose another folder by out="
-            ) from None
         step, tokens, seconds = state["done"]
+        refuse_others(state["settings"], settings_of(config, name), step, own)
+        optimizer.load_state_dict(state["optimizer"])
         return step, tokens, seconds
     for earlier, part in stage.after.items():
         if config.start is not None and earlier not in WHOLE:
@@ -165,6 +164,22 @@ def begin(
             raise SystemExit(f"{name} comes after {earlier}, which has not finished in {folder}")
         put_in(part, state, path)
     return 0, 0, 0.0
+
+
+def refuse_others(before: dict[str, Any], now: dict[str, Any], done: int, path: Path) -> None:
+    """What is told of the weights has to be true of every step. A stage may be made longer or shorter as
+    long as its learning rate has not begun to fall."""
+    rates = [
+        [plateau(step, own["steps"], own["warmup"], own["fall"]) for step in range(1, done + 1)]
+        for own in (before, now)
+    ]
+    shape = {"steps", "fall"} if rates[0] == rates[1] else set()
+    changed = [key for key in now if key not in shape and now[key] != before[key]]
+    if changed:
+        told = ", ".join(f"{key} {before[key]}, not {now[key]}" for key in changed)
+        raise SystemExit(
+            f"{path} was begun with other settings ({told}): take those, or choose another folder by out="
+        )
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -191,14 +206,8 @@ def checkpoint(folder: Path, name: str) -> Path:
     return folder / f"{name}.checkpoint.pt"
 
 
-def save_checkpoint(
-    path: Path,
-    module: torch.nn.Module,
-    optimizer: Optimizer,
-    done: tuple[int, int, float],
-) -> None:
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    state = {"model": module.state_dict(), "optimizer": optimizer.state_dict(), "done": done}
     with whole_file(path) as unfinished:
         torch.save(state, unfinished)

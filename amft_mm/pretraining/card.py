@@ -36,7 +36,7 @@ def model_card(
 ) -> str:
     """`made` as in amft_mm/pretraining/history.py; `found` by `count` questions of each kind."""
     rows = "\n".join(
-        f"| {name} | {share:.1%} | {_aim(name, share)} |" for name, share in found.items()
+        f"| {name} | {100 * share:.4g}% | {_aim(name, share)} |" for name, share in found.items()
     )
     trainings = "\n\n".join(_training(number, training) for number, training in enumerate(made, 1))
     return f"""---
@@ -60,7 +60,7 @@ Weights are stored in bfloat16 and meant to be used in float32.
 
 Measured on {count} questions of each kind by writing answers greedily, form and success on
 {min(count, MOST_EPISODES)} episodes of each world by sampling at temperature 1; streets are those of
-the cities as they are, which pretraining never drew. {_missed(found)}
+the cities as they are, of which pretraining has drawn the training city and no other. {_missed(found)}
 
 | asked | right | aim |
 |---|---|---|

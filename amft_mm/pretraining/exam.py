@@ -124,7 +124,8 @@ def _table_question(suits: str, deck: str, rng: np.random.Generator) -> Question
     )
 
 
-# Streets: the cities as they are, which pretraining never draws.
+# Streets: the cities as they are. Pretraining draws the training city as well, with answers of the
+# worlds' form (`forms.street_form`), and never the others.
 
 
 class _City:
@@ -403,8 +404,8 @@ def _card_form(answer: str) -> bool:
     try:
         said = json.loads(answer)
         read_formula(said["formula"])
-    except (ValueError, TypeError, KeyError, AttributeError, FormulaError):
-        return False
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, FormulaError):
+        return False  # as of a thousand brackets
     return set(said) == {"cards", "number", "thought", "formula"} and all(
         isinstance(said[key], list) for key in ("cards", "number")
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -17,6 +17,12 @@ from amft_mm.pretraining.checks import stages_of
 
 FILE = "made.json"
 COMMON = ("seed", "warmup", "weight_decay", "clip")
+
+
+def settings_of(config: DictConfig, stage: str) -> dict[str, Any]:
+    """What a stage's weights hang on, beside those that it began from."""
+    common = {name: config[name] for name in ("start", *COMMON)}
+    return common | cast(dict[str, Any], OmegaConf.to_container(config[stage]))
 
 
 def history(config: DictConfig) -> list[dict[str, Any]]:

@@ -78,8 +78,10 @@ class Seeing:
             sum(int(scene.labels.any(-1).sum()) for scene in scenes),
             sum(scene.labels[..., 0].size for scene in scenes),
         )
-        loss = seeing.seeing_loss(self._look(scenes), scenes) / max(1.0, things)
-        loss.backward()
+        loss = torch.zeros(())
+        if scenes:  # another process may have all of them
+            loss = seeing.seeing_loss(self._look(scenes), scenes) / max(1.0, things)
+            loss.backward()
         (total,) = processes.sum(loss.item())
         return total, int(tokens)
 

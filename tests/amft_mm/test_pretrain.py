@@ -21,7 +21,7 @@ from amft_mm.pretraining.checks import check_settings, chosen_stages, load_start
 from amft_mm.pretraining.exam import QUESTIONS, TASKS, answered, episodes, played, small_skills
 from amft_mm.pretraining.history import history, write_history
 from amft_mm.pretraining.optimizer import LOWEST, plateau
-from amft_mm.pretraining.stages import STAGES
+from amft_mm.pretraining.stages import STAGES, Seeing
 from amft_mm.runs.processes import ProcessGroup
 from envs.virl.city import COLOURS
 from envs.virl.city_files import load_city
@@ -335,11 +335,35 @@ def test_checkpoints_that_are_spoilt_are_told_with_their_file(tmp_path, content)
             taught_to(tmp_path, settings(), [stage])
 
 
-def test_a_stage_that_goes_on_with_another_optimizer_is_refused(tmp_path):
-    """Defect: in the words of zip()."""
-    taught_to(tmp_path, settings("copying.steps=2"), ["copying"])
-    with pytest.raises(SystemExit, match=r"was begun with another copying\.muon"):
-        taught_to(tmp_path, settings("copying.muon=0"), ["copying"])
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("copying.muon=0", "muon 3.0, not 0"),
+        ("seed=1", "seed 0, not 1"),
+        ("weight_decay=0.1", "weight_decay 0.02, not 0.1"),
+        ("start=tiny", "start None, not tiny"),
+        ("copying.batch.echoes=7", "batch .*, not .*7"),
+        ("copying.fall=3", "fall 0, not 3"),  # step 2 of 4 would have had another learning rate
+    ],
+)
+def test_a_stage_that_goes_on_with_other_settings_is_refused(tmp_path, change, told):
+    """Defect: the card told of the later ones alone, and weights of two seeds, or of nothing, were said to be
+    of one seed, or of a start."""
+    taught_to(tmp_path, settings("copying.steps=2", "copying.fall=0"), ["copying"])
+    with pytest.raises(SystemExit, match=f"was begun with other settings .*{told}"):
+        taught_to(tmp_path, settings(change), ["copying"])
+
+
+def test_a_stage_may_be_made_longer_while_its_learning_rate_is_level(tmp_path):
+    taught_to(tmp_path, settings("copying.steps=2", "copying.fall=0"), ["copying"])
+    _, rows = taught_to(tmp_path, settings("copying.steps=6", "copying.fall=3"), ["copying"])
+    assert rows[-1]["step"] == 6
+
+
+def test_a_process_without_a_scene_waits_for_the_others(tiny):
+    """Defect: it died where there were fewer scenes than processes, and the others waited."""
+    loss, pieces = Seeing(tiny).learn([], ProcessGroup())
+    assert (loss, pieces) == (0.0, 0)
 
 
 def test_what_is_wrong_is_said_in_a_sentence(tmp_path):
@@ -357,7 +381,7 @@ def test_the_model_in_the_box_is_as_its_card_says():
     assert sum(path.stat().st_size for path in SHIPPED.iterdir()) < 10_000_000
     claimed = json.loads((SHIPPED / "exam.json").read_text())
     card = (SHIPPED / "README.md").read_text()
-    assert all(f"| {name} | {share:.1%} |" in card for name, share in claimed.items())
+    assert all(f"| {name} | {100 * share:.4g}% |" in card for name, share in claimed.items())
     assert {f"success, {name}" for name in TASKS} <= claimed.keys()
     policy = Policy.load("tiny", device="cpu")
     for name in ("one card", "four cards", "sums and products of two numbers"):
