@@ -255,7 +255,7 @@ _KNOWN = (
 def _expert(env: GuardedEnv) -> str | None:
     try:
         return whole_characters(str(env.ask("expert")))
-    except (AttributeError, NotImplementedError, CallFailed):
+    except (NotImplementedError, CallFailed):
         return None
 
 

@@ -34,6 +34,7 @@ from agents.demonstrations import Demonstration, write_card, write_part
 from agents.experts import BadEpisode, demonstrate, is_spoilt, spoilt
 from agents.files import reason_of, write_text
 from agents.importers import import_chats
+from agents.importers.pictures import MOST_PIXELS
 from agents.seeds import demonstration_seed
 from agents.worlds import World
 from amft_mm.config.settings import parts_of, world_of
@@ -150,7 +151,7 @@ def experts_rows(
             except BadEpisode as error:
                 yield error
             except NotImplementedError as error:  # as it is for every other episode
-                instead = WITHOUT_MISTAKES if "mistakes" in str(error) else WITHOUT_EXPERT
+                instead = WITHOUT_MISTAKES if "mistake" in str(error) else WITHOUT_EXPERT
                 raise ValueError(f"{world.id}: {error}: {instead}") from None
 
 
@@ -285,7 +286,7 @@ def import_demos(config: DictConfig) -> dict[str, Any]:
         )
     report = import_chats(source, pictures=Path(config.pictures) if config.pictures else None)
     part: list[Demonstration] = []
-    parts = kept = 0
+    parts = kept = pixels = 0
     for row in report.rows():
         if reason := filtered(row, config.keep):
             report.left_out.append((kept + len(report.left_out), reason))
@@ -293,9 +294,10 @@ def import_demos(config: DictConfig) -> dict[str, Any]:
             continue
         part.append(row)
         kept += 1
-        if len(part) == config.part:
+        pixels += sum(picture.shape[0] * picture.shape[1] for picture in row.pictures)
+        if len(part) == config.part or pixels > MOST_PIXELS:
             write_part(folder, parts, part)
-            parts, part = parts + 1, []
+            parts, part, pixels = parts + 1, [], 0
         if kept == config.n:
             break
     if part:

@@ -36,6 +36,8 @@ def evaluate(config: DictConfig) -> dict[str, Any]:
     check_splits(config)
     folder = out_folder(config)
     processes = open_process_group(config)
+    if processes.main:  # else it is found to be no place to write to when all has been played
+        folder.mkdir(parents=True, exist_ok=True)
     policy, engine = player_of(config)
     weights, step = player_name(config), 0
     if config.run is not None and isinstance(policy, Policy):
@@ -57,13 +59,12 @@ def evaluate(config: DictConfig) -> dict[str, Any]:
             f"{next(iter(crashes.values()))}"
         )
     if processes.main:
-        folder.mkdir(parents=True, exist_ok=True)
-        forget_episodes(folder / "episodes")
-        evaluator.keep(Recorder(folder / "episodes", policy), step, config.record)
         write_evaluation(folder, summary, evaluator.instances())
         show(summary, folder)
         if config.table:
             print(markdown_row(summary))
+        forget_episodes(folder / "episodes")
+        evaluator.keep(Recorder(folder / "episodes", policy), step, config.record)
     evaluator.close()
     return summary
 

@@ -136,12 +136,14 @@ class GuardedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
         return observation, reward, terminated, truncated, info
 
     def ask(self, method: str, *arguments: Any) -> Any:
-        """What the environment's own `expert` or `mistake` says, within the time limit. AttributeError and
-        NotImplementedError are its answer that it has none; all else is a CallFailed."""
+        """What the environment's own `expert` or `mistake` says, within the time limit. NotImplementedError
+        is its answer that it has none; all else is a CallFailed."""
+        if not hasattr(self.env.unwrapped, method):
+            raise NotImplementedError(f"{self._name} has no {method}()")
         try:
             return self._guarded(lambda: getattr(self.env.unwrapped, method)(*arguments))
         except _Failure as failure:
-            if isinstance(failure.__cause__, AttributeError | NotImplementedError):
+            if isinstance(failure.__cause__, NotImplementedError):
                 raise failure.__cause__ from None
             if self._abandoned:  # it still hangs there: nothing more is to be had of this episode
                 self._fail(failure, method)

@@ -15,9 +15,18 @@ from typing import Any, cast
 from agents.engines.base import Engine, Request, Sample, Sampling, written
 from agents.plugins import make
 
+PARTS = ("together", "ask", "answers", "release", "refresh", "rest")
+"""Of an engine."""
+
 
 def make_engine(name: str, policy: Any, **options: Any) -> Engine:
-    return cast(Engine, make("engine", name, ENGINES, {"policy": policy} | options))
+    made = make("engine", name, ENGINES, {"policy": policy} | options)
+    if lacking := [part for part in PARTS if not hasattr(made, part)]:
+        raise ValueError(
+            f"engine {name}: {type(made).__name__} has no {', '.join(lacking)}; agents/engines/base.py "
+            "says what an engine has"
+        )
+    return cast(Engine, made)
 
 
 # Engines are imported when asked for: vLLM and HTTP are not everybody's.

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import httpx
 import numpy as np
 
 from agents.conversation import Conversation
@@ -53,12 +54,16 @@ class OpenAIEngine:
         seconds: float = 120.0,
         retries: int = 4,
         price_per_million: tuple[float, float] = (0.0, 0.0),
+        limit: str = "max_tokens",
         extra: dict[str, Any] | None = None,
     ) -> None:
         """
         key_variable       the environment variable that holds the key; unset, none is sent
         price_per_million  what a million tokens cost, (read, written), for `cost()`
-        extra              more fields of the request, such as {"reasoning_effort": "low"}
+        limit              the field that says how long an answer may be: OpenAI's own models that reason
+                           have max_completion_tokens
+        extra              more fields of the request, such as {"reasoning_effort": "low"}; null leaves
+                           a field out, as {"temperature": null} where an endpoint takes none
         """
         if not model:
             raise ValueError(
@@ -66,7 +71,7 @@ class OpenAIEngine:
             )
         self._model = model
         self._url = f"{checked_url('engine.base_url', base_url)}/chat/completions"
-        self._system, self._retries = system, checked_retries(retries)
+        self._system, self._retries, self._limit = system, checked_retries(retries), limit
         self._futures: Futures[Sample] = Futures(at_once)
         try:
             read, written = map(float, price_per_million)
@@ -78,7 +83,8 @@ class OpenAIEngine:
             ) from None
         key = key_of(key_variable)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._client = client_of(seconds, headers=headers)
+        limits = httpx.Limits(max_connections=at_once)
+        self._client = client_of(seconds, headers=headers, limits=limits)
         self._lock = threading.Lock()
         self.usage: Counter[str] = Counter()
 
@@ -106,15 +112,15 @@ class OpenAIEngine:
         body = {
             "model": self._model,
             "messages": chat_messages(request.conversation, self._system),
-            "max_tokens": request.max_new_tokens,
+            self._limit: request.max_new_tokens,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "seed": mixed_seed(*request.turn_seed()),
+            "top_k": sampling.top_k or None,  # which not every endpoint has
             **declared(request.conversation),
             **self._extra,
         }
-        if sampling.top_k:  # which not every endpoint has
-            body["top_k"] = sampling.top_k
+        body = {name: value for name, value in body.items() if value is not None}
         try:
             reply = post(self._client, self._url, body, retries=self._retries)
             choice = reply["choices"][0]

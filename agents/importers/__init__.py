@@ -51,6 +51,7 @@ class Import:
         for key, read in FORMS.items():
             if key in row:
                 name = str(row.get("id", f"{self.source.stem}/{number}"))[:200]
+                self.pictures.next_row()
                 return read(row, name, self.pictures)
         known = " or ".join(map(repr, FORMS))
         raise BadRow("unknown form", f"no {known} among its keys {sorted(row)[:10]}")

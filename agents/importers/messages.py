@@ -24,11 +24,17 @@ def read_row(row: dict[str, Any], name: str, pictures: PictureFolder) -> Demonst
     entries = row["messages"]
     if not isinstance(entries, list):
         raise BadRow("messages is no list", type(entries).__name__)
+    if row.get("tools"):
+        raise BadRow(
+            "tools are declared", f"{row['tools']!r:.100}: chats of words and pictures are taken"
+        )
     waiting = pictures_beside(row, "images", "image")
     said: list[Said] = []
     for number, entry in enumerate(entries):
         if not isinstance(entry, dict) or entry.get("role") not in ROLES:
             raise BadRow("entry not understood", f"entry {number}: {entry!r:.100}")
+        if entry.get("tool_calls"):
+            raise BadRow("a call of a tool", f"entry {number}: {entry['tool_calls']!r:.100}")
         words, shown = _content(entry.get("content"), number, waiting, pictures)
         said.append((entry["role"], words, shown))
     if waiting:

@@ -15,11 +15,18 @@ from agents.importers.rows import BadRow
 LARGEST_FILE = 64 * 2**20
 
 
+MOST_PIXELS = 150_000_000
+"""Of all pictures of a row: half a gigabyte of memory."""
+
+
 class PictureFolder:
     """Opens what a row names."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder.resolve()
+        self._folder, self._pixels = folder.resolve(), 0
+
+    def next_row(self) -> None:
+        self._pixels = 0
 
     def open(self, named: Any) -> np.ndarray:
         """A path inside the folder, a data: address, or {"bytes": base64} / {"path": ...}."""
@@ -33,9 +40,13 @@ class PictureFolder:
             raise BadRow("picture on the network", f"{named[:100]}: download it first")
         data = self._inline(named) if named.startswith("data:") else self._file(named)
         try:
-            return decoded(data)
+            picture = decoded(data)
         except Exception as error:  # Pillow raises many kinds on broken or hostile files
             raise BadRow("picture can not be read", f"{named[:100]}: {error}") from None
+        self._pixels += picture.shape[0] * picture.shape[1]
+        if self._pixels > MOST_PIXELS:
+            raise BadRow("too many pixels", f"more than {MOST_PIXELS} up to {named[:100]}")
+        return picture
 
     def _file(self, named: str) -> bytes:
         try:

@@ -27,27 +27,31 @@ Said = tuple[str, str, list[np.ndarray]]
 
 def pictures_beside(row: dict[str, Any], *keys: str) -> list[Any]:
     """What a row lists beside its words: under the first key that says anything, one or a list."""
-    listed: Any = next((row[key] for key in keys if row.get(key) is not None), [])
-    return list(listed) if isinstance(listed, list) else [listed]
+    listed = [row[key] for key in keys if row.get(key) not in (None, [])]
+    if any(other != listed[0] for other in listed[1:]):
+        raise BadRow("pictures under two keys", " and ".join(keys))
+    return [*listed[0]] if listed and isinstance(listed[0], list) else listed[:1]
 
 
 def as_demonstration(name: str, said: Sequence[Said]) -> Demonstration:
-    """User and assistant by turns, and what the system says before them."""
+    """User and assistant by turns, and what the system says before them. Users alone show pictures."""
     if len(said) > 2 * MOST_TURNS:
         raise BadRow("too many turns", str(len(said)))
     system = [words for who, words, _ in said if who == "system"]
-    turns = [entry for entry in said if entry[0] != "system"]
+    turns = list(said[len(system) :])
+    if any(who == "system" for who, _, _ in turns):
+        raise BadRow("a later system message", "what was answered before it was not told of it")
     for where, words in (("its id", name), *(("a system message", words) for words in system)):
-        _refuse_what_no_file_takes(words, where)
+        _refuse_what_is_none(words, where)
+    if shown := [who for who, _, pictures in said if pictures and who != "user"]:
+        raise BadRow("a picture that no user shows", f"it is in what is said by {shown[0]}")
     if not turns:
         raise BadRow("no turns", "nothing is said")
     for number, (who, words, _) in enumerate(turns):
         expected = ("user", "assistant")[number % 2]
         if who != expected:
             raise BadRow("turns do not alternate", f"turn {number} is by {who}, not by {expected}")
-        _refuse_what_no_file_takes(words, f"turn {number}")
-        if len(words) > LONGEST_TEXT:
-            raise BadRow("too long a text", f"turn {number} has {len(words)} characters")
+        _refuse_what_is_none(words, f"turn {number}")
     if len(turns) % 2:
         raise BadRow("no last answer", "the last turn is the user's")
     row = Demonstration(name=name, messages=[], answers=[], stop="imported")
@@ -60,7 +64,9 @@ def as_demonstration(name: str, said: Sequence[Said]) -> Demonstration:
     return row
 
 
-def _refuse_what_no_file_takes(words: str, where: str) -> None:
+def _refuse_what_is_none(words: str, where: str) -> None:
+    if len(words) > LONGEST_TEXT:
+        raise BadRow("too long a text", f"{where} has {len(words)} characters")
     try:
         words.encode("utf-8")
     except UnicodeEncodeError:

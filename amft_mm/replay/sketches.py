@@ -61,7 +61,7 @@ def _sketch(world: str, options: str, seed: int) -> str | None:
         return json.dumps(_drawer(world, options).ask("drawn", seed))
     except CallFailed as error:
         return None if ": hang: " in str(error) else "{}"
-    except (AttributeError, NotImplementedError):
+    except NotImplementedError:
         return "{}"
 
 

@@ -64,7 +64,7 @@ class Recorder:
         except OSError as error:
             raise RuntimeError(
                 f"{path} could not be written ({reason_of(error)}): free some space, or keep no "
-                "episodes by record.rollouts=0 record.evaluation=0"
+                "episodes by what is set under record"
             ) from error
 
     def _row(self, trajectory: Trajectory, world: World, advantages: Any) -> dict[str, Any]:
@@ -118,7 +118,7 @@ def experts_of(world: World, seed: int, answers: Sequence[str]) -> list[str]:
                 break
             try:
                 said[turn] = whole_characters(str(env.ask("expert")))
-            except (AttributeError, NotImplementedError, CallFailed):
+            except (NotImplementedError, CallFailed):
                 break
             _, _, terminated, truncated, info = env.step(answer)
             if terminated or truncated:

@@ -57,7 +57,7 @@ class Hub:
                 repo_id=self.name,
                 repo_type=self._kind,
                 folder_path=folder,
-                ignore_patterns=["progress.json", "*.unfinished"],
+                ignore_patterns=["progress.json", "left_out.jsonl", "*.unfinished"],
                 commit_message="Upload by amft_mm",
             )
         )

@@ -66,6 +66,56 @@ def test_llava_chats(folder, lines):
     assert report.left_out == []
 
 
+def said(role, content, **more):
+    return {"role": role, "content": content} | more
+
+
+ASKED, SHOWN = said("user", "What?"), [{"type": "image", "image": "a.png"}]
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ({"messages": [said("system", SHOWN), ASKED, said("assistant", "A card.")]}, "picture"),
+        ({"messages": [ASKED, said("assistant", SHOWN)]}, "a picture that no user shows"),
+        (
+            {"messages": [ASKED, said("assistant", "Looking.", tool_calls=[{"id": "1"}])]},
+            "a call of a tool",
+        ),
+        (MESSAGES | {"tools": [{"type": "function"}]}, "tools are declared"),
+        (
+            {"messages": [ASKED, said("assistant", "a"), said("system", "Say b."), ASKED]},
+            "a later system message",
+        ),
+        ({"messages": [said("system", "x" * 1_000_001), *MESSAGES["messages"]]}, "too long a text"),
+        (LLAVA | {"images": ["b.png"]}, "pictures under two keys"),
+    ],
+)
+def test_what_would_be_lost_is_told(folder, row, why):
+    """Defects: pictures of a system or an assistant, calls of tools and what was declared of them were left
+    out without a word, and a later system message was moved to the beginning."""
+    rows, report = taken(folder, [row])
+    assert rows == []
+    assert why in report.left_out[0][1]
+
+
+def test_pictures_under_the_other_key_are_found(folder):
+    """Defect: an empty `image` hid what `images` had."""
+    [row], _ = taken(folder, [LLAVA | {"image": [], "images": ["a.png", "b.png"]}])
+    assert len(row.pictures) == 2
+
+
+def test_a_row_has_a_bounded_number_of_pixels(folder, monkeypatch):
+    """Defect: a small file of large pictures in one colour took all memory. Each row has its own bound."""
+    monkeypatch.setattr("agents.importers.pictures.MOST_PIXELS", 2 * picture(1)[..., 0].size)
+    more = LLAVA | {"image": ["a.png"] * 3}
+    more["conversations"] = [{**part} for part in LLAVA["conversations"]]
+    more["conversations"][1]["value"] = "<image><image>What now?"
+    rows, report = taken(folder, [LLAVA, more, LLAVA])
+    assert len(rows) == 2
+    assert "too many pixels" in report.left_out[0][1]
+
+
 def test_spaces_around_pictures_are_read_in_bounded_time(folder):
     """Defect: a million of them took a quarter of an hour."""
     row = {**LLAVA, "conversations": [{**part} for part in LLAVA["conversations"]]}

@@ -96,6 +96,22 @@ def test_the_conversation_arrives_with_its_pictures_as_they_are(endpoint):
     assert body["messages"][2]["content"] == "left"
 
 
+def test_what_an_endpoint_does_not_take_is_left_out(endpoint):
+    """Defect: models that reason refused every request, for max_tokens and temperature."""
+    server = endpoint(said("forward()"))
+    extra = {"temperature": None, "reasoning_effort": "low"}
+    options = {"limit": "max_completion_tokens", "extra": extra}
+    engine = make_engine("openai", None, model="m", base_url=server.url, **options)
+    conversation = Conversation(words())
+    conversation.observe("Look.")
+    ask(engine, conversation)
+    [body] = server.asked
+    assert body["max_completion_tokens"] == 32
+    assert body["reasoning_effort"] == "low"
+    assert not {"max_tokens", "temperature", "top_k"} & body.keys()
+    assert None not in body.values()
+
+
 def test_top_k_is_asked_for_where_it_is_set(endpoint):
     """Defect: it was left out without a word."""
     server = endpoint(said("forward()"))

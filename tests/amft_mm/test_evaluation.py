@@ -370,6 +370,28 @@ def test_episodes_of_an_evaluation_are_those_of_its_weights(tmp_path, monkeypatc
     assert {(e["step"], e["label"]) for e in found if e["phase"] == "evaluation"} == {(2, "id")}
 
 
+def test_a_place_that_can_not_be_written_is_found_before_all_is_played(tmp_path, monkeypatch):
+    """Defect: hours later, and no figure was told."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(Evaluator, "evaluate", lambda *_, **__: pytest.fail("it was played"))
+    with pytest.raises(SystemExit, match="file"):
+        main(["evaluate", "model=tiny", "env=math", "threads=1", "out=file"])
+
+
+def test_figures_are_written_where_episodes_can_not_be(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("amft_mm.runs.episodes.write_rows", full)
+    words = ["eval.episodes=1", "limits.max_new_tokens=4", "threads=1", "eval.splits=[id]"]
+    with pytest.raises(SystemExit, match=r"free some space.*under record"):
+        main(["evaluate", "model.name=tiny-random", "env=math", *words, "out=here"])
+    assert "eval/id/success" in (tmp_path / "here" / "summary.json").read_text()
+
+
 def evaluated(folder, *settings):
     quick = [s for s in TINY if s.startswith(("eval.episodes", "limits"))]
     return run(folder, *quick, *settings, module="amft_mm.evaluate", base=())

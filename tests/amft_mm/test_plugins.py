@@ -69,7 +69,8 @@ def test_a_loss_of_ones_own_brings_its_needs(folder):
 
 def test_an_engine_of_ones_own_gets_the_policy_and_its_options(folder):
     (folder / "my_engine.py").write_text(
-        "class Mine:\n    def __init__(self, policy, pace=1): self.got = policy, pace\n"
+        "class Mine:\n    together = True\n    def __init__(self, policy, pace=1): self.got = policy, pace\n"
+        "    def ask(self, *_): pass\n    answers = release = refresh = rest = ask\n"
     )
     assert make_engine("my_engine:Mine", "a policy", pace=3).got == ("a policy", 3)
     with pytest.raises(ValueError, match=r"engine my_engine:Mine: .*'speed'"):
@@ -89,6 +90,18 @@ def test_a_part_that_is_of_another_kind_is_told_at_once(folder):
         utility("my_parts:Other", {})
     with pytest.raises(ValueError, match=r"my_parts:Bare: .*; it is called with steps, start"):
         balance("my_parts:Bare", 10, {"start": 0.5})
+
+
+def test_an_engine_without_one_of_its_parts_is_told_when_it_is_made(folder):
+    """Defect: an AttributeError when the warm-up was over, of one that the guide did not name."""
+    (folder / "my_partial.py").write_text(
+        "class Mine:\n    def __init__(self, policy): pass\n"
+        "    def ask(self): pass\n    answers = release = refresh = ask\n"
+    )
+    with pytest.raises(
+        ValueError, match=r"my_partial:Mine: Mine has no together, rest; .*base\.py"
+    ):
+        make_engine("my_partial:Mine", None)
 
 
 @pytest.mark.parametrize(
