@@ -3,7 +3,9 @@
     python examples/minimal.py [world [steps of the single stage [steps of the warm-up]]]
 
 It warms up on an expert's episodes, then mixes, and prints mu and success. What the training command adds
-(a run's folder, checkpoints, several processes, other methods) is left out; the mathematics is the same.
+(a run's folder, checkpoints, several processes, other methods) is left out. Its derivative by mu is the
+plain one (`method.tangent=exact`), without how imitation's gradient changes with the weights;
+docs/controller.md has what that is worth.
 """
 
 import argparse

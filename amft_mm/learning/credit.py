@@ -13,9 +13,9 @@ episode that failed, which gets none and moves nobody's baseline.
               (compute_mean_std_cross_steps), so that long episodes count more there
     baseline  none; mean: less the group's mean; others: less the mean of the others (rloo);
               std: (less the mean) / standard deviation (grpo)
-              relative: (less the mean) / mean, 0 where the mean is not above 0 (maxrl)
-              lowest: (less the mean) / (mean less the group's lowest): what `relative` is for returns of
-              0 and 1, whatever the two are worth; a success counts the more the rarer it is
+              lowest: (less the mean) / (mean less the group's lowest), 0 where all are alike. Of returns of
+              0 and 1 that is (less the mean) / mean, as maxrl has it, and of others the same whatever the two
+              are worth; a success counts the more the rarer it is
 
 With credit by turn a turn is compared with the same turn of the other members that reached it. Where no
 other did, it is compared with all turns of the others: what they did does not depend on it, so the gradient
@@ -35,7 +35,7 @@ import numpy as np
 from envs.contract import one_of
 
 CREDITS = ("episode", "turn", "gigpo")
-BASELINES = ("none", "mean", "others", "std", "relative", "lowest")
+BASELINES = ("none", "mean", "others", "std", "lowest")
 SMALLEST_STD = 1e-6
 """Below, a group's returns are all the same: nothing to learn from."""
 
@@ -107,9 +107,6 @@ def against(returns: np.ndarray, baseline: str) -> np.ndarray:
     centred = returns - returns.mean()
     if baseline == "mean":
         return centred
-    if baseline == "relative":
-        mean = float(returns.mean())
-        return centred / mean if mean > 0 else np.zeros_like(returns)
     if baseline == "lowest":
         above = float(returns.mean() - returns.min())
         return centred / above if above > SMALLEST_STD else np.zeros_like(returns)

@@ -21,6 +21,9 @@ from amft_mm.learning.value import ValueHead
 from amft_mm.methods.exploration import exploration
 from amft_mm.methods.imitation import imitation
 
+CALIBRATED = {"sed": {"tau": 0.5}}
+"""What a loss is only given once it has been measured."""
+
 
 def refused_values(config: DictConfig) -> Iterator[str]:
     method = config.method
@@ -28,7 +31,9 @@ def refused_values(config: DictConfig) -> Iterator[str]:
         loss, settings = find(method[family].name).loss, options_of(method[family])
         yield from of_another_kind(f"method.{family}", loss, settings)
         given = {option: settings[option] for option in kinds_of(loss) if option in settings}
-        if given and _fails(loss, {}) is None and (why := _fails(loss, given)):
+        later = CALIBRATED.get(method[family].name, {})
+        given |= {option: value for option, value in later.items() if given.get(option) is None}
+        if given and _fails(loss, later) is None and (why := _fails(loss, given)):
             yield "method." + (why if why.startswith(family) else f"{family}: {why}")
     takes = ValueHead if method.credit.credit == "gae" else check
     yield from of_another_kind("method.credit", takes, options_of(method.credit))

@@ -98,18 +98,19 @@ def test_gmpo_clips_each_ratio_before_their_geometric_mean(advantage, value, pul
         ([1, 0, 0, 1], [1, -1, -1, 1]),
         ([1, 0, 0, 0], [3, -1, -1, -1]),
         ([0, 0, 0], [0, 0, 0]),
-        ([-1, -1, 1], [0, 0, 0]),
+        ([-1, -1, 1], [-1, -1, 2]),  # as of 0, 0 and 1
+        ([1, 1], [0, 0]),
         ([1], [0]),
     ],
 )
-def test_maxrl_divides_by_the_mean_where_that_is_above_0(returns, expected):
-    found = advantages([[r] for r in returns], baseline="relative")
+def test_maxrl_divides_by_the_mean_of_outcomes(returns, expected):
+    found = advantages([[r] for r in returns], baseline="lowest")
     assert np.concatenate(found).tolist() == near(expected)
 
 
 def test_maxrl_climbs_the_mean_log_likelihood_of_what_succeeded():
     """Less that of all: (1 / K) sum over successes - (1 / N) sum over all."""
-    credit = np.concatenate(advantages([[1.0], [0.0], [0.0], [1.0]], baseline="relative"))
+    credit = np.concatenate(advantages([[1.0], [0.0], [0.0], [1.0]], baseline="lowest"))
     told = tokens([0.5] * 4, lengths=[1] * 4, advantages=credit)
     assert worked("maxrl", told)[1] == near([-(1 / 2 - 1 / 4), 1 / 4, 1 / 4, -(1 / 2 - 1 / 4)])
 

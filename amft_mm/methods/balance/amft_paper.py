@@ -1,9 +1,11 @@
-"""amft_paper: AMFT as published, with the sign that climbs the utility and nothing else changed.
+"""amft_paper: AMFT's rule for mu as published, with the sign that climbs the utility.
 
     mu <- clip(mu + eta_mu dU/dmu + eta_h (H* - H), lowest, highest)      every `every` steps
 
-H* is the mean token entropy when the warm-up has ended. The published text and formula disagree on the
-entropy term's sign: `entropy_sign=1` is the formula's.
+In runs of fewer than ten times `every` steps it moves ten times in all: else mu would stay where it began,
+and the method would be a mix that is held. dU/dmu is the method's, where the published code has another
+(docs/how_amft_works.md). H* is the mean token entropy when the warm-up has ended. The published text and
+formula disagree on the entropy term's sign: `entropy_sign=1` is the formula's.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ class AMFTPaper(Balance):
         if every < 1:
             raise ValueError(f"balance: every={every} must be at least 1")
         self._mu = share("start", start)
-        self._eta_mu, self._eta_h, self._every = eta_mu, eta_h, every
+        self._eta_mu, self._eta_h = eta_mu, eta_h
+        self._every = min(every, max(1, steps // 10))
         self._lowest, self._highest = share("lowest", lowest), share("highest", highest)
         if lowest > highest:
             raise ValueError(f"balance: lowest={lowest} must not be above highest={highest}")

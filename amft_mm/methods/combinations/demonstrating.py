@@ -50,6 +50,17 @@ def guided(config: DictConfig) -> Iterator[str]:
         )
 
 
+def unimitated(config: DictConfig) -> Iterator[str]:
+    """A loss of imitation where nothing is imitated: the warm-up has its own."""
+    name = config.method.imitation.name
+    if config.train.steps and name != "sft" and not _imitates(config) and not guides(config):
+        yield (
+            f"method.imitation.name={name} would do nothing: method.balance.name="
+            f"{config.method.balance.name} never imitates, and the warm-up is sft's. Leave it out, or take "
+            "another balance"
+        )
+
+
 def streamed(config: DictConfig) -> Iterator[str]:
     """Streams are made of rollouts, where guidance may have none or choose among them."""
     name, guide = config.method.imitation.name, config.method.guidance.name

@@ -15,6 +15,7 @@ from amft_mm.learning.value import ValueHead
 from amft_mm.methods.combinations.asked import guidance_of, guides, noise, streams
 from amft_mm.methods.parts import mixed_parts
 from amft_mm.methods.utility import utility
+from amft_mm.methods.utility.base import Utility
 from envs.contract import World
 
 
@@ -124,6 +125,7 @@ def without_exploration(config: DictConfig) -> Iterator[str]:
         return
     method, chosen = config.method, config.train.curriculum.name
     of_the_loss = {
+        "method.exploration.name": method.exploration.name != "grpo" and method.exploration.name,
         "method.rival": method.rival,
         "method.kl": method.kl,
         "method.entropy": method.entropy,
@@ -186,6 +188,12 @@ def unseen(config: DictConfig) -> Iterator[str]:
             f"that no demonstration began, and method.guidance.name={method.guidance.name} leaves one at "
             f"most, so that mu would never move. Take train.group={train.group + 1} or more"
         )
+    every = getattr(_utility_of(config), "every", 1)
+    if train.steps <= every:
+        yield (
+            f"method.utility.name={utility} looks every {every} steps, which train.steps={train.steps} never "
+            f"come to, so that mu would never move. Take +method.utility.every={max(1, train.steps // 10)}"
+        )
     if utility == "demo_nll" and (without := _without_expert(config)):
         yield (
             f"method.utility.name=demo_nll looks at held-out episodes of an expert, and {', '.join(without)} "
@@ -216,8 +224,12 @@ def _has_expert(part: EnvPart) -> bool:
 
 def climbed(config: DictConfig) -> Iterator[str]:
     """A utility says itself what it does not take: else when all demonstrations are played."""
-    utility(config.method.utility.name, options_of(config.method.utility))
+    _utility_of(config)
     yield from ()
+
+
+def _utility_of(config: DictConfig) -> Utility:
+    return utility(config.method.utility.name, options_of(config.method.utility))
 
 
 def validated(config: DictConfig) -> Iterator[str]:

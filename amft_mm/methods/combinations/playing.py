@@ -9,8 +9,18 @@ from omegaconf import DictConfig
 
 from agents.loading import reads_alone
 from amft_mm.config.settings import parts_of
-from amft_mm.methods.combinations.asked import guidance_of, guides, noise
+from amft_mm.methods.combinations.asked import guidance_of, guides, noise, streams
 from amft_mm.methods.parts import mixed_parts
+
+UNBALANCED = {
+    "sft": "mixes nothing",
+    "rl": "mixes nothing",
+    "sft_then_rl": "has one of them at a time",
+    "norm_matching": "does that itself",
+    "mgda": "would be a half of each whatever they are",
+    "sasr": "goes by the size of one of them",
+}
+"""Balances for which scales would do nothing, or undo what they are."""
 
 
 def limited(config: DictConfig) -> Iterator[str]:
@@ -31,6 +41,12 @@ def engined(config: DictConfig) -> Iterator[str]:
         )
     if engine.name != "vllm":
         return
+    if config.sampling.temperature not in (0, 1) and (why := _compares(config)):
+        yield (
+            "engine.name=vllm tells no log-probabilities at sampling.temperature="
+            f"{config.sampling.temperature}, and {why} compares what was sampled with what learns: "
+            "sampling.temperature=1, or engine=hf"
+        )
     by_folder = engine.get("transfer") in (None, "folder")
     if engine.get("servers") and by_folder and not engine.get("weights_folder"):
         yield (
@@ -42,6 +58,18 @@ def engined(config: DictConfig) -> Iterator[str]:
             f"engine.tensor_parallel={engine.tensor_parallel} with several processes, each of which plays "
             "episodes of its own: divide the model in servers (engine.where=servers)"
         )
+
+
+def _compares(config: DictConfig) -> str:
+    """A setting by which ratios differ from 1; none where each update has rollouts of its own."""
+    train, correction = config.train, config.method.correction.name
+    asked = {
+        "train.ahead=1": train.ahead,
+        f"train.minibatches={train.minibatches}": train.minibatches > 1,
+        f"train.epochs={train.epochs}": train.epochs > 1,
+        f"method.correction.name={correction}": correction != "none",
+    }
+    return next((setting for setting, there in asked.items() if there), "") if train.steps else ""
 
 
 def scheduled(config: DictConfig) -> Iterator[str]:
@@ -67,6 +95,23 @@ def drawn_again(config: DictConfig) -> Iterator[str]:
             f"method.resample={method.resample} goes neither with guidance, which needs the groups that "
             "fail, nor with method.rival, nor with train.reward_noise: method.resample=0"
         )
+
+
+def misled(config: DictConfig) -> Iterator[str]:
+    """Rewards that are told wrongly, where success is asked for beside them."""
+    chosen, method = config.train.curriculum.name, config.method
+    asked = {
+        f"method.guidance.name={method.guidance.name}": guides(config),
+        f"method.mu_per={method.mu_per}": method.mu_per == "difficulty",
+        f"train.curriculum.name={chosen}": chosen != "uniform",
+        f"method.imitation.name={method.imitation.name}": streams(config),
+    }
+    for setting, there in asked.items():
+        if noise(config) and there:
+            yield (
+                f"train.reward_noise={noise(config):g} tells exploration wrong rewards, and {setting} would "
+                "go by the true success: leave one of them out"
+            )
 
 
 def ahead(config: DictConfig) -> Iterator[str]:
@@ -128,7 +173,8 @@ def compared(config: DictConfig) -> Iterator[str]:
     train, method, sampling = config.train, config.method, config.sampling
     explores = any(part.explores(k) for part in mixed_parts(config) for k in range(train.steps))
     credit = method.credit
-    if explores and credit.credit != "gae" and credit.get("baseline", "std") != "none":
+    alone = credit.credit == "gae" or credit.get("baseline", "std") == "none"
+    if explores and (not alone or method.exploration.name == "nft"):
         if train.group == 1:
             yield (
                 "train.group=1 leaves nobody to compare an episode with, so that all advantages are 0: take "
@@ -142,10 +188,10 @@ def compared(config: DictConfig) -> Iterator[str]:
             )
     guide = guidance_of(config)
     mixes = guide.sets_mu and not guide.imitates_afterwards
-    if method.balanced and method.balance.name in ("sft", "rl") and not mixes:
+    if method.balanced and (why := UNBALANCED.get(method.balance.name)) and not mixes:
         yield (
-            f"method.balanced=true would do nothing: method.balance.name={method.balance.name} mixes "
-            "nothing. Leave it out, or take another balance"
+            f"method.balanced=true brings both gradients to one size, and method.balance.name="
+            f"{method.balance.name} {why}. Leave it out, or take another balance"
         )
     if method.exploration.name == "nft" and credit.credit != "episode":
         yield (

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import torch
 from torch.nn import functional as F
 
+from agents import anatomy
 from agents.policy import Measure, Policy
 from amft_mm.learning.example import Example
 from amft_mm.learning.tokens import Tokens, Totals
@@ -38,7 +39,10 @@ def divergence(policy: torch.Tensor, teacher: torch.Tensor, alpha: float) -> tor
 def teacher_measure(policy: Policy, alpha: float, examples: Sequence[Example]) -> Measure:
     """Reads the examples' `told` conversations with the present weights."""
     told = [example.told for example in examples if example.told is not None]
-    with torch.no_grad():
+    with (
+        torch.no_grad(),
+        anatomy.all_of_it(policy.model),
+    ):  # a teacher with its own dropout is another
         hidden = policy.score(told).hidden
     head = policy.logits
 

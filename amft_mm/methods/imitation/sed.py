@@ -25,6 +25,8 @@ def loss(
 ) -> torch.Tensor:
     if tau is None:
         raise ValueError("sed needs tau: a number, or the quantile that Objectives.calibrate finds")
+    if lam < 0 or k < 1:
+        raise ValueError(f"imitation: sed's lam={lam:g} must be from 0 up, and k={k} from 1 up")
     open_ended = (tokens.need_measured() < tau).to(tokens.log_probs.dtype)
     half = (tokens.log_probs.exp() - 0.5) ** 2
     tokens.note("sed/open_ended", open_ended)

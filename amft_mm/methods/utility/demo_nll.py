@@ -11,11 +11,11 @@ from envs.contract import whole_number
 
 class DemoNLL:
     def __init__(self, every: int = 1, count: int = 8) -> None:
-        self._every = whole_number("utility.every", every, 1, MOST)
+        self.every = whole_number("utility.every", every, 1, MOST)
         self._count = whole_number("utility.count", count, 1, MOST)
 
     def look(self, view: View) -> Look | None:
-        if not view.is_due(self._every):
+        if not view.is_due(self.every):
             return None
         examples = view.sources.heldout_demonstrations(view.step, self._count, view.part.only)
         count = len(examples)

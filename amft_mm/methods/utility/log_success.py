@@ -17,10 +17,10 @@ from envs.contract import whole_number
 
 class LogSuccess:
     def __init__(self, every: int = 1) -> None:
-        self._every = whole_number("utility.every", every, 1, MOST)
+        self.every = whole_number("utility.every", every, 1, MOST)
 
     def look(self, view: View) -> Look | None:
-        if not view.is_due(self._every):
+        if not view.is_due(self.every):
             return None
         played = [t for t in view.trajectories if not t.failed and t.conversation.answers]
         groups = list(by_task(played).values())
