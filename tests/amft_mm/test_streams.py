@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from agents.conversation import Conversation, Limits
+from agents.policy import Policy
 from agents.trajectory import Trajectory, Turn
 from amft_mm.learning.example import Example
 from amft_mm.learning.learner import Learner, OptimizerSettings
@@ -74,6 +75,23 @@ def test_a_teacher_that_is_told_nothing_teaches_nothing(tiny):
         report, found = gradients(tiny, [example], Objective(distilled.loss, measure=measure))
         assert (report.loss > 1e-6) is moves
         assert any(float(g.abs().max()) > 1e-5 for g in found) is moves
+
+
+def test_a_teacher_is_read_without_dropout():
+    """Defect: it had a mask of its own, and the policy learnt the difference of two masks."""
+    policy = Policy.load("tiny-random", device="cpu", lora={"r": 4, "lora_dropout": 0.5})
+    for name, parameter in policy.model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter)
+    conversation = talk(policy)
+    example = Example(conversation, told=retold(conversation, policy, "Go left."))
+    even = torch.log_softmax(torch.zeros(1, policy.plain_model.lm_head.out_features), -1)
+    policy.model.train()
+    one, other = (
+        teacher_measure(policy, 1.0, [example])(even, slice(0, 1)).item() for _ in range(2)
+    )
+    assert one == other
+    assert policy.model.training
 
 
 def test_the_gradient_is_of_the_policy_at_its_own_tokens(tiny):

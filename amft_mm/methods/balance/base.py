@@ -26,7 +26,7 @@ class Signal:
     horizon: float = 0.0
     """What an effect of a mix still counts in z a step later: so alike is z from look to look."""
     entropy: float | None = None
-    """Mean entropy of the tokens that the model wrote in this step's rollouts."""
+    """Mean entropy of the tokens that the model wrote, of what the step's first update explores."""
 
     @property
     def scaled(self) -> float | None:

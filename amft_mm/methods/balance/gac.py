@@ -8,7 +8,7 @@ each, (1 - mu) g_R + mu g_S has the mean square error
     mu = s_R^2 / (s_R^2 + s_S^2 + |D|^2)        |D|^2 = max(0, |g_S - g_R|^2 - s_R^2 - s_S^2)
 
 since the difference that is seen holds the noise of both. Above and below the line means over about
-1 / (1 - beta) steps, and mu is at most `highest`. Each s^2 is what two halves of the step's examples differ
+1 / (1 - beta) updates, and mu is at most `highest`. Each s^2 is what two halves of the step's examples differ
 by. A derivation of our own from the paper's abstract. Where exploration has no gradient mu stays as it was.
 """
 
