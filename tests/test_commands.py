@@ -23,10 +23,10 @@ from amft_mm.compare.grid import Grid
 from amft_mm.config.command_line import configuration
 from envs.general_points.cards import RANKS, SUITS
 from tests import started
-from tests.agents.test_servers import free_port
 from tests.agents.token_server import TokenServer
 from tests.amft_mm.test_train import TINY, run
 from tests.envs.virl.published_folder import write_folder
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted(

@@ -6,7 +6,6 @@ import gc
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -32,6 +31,7 @@ from agents.worlds import World, Worlds
 from tests.agents.gloo_group import in_the_place_of_nccl
 from tests.agents.token_server import FAILED, TokenServer
 from tests.amft_mm.processes import finish, started
+from tests.ports import free_port, free_ports
 
 MODEL = "tiny-random"
 LIMITS = Limits(max_new_tokens=8)
@@ -588,12 +588,6 @@ def test_no_weights_are_replaced_while_another_process_is_answered(tmp_path):
     finish(started(comes_late, 2, (tmp_path,)))
 
 
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
 def process_on(port):
     command = [sys.executable, "-m", "tests.agents.token_server", MODEL, str(port)]
     process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
@@ -609,7 +603,7 @@ def process_on(port):
 @pytest.mark.slow
 def test_a_server_that_is_killed_costs_no_episode_and_comes_back(policy, tmp_path):
     """Two processes; one is killed in the midst of a rollout, and started again with its old weights."""
-    ports = [free_port(), free_port()]
+    ports = free_ports(2)
     processes = [process_on(port) for port in ports]
     urls = [f"http://127.0.0.1:{port}" for port in ports]
     plan = Plan(tasks=4, group=2, sampling=GREEDY, limits=LIMITS)

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -28,6 +27,7 @@ from tests.agents.gloo_group import in_the_place_of_nccl
 from tests.agents.gloo_worker import installed
 from tests.agents.test_conversation import picture
 from tests.agents.test_hf_engine import played
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
@@ -37,9 +37,7 @@ class Served:
     """vLLM in processes of its own, which can be killed and begun again at the same address."""
 
     def __init__(self, folder, log, plugins, *flags):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.folder, self.log, self.url = folder, log, f"http://127.0.0.1:{self.port}"
         self.plugins, self.flags = plugins, flags
 

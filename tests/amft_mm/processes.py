@@ -5,9 +5,7 @@ trained(folder, words, processes=2)   the rows of metrics.jsonl, without what th
 
 from __future__ import annotations
 
-import json
 import os
-import socket
 from pathlib import Path
 
 import torch
@@ -16,7 +14,9 @@ from accelerate import PartialState
 
 from agents.locate import locate_model
 from amft_mm.config.command_line import configuration
+from amft_mm.runs.metrics import read_rows
 from amft_mm.train import train
+from tests.ports import free_port
 
 OF_THE_MACHINE = (
     *("time/rollout", "time/update", "time/meta", "time/rival", "time/step"),
@@ -58,21 +58,23 @@ def finish(processes):
 
 
 def rows(run):
-    lines = (run / "metrics.jsonl").read_text().splitlines()
+    """Of metrics.jsonl."""
     return [
-        {k: v for k, v in json.loads(line).items() if k not in OF_THE_MACHINE} for line in lines
+        {k: v for k, v in row.items() if k not in OF_THE_MACHINE} for row in read_rows(Path(run))
     ]
+
+
+def mixed(run):
+    """Those of the steps that mix, with all that they say."""
+    return [row for row in read_rows(Path(run)) if row["phase"] == "mix"]
 
 
 def started(function, processes, arguments=()):
     """The function in each of so many processes, which know of each other."""
     locate_model("tiny-random")  # is built here, once
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     return mp.start_processes(
         _start,
-        (function, processes, port, arguments),
+        (function, processes, free_port(), arguments),
         processes,
         join=False,
         start_method="fork",

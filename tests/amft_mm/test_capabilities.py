@@ -1,12 +1,11 @@
 """What docs/architecture.md calls tested under "What goes together": short runs, to the end."""
 
-import json
-
 import numpy as np
 import pytest
 
 from amft_mm.train import train
 from tests.agents.families import READING, SEEING, build_family
+from tests.amft_mm.processes import mixed
 from tests.amft_mm.test_methods import config_of
 
 pytestmark = pytest.mark.slow
@@ -14,18 +13,12 @@ TRAINED = (*SEEING, "qwen2", "qwen3", "qwen3_moe", "llama", "gemma3_text", "gran
 SHORT = ["limits.max_turns=2", "limits.max_tokens=1024"]
 
 
-def mixed(folder):
-    """What came of the steps that mix."""
-    lines = (folder / "run" / "metrics.jsonl").read_text().splitlines()
-    return [row for row in map(json.loads, lines) if row["phase"] == "mix"]
-
-
 @pytest.mark.parametrize("family", TRAINED)
 def test_models_of_every_family_train(tmp_path, family):
     build_family(family, tmp_path / family)
     env = "env=math" if family in READING else "env=virl"
     train(config_of(tmp_path, "amft", *SHORT, env, f"model.name={tmp_path / family}"))
-    found = mixed(tmp_path)
+    found = mixed(tmp_path / "run")
     assert len(found) == 3
     for row in found:
         assert row["loss/imitation"] > 0
@@ -52,6 +45,6 @@ def test_models_of_every_family_train(tmp_path, family):
 )
 def test_what_the_table_says_works(tmp_path, words):
     train(config_of(tmp_path, "amft", *SHORT, *words.split()))
-    found = mixed(tmp_path)
+    found = mixed(tmp_path / "run")
     assert len(found) == 3
     assert all(np.isfinite(row["grad/norm"]) and row.get("rollout/failed", 0) == 0 for row in found)

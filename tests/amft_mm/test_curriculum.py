@@ -11,6 +11,7 @@ from amft_mm.config.composition import composition
 from amft_mm.config.settings import dealt
 from amft_mm.data.curriculum import curriculum
 from amft_mm.data.rollouts import RolloutWorker
+from amft_mm.runs.metrics import read_rows
 from amft_mm.runs.processes import ProcessGroup
 from amft_mm.train import train
 
@@ -157,7 +158,7 @@ def test_a_run_plays_a_pool_and_goes_on_as_if_it_had_not_stopped(tmp_path, monke
 
 def test_sec_trains_a_mix(tmp_path):
     train(config_of(f"out={tmp_path}/run", "env=mix", "method=grpo", "train.curriculum.name=sec"))
-    rows = map(json.loads, (tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
+    rows = read_rows(tmp_path / "run")
     shares = [[row[f"curriculum/share_{k}"] for k in range(3)] for row in rows if "mu" in row]
     assert all(sum(share) == pytest.approx(1) for share in shares)
     assert shares[0] != shares[-1]

@@ -1,6 +1,5 @@
 """What a step draws: groups that differ, drawn again until they do."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +14,7 @@ from amft_mm.data.sources import Sources, differ
 from amft_mm.runs.processes import ProcessGroup
 from amft_mm.train import train
 from amft_mm.training.companions import HeldoutCounted
+from tests.amft_mm.processes import mixed
 
 
 def config_of(*settings):
@@ -217,8 +217,7 @@ def test_options_train_where_every_answer_is_cut(tmp_path, settings):
             *short, *(settings if "train.group=1" in settings else [*settings, "train.group=2"])
         )
     )
-    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
-    rows = [row for row in map(json.loads, lines) if row["phase"] == "mix"]
+    rows = mixed(tmp_path / "run")
     assert len(rows) == 2
     assert all(np.isfinite(row["grad/norm"]) for row in rows)
     assert all(np.isfinite(row["loss/exploration"] or 0.0) for row in rows)  # None: of nothing

@@ -1,6 +1,5 @@
 """Each step tells the most memory that any process took."""
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from amft_mm.runs.metrics import is_step, read_rows
 from amft_mm.training import memory
 from tests.amft_mm import processes
 
@@ -41,6 +41,5 @@ def test_a_step_tells_the_most_of_any_process(tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "peak", lambda _: 1.0 + int(os.environ["RANK"]))
     words = [*processes.SMALL, "env=math", "method=sft", "train.steps=1", "out=run"]
     processes.finish(processes.started(processes._train, 2, (str(tmp_path), words)))
-    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
-    told = [row["memory/peak"] for row in map(json.loads, lines) if row["phase"] != "evaluation"]
+    told = [row["memory/peak"] for row in read_rows(tmp_path / "run") if is_step(row)]
     assert told == [2.0, 2.0]

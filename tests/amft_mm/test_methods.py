@@ -36,6 +36,7 @@ from amft_mm.runs.processes import ProcessGroup
 from amft_mm.train import train
 from envs.guard import GuardedEnv
 from tests import started
+from tests.amft_mm.processes import mixed
 
 WORLDS = {
     "virl": World("amft/VIRL-v0", {"modality": "text", "attempts": 2}),
@@ -422,8 +423,7 @@ def test_every_kind_of_method_trains(tmp_path, name):
     """On sums, with a model that knows nothing; guided methods meet groups that all fail."""
     more = {"relift": ["method.guidance.size=2"], "pear": [f"++{BEHAVIOUR}=tiny-random"]}
     train(config_of(tmp_path, name, *more.get(name, [])))
-    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
-    rows = [row for row in map(json.loads, lines) if row["phase"] == "mix"]
+    rows = mixed(tmp_path / "run")
     assert len(rows) == 3
     assert all(np.isfinite(row["grad/norm"]) for row in rows)
     if name in ("luffy", "srft", "prefix_rft", "trapo", "rl_plus"):
@@ -441,8 +441,7 @@ def test_every_kind_of_method_trains(tmp_path, name):
 def trained(config):
     """Rows of its mixed steps."""
     train(config)
-    lines = (Path(config.out) / "metrics.jsonl").read_text().splitlines()
-    return [row for row in map(json.loads, lines) if row["phase"] == "mix"]
+    return mixed(config.out)
 
 
 class NothingFailed(Failing):

@@ -1,6 +1,5 @@
 """A real model, SmolLM2-135M: where AMFT_MM_SMOLLM2 names its folder. How to make it: docs/real_models.md."""
 
-import json
 import os
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 from agents.conversation import Conversation, Limits
 from amft_mm.config.command_line import configuration
 from amft_mm.train import train
+from tests.amft_mm.processes import mixed
 
 FOLDER = os.environ.get("AMFT_MM_SMOLLM2", "")
 WORLDS = ("math", "general_points", "virl")
@@ -71,11 +71,7 @@ def test_two_steps_with_real_weights(tmp_path):
         "train", [*words.split(), f"model.name={FOLDER}", f"out={tmp_path / 'run'}"]
     )
     train(config)
-    rows = [
-        json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
-    ]
-    mixed = [row for row in rows if row["phase"] == "mix"]
-    assert len(mixed) == 1
-    assert mixed[0]["rollout/failed"] == 0
-    assert mixed[0]["rollout/ratio_error"] < 1e-3
+    [row] = mixed(tmp_path / "run")
+    assert row["rollout/failed"] == 0
+    assert row["rollout/ratio_error"] < 1e-3
     assert (tmp_path / "run" / "model" / "adapter_config.json").is_file()

@@ -1,7 +1,5 @@
 """Streams in the place of demonstrations: a policy that learns from itself, told more, and from its world."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -17,6 +15,7 @@ from amft_mm.methods.imitation.distilled import divergence, teacher_measure
 from amft_mm.methods.imitation.streams import Offered, heard, retold
 from amft_mm.runs.processes import ProcessGroup
 from amft_mm.train import train
+from tests.amft_mm.processes import mixed
 from tests.amft_mm.test_methods import config_of
 
 
@@ -195,8 +194,7 @@ def test_sdft_tells_what_the_expert_answered(tiny):
 
 def rows_of(folder, name, *settings):
     train(config_of(folder, name, *settings))
-    lines = (folder / "run" / "metrics.jsonl").read_text().splitlines()
-    return [row for row in map(json.loads, lines) if row["phase"] == "mix"]
+    return mixed(folder / "run")
 
 
 @pytest.mark.parametrize(

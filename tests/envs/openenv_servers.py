@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,20 +16,19 @@ from openenv.core.env_server.interfaces import Environment
 from openenv.core.env_server.types import Action, Observation, State
 
 from envs.serve import server_of
+from tests.ports import free_port
+from tests.waiting import wait_until
 
 
 @contextlib.contextmanager
 def serving(app: Any, most_bytes: int = 1_000_000) -> Iterator[str]:
     """The server's address, while it runs in a thread."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     server = server_of(app, "127.0.0.1", port, most_bytes)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.01)
+    wait_until(lambda: server.started or not thread.is_alive())
+    assert server.started
     try:
         yield f"http://127.0.0.1:{port}"
     finally:
