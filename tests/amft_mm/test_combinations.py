@@ -7,12 +7,14 @@ from omegaconf import OmegaConf
 
 from agents.demonstrations import Demonstration, write_part
 from amft_mm.compare.grid import Grid
+from amft_mm.config.choices import config_groups
 from amft_mm.config.composition import composition
 from amft_mm.methods.combinations import refuse_contradictions
 from amft_mm.methods.presets import methods
 from tests.agents.families import build_family
 
-ENVS = ["virl", "general_points", "math", "mix"]
+ENVS = [env for env in config_groups("train")["env"] if env != "own"]
+"""One's own is a world that is named beside it."""
 SUMS, GREEDY = "env=math", "sampling.temperature=0"
 
 

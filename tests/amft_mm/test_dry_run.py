@@ -181,8 +181,3 @@ def test_sizes_and_recipes_belong_to_the_model_that_is_loaded(tmp_path):
     assert describe(found)["parameters (billions)"] < 0.001
     kept = configuration("train", ["env=math", f"model.name={locate_model('tiny')}"])
     assert kept.train == tiny.train
-
-
-def test_every_method_is_a_configuration_that_loads():
-    for method in config_groups()["method"]:
-        assert composed(f"method={method}").method.name == method

@@ -194,13 +194,6 @@ def test_nothing_is_nothing_and_not_what_the_files_say():
     assert configuration("compare", ["more_seeds={}"]).more_seeds == {}
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(here):
-    shown = f"{sys.executable} -m amft_mm train --help | head -1"
-    done = subprocess.run(shown, shell=True, capture_output=True, text=True)
-    assert done.stderr == ""
-    assert len(done.stdout.splitlines()) == 1
-
-
 def test_a_full_disk_is_told_as_such_whoever_wrote():
     """It was told as "enforce fail at inline_container", or as a traceback of the safetensors library."""
     import torch
