@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -24,6 +25,7 @@ from envs.tools import Tool, in_words, write_call
 from tests.agents.families import FAMILIES, MESSAGES, PARTS, SEEING, marked
 from tests.agents.test_conversation import picture
 
+ROOT = Path(__file__).resolve().parents[2]
 LOOK = Tool("look", "Looks.", {"type": "object", "properties": {"at": {"type": "string"}}})
 BRIEFED = Briefing("Be brief.", (LOOK,))
 WITH_TOOLS = (
@@ -180,7 +182,7 @@ def test_a_window_keeps_the_pictures_of_its_turns(tiny):
 
 @pytest.fixture
 def drawers(monkeypatch):
-    monkeypatch.syspath_prepend("examples/two_drawers")
+    monkeypatch.syspath_prepend(ROOT / "examples" / "two_drawers")
     return World(DRAWERS)
 
 

@@ -174,6 +174,7 @@ gymnasium.register("tests/Patient-v0", entry_point=Patient)
 
 def test_a_slow_world_holds_nobody_up(tiny):
     """Defect: nobody was asked again before the slowest world had stepped."""
+    Patient.goes_on.clear()
     slow = Plan(tasks=3).sampling_seed(0, 0, 0)
     asked = []
 
@@ -551,6 +552,7 @@ gymnasium.register("tests/Rare-v0", entry_point=Rare)
 
 def test_a_world_that_can_not_be_built_once_more_costs_its_own_episode(tiny):
     """Defect: a server that was away when a slot's first episode began ended the run."""
+    Rare.made = 0
     worlds = Worlds(World("tests/Rare-v0"), 2)
     engine = Scripted(tiny, lambda _: "fine")
     trajectories = play(worlds, tiny, engine, Plan(tasks=2, limits=LIMITS))

@@ -73,14 +73,22 @@ def share_outside(mus):
 
 @pytest.mark.parametrize("name", BALANCES)
 def test_every_balance_stays_between_0_and_1_and_comes_back_as_it_was(name):
+    """Whatever it learns from: looks, both gradients, or what tries came to."""
     mine, other = (balance(name, 40, {}) for _ in range(2))
     rng = np.random.default_rng(0)
+    seen = Gradients(1.0, 0.5, 0.1, exploration_noise=0.5, imitation_noise=0.2)
     for step in range(40):
         mine.update(Signal(step, float(rng.normal()), 1.0, 4, 1.0, entropy=2.0))
+        if mine.tries:
+            mine.tried(rng.random(len(mine.tries)).tolist())
         assert 0.0 <= mine.mu(step) <= 1.0
-    other.load_state_dict(mine.state_dict())
+        mine.weigh(step, mine.mu(step), lambda: seen)
+    state = mine.state_dict()
+    assert state != other.state_dict() or state == {}
+    other.load_state_dict(state)
     assert other.mu(40) == mine.mu(40)
-    assert other.state_dict() == mine.state_dict()
+    assert other.state_dict() == state
+    assert other.weigh(40, other.mu(40), lambda: seen) == mine.weigh(40, mine.mu(40), lambda: seen)
 
 
 def test_schedules():

@@ -148,10 +148,10 @@ def test_a_look_in_coarse_arithmetic_is_near_and_leaves_the_weights_alone(tiny):
 
 @pytest.mark.parametrize("budget", [20, 100, 10000])
 def test_a_look_is_the_gradient_of_the_expected_return_whatever_is_explored_with(tiny, budget):
-    """grpo's own gradient is of something else; micro-batches change nothing."""
+    """grpo's own gradient is of something else, by more than a factor; micro-batches change nothing."""
     learner, played = learner_with_z(tiny, budget), groups(tiny)
     look = expected_return(learner, WHOLE, played)
-    each = []
+    each, normed = [], []
     for members, rewards in zip(played, GROUPS, strict=True):
         others = [(sum(rewards) - r) / 2 for r in rewards]
         worth = [
@@ -161,12 +161,15 @@ def test_a_look_is_the_gradient_of_the_expected_return_whatever_is_explored_with
         examples = [Example(t.conversation, w) for t, w in zip(members, worth, strict=True)]
         learner.gradients(examples, Objective(reinforce.loss))
         each.append(-learner.mixed.along())
+        learner.drop_gradients()
         learner.gradients(examples, Objective(grpo.loss))
+        normed.append(-learner.mixed.along())
         learner.drop_gradients()
     assert look.instances == 3
     assert look.product == pytest.approx(np.mean(each), rel=2e-2)
     assert look.error == pytest.approx(math.sqrt(sum(x**2 for x in each)) / 3, rel=2e-2)
     assert each[2] == 0.0
+    assert normed[0] / each[0] != pytest.approx(normed[1] / each[1], rel=0.1)
 
 
 def test_what_an_expert_began_or_what_failed_is_not_looked_at(tiny):

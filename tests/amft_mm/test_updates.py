@@ -1,6 +1,5 @@
 """Several updates on the same rollouts: minibatches and epochs."""
 
-import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,6 +21,7 @@ from amft_mm.runs.processes import ProcessGroup
 from amft_mm.train import train
 from amft_mm.training.minibatches import divided, over_updates
 from amft_mm.training.mixing import Mixing
+from tests.amft_mm.processes import mixed
 
 
 def config_of(*settings):
@@ -50,12 +50,19 @@ def gradient(learner, examples, name):
     return torch.cat([p.grad.flatten().clone() for p in learner.parameters if p.grad is not None])
 
 
-@pytest.mark.parametrize("names", [("grpo", "gspo"), ("ppo", "dapo")])
-def test_what_is_the_same_at_ratio_1_differs_once_it_is_left(tiny, names):
-    """grpo = gspo and ppo = dapo where every update has rollouts of its own."""
+@pytest.fixture
+def learning(tiny):
+    """The model that many tests share, to be changed: its weights come back, also where a test fails."""
     before = {k: v.clone() for k, v in tiny.model.state_dict().items()}
-    examples = rollouts(tiny)
-    learner = Learner(tiny, OptimizerSettings(lr=2e-4), ProcessGroup(), 3000)
+    yield tiny
+    tiny.model.load_state_dict(before)
+
+
+@pytest.mark.parametrize("names", [("grpo", "gspo"), ("ppo", "dapo")])
+def test_what_is_the_same_at_ratio_1_differs_once_it_is_left(learning, names):
+    """grpo = gspo and ppo = dapo where every update has rollouts of its own."""
+    examples = rollouts(learning)
+    learner = Learner(learning, OptimizerSettings(lr=2e-4), ProcessGroup(), 3000)
     distances = []
     for _ in range(16):
         one, other = (gradient(learner, examples, name) for name in names)
@@ -64,7 +71,6 @@ def test_what_is_the_same_at_ratio_1_differs_once_it_is_left(tiny, names):
         learner.mixed.take_exploration()
         learner.mixed.mix(0.0, learn=False)
         learner.mixed.step()
-    tiny.model.load_state_dict(before)
     assert distances[0] < 1e-4
     assert max(distances) > 0.01
 
@@ -162,8 +168,7 @@ SHORT = [
 
 def rows_of(folder, *settings):
     train(config_of(f"out={folder}", *SHORT, *settings))
-    rows = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
-    return [row for row in rows if row["phase"] == "mix"]
+    return mixed(folder)
 
 
 def test_amft_looks_at_the_rollouts_of_the_weights_that_played(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Tools: what is a call and what is none, told apart without ever raising; and the example that uses them."""
 
 import json
+from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -16,6 +17,7 @@ from envs.shown import shown
 from envs.tools import in_words
 from envs.trl import environment_factory
 
+ROOT = Path(__file__).resolve().parents[2]
 LOOK = Tool(
     "look",
     "Shows a drawer.",
@@ -35,7 +37,7 @@ DRAWERS = "two_drawers:examples/TwoDrawers-v0"
 
 @pytest.fixture
 def drawers(monkeypatch):
-    monkeypatch.syspath_prepend("examples/two_drawers")
+    monkeypatch.syspath_prepend(ROOT / "examples" / "two_drawers")
     return gymnasium.make(DRAWERS, render_mode="rgb_array")
 
 
