@@ -15,8 +15,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from amft_mm.config.command_line import configuration
 from amft_mm.config.settings import dealt
+from amft_mm.data.rollouts import with_wrong_rewards
+from amft_mm.data.sources import Sources
 from amft_mm.runs.trackers import wandb_mode
+from amft_mm.train import train
 from tests import started
 from tests.amft_mm import processes
 from tests.waiting import wait_until
@@ -347,7 +351,7 @@ def test_offline_tracking_stays_in_the_folder(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["heldout", "log_success", "demo_nll"])
+@pytest.mark.parametrize("name", ["log_success", "demo_nll"])
 def test_mu_can_be_learnt_for_other_utilities(tmp_path, name):
     """Where nobody succeeds, log_success looks at the expert's own episode; demo_nll always does."""
     settings = [f"method.utility.name={name}", "+method.utility.every=1", "train.steps=3"]
@@ -355,12 +359,31 @@ def test_mu_can_be_learnt_for_other_utilities(tmp_path, name):
     settings += ["train.max_norm=null"]
     done = run(tmp_path, "env=math", *settings, "out=here")
     assert done.returncode == 0, done.stderr
-    mixed = [row for row in rows(tmp_path / "here") if row["phase"] == "mix"]
+    mixed = processes.mixed(tmp_path / "here")
     looked = ["meta/hypergradient" in row for row in mixed]
-    assert looked[0] is False  # nothing has been mixed yet
-    assert name == "heldout" or looked[1:] == [True, True]
+    assert looked == [False, True, True]  # at the first nothing has been mixed yet
     wrong = run(tmp_path, "env=math", "+method.utility.size=3", "out=there")
     assert "utility next_rollout" in wrong.stderr
+
+
+@pytest.mark.slow
+def test_mu_can_be_learnt_on_held_out_task_instances(tmp_path, monkeypatch):
+    """By what was played for that alone; each group's first is rewarded, since the model never succeeds."""
+    play, asked = Sources.heldout_rollouts, []
+
+    def first_rewarded(self, step, tasks, only=None):
+        asked.append((step, tasks))
+        played = play(self, step, tasks, only)
+        return [[*with_wrong_rewards(group[:1], 1.0, 0, step), *group[1:]] for group in played]
+
+    monkeypatch.setattr(Sources, "heldout_rollouts", first_rewarded)
+    utility = ["method.utility.name=heldout", "+method.utility={every:1,tasks:4}"]
+    words = [*TINY, "env=math", "eval.every=0", "train.max_norm=null", *utility]
+    words.append(f"out={tmp_path}/here")
+    train(configuration("train", words))
+    looks = [row.get("meta/hypergradient", 0) != 0 for row in processes.mixed(tmp_path / "here")]
+    assert looks == [False, True, True]
+    assert asked == [(4, 4), (5, 4)]
 
 
 @pytest.mark.slow
