@@ -133,6 +133,32 @@ def test_a_world_that_can_not_be_made_is_told_before_it_is_served(capsys):
     assert told.err.startswith("error: amft/GeneralPoint-v0")
 
 
+def test_the_command_serves_what_it_is_told(monkeypatch, capsys):
+    """Each option arrives where it belongs: two that were swapped would serve all the same."""
+    made, served_by = [], []
+
+    class Server:
+        def run(self):
+            served_by.append("run")
+
+    def server_of(app, host, port, most_bytes):
+        served_by.append((app, host, port, most_bytes))
+        return Server()
+
+    def noted(served):
+        made.append((served, make_app(served)))
+        return made[-1][1]
+
+    monkeypatch.setattr("envs.serve.server_of", server_of)
+    monkeypatch.setattr("envs.protocols.openenv_server.make_app", noted)
+    words = f"{GP} --host 0.0.0.0 --port 8123 --sessions 5 --idle 7.5 --tasks 11 --bytes 4321"
+    assert serve([*words.split(), "-k", "size=[84,84]"]) == 0
+    [(served, app)] = made
+    assert served == Served(GP, {"size": [84, 84]}, sessions=5, idle=7.5, tasks=11, bytes_=4321)
+    assert served_by == [(app, "0.0.0.0", 8123, 4321), "run"]
+    assert capsys.readouterr().out.startswith(f"{GP} is served as GeneralPoints-v0 on http://0.0")
+
+
 # Others' servers as a world.
 
 
