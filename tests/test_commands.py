@@ -158,7 +158,6 @@ COMPARISONS = {  # by document and line: what is said to amft_mm.compare
 }
 HERE = {  # what a comparison needs that is not here: what takes its place
     "model.name:smollm2": "model.name:tiny",
-    ",mine]": ",mine] variants={mine:{method:amft}}",  # whatever a reader's own method is
 }
 
 
