@@ -58,6 +58,22 @@ def config_groups(command: str = "train", folder: Path | None = None) -> dict[st
     return found
 
 
+def word_for(group: str, config: DictConfig) -> str | None:
+    """`env=math`, where a file of the group has the name that the configuration has."""
+    part = config.get(group)
+    name = part.get("name") if OmegaConf.is_dict(part) else None
+    if name is None:
+        return None
+    files = sorted(config_groups()[group], key=lambda file: file != name)  # where it is, as a rule
+    return next((f"{group}={file}" for file in files if _name_in(group, file) == name), None)
+
+
+@cache
+def _name_in(group: str, file: str) -> str:
+    text = (data_folder("configs") / group / f"{file}.yaml").read_text(encoding="utf-8")
+    return str(yaml.safe_load(text).get("name", file))
+
+
 def set_by(group: str, choice: str, folder: Path | None) -> DictConfig:
     """What a file of a group sets elsewhere than below the group's own name."""
     places = (data_folder("configs"), *([] if folder is None else [folder]))

@@ -11,7 +11,7 @@ configuration, with what the words change in it.
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Container, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -23,7 +23,13 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from amft_mm.config.begun import settings_of
-from amft_mm.config.choices import config_groups, defaults_of, refuse_other_choices, set_by
+from amft_mm.config.choices import (
+    config_groups,
+    defaults_of,
+    refuse_other_choices,
+    set_by,
+    word_for,
+)
 from amft_mm.config.composition import composition_of, overrides_in, quoted
 from amft_mm.config.fields import (
     SettingError,
@@ -41,6 +47,7 @@ from amft_mm.config.renamed import no_such
 from amft_mm.config.schema import SCHEMAS
 from amft_mm.config.schema.demos import ALL
 from amft_mm.config.sentences import told
+from amft_mm.runs.dotted import flat
 from amft_mm.runs.folder import has_begun
 
 
@@ -328,28 +335,40 @@ def changed(begun: DictConfig, said: Words) -> DictConfig:
     newer = {str(key): value for key, value in files.items() if key not in groups}
     config = cast(DictConfig, OmegaConf.merge(newer, begun))
     known = names_in(config)
+    anew = _as_anew(begun, said, groups)
     with open_dict(config):
-        # As in a new run: what is chosen of groups, then a recipe or machine, which set parts of those.
-        for override in sorted(
-            said.overrides,
-            key=lambda o: (o.key_or_group not in groups, o.key_or_group not in files),
-        ):
+        for override in sorted(said.overrides, key=lambda o: o.key_or_group not in groups):
             name = override.key_or_group
             adds = override.is_add() or override.is_force_add()
             if name in files and name in groups:
-                config[name] = files[name]
+                config[name] = anew[name]
             elif name in groups:
                 if (choice := _choice(override)) is not None:  # none left nothing in the run
-                    config.merge_with(set_by(name, choice, said.folder))
+                    for part in flat(set_by(name, choice, said.folder)):
+                        OmegaConf.update(config, part, OmegaConf.select(anew, part))
             elif override.is_delete():
-                raise SettingError(
-                    f"{override.input_line}: a run that is gone on with has its settings"
-                )
+                if name in known:
+                    raise SettingError(
+                        f"{override.input_line}: a run that is gone on with has its settings"
+                    )
             elif not adds and name not in known:
                 raise SettingError(no_such(name, name, known))
             else:
                 OmegaConf.update(config, name, override.value(), force_add=True)
     return config
+
+
+def _as_anew(begun: DictConfig, said: Words, groups: Collection[str]) -> DictConfig:
+    """A new run by these words, and by what the one that has begun chose of the groups that they do not name:
+    what chose a group beside other words then chooses the same again."""
+    named = {override.key_or_group for override in said.overrides}
+    if not any(name in groups for name in named):
+        return begun
+    words = [word_for(group, begun) for group in groups if group not in named]
+    if "model.name" not in named:
+        words.append(f"model.name={quoted(begun.model.name)}")
+    filled = parsed([word for word in words if word is not None])
+    return _compose("train", replace(said, overrides=(*filled, *said.overrides)))
 
 
 def _choice(override: Override) -> str | None:

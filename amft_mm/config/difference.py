@@ -8,20 +8,19 @@ part of a method that has another name than there is named before the rest is co
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Iterable
 from typing import Any
 
-import yaml
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from amft_mm.config.command_line import Words, composed, config_groups, written
+from amft_mm.config.choices import config_groups, word_for
+from amft_mm.config.command_line import Words, composed, written
 from amft_mm.config.composition import NAMED
 from amft_mm.runs.dotted import WHERE, flat, without
-from envs.paths import data_folder
 
 
 def words_of(command: str, config: DictConfig) -> list[str]:
-    groups = [word for name in config_groups() if (word := _chosen(name, config))]
+    groups = [word for name in config_groups() if (word := word_for(name, config))]
     own = without(flat(config), WHERE)
     files = flat(composed(command, Words.of(groups)))
     names = [
@@ -29,30 +28,22 @@ def words_of(command: str, config: DictConfig) -> list[str]:
         for part in NAMED
         if (name := f"method.{part}.name") in own and files.get(name) != own[name]
     ]
-    named = flat(composed(command, Words.of([*groups, *names])))
+    named = without(flat(composed(command, Words.of([*groups, *names]))), WHERE)
+    known = files.keys() | named.keys() | _above(named)
+    # Null where nothing is set is nothing to say; in the place of a section it is.
+    differs = {k: v for k, v in own.items() if named.get(k, None if k not in known else own) != v}
+    gone = named.keys() - own.keys() - _above(own)
     return [
         *groups,
         *names,
-        *(_word(k, v, k in files or k in named) for k, v in own.items() if named.get(k) != v),
+        *(_word(k, v, k in known) for k, v in differs.items()),
+        *(f"~{k}" for k in sorted(gone) if not _above([k]) & own.keys()),
     ]
 
 
-def _chosen(group: str, config: DictConfig) -> str | None:
-    """`env=math`, where a file of the group has the name that the configuration has."""
-    part = config.get(group)
-    name = part.get("name") if OmegaConf.is_dict(part) else None
-    if name is None:
-        return None
-    folder = data_folder("configs") / group
-    files = sorted(f.name[:-5] for f in folder.iterdir() if f.name.endswith(".yaml"))
-    files.sort(key=lambda file: file != name)  # where it is, as a rule
-    return next((f"{group}={file}" for file in files if _name_in(group, file) == name), None)
-
-
-@cache
-def _name_in(group: str, file: str) -> str:
-    text = (data_folder("configs") / group / f"{file}.yaml").read_text(encoding="utf-8")
-    return str(yaml.safe_load(text).get("name", file))
+def _above(names: Iterable[str]) -> set[str]:
+    """The sections that settings are in, by their dotted names."""
+    return {name[:place] for name in names for place, sign in enumerate(name) if sign == "."}
 
 
 def _word(key: str, value: Any, known: bool) -> str:

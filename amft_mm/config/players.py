@@ -40,8 +40,11 @@ def sharding(config: DictConfig) -> bool:
 def automatic_threads(model: str) -> int:
     """What the user asks for by OMP_NUM_THREADS; else one for the tiny model, which is no faster by several
     where others compute beside it, and for any other what the machine has for each of its processes."""
-    if threads.ASKED.isdigit() and int(threads.ASKED):
-        return int(threads.ASKED)
+    asked = int(threads.ASKED) if threads.ASKED.isdigit() else 0
+    if asked > 1 or (
+        asked and "TORCHELASTIC_RUN_ID" not in os.environ
+    ):  # torchrun asks for 1 by itself
+        return asked
     if is_of(OmegaConf.create({"name": "tiny"}), model):
         return 1
     return max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))

@@ -51,6 +51,7 @@ class Sources:
         self.errors: list[dict[str, Any]] = []
         """Of the last step's rollouts, all processes', those that were drawn again among them."""
         self._policy, self._processes, self._limits = policy, processes, settings.limits
+        self._engine = engine
         self.parts = parts_of(config.env)
         self._shares = [part.share for part in self.parts]
         self._demonstrations = (
@@ -245,6 +246,7 @@ class Sources:
                 played = worker.play(HELDOUT_SEED + self._seed, step, count, self._group)
                 groups += by_task(played.mine).values()
                 self._heldout_tokens += played.metrics["generated"]
+        self._engine.rest()
         return groups
 
     def heldout_tokens(self) -> float:
@@ -360,8 +362,16 @@ def together(figures: Sequence[dict[str, float]]) -> dict[str, float]:
         if name.startswith("failure/"):
             out[name] = sum(f.get(name, 0) for f in figures)
         else:
-            stops = name.startswith("stop/")
-            weights = [f["episodes"] - (0 if stops else f["failed"]) for f in figures]
+            weights = [_counted(name, f) for f in figures]
             parts = (f.get(name, 0.0) * w for f, w in zip(figures, weights, strict=True))
             out[name] = sum(parts) / sum(weights)
     return out
+
+
+def _counted(name: str, figures: dict[str, float]) -> float:
+    """How many a share or mean is of: verdicts are turns', reasons to stop all episodes'."""
+    played = figures["episodes"] - figures["failed"]
+    if name.startswith("verdict/"):
+        told = any(other.startswith("verdict/") for other in figures)
+        return played * figures["turns"] if told else 0
+    return figures["episodes"] if name.startswith("stop/") else played

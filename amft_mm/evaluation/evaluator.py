@@ -194,7 +194,9 @@ class Evaluator:
     @property
     def measure(self) -> str:
         """Names what `score` is a mean of: scores of another one are not compared with it."""
-        return ", ".join(self._scored_by)
+        own = self._config.eval
+        tried = f", {own.tries} tries at {own.temperature:g}" if own.tries > 1 else ""
+        return f"{', '.join(self._scored_by)} of {own.episodes} from {own.seed} on{tried}"
 
     @property
     def _scored_by(self) -> list[str]:

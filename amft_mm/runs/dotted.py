@@ -20,10 +20,12 @@ MAY_DIFFER = (
     *WHERE,
     *("eval", "demos.folder", "play.slots", "play.workers", "play.kind", "play.seconds"),
     *("play.failing", "play.failing_steps", "train.nonfinite", "train.shard", "train.offload"),
+    *("train.micro_batch_tokens", "model.gradient_checkpointing", "engine.servers"),
+    *("engine.weights_folder", "engine.memory", "engine.sleep", "engine.seconds", "engine.retries"),
 )
-"""What a run that goes on may be given otherwise, since its weights come out the same. Not WHERE alone: a run
-that is made again wants the same evaluations and demonstrations, and the memory that it took. Demonstrations
-may be in another folder only where the one of before is not there any more."""
+"""What a run that goes on may be given otherwise, since its weights come out the same, but for rounding. Not
+WHERE alone: a run that is made again wants the same evaluations and demonstrations, and the memory that it
+took. Demonstrations may be in another folder only where the one of before is not there any more."""
 MAY_GROW = ("train.steps",)
 """What says how far a run goes: what was made stays as it is."""
 

@@ -138,7 +138,7 @@ class RunFolder:
 
     def _same_run(self, config: DictConfig, newer: Mapping[str, Any]) -> None:
         before, now = (flat(one) for one in (read_config(self.path), config))
-        self.newer = {k: v for k, v in newer.items() if k not in before}
+        self.newer = {k: v for k, v in newer.items() if not _is_set(k, before)}
         before |= self.newer
         # Which steps are played ahead goes by it (amft_mm/training/step.py).
         fixed = {k: before.get(k) for k in ("checkpoint.every",) if before.get("train.ahead")}
@@ -154,11 +154,19 @@ class RunFolder:
             if not (k in MAY_GROW and now[k] > before[k])
         ]
         if told:
+            ahead = "checkpoint.every" in changed
+            may = f"eval, record, {'' if ahead else 'checkpoint, '}play and wandb may change"
             raise FileExistsError(
                 f"{self.path} was begun with other settings, which would change what is behind it "
                 f"({'; '.join(told)}): leave them out, or choose another folder by out=FOLDER. "
-                f"Settings of eval, record, checkpoint and wandb may change, and {', '.join(MAY_GROW)} grow."
+                f"{'train.ahead plays by checkpoint.every. ' if ahead else ''}"
+                f"Settings of {may}, and {', '.join(MAY_GROW)} grow."
             )
+
+
+def _is_set(name: str, settings: Mapping[str, Any]) -> bool:
+    """By itself, or as a section."""
+    return name in settings or any(other.startswith(f"{name}.") for other in settings)
 
 
 def has_begun(path: Path) -> bool:

@@ -51,6 +51,11 @@ SUMMARY = {
             "+method.exploration.clip_low=0.1",
         ],
         ["env=math", "method.overlong={band:0.2,penalty:1.0}", "out=runs/a", "seed=3"],
+        # defects: the command of each trained another model, or by another method
+        ["env=math", "model=smollm2", "model.lora=null"],
+        ["env=virl", "model=qwen2_5_vl_7b", "machine=eight_80gb"],
+        ["env=math", "method=dapo", "method.overlong=null"],
+        ["env=math", "method=amft", "~method.exploration.dual"],
     ],
 )
 def test_the_command_of_a_card_makes_the_same_run(words):

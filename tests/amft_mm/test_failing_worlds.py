@@ -185,6 +185,18 @@ def test_an_environment_of_a_mix_that_failed_alone_is_no_zero():
     assert "success" not in together([failed, failed])
 
 
+def test_verdicts_of_several_environments_are_shares_of_their_turns():
+    """Defect: they counted by episodes, and an environment without verdicts as if it had had others."""
+    counts = {"episodes": 8, "failed": 0, "tries": 8, "generated": 9}
+    routes = counts | {"turns": 10.0, "verdict/right": 1.0}
+    hands = counts | {"turns": 1.0, "verdict/wrong": 1.0}
+    silent = counts | {"turns": 5.0}
+    found = together([routes, hands, silent])
+    assert found["verdict/right"] == pytest.approx(80 / 88)
+    assert found["verdict/wrong"] == pytest.approx(8 / 88)
+    assert found["turns"] == pytest.approx(16 / 3)
+
+
 def test_failures_of_episodes_that_an_expert_began_are_counted(tiny, monkeypatch):
     """Defect: where all are helped, a world that always fails never ended the run."""
     conversation = Conversation(tiny, Limits())

@@ -270,7 +270,8 @@ def test_what_is_played_ahead_goes_by_where_checkpoints_are(here, ahead):
     run = RunFolder(here, first)
     run.log({"step": 1})
     run.close()
-    refused = pytest.raises(FileExistsError, match=r"checkpoint\.every: 4 then, 8 now")
+    told = r"checkpoint\.every: 4 then, 8 now.*train\.ahead plays by .*eval, record, play and wandb may"
+    refused = pytest.raises(FileExistsError, match=told)
     with refused if ahead else nullcontext():
         RunFolder(here, now, resume=True).close()
 
@@ -285,6 +286,54 @@ def test_a_run_of_another_model_goes_on_by_the_words_that_began_it(here, tmp_pat
     run.log({"step": 1})
     run.close()
     RunFolder(here, configuration("train", [*words, "resume=true"]), resume=True).close()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "env=math method=amft method.exploration.name=reinforce",
+        "env=math method=amft method.balance.name=fixed",
+        "method=chord_mu method.balance.name=linear",
+        "env=virl method=luffy recipe=tiny_virl",
+        "env=math machine=one_80gb recipe=smollm2_math model=smollm2",
+        "env=math method=amft ~method.exploration.dual",
+        "env=math model=smollm2 model.lora=null",
+        "env=frozen_lake method=amft; method=amft",  # and where they are said in part
+        "env=math model=smollm2; env=math",
+    ],
+)
+def test_a_run_goes_on_by_the_very_words_that_began_it(here, words):
+    """Defect: they were refused, by names of settings that nobody had given."""
+    first, _, again = words.partition("; ")
+    run = RunFolder(here, configuration("train", [*first.split(), f"out={here}"]))
+    run.log({"step": 1})
+    run.close()
+    said = [*(again or first).split(), f"out={here}", "resume=true"]
+    RunFolder(here, configuration("train", said), resume=True).close()
+
+
+def test_what_changes_no_more_than_rounding_may_change(here):
+    """Defect: a run that had ended out of memory was to be begun anew, by the guide's own advice."""
+    first, now = (
+        configuration("train", ["env=math", f"train.micro_batch_tokens={most}", *more])
+        for most, more in ((3000, []), (500, ["model.gradient_checkpointing=true"]))
+    )
+    run = RunFolder(here, first)
+    run.log({"step": 1})
+    run.close()
+    RunFolder(here, now, resume=True).close()
+
+
+def test_a_section_that_is_set_is_not_told_as_newer(here):
+    """Defect: of each run with one where the files have null it was said that it had begun before there was
+    such a setting."""
+    config = configuration("train", ["env=math", "method=dapo", f"out={here}"])
+    run = RunFolder(here, config)
+    run.log({"step": 1})
+    run.close()
+    again = RunFolder(here, config, resume=True, newer=defaults())
+    again.close()
+    assert again.newer == {}
 
 
 def test_a_run_of_before_a_setting_goes_on_with_its_default(here):

@@ -256,6 +256,7 @@ def test_threads_are_those_that_suit_the_model_unless_one_asks_for_others(monkey
 
     for name in (threads.VARIABLE, "LOCAL_WORLD_SIZE"):
         monkeypatch.setenv(name, "1")
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
     monkeypatch.delenv(threads.VARIABLE)
     monkeypatch.setattr(threads, "ASKED", "")
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
@@ -268,6 +269,10 @@ def test_threads_are_those_that_suit_the_model_unless_one_asks_for_others(monkey
     assert automatic_threads("owner/model") == 4
     monkeypatch.setattr(threads, "ASKED", "3")
     assert automatic_threads("owner/model") == automatic_threads("tiny") == 3
+    monkeypatch.setattr(threads, "ASKED", "1")
+    assert automatic_threads("owner/model") == 1
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")  # torchrun says 1 where nobody asked
+    assert automatic_threads("owner/model") == 4
 
 
 def test_a_command_asks_for_threads_before_numpy_is_there():

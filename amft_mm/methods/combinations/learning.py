@@ -189,7 +189,7 @@ def unseen(config: DictConfig) -> Iterator[str]:
             f"most, so that mu would never move. Take train.group={train.group + 1} or more"
         )
     every = getattr(_utility_of(config), "every", 1)
-    if train.steps <= every:
+    if train.steps <= every > 1:
         yield (
             f"method.utility.name={utility} looks every {every} steps, which train.steps={train.steps} never "
             f"come to, so that mu would never move. Take +method.utility.every={max(1, train.steps // 10)}"
