@@ -169,8 +169,8 @@ class Demonstrations(Sequence[Demonstration]):
     def places(self, seed: int, step: int, count: int) -> list[int]:
         """Which rows a training step is shown: a function of (seed, step, count) alone. Where every step,
         from 0 on, is shown as many, each is shown once before any is shown again, in an order that changes
-        each time. A run begins with step 1, so that its first round lacks as many; where a mix deals steps other
-        numbers, some come sooner again and some later."""
+        each time. A run begins with step 1, so that its first round lacks as many; where a mix deals steps
+        other numbers, some come sooner again and some later."""
         first = step * count
         return [self._shuffled(seed, position) for position in range(first, first + count)]
 
