@@ -60,7 +60,8 @@ Weights are stored in bfloat16 and meant to be used in float32.
 
 Measured on {count} questions of each kind by writing answers greedily, form and success on
 {min(count, MOST_EPISODES)} episodes of each world by sampling at temperature 1; streets are those of
-the cities as they are, of which pretraining has drawn the training city and no other. {_missed(found)}
+the cities as they are, of which pretraining has drawn the training city and no other. Of the math tasks a
+derivation that is drawn at random solves 11 %. {_missed(found)}
 
 | asked | right | aim |
 |---|---|---|

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from amft_mm.pretraining import exercises as taught
+from amft_mm.pretraining.exam import TASKS
 from amft_mm.pretraining.forms import any_formula, cards_form
 from amft_mm.pretraining.reckoning import derivation
 from envs.virl.actions import directions
@@ -286,3 +287,13 @@ def test_a_thought_stands_under_a_prompt_whose_example_has_one():
     seen = [cards_form(rng, visual=False)[0] for _ in range(60)]
     assert {'"thought"' in turn.answer for turn in seen} == {False, True}
     assert all('"thought"' in turn.text for turn in seen if '"thought"' in turn.answer)
+
+
+def test_chance_solves_as_many_math_tasks_as_the_card_says():
+    """A success before any demonstration is to be held against it: tasks of three numbers are often met."""
+    env, rng, solved = TASKS["math"].make(), np.random.default_rng(0), 0
+    for seed in range(600):
+        observation, _ = env.reset(seed=seed)
+        target, *numbers = map(int, re.findall(r"\d+", observation["text"].split(".")[0]))
+        solved += derivation(rng, numbers).value == target
+    assert 0.08 < solved / 600 < 0.14
