@@ -94,10 +94,6 @@ def config_of(words, name="train"):
         ("method=sft method.exploration={name:gspo}", "exploration.name=gspo would do nothing"),
         ("method.utility.name=heldout train.steps=12", r"looks every 20 steps.*utility\.every=1"),
         ("method=sed method.imitation.k=0", "sed's lam=1 must be from 0 up, and k=0 from 1 up"),
-        # rewards that are told wrongly beside the true success
-        ("method=hpt train.reward_noise=0.3", "guidance.name=hpt would go by the true success"),
-        ("method=sdpo train.reward_noise=0.3", "imitation.name=sdpo would go by the true success"),
-        ("train.curriculum={name:variance} train.reward_noise=0.3", "name=variance would go by the true"),
         # an engine that tells no log-probabilities
         ("method=grpo engine=vllm sampling.temperature=0.8", "no log-probabilities .*train.minibatches=4"),
         (

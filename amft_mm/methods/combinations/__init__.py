@@ -32,7 +32,6 @@ def refuse_contradictions(config: DictConfig) -> None:
         playing.scheduled,
         learning.climbed,
         learning.tried,
-        playing.misled,
         playing.ahead,
         learning.without_exploration,
         learning.without_learning,

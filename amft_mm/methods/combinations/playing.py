@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from agents.loading import reads_alone
 from amft_mm.config.settings import parts_of
-from amft_mm.methods.combinations.asked import guidance_of, guides, noise, streams
+from amft_mm.methods.combinations.asked import guidance_of, guides, noise
 from amft_mm.methods.parts import mixed_parts
 
 UNBALANCED = {
@@ -95,23 +95,6 @@ def drawn_again(config: DictConfig) -> Iterator[str]:
             f"method.resample={method.resample} goes neither with guidance, which needs the groups that "
             "fail, nor with method.rival, nor with train.reward_noise: method.resample=0"
         )
-
-
-def misled(config: DictConfig) -> Iterator[str]:
-    """Rewards that are told wrongly, where success is asked for beside them."""
-    chosen, method = config.train.curriculum.name, config.method
-    asked = {
-        f"method.guidance.name={method.guidance.name}": guides(config),
-        f"method.mu_per={method.mu_per}": method.mu_per == "difficulty",
-        f"train.curriculum.name={chosen}": chosen != "uniform",
-        f"method.imitation.name={method.imitation.name}": streams(config),
-    }
-    for setting, there in asked.items():
-        if noise(config) and there:
-            yield (
-                f"train.reward_noise={noise(config):g} tells exploration wrong rewards, and {setting} would "
-                "go by the true success: leave one of them out"
-            )
 
 
 def ahead(config: DictConfig) -> Iterator[str]:
