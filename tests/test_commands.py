@@ -72,7 +72,8 @@ SHORTER = {
     "amft_mm.train": [
         f"{name}={SHORTEST.get(name, value)}"
         for name, _, value in (word.partition("=") for word in TINY)
-    ],
+    ]
+    + ["limits.max_tokens=4096"],  # as many as the tiny model reads
     "amft_mm.evaluate": ["eval.episodes=2", "limits.max_new_tokens=8", "threads=1"],
     "amft_mm.demos": ["n=2"],
     "benchmarks/study_mu.py": ["seeds=1", "steps=10"],
