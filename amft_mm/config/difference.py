@@ -31,7 +31,11 @@ def words_of(command: str, config: DictConfig) -> list[str]:
     named = without(flat(composed(command, Words.of([*groups, *names]))), WHERE)
     known = files.keys() | named.keys() | _above(named)
     # Null where nothing is set is nothing to say; in the place of a section it is.
-    differs = {k: v for k, v in own.items() if named.get(k, None if k not in known else own) != v}
+    differs = {
+        k: v
+        for k, v in own.items()
+        if (named[k] != v if k in named else v is not None or k in known)
+    }
     gone = named.keys() - own.keys() - _above(own)
     return [
         *groups,

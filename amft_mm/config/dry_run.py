@@ -121,9 +121,8 @@ def _beside(config: DictConfig, trained: int, still: int, width: int) -> int:
         found += copy + trained * ADAM_BYTES
     if config.train.ahead and config.engine.name == "hf":
         found += copy
-    if (
-        config.method.balance.name == "mu_oracle"
-    ):  # both gradients, weights and moments, to try a step
+    if config.method.balance.name == "mu_oracle":
+        # To try a step and take it back: both gradients, weights and moments.
         found += trained * (3 * 4 + ADAM_BYTES)
     return found
 

@@ -41,9 +41,8 @@ def automatic_threads(model: str) -> int:
     """What the user asks for by OMP_NUM_THREADS; else one for the tiny model, which is no faster by several
     where others compute beside it, and for any other what the machine has for each of its processes."""
     asked = int(threads.ASKED) if threads.ASKED.isdigit() else 0
-    if asked > 1 or (
-        asked and "TORCHELASTIC_RUN_ID" not in os.environ
-    ):  # torchrun asks for 1 by itself
+    by_torchrun = "TORCHELASTIC_RUN_ID" in os.environ  # which asks for one by itself
+    if asked > 1 or (asked == 1 and not by_torchrun):
         return asked
     if is_of(OmegaConf.create({"name": "tiny"}), model):
         return 1

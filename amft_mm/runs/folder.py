@@ -155,7 +155,7 @@ class RunFolder:
         ]
         if told:
             ahead = "checkpoint.every" in changed
-            may = f"eval, record, {'' if ahead else 'checkpoint, '}play and wandb may change"
+            may = f"eval, record{'' if ahead else ', checkpoint'} and wandb may change"
             raise FileExistsError(
                 f"{self.path} was begun with other settings, which would change what is behind it "
                 f"({'; '.join(told)}): leave them out, or choose another folder by out=FOLDER. "

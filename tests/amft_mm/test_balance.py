@@ -218,6 +218,18 @@ def test_amft_does_not_depend_on_the_scale_of_the_gradients():
     assert a.mu(0) != 0.5
 
 
+@pytest.mark.parametrize(
+    ("steps", "said", "moves"), [(12, {}, 11), (40, {}, 9), (400, {}, 19), (40, {"every": 20}, 1)]
+)
+def test_amft_paper_moves_mu_in_short_runs_too(steps, said, moves):
+    """Defect: in the twelve steps of a recipe it never did, and was a fixed mix under another name."""
+    paper, seen = balance("amft_paper", steps, {"eta_mu": 0.001, **said}), {0.5}
+    for step in range(steps):
+        paper.update(Signal(step=step, product=1.0, entropy=0.3))
+        seen.add(paper.mu(step + 1))
+    assert len(seen) - 1 == moves
+
+
 def test_amft_paper_is_the_formula():
     paper = balance("amft_paper", 100, {"start": 0.6, "eta_mu": 0.1, "eta_h": 0.01, "every": 2})
     paper.update(Signal(0, 5.0, entropy=2.0))

@@ -2,10 +2,10 @@
 
     mu <- clip(mu + eta_mu dU/dmu + eta_h (H* - H), lowest, highest)      every `every` steps
 
-In runs of fewer than ten times `every` steps it moves ten times in all: else mu would stay where it began,
-and the method would be a mix that is held. dU/dmu is the method's, where the published code has another
-(docs/how_amft_works.md). H* is the mean token entropy when the warm-up has ended. The published text and
-formula disagree on the entropy term's sign: `entropy_sign=1` is the formula's.
+`every` is 20 as published; where nothing is said, runs of fewer than 200 steps move mu ten times in all:
+else it would stay where it began, and the method would be a mix that is held. dU/dmu is the method's, where
+the published code has another (docs/how_amft_works.md). H* is the mean token entropy when the warm-up has
+ended. The published text and formula disagree on the entropy term's sign: `entropy_sign=1` is the formula's.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ class AMFTPaper(Balance):
         start: float = 0.5,
         eta_mu: float = 1e-4,
         eta_h: float = 5e-4,
-        every: int = 20,
+        every: int | None = None,
         lowest: float = 0.05,
         highest: float = 0.95,
         entropy_sign: int = 1,
     ) -> None:
         if entropy_sign not in (-1, 1):
             raise ValueError(f"balance: entropy_sign={entropy_sign} must be 1 or -1")
-        if every < 1:
+        if every is not None and every < 1:
             raise ValueError(f"balance: every={every} must be at least 1")
         self._mu = share("start", start)
         self._eta_mu, self._eta_h = eta_mu, eta_h
-        self._every = min(every, max(1, steps // 10))
+        self._every = every or min(20, max(1, steps // 10))
         self._lowest, self._highest = share("lowest", lowest), share("highest", highest)
         if lowest > highest:
             raise ValueError(f"balance: lowest={lowest} must not be above highest={highest}")

@@ -39,10 +39,8 @@ def divergence(policy: torch.Tensor, teacher: torch.Tensor, alpha: float) -> tor
 def teacher_measure(policy: Policy, alpha: float, examples: Sequence[Example]) -> Measure:
     """Reads the examples' `told` conversations with the present weights."""
     told = [example.told for example in examples if example.told is not None]
-    with (
-        torch.no_grad(),
-        anatomy.all_of_it(policy.model),
-    ):  # a teacher with its own dropout is another
+    # A teacher with dropout of its own would be another one.
+    with torch.no_grad(), anatomy.all_of_it(policy.model):
         hidden = policy.score(told).hidden
     head = policy.logits
 
