@@ -8,7 +8,6 @@ part of a method that has another name than there is named before the rest is co
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from omegaconf import DictConfig
@@ -16,7 +15,7 @@ from omegaconf import DictConfig
 from amft_mm.config.choices import config_groups, word_for
 from amft_mm.config.command_line import Words, composed, written
 from amft_mm.config.composition import NAMED
-from amft_mm.runs.dotted import WHERE, flat, without
+from amft_mm.runs.dotted import WHERE, flat, sections, without
 
 
 def words_of(command: str, config: DictConfig) -> list[str]:
@@ -29,25 +28,20 @@ def words_of(command: str, config: DictConfig) -> list[str]:
         if (name := f"method.{part}.name") in own and files.get(name) != own[name]
     ]
     named = without(flat(composed(command, Words.of([*groups, *names]))), WHERE)
-    known = files.keys() | named.keys() | _above(named)
+    known = files.keys() | named.keys() | sections(named)
     # Null where nothing is set is nothing to say; in the place of a section it is.
     differs = {
         k: v
         for k, v in own.items()
         if (named[k] != v if k in named else v is not None or k in known)
     }
-    gone = named.keys() - own.keys() - _above(own)
+    gone = named.keys() - own.keys() - sections(own)
     return [
         *groups,
         *names,
         *(_word(k, v, k in known) for k, v in differs.items()),
-        *(f"~{k}" for k in sorted(gone) if not _above([k]) & own.keys()),
+        *(f"~{k}" for k in sorted(gone) if not sections([k]) & own.keys()),
     ]
-
-
-def _above(names: Iterable[str]) -> set[str]:
-    """The sections that settings are in, by their dotted names."""
-    return {name[:place] for name in names for place, sign in enumerate(name) if sign == "."}
 
 
 def _word(key: str, value: Any, known: bool) -> str:

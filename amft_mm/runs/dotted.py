@@ -53,3 +53,8 @@ def without(settings: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]
     """But for those of these names and what is below them."""
     above = tuple(f"{name}." for name in names)
     return {name: value for name, value in settings.items() if not f"{name}.".startswith(above)}
+
+
+def sections(names: Iterable[str]) -> set[str]:
+    """Those that settings are in."""
+    return {name[:place] for name in names for place, sign in enumerate(name) if sign == "."}

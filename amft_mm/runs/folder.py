@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from agents.files import write_text
-from amft_mm.runs.dotted import MAY_DIFFER, MAY_GROW, flat, plain, without
+from amft_mm.runs.dotted import MAY_DIFFER, MAY_GROW, flat, plain, sections, without
 from amft_mm.runs.failures import FAILURES
 from amft_mm.runs.metrics import METRICS, read_rows
 
@@ -138,7 +138,8 @@ class RunFolder:
 
     def _same_run(self, config: DictConfig, newer: Mapping[str, Any]) -> None:
         before, now = (flat(one) for one in (read_config(self.path), config))
-        self.newer = {k: v for k, v in newer.items() if not _is_set(k, before)}
+        there = before.keys() | sections(before)
+        self.newer = {k: v for k, v in newer.items() if k not in there}
         before |= self.newer
         # Which steps are played ahead goes by it (amft_mm/training/step.py).
         fixed = {k: before.get(k) for k in ("checkpoint.every",) if before.get("train.ahead")}
@@ -162,11 +163,6 @@ class RunFolder:
                 f"{'train.ahead plays by checkpoint.every. ' if ahead else ''}"
                 f"Settings of {may}, and {', '.join(MAY_GROW)} grow."
             )
-
-
-def _is_set(name: str, settings: Mapping[str, Any]) -> bool:
-    """By itself, or as a section."""
-    return name in settings or any(other.startswith(f"{name}.") for other in settings)
 
 
 def has_begun(path: Path) -> bool:
