@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import httpx
 import numpy as np
 
 from agents.conversation import Conversation
@@ -83,8 +82,7 @@ class OpenAIEngine:
             ) from None
         key = key_of(key_variable)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        limits = httpx.Limits(max_connections=at_once)
-        self._client = client_of(seconds, headers=headers, limits=limits)
+        self._client = client_of(seconds, connections=at_once, headers=headers)
         self._lock = threading.Lock()
         self.usage: Counter[str] = Counter()
 

@@ -14,8 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from agents.conversation import Conversation
 from agents.engines.base import Request
 from agents.engines.by_folder import ByFolder
@@ -54,8 +52,7 @@ class ServedVLLM:
         """
         self._futures: Futures[Completion | str] = Futures(at_once)
         # All servers are told of new weights at once, and take them together.
-        limits = httpx.Limits(max_connections=at_once + len(servers))
-        client = client_of(seconds, limits=limits)
+        client = client_of(seconds, connections=at_once + len(servers))
         self.servers = Servers(
             servers,
             client,

@@ -11,7 +11,7 @@ import math
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx
@@ -24,6 +24,9 @@ WORTH_RETRYING = frozenset([408, 409, 425, 429, 500, 502, 503, 504])
 OF_WHAT_WAS_ASKED = frozenset([400, 413, 422])
 LONGEST_WAIT = 60.0
 UNPACKED = {"Accept-Encoding": "identity"}
+KEPT = 2.0
+"""Seconds for which a connection that nobody uses is kept. vLLM closes one after 5, as does httpx by itself:
+what is asked at that very moment is lost."""
 SHORTEST_SECRET = 8
 """Characters; a shorter key, such as "EMPTY", hides nothing and may be a word of the error's own."""
 
@@ -36,11 +39,15 @@ class Refused(ServerError):
     """A server that is well, and does not take what it was asked, such as too long a prompt."""
 
 
-def client_of(seconds: float, **options: Any) -> httpx.Client:
-    """Asks for so long at most; `options` are httpx's own."""
+def client_of(
+    seconds: float, connections: int, headers: Mapping[str, str] | None = None
+) -> httpx.Client:
+    """Asks for so long at most, so many at the same time."""
     if not 0 < seconds < math.inf:
         raise ValueError(f"engine.seconds={seconds} is not a number of seconds above 0")
-    return httpx.Client(timeout=httpx.Timeout(seconds, connect=10.0), **options)
+    timeout = httpx.Timeout(seconds, connect=10.0)
+    limits = httpx.Limits(max_connections=connections, keepalive_expiry=KEPT)
+    return httpx.Client(timeout=timeout, limits=limits, headers=headers)
 
 
 def checked_retries(retries: int) -> int:
@@ -112,7 +119,10 @@ def _read(
         with client.stream(method, url, headers=UNPACKED, **asked) as reply:
             if packed := _packed(reply):
                 return f"(with Content-Encoding {packed!r})".encode(), reply
-            return _bounded(reply, limit, began), reply
+            content = _bounded(reply, limit, began)
+            if reply.status_code >= 500 and (wire := reply.extensions.get("network_stream")):
+                wire.close()  # as such a server does a moment later, and what is asked then is lost
+            return content, reply
     except httpx.InvalidURL as error:  # which is no HTTPError
         raise ServerError(f"{url!r:.200} is not the address of a server: {error}") from None
 

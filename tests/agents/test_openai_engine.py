@@ -1,6 +1,7 @@
 """engine=openai and its manners, against a real HTTP server on this machine."""
 
 import base64
+import contextlib
 import gzip
 import io
 import json
@@ -18,7 +19,7 @@ from PIL import Image
 from agents.conversation import Conversation, Limits
 from agents.engines import Request, Sampling, make_engine, written
 from agents.engines.openai import words
-from agents.engines.web import ServerError, get, post
+from agents.engines.web import ServerError, client_of, get, post
 from agents.rollout import Plan, play
 from agents.worlds import World, Worlds
 from tests.agents.test_conversation import picture
@@ -300,6 +301,34 @@ def test_a_reply_that_drips_is_given_up():
             post(client, "http://x/", {}, retries=1, sleep=lambda _: None)
         with pytest.raises(ServerError, match="no whole reply"):
             get(client, "http://x/")
+
+
+def test_nothing_is_asked_over_a_connection_on_which_the_server_failed():
+    """Defect: such a server closes it a moment later, and what was asked by then was lost."""
+    came_from, replies = [], [200, 200, 500, 200]
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"  # which keeps connections
+
+        def do_GET(self):
+            came_from.append(self.client_address)
+            self.send_response(replies[len(came_from) - 1])
+            self.send_header("content-length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with client_of(10, connections=1) as client:
+            url = f"http://127.0.0.1:{server.server_port}"
+            for status in replies:
+                with contextlib.nullcontext() if status < 300 else pytest.raises(ServerError):
+                    get(client, url)
+        server.shutdown()
+    assert came_from[0] == came_from[1] == came_from[2] != came_from[3]
 
 
 def test_a_server_that_is_down_is_named():
