@@ -134,7 +134,12 @@ class ShardedModel:
 
     @torch.no_grad()
     def _hand_out(self, model: Any) -> None:
-        """One weight at a time, from the first process to all."""
+        """One weight at a time, from the first process to all; buffers too, as some models save some."""
+        for name, buffer in model.named_buffers():
+            value = buffer.to(self.device).contiguous()
+            distributed.broadcast(value, 0)
+            for mine in (self.player, self.learner):
+                mine.get_buffer(name).copy_(value)
         weights = dict(model.named_parameters())
         for name, parameter in self.learner.named_parameters():
             if is_first():

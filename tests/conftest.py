@@ -7,6 +7,8 @@ import os
 
 import pytest
 
+from amft_mm.config.threads import cores
+
 # Whoever runs the tests may be logged in: nothing of them is sent anywhere, and nothing is downloaded.
 os.environ.pop("WANDB_API_KEY", None)
 os.environ |= {"NETRC": os.devnull, "HF_HUB_OFFLINE": "1"}
@@ -21,8 +23,7 @@ def pytest_xdist_auto_num_workers(config):
     """One for each core that this process may use, to MOST_WORKERS; `-n 16` is 16 all the same."""
     if os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS"):
         return None  # xdist's own answer
-    usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count())
-    return min(len(usable), MOST_WORKERS)
+    return min(cores(), MOST_WORKERS)
 
 
 class Made(dict):

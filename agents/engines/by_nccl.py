@@ -156,7 +156,7 @@ class ByNCCL:
     def _join(self, server: Server) -> None:
         self._leave(server)
         try:
-            workers = int(server.get("/get_world_size")["world_size"])
+            workers = int(server.look("/get_world_size")["world_size"])
         except (KeyError, TypeError, ValueError) as error:
             raise ServerError(
                 f"{server.url} does not say how many workers it has ({error!r})"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -24,6 +25,8 @@ from agents.policy import Policy
 CACHES = ("prefix", "mm", "encoder")
 SAY, TELLS = "/update_weight_version", "/weight_info"
 UNKNOWN = "being replaced"
+LOOK = 30.0
+"""Seconds."""
 
 
 @dataclass
@@ -37,9 +40,12 @@ class Server:
     """It is passed over."""
     looks_in_vain: int = 0
     """Which found it down: those who waited for one need no other."""
+    sought: Future[None] | None = None
+    """A look at it that is under way."""
 
-    def get(self, path: str) -> Any:
-        return get(self.client, f"{self.url}{path}")
+    def look(self, path: str) -> Any:
+        """What it says of itself, which takes no longer than LOOK."""
+        return get(self.client, f"{self.url}{path}", seconds=LOOK)
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
         return post(self.client, f"{self.url}{path}", body, retries=self.retries)
@@ -51,7 +57,7 @@ class Server:
 
     def has(self) -> str:
         try:
-            return str(self.get(TELLS)["weight_version"])
+            return str(self.look(TELLS)["weight_version"])
         except (ServerError, KeyError, TypeError) as error:
             raise ServerError(
                 f"{self.url} does not say which weights it has; it must be vLLM from 0.32 on, with "

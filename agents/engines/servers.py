@@ -6,7 +6,8 @@
 vLLM (from 0.32 on) tells with every answer by which version of the weights each of its tokens was sampled.
 The learner says the version when it has handed over new ones, and a server that was started again knows none.
 One that does not answer, breaks off, or answers by other weights is passed over, unlike one that refuses a
-prompt; after a while it is looked at again, is handed the current weights if it lives, and takes part again.
+prompt; after a while it is looked at again, beside what the others are asked, is handed the current weights
+if it lives, and takes part again.
 Before anything was handed over servers have their own weights, which nobody checks: they are only evaluated.
 
 Weights come through a folder (agents/engines/by_folder.py), or from GPU to GPU (agents/engines/by_nccl.py).
@@ -20,12 +21,14 @@ import itertools
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import httpx
 
 from agents import ranks
+from agents.engines.futures import beside
 from agents.engines.server import Server, Way
 from agents.engines.web import Refused, ServerError
 from agents.policy import Policy
@@ -104,16 +107,23 @@ class Servers:
         """Those that are up, each time another first; then those that can be brought up."""
         first, count = next(self._next), len(self._servers)
         order = [self._servers[(first + k) % count] for k in range(count)]
-        now = time.monotonic()
-        for server in order:
-            if not server.up and now - server.looked_at > self._again:
-                self._rejoin(server)
+        if self.up:
+            self._seek(server for server in order if not server.up)
         yield from (server for server in order if server.up)
         if not self.up:
             for server in order:
                 self._rejoin(server)
                 if server.up:
                     yield server
+
+    def _seek(self, lost: Iterable[Server]) -> None:
+        """Looks after a while whether they live again, beside what is asked: one that hangs keeps nobody
+        waiting."""
+        for server in lost:
+            if server.sought and server.sought.done():
+                server.sought = server.sought.result()
+            if not server.sought and time.monotonic() - server.looked_at > self._again:
+                server.sought = beside(partial(self._rejoin, server))
 
     def _rejoin(self, server: Server) -> None:
         before = server.looks_in_vain
@@ -126,7 +136,7 @@ class Servers:
         server.looked_at = time.monotonic()
         try:
             if self._way is None or not self._version:
-                server.get("/health")
+                server.look("/health")
             elif server.has() != self._version:
                 if not ranks.is_first():
                     raise ServerError(f"{server.url} has not taken the current weights yet")

@@ -149,6 +149,11 @@ def make_vllm_engine(
             raise ValueError(
                 "engine.where=servers needs their addresses: engine.servers=[http://HOST:8000]"
             )
+        if tensor_parallel > 1:
+            raise ValueError(
+                f"engine.tensor_parallel={tensor_parallel} divides a colocated model: servers are "
+                f"started with `vllm serve MODEL --tensor-parallel-size {tensor_parallel}`"
+            )
         options |= {"transfer": transfer, "weights_folder": weights_folder}
         return VLLMEngine(policy, ServedVLLM(addresses_of(servers), **options))
     from agents.engines.vllm_local import LocalVLLM
@@ -158,10 +163,11 @@ def make_vllm_engine(
             f"engine.where=colocated asks no servers, and engine.servers names {len(servers)}: "
             "leave one of them out"
         )
-    if transfer:
-        raise ValueError(
-            f"engine.transfer={transfer} is how weights come to servers, and a colocated vLLM is in the "
-            "learner's process: leave it out"
-        )
+    for setting, value in (("transfer", transfer), ("weights_folder", weights_folder)):
+        if value:
+            raise ValueError(
+                f"engine.{setting}={value} is how weights come to servers, and a colocated vLLM is in the "
+                "learner's process: leave it out"
+            )
     local = {"memory": memory, "sleep": sleep, "tensor_parallel": tensor_parallel}
     return VLLMEngine(policy, LocalVLLM(policy, **local, **options))

@@ -157,7 +157,7 @@ def llm_options(
             "--tensor-parallel-size of `vllm serve`)"
         )
     chosen: dict[str, Any] = {
-        "dtype": "float32" if on_cpu else "bfloat16",
+        "dtype": "float32" if on_cpu else str(policy.dtype).removeprefix("torch."),
         "enforce_eager": on_cpu,
         "max_model_len": 4096,
         "max_num_seqs": 64,

@@ -99,10 +99,10 @@ def tell(
     raise kind(f"{url} gave no answer after {attempt + 1} tries; the last: {said}")
 
 
-def get(client: httpx.Client, url: str) -> Any:
-    """The JSON that `url` replies; one try."""
+def get(client: httpx.Client, url: str, *, seconds: float = math.inf) -> Any:
+    """The JSON that `url` replies; one try, of so many seconds and no more than the client's."""
     try:
-        content, reply = _read(client, "GET", url)
+        content, reply = _read(client, "GET", url, seconds=seconds)
     except httpx.HTTPError as error:
         said = _without_key(client, f"{type(error).__name__}: {error}")
         raise ServerError(f"{url} gave no answer: {said}") from None
@@ -112,11 +112,13 @@ def get(client: httpx.Client, url: str) -> Any:
 
 
 def _read(
-    client: httpx.Client, method: str, url: str, **asked: Any
+    client: httpx.Client, method: str, url: str, *, seconds: float = math.inf, **asked: Any
 ) -> tuple[bytes, httpx.Response]:
-    limit, began = client.timeout.read, time.monotonic()
+    began, whole = time.monotonic(), client.timeout
+    limit = min(seconds, math.inf if whole.read is None else whole.read)
+    timeout = whole if limit == math.inf else httpx.Timeout(limit, connect=whole.connect)
     try:
-        with client.stream(method, url, headers=UNPACKED, **asked) as reply:
+        with client.stream(method, url, headers=UNPACKED, timeout=timeout, **asked) as reply:
             if packed := _packed(reply):
                 return f"(with Content-Encoding {packed!r})".encode(), reply
             content = _bounded(reply, limit, began)
@@ -140,14 +142,14 @@ def _packed(reply: httpx.Response) -> str:
     return packed
 
 
-def _bounded(reply: httpx.Response, limit: float | None, began: float) -> bytes:
+def _bounded(reply: httpx.Response, limit: float, began: float) -> bytes:
     """The reply as it comes over the wire, given up at MOST_BYTES, and `limit` seconds after it began."""
     parts, size = [], 0
     for part in reply.iter_raw():
         size += len(part)
         if size > MOST_BYTES:
             raise ServerError(f"{reply.url} sent more than {MOST_BYTES} bytes")
-        if limit is not None and time.monotonic() - began > limit:
+        if time.monotonic() - began > limit:
             raise httpx.ReadTimeout(f"no whole reply in {limit:g} seconds")
         parts.append(part)
     return b"".join(parts)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from amft_mm.config.threads import cores
 from envs.contract import whole_number
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -18,7 +19,7 @@ MOST = 1024
 def places(jobs: int | None) -> list[Place]:
     found = gpus()
     if jobs is None:
-        jobs = len(found) or os.cpu_count() or 1
+        jobs = len(found) or cores()
     count = whole_number("jobs", jobs, 1, MOST)
     return [{VISIBLE: found[k % len(found)]} if found else {} for k in range(count)]
 

@@ -77,8 +77,6 @@ def describe(config: DictConfig, processes: int | None = None) -> dict[str, floa
         held["reference or second model"] = second / share * here
     if config.method.imitation.name in OF_A_WRITER:
         held["model that wrote the demonstrations"] = 4 * _of_the_writer(config, everything)
-    if vllm_is_here(config.engine):
-        held["weights of vLLM in this process"] = everything * width
     learning = {
         "gradients while they are mixed": _gradients(parts) * trained * 4 / share * here,
         "activations": tokens * text.hidden_size * layers * kept * width,
@@ -96,6 +94,9 @@ def describe(config: DictConfig, processes: int | None = None) -> dict[str, floa
     else:
         learning["trained weights as they compute"] = trained * width if width < 4 else 0
     playing = {"cache of the episodes at once": cache * width}
+    if vllm_is_here(config.engine):  # which sleeps while others compute, if it may
+        awake = playing if config.engine.sleep else held
+        awake["weights of vLLM in this process"] = everything * width
     looking: dict[str, float] = {}
     if processes and config.engine.name == "hf":
         playing["whole model, to play"] = everything * width

@@ -46,7 +46,7 @@ def automatic_threads(model: str) -> int:
         return asked
     if is_of(OmegaConf.create({"name": "tiny"}), model):
         return 1
-    return max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    return max(1, threads.cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def load_policy(config: DictConfig) -> Policy:

@@ -15,3 +15,10 @@ ASKED = os.environ.get(VARIABLE, "")
 
 def one_where_none_is_asked() -> None:
     os.environ.setdefault(VARIABLE, "1")
+
+
+def cores() -> int:
+    """That this process may use: a batch system or a container may give it fewer than there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

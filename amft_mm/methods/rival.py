@@ -19,12 +19,14 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 
+from agents.anatomy import lora_targets
 from agents.policy import Policy
 from amft_mm.learning.learner import Learner
 from amft_mm.learning.mixed_step import MixedStep
@@ -47,12 +49,15 @@ class Rival:
         if not pace >= 0:
             raise ValueError(f"rival: pace={pace} must be 0 or above")
         whole_number("rival.rank", rank, 1, 10**4)
-        named = [(n, p) for n, p in policy.model.named_parameters() if p.requires_grad]
-        self._matrices = [p for n, p in named if n.endswith("_proj.weight") and "visual" not in n]
-        if hasattr(policy.model, "peft_config") or not self._matrices:
+        if hasattr(policy.model, "peft_config"):
             raise ValueError(
                 "method=bridge trains all weights, beside an adapter of its own: model.lora=null"
             )
+        adapted = re.compile(lora_targets(policy.model))
+        named = [(n, p) for n, p in policy.model.named_parameters() if p.requires_grad]
+        self._matrices = [
+            p for n, p in named if adapted.fullmatch(n.removesuffix(".weight")) and p.ndim == 2
+        ]
         self._learner, self._pace = learner, pace
         random = torch.Generator().manual_seed(seed)
         self._a = [torch.randn(rank, p.shape[1], generator=random).to(p) for p in self._matrices]

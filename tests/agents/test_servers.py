@@ -32,6 +32,7 @@ from tests.agents.gloo_group import in_the_place_of_nccl
 from tests.agents.token_server import FAILED, TokenServer
 from tests.amft_mm.processes import finish, started
 from tests.ports import free_port, free_ports
+from tests.waiting import wait_until
 
 MODEL = "tiny-random"
 LIMITS = Limits(max_new_tokens=8)
@@ -126,9 +127,33 @@ def test_a_server_that_is_gone_is_passed_over_and_rejoins_with_current_weights(
     assert ids(written(engine, requests(policy))) == expected
     loaded, asked = len(servers[0].loaded), servers[0].asked
     servers[0].broken = False
+
+    def both_are_up():
+        assert ids(written(engine, requests(policy))) == expected
+        return len(engine._backend.servers.up) == 2
+
+    wait_until(both_are_up)
     assert ids(written(engine, requests(policy))) == expected
     assert len(servers[0].loaded) == loaded + 1
     assert servers[0].asked > asked
+
+
+def test_a_server_that_hangs_keeps_nobody_waiting_who_can_ask_another(policy, servers, tmp_path):
+    """Defect: one that took a connection and said nothing held all requests until the look at it was given
+    up, ten minutes as shipped."""
+    engine = engine_of(policy, servers, tmp_path)
+    engine.refresh()
+    expected = ids(written(HFEngine(policy), requests(policy)))
+    servers[0].broken = True
+    assert ids(written(engine, requests(policy))) == expected
+    assert engine._backend.servers.up == [servers[1].url]
+    servers[0].hangs.set()
+    servers[0].broken = False
+    for _ in range(3):
+        assert ids(written(engine, requests(policy))) == expected
+    assert engine._backend.servers.up == [servers[1].url]
+    servers[0].hangs.clear()
+    assert not servers[0].hung
 
 
 def test_what_a_server_says_by_other_weights_is_not_taken(policy, servers, tmp_path):
@@ -140,8 +165,13 @@ def test_what_a_server_says_by_other_weights_is_not_taken(policy, servers, tmp_p
     for version in ("default", "another-7"):
         servers[0].version = version
         before = len(servers[0].loaded)
-        for _ in range(2):  # passed over at first
+
+        def is_taken_back():
             assert ids(written(engine, requests(policy))) == expected
+            taken = len(servers[0].loaded) > before  # noqa: B023
+            return taken and len(engine._backend.servers.up) == 2
+
+        wait_until(is_taken_back)
         assert len(servers[0].loaded) == before + 1
 
 

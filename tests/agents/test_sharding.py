@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate import PartialState
+from safetensors.torch import load_file, save_file
 from torch.distributed.tensor import DTensor
 
 from agents.conversation import Conversation, Limits
@@ -15,6 +16,7 @@ from amft_mm.learning.learner import Learner, OptimizerSettings
 from amft_mm.learning.objective import Objective
 from amft_mm.methods.imitation import sft
 from amft_mm.runs.processes import ProcessGroup
+from tests.agents import families
 from tests.amft_mm.processes import finish, started
 
 LORA = {"r": 4, "lora_alpha": 8}
@@ -26,7 +28,8 @@ def conversations(policy):
     picture = (np.arange(56 * 56 * 3) % 255).astype(np.uint8).reshape(56, 56, 3)
     for number in range(3):
         conversation = Conversation(policy, Limits(max_tokens=400))
-        conversation.observe("hello " * (number + 1), picture if number == 2 else None)
+        shown = picture if number == 2 and policy.pictures else None
+        conversation.observe("hello " * (number + 1), shown)
         conversation.say("abc " * (number + 2))
         found.append(conversation)
     return found
@@ -100,6 +103,34 @@ def test_two_processes_have_the_gradient_of_one(settings):
     """Defects guarded against: means instead of sums; gradients lost by a pass without one; pictures that one
     process alone has; a frozen copy whose eye goes on learning."""
     finish(started(gradients_are_the_whole_models, 2, (settings,)))
+
+
+def scores_are_the_whole_models(folder):
+    PartialState(cpu=True)
+    plain = Policy.load(folder, device="cpu")
+    divided = Policy.load(folder, device="cpu", shard=True)
+    every = conversations(plain)
+    with torch.no_grad():
+        expected = plain.score(every).log_probs
+        assert torch.allclose(divided.score(every).log_probs, expected, atol=1e-5)
+        with divided.gathered():
+            assert torch.allclose(divided.score(every).log_probs, expected, atol=1e-5)
+        assert torch.allclose(divided.frozen().score(every).log_probs, expected, atol=1e-5)
+
+
+def test_what_a_model_saves_beside_its_weights_reaches_all_processes(tmp_path, monkeypatch):
+    """Defect: every process but the first chose experts by a fresh configuration's biases."""
+    experts = {"n_routed_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 32}
+    shares = {"n_group": 1, "topk_group": 1, "n_shared_experts": 1, "first_k_dense_replace": 0}
+    monkeypatch.setitem(families.READING, "glm4_moe", experts | shares)
+    families.build_family("glm4_moe", tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    biases = [name for name in weights if name.endswith("e_score_correction_bias")]
+    assert biases
+    for name in biases:
+        weights[name] = torch.arange(8.0) % 3
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    finish(started(scores_are_the_whole_models, 2, (str(tmp_path),)))
 
 
 @pytest.mark.slow

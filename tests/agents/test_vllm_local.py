@@ -25,7 +25,7 @@ from amft_mm.config.players import engine_of
 from envs.paths import data_folder
 from tests.amft_mm.processes import finish, started
 
-ON_GPU = SimpleNamespace(device=torch.device("cuda", 0), pictures=None)
+ON_GPU = SimpleNamespace(device=torch.device("cuda", 0), pictures=None, dtype=torch.bfloat16)
 
 
 def test_one_gpu_has_room_for_the_learner():
@@ -38,6 +38,27 @@ def test_one_gpu_has_room_for_the_learner():
     assert "distributed_executor_backend" not in chosen
     assert llm_options(ON_GPU)["gpu_memory_utilization"] == 0.4
     assert llm_options(ON_GPU, memory=0.7, sleep=False)["enable_sleep_mode"] is False
+
+
+def test_it_computes_as_the_learner_does():
+    """Defect: in bfloat16 whatever `model.dtype` said, so that a learner in float32 met other scores."""
+    assert llm_options(ON_GPU)["dtype"] == "bfloat16"
+    whole = SimpleNamespace(**{**vars(ON_GPU), "dtype": torch.float32})
+    assert llm_options(whole)["dtype"] == "float32"
+    assert llm_options(whole, dtype="bfloat16")["dtype"] == "bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"servers": ["http://127.0.0.1:9"], "tensor_parallel": 2}, "--tensor-parallel-size 2"),
+        ({"weights_folder": "/dev/shm/w"}, r"engine\.weights_folder=/dev/shm/w"),
+    ],
+)
+def test_a_setting_that_does_nothing_where_vllm_is_is_refused(setting, said):
+    """Defect: it was taken without a word."""
+    with pytest.raises(ValueError, match=said):
+        make_engine("vllm", Policy.load("tiny-random", device="cpu", check=False), **setting)
 
 
 def test_each_of_several_processes_has_vllm_on_its_own_gpu():

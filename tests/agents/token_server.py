@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -37,12 +38,20 @@ class TokenServer:
         self._adapters = {}
         self._engine = HFEngine(self._policy)
         self.asked, self.loaded, self.broken = 0, [], False
+        self.hangs, self.hung = threading.Event(), 0  # while it is set; how often to the end
         self.refuses = None  # words in a prompt
         self.group, self.updating, self.paused = None, False, False
         self.version, server = "default", self
 
         class Handler(BaseHTTPRequestHandler):
             def respond(self):
+                if server.hangs.is_set():
+                    for _ in range(200):
+                        if not server.hangs.is_set():
+                            break
+                        time.sleep(0.1)
+                    else:
+                        server.hung += 1
                 size = int(self.headers.get("content-length", 0))
                 body = json.loads(self.rfile.read(size) or b"{}")
                 answer = server._transfer(self.path, body)

@@ -40,6 +40,7 @@ from amft_mm.compare.verdicts import by_looks
 from amft_mm.config.command_line import configuration
 from amft_mm.config.composition import composition
 from amft_mm.config.settings import options_of
+from amft_mm.config.threads import cores
 from amft_mm.methods.balance import balance
 from amft_mm.methods.utility import utility
 from tests import started
@@ -900,7 +901,7 @@ def test_more_jobs_than_gpus_share_them_and_none_is_needed(monkeypatch):
     assert [p["CUDA_VISIBLE_DEVICES"] for p in places(3)] == ["0", "1", "0"]
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     assert places(3) == [{}, {}, {}]
-    assert len(places(None)) == os.cpu_count()
+    assert len(places(None)) == cores()
     with pytest.raises(ValueError, match="jobs=0 "):
         places(0)
 

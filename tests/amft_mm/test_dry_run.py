@@ -142,10 +142,17 @@ def test_sizes_without_a_kind_are_told():
 
 
 def test_vllm_takes_memory_here_where_it_is_here():
-    """Defect: servers' weights were counted too."""
+    """Defects: servers' weights were counted too; and its own while it sleeps and the learner learns."""
     name = "weights of vLLM in this process"
     assert describe(composed("model=tiny", "engine=vllm"))[name] > 0
     assert name not in describe(composed("model=tiny", "engine=vllm", "engine.servers=[http://a]"))
+    asleep, awake = (
+        describe(composed("model=tiny", "engine=vllm", f"engine.sleep={sleep}"))[
+            "together, at most"
+        ]
+        for sleep in (True, False)
+    )
+    assert asleep < awake
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import time
 import pytest
 import torch
 
+from agents.anatomy import decoder_of, eye_of
 from agents.policy import Policy
 from amft_mm.config.command_line import configuration
 from amft_mm.data.sources import Sources
@@ -15,6 +16,7 @@ from amft_mm.runs import checkpoints
 from amft_mm.runs.metrics import read_rows
 from amft_mm.runs.processes import ProcessGroup
 from amft_mm.train import train
+from tests.agents.families import build_family
 from tests.amft_mm.test_train import TINY, rows, run
 
 SETTINGS = OptimizerSettings(lr=1e-3)
@@ -32,6 +34,18 @@ def gradients(learner, seed):
     random = torch.Generator().manual_seed(seed)
     for p in learner.parameters:
         p.grad = torch.randn(p.shape, generator=random, dtype=p.dtype)
+
+
+@pytest.mark.parametrize("family", ["gemma3", "internvl"])
+def test_an_adapter_joins_every_layer_of_the_language_model_and_none_of_the_eye(family, tmp_path):
+    """Defect: those whose names ended in `_proj` and had no "visual" in them, which some eyes' have."""
+    build_family(family, tmp_path)
+    policy = Policy.load(str(tmp_path), device="cpu", freeze_vision=False)
+    rival = Rival(policy, Learner(policy, SETTINGS, ProcessGroup(), 1000))
+    eye = {id(p) for p in eye_of(policy.model)}
+    layers = [m for m in decoder_of(policy.model).modules() if isinstance(m, torch.nn.Linear)]
+    assert {id(p) for p in rival._matrices} == {id(layer.weight) for layer in layers}
+    assert not eye & {id(p) for p in rival._matrices}
 
 
 def test_the_adapter_s_gradient_is_that_of_a_sum_of_matrices():

@@ -250,7 +250,8 @@ def test_null_and_what_is_left_out_are_taken_where_there_may_be_nothing():
 
 
 def test_threads_are_those_that_suit_the_model_unless_one_asks_for_others(monkeypatch, capsys):
-    """Defect: what a command asks for itself, one for all else, was taken for the user's wish."""
+    """Defects: what a command asks for itself, one for all else, was taken for the user's wish; and all cores
+    of a machine were taken where a process may use some."""
     from agents.locate import locate_model
     from amft_mm.config.players import automatic_threads
 
@@ -259,7 +260,8 @@ def test_threads_are_those_that_suit_the_model_unless_one_asks_for_others(monkey
     monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
     monkeypatch.delenv(threads.VARIABLE)
     monkeypatch.setattr(threads, "ASKED", "")
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     main(["methods"])
     assert os.environ[threads.VARIABLE] == "1"
     for tiny in ("tiny", "tiny-random", locate_model("tiny")):
