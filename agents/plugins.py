@@ -1,9 +1,9 @@
 """Engines and parts of methods by their names: the suite's own, or MODULE:NAME from a file of one's own.
 
-find("balance", "amft", BALANCES)                 what the table says
-find("balance", "my_file:MyBalance", BALANCES)    that name in that module
-make("balance", name, BALANCES, settings)         find it and call it
-of_another_kind("method.balance", maker, settings)   settings that are not of the kind that its hints say
+find("method.balance", "amft", BALANCES)                 what the table says
+find("method.balance", "my_file:MyBalance", BALANCES)    that name in that module
+make("method.balance", name, BALANCES, settings)         find it and call it
+of_another_kind("method.balance", maker, settings)       settings that are not of the kind that its hints say
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ KINDS = {
 
 def find(family: str, name: str, known: Mapping[str, Any]) -> Any:
     if ":" not in name:
-        return known[one_of(family, name, tuple(known))]
+        return known[one_of(f"{family}.name", name, tuple(known))]
     module, _, attribute = name.partition(":")
     if not is_module(module):
         raise ValueError(

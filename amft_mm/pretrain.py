@@ -168,7 +168,12 @@ def begin(
 
 def refuse_others(before: dict[str, Any], now: dict[str, Any], done: int, path: Path) -> None:
     """What is told of the weights has to be true of every step. A stage may be made longer or shorter as
-    long as its learning rate has not begun to fall."""
+    long as its learning rate has not begun to fall, and not shorter than it is already."""
+    if done > now["steps"]:
+        raise SystemExit(
+            f"{path} has made {done} steps, and {now['steps']} are asked for: ask for as many or "
+            "more, or choose another folder by out="
+        )
     rates = [
         [plateau(step, own["steps"], own["warmup"], own["fall"]) for step in range(1, done + 1)]
         for own in (before, now)

@@ -22,17 +22,16 @@ from omegaconf import DictConfig
 
 from amft_mm.config.command_line import quoted
 from amft_mm.config.dry_run import describe, table
-from amft_mm.config.fields import checked, shown
-from amft_mm.config.schema import SCHEMAS
+from amft_mm.config.fields import shown
 from amft_mm.runs.hub import HubError
 from amft_mm.runs.progress import Progress
-from amft_mm.trainer import Stopped, Trainer
+from amft_mm.trainer import Stopped, Trainer, checked_run
 
 
 def train(config: DictConfig) -> dict[str, Any]:
     """Trains to the end; returns what summary.json holds."""
-    config = checked(SCHEMAS["train"], config)
     if config.train.dry_run:
+        config = checked_run(config)
         print(table(config))
         return describe(config)
     with Trainer.of(config) as trainer:

@@ -63,6 +63,15 @@ class Stopped(SystemExit):
         super().__init__(128 + number)
 
 
+def checked_run(config: DictConfig) -> DictConfig:
+    """With its types; a ValueError where no run can be of it. Nothing is loaded for that."""
+    config = checked(SCHEMAS["train"], config)
+    refuse_contradictions(config)
+    curriculum_of(config)
+    check_splits(config)
+    return config
+
+
 class Trainer:
     def __init__(
         self,
@@ -99,10 +108,7 @@ class Trainer:
     def of(cls, config: DictConfig) -> Self:
         """All that a run of this configuration needs, checked and opened; where it is resumed, at its newest
         checkpoint."""
-        config = checked(SCHEMAS["train"], config)
-        refuse_contradictions(config)
-        curriculum_of(config)
-        check_splits(config)
+        config = checked_run(config)
         torch.manual_seed(config.seed)
         processes = open_process_group(config)
         path = Path(config.out or default_path(config.env.name, config.method.name, config.seed))

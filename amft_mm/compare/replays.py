@@ -4,8 +4,9 @@ an instance that it solves and a baseline does not, or the other way round.
     write_replays(results, baselines, root, folder)  the pages, made anew where runs have kept episodes
     replays_in(results, folder)                      those that are there, by environment, condition, method
 
-A run of `replay=true` leaves in its folder what it played at its end on the first split; of these a page
-holds what was chosen, so that it can be published without them, and the others go.
+A run of `replay=true` leaves in its folder what it played at its end on the first split, all of it, since a
+method that comes later may be apart from it anywhere. A page holds what was chosen, so that it can be
+published without them.
 """
 
 from __future__ import annotations
@@ -95,25 +96,7 @@ def write_replays(
                 whole_file(path) as unfinished,
                 unfinished.open("w", encoding="utf-8", errors="replace") as file,
             ):
-                chosen = _chosen(kept, baselines)
-                file.writelines(parts(chosen))
-            for source in chosen:
-                _keep_only({e["instance"] for e in source.episodes}, source.path)
-
-
-def _keep_only(instances: set[str], folder: Path) -> None:
-    """Of hundreds of episodes those that are shown."""
-    import pyarrow.parquet as parquet
-
-    from amft_mm.replay.reader import instance_of
-
-    path = folder / "episodes" / LAST
-    table = parquet.read_table(path)
-    rows = table.select([c for c in ("world", "options", "seed") if c in table.column_names])
-    shown = [instance_of(row) in instances for row in rows.to_pylist()]
-    if not all(shown):
-        with whole_file(path) as unfinished:
-            parquet.write_table(table.filter(shown), unfinished)
+                file.writelines(parts(_chosen(kept, baselines)))
 
 
 def _kept(result: Result, folder: Path) -> Kept | None:

@@ -30,7 +30,7 @@ Correction = Callable[[Tokens, torch.Tensor], torch.Tensor]
 def correction(
     name: str, cap: float = 2.0, low: float = 0.5, high: float = 5.0
 ) -> Correction | None:
-    one_of("correction.name", name, KINDS)
+    one_of("method.correction.name", name, KINDS)
     if not (cap > 0 and 0 < low < high):
         raise ValueError(
             f"correction: cap={cap} must be above 0, and low={low} between 0 and high={high}"

@@ -47,8 +47,8 @@ def check(
     *, credit: str = "episode", baseline: str = "std", gamma: float = 1.0, weight: float = 1.0
 ) -> None:
     """What is wrong with such settings is an error."""
-    one_of("credit", credit, CREDITS)
-    one_of("baseline", baseline, BASELINES)
+    one_of("method.credit.credit", credit, CREDITS)
+    one_of("method.credit.baseline", baseline, BASELINES)
     if not 0 <= gamma <= 1:
         raise ValueError(f"gamma={gamma} must be from 0 to 1")
     if credit == "episode" and gamma != 1:

@@ -57,7 +57,6 @@ from envs.general_points.prompts import (
     THOUGHTS,
     Task,
     answer,
-    derived_answer,
     prompt,
     right_answer,
 )
@@ -215,10 +214,10 @@ class GeneralPointsEnv(World):
 
     def mistake(self, rng: np.random.Generator) -> str:
         """A formula of the right numbers that does not make the target; where it is derived, by steps
-        that are true and end elsewhere."""
+        that are true and end elsewhere, or by a search for something else."""
         if self._thought != "none":
             wrong = stray(self._numbers, self._target, rng)
-            return derived_answer(self._names, self._numbers, wrong, "; ".join(wrong.statements()))
+            return right_answer(self._names, self._numbers, int(wrong.value), self._thought)
         while True:
             numbers = [str(self._numbers[i]) for i in rng.permutation(len(self._numbers))]
             signs = ["+-*"[i] for i in rng.integers(3, size=len(numbers) - 1)]

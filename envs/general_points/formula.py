@@ -25,6 +25,9 @@ _SAME = str.maketrans(
     | {"[": "(", "]": ")", "（": "(", "）": ")"}
 )
 _TOKEN = re.compile(r"[0-9]+|[-+*/()]")
+_IN_TEXT = re.compile(r"[\d(][\d\s+\-*/()xX×·∗÷−–:]{2,200}(?:=\s*-?\d{1,12}(?:\.\d{1,6})?)?")
+"""Digits, operators and parentheses."""
+_OPERATOR = re.compile(r"\d\s*[)\s]*[+\-*/xX×·∗÷−–]")
 _NUMBER = re.compile(r"\s*(-?\d{1,12}(?:\.\d{1,6})?)\s*", re.ASCII)
 
 
@@ -43,6 +46,16 @@ class Formula:
     value: Number | None
     numbers: tuple[int, ...]
     claimed: Number | None
+
+
+def last_formula(text: str) -> str | None:
+    """The last thing in a text that looks like a formula with an operator."""
+    found = None
+    for match in _IN_TEXT.finditer(text[-2000:]):
+        words = match[0].strip(" \n:")
+        if len(words) <= LONGEST and _OPERATOR.search(words):
+            found = " ".join(words.split())
+    return found
 
 
 def read_formula(text: str) -> Formula:

@@ -20,14 +20,10 @@ from typing import Any
 
 from envs.answers import read_answer
 from envs.general_points.cards import read_rank
-from envs.general_points.formula import LONGEST, Formula, FormulaError, Number, read_formula
+from envs.general_points.formula import Formula, FormulaError, Number, last_formula, read_formula
 
 KEYS = ("cards", "number", "formula", "thought")
 _MOST_ITEMS = 20
-# The last stretch of digits, operators and parentheses in a text that holds no answer object.
-_FORMULA_IN_TEXT = re.compile(
-    r"[\d(][\d\s+\-*/()xX×·∗÷−–:]{2,200}(?:=\s*-?\d{1,12}(?:\.\d{1,6})?)?"
-)
 
 
 class GeneralPointsVerdict(StrEnum):
@@ -60,7 +56,7 @@ def judge(
 ) -> Judgement:
     """Judges whatever a model wrote. `cards_count` says whether reading the cards is a task."""
     fields = read_answer(text, KEYS)
-    said = _formula_in(text) if fields is None else _as_text(fields.get("formula"))
+    said = last_formula(text) if fields is None else _as_text(fields.get("formula"))
     fields = fields or {}
     if said is None:
         return _illegal("no formula was found")
@@ -103,16 +99,6 @@ def _as_text(value: Any) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     return str(value).strip() or None
-
-
-def _formula_in(text: str) -> str | None:
-    """The last thing in a text that looks like a formula with an operator."""
-    found = None
-    for match in _FORMULA_IN_TEXT.finditer(text[-2000:]):
-        words = match[0].strip(" \n:")
-        if len(words) <= LONGEST and re.search(r"\d\s*[)\s]*[+\-*/xX×·∗÷−–]", words):
-            found = " ".join(words.split())
-    return found
 
 
 def _items(value: Any) -> list[Any] | None:

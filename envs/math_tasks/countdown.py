@@ -63,7 +63,10 @@ def expert_solution(task: Countdown, *, search: bool = False) -> str:
     return solved(derived.statements(), derived.formula())
 
 
-def wrong_solution(task: Countdown, rng: np.random.Generator) -> str:
-    """True statements that end elsewhere."""
+def wrong_solution(task: Countdown, rng: np.random.Generator, *, search: bool = False) -> str:
+    """True statements that end elsewhere: one derivation, or the search for where it ends."""
     derived = stray(task.numbers, task.target, rng)
+    if search and (gone := searched(task.numbers, int(derived.value))):
+        lines, found = gone
+        return solved(lines, found.formula())
     return solved(derived.statements(), derived.formula())

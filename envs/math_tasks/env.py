@@ -116,7 +116,8 @@ class MathEnv(World):
         return Scene(prompts.task_text(self._problem.question, rng if self._varied else None))
 
     def respond(self, text: str) -> Outcome:
-        answer = final_answer(text, wordy=is_wordy(self._problem.answer))
+        formula = self._problem.countdown is not None
+        answer = final_answer(text, wordy=is_wordy(self._problem.answer), formula=formula)
         right = answer is not None and is_right(answer, self._problem)
         self._attempts_left -= 1
         if answer is None:
@@ -143,9 +144,10 @@ class MathEnv(World):
 
     def mistake(self, rng: np.random.Generator) -> str:
         """The solution with a number beside the right one in its last box; for countdown, steps that are
-        true and lead elsewhere."""
-        if self._problem.countdown is not None:
-            return self._told(wrong_solution(self._problem.countdown, rng))
+        true and lead elsewhere, or a search for something else."""
+        task = self._problem.countdown
+        if task is not None:
+            return self._told(wrong_solution(task, rng, search=self._thought == "search"))
         right = self._problem.answer
         wrong = "0"
         if re.fullmatch(r"-?\d{1,15}", right):

@@ -1,9 +1,9 @@
 """What the final answer of a text is, and whether it is right.
 
 `final_answer` looks, in this order, for the last \\boxed{...}, an "answer" field, <answer> tags,
-"#### ...", the words "answer is ...", and the last number. `is_right` compares plain numbers and
-words exactly, formulas of countdown by a grammar, answers of one form by that form, and leaves all
-else to math-verify, in a worker with a time limit. Where a number is asked for, a calculation that
+"#### ...", the words "answer is ...", and the last number, line or formula. `is_right` compares
+plain numbers and words exactly, formulas of countdown by a grammar, answers of one form by that form, and
+leaves all else to math-verify, in a worker with a time limit. Where a number is asked for, a calculation that
 comes to it is not right: it may be the question itself.
 """
 
@@ -13,6 +13,7 @@ import re
 from typing import Any
 
 from envs.answers import read_answer
+from envs.general_points.formula import last_formula
 from envs.math_tasks import verifier
 from envs.math_tasks.forms import same_form
 from envs.math_tasks.formulas import makes
@@ -33,16 +34,19 @@ _NUMBER = re.compile(r"(?<![\w.])[-−+]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:\s*/\s*\
 _WORDS = re.compile(r"[^\W\d_]{2,}(?:[ '-][^\W\d_]+)*")
 
 
-def final_answer(text: str, *, wordy: bool = False) -> str | None:
+def final_answer(text: str, *, wordy: bool = False, formula: bool = False) -> str | None:
     """The answer that a text comes to, None if there is none.
 
-    `wordy` questions have words for answers: where nothing else marks it, the last line is it.
+    `wordy` questions have words for answers: where nothing else marks it, the last line is it. Where a
+    `formula` is asked for it is the last one.
     """
     text = text[-LONGEST:]
     for find in (_boxed, _field, _tagged, _after_hashes, _said):
         answer = find(text)
         if answer is not None and answer.strip():
             return answer.strip()
+    if formula:
+        return last_formula(text)
     if wordy:
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         return lines[-1] if lines else None

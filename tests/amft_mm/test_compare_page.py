@@ -11,7 +11,6 @@ from agents.columns import COLUMNS, LATER
 from amft_mm.compare.page import Links
 from amft_mm.compare.replays import LAST, keep_last, replays_in, write_replays
 from amft_mm.compare.report import report
-from amft_mm.replay.reader import read_source
 from tests.amft_mm.test_compare import grid, result
 
 HOSTILE = "amft<img src=x onerror=document.title='taken'>"
@@ -224,13 +223,25 @@ def test_of_each_method_a_success_a_failure_and_where_it_is_apart_are_shown(tmp_
         "best_fixed": {0: "id, a success", 1: "id, a failure, apart from sft_then_rl"},
         "sft": {0: "id, a failure", 1: "id, apart from sft_then_rl", 3: "id, a success"},
     }
-    # Of all that was kept until then, what is shown is left; and the page is the same again.
-    left = read_source(
-        tmp_path / "runs" / "math" / "clean" / "best_fixed" / "0" / "episodes" / LAST
-    )
-    assert [e["seed"] for e in left.episodes] == [0, 1]
     write_replays(rows, BASELINES, tmp_path / "runs", tmp_path)
     assert (tmp_path / "replays" / "math-clean.html").read_text(encoding="utf-8") == text
+
+
+def test_a_method_that_comes_later_is_shown_where_it_is_apart(tmp_path):
+    """Defect: of each run the first report left what it showed alone, in which later ones found nothing."""
+    index = re.compile(r"<script type='application/json' id='index'>(.*?)</script>")
+    rows = []
+    for method, each in {
+        "sft": [True, True, True, False],
+        "amft": [True, False, True, False],
+    }.items():
+        episodes(tmp_path / "runs" / "math" / "clean" / method / "0", each)
+        rows += [result(method, 0, 0.5)]
+        write_replays(rows, ["sft"], tmp_path / "runs", tmp_path)
+    page = (tmp_path / "replays" / "math-clean.html").read_text(encoding="utf-8")
+    shown = {s["name"]: s["episodes"] for s in json.loads(index.search(page)[1])["sources"]}
+    assert "apart from sft" in {e["seed"]: e["label"] for e in shown["amft"]}[1]
+    assert "where others are apart" in {e["seed"]: e["label"] for e in shown["sft"]}[1]
 
 
 @pytest.mark.parametrize("told", ["{}", '{"sources": [{}]}', "[" * 5000, '{"sources'])

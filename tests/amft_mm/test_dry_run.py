@@ -19,6 +19,7 @@ from amft_mm.config.dry_run import build, describe, model_config
 from amft_mm.methods import parts
 from amft_mm.methods.exploration import EXPLORATION
 from amft_mm.methods.imitation import IMITATION
+from amft_mm.train import train
 
 BILLIONS = {
     "tiny": 0.0024,
@@ -146,10 +147,9 @@ def test_vllm_takes_memory_here_where_it_is_here():
     name = "weights of vLLM in this process"
     assert describe(composed("model=tiny", "engine=vllm"))[name] > 0
     assert name not in describe(composed("model=tiny", "engine=vllm", "engine.servers=[http://a]"))
+    learns = ("model=tiny", "engine=vllm", "train.micro_batch_tokens=200000")
     asleep, awake = (
-        describe(composed("model=tiny", "engine=vllm", f"engine.sleep={sleep}"))[
-            "together, at most"
-        ]
+        describe(composed(*learns, f"engine.sleep={sleep}"))["together, at most"]
         for sleep in (True, False)
     )
     assert asleep < awake
@@ -188,3 +188,22 @@ def test_sizes_and_recipes_belong_to_the_model_that_is_loaded(tmp_path):
     assert describe(found)["parameters (billions)"] < 0.001
     kept = configuration("train", ["env=math", f"model.name={locate_model('tiny')}"])
     assert kept.train == tiny.train
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ("method.balance.name=foo", r"method\.balance\.name='foo' is not one of 'fixed'"),
+        (
+            "method.exploration.name=foo",
+            r"method\.exploration\.name='foo' is not one of 'reinforce'",
+        ),
+        ("method.credit.baseline=foo", r"method\.credit\.baseline='foo' is not one of 'none'"),
+        ("train.curriculum.name=foo", r"train\.curriculum\.name='foo' is not one of 'uniform'"),
+        ("env.splits=[id,foo]", "split='foo' is not one of 'train'"),
+    ],
+)
+def test_what_no_run_can_be_of_is_no_dry_run_either(wrong, named):
+    """Defect: a table of memory for settings that a run refuses; and words that did not say which setting."""
+    with pytest.raises(ValueError, match=named):
+        train(configuration("train", ["env=math", "train.dry_run=true", wrong]))

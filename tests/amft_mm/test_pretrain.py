@@ -354,6 +354,13 @@ def test_a_stage_that_goes_on_with_other_settings_is_refused(tmp_path, change, t
         taught_to(tmp_path, settings(change), ["copying"])
 
 
+def test_a_stage_is_not_made_shorter_than_it_is(tmp_path):
+    """Defect: ZeroDivisionError."""
+    taught_to(tmp_path, settings("copying.steps=2", "copying.fall=0"), ["copying"])
+    with pytest.raises(SystemExit, match="has made 2 steps, and 1 are asked for"):
+        taught_to(tmp_path, settings("copying.steps=1", "copying.fall=0"), ["copying"])
+
+
 def test_a_stage_may_be_made_longer_while_its_learning_rate_is_level(tmp_path):
     taught_to(tmp_path, settings("copying.steps=2", "copying.fall=0"), ["copying"])
     _, rows = taught_to(tmp_path, settings("copying.steps=6", "copying.fall=3"), ["copying"])

@@ -56,4 +56,6 @@ __all__ = ["BALANCES", "Balance", "Gradients", "Signal", "balance"]
 
 def balance(name: str, steps: int, settings: dict[str, Any]) -> Balance:
     refuse_old_name("method.balance.name", name)
-    return cast(Balance, make("balance", name, BALANCES, {"steps": steps} | settings, Balance))
+    return cast(
+        Balance, make("method.balance", name, BALANCES, {"steps": steps} | settings, Balance)
+    )

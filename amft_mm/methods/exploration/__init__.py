@@ -59,4 +59,4 @@ EXPLORATION: dict[str, ModuleType] = {
 
 def exploration(name: str) -> Any:
     """The module of a loss."""
-    return loss_of("exploration", name, EXPLORATION)
+    return loss_of("method.exploration", name, EXPLORATION)

@@ -32,7 +32,7 @@ def loss(
     most: float = 20.0,
     length: float | None = 512.0,
 ) -> torch.Tensor:
-    one_of("exploration.divergence", divergence, tuple(BOUNDS))
+    one_of("method.exploration.divergence", divergence, tuple(BOUNDS))
     bound = BOUNDS[divergence] if bound is None else bound
     if not bound > 0:
         raise ValueError(f"dppo: bound={bound} must be above 0")

@@ -23,7 +23,7 @@ KINDS = ("mse", "log_cosh", "kl")
 
 
 def loss(tokens: Tokens, totals: Totals, beta: float = 1.0, kind: str = "mse") -> torch.Tensor:
-    one_of("exploration.kind", kind, KINDS)
+    one_of("method.exploration.kind", kind, KINDS)
     if not beta > 0:
         raise ValueError(f"lco: beta={beta} must be above 0")
     aim, log_r = advantages_of(tokens) / beta, tokens.log_ratios

@@ -20,7 +20,7 @@ WEIGHTS = ("mean", "std")
 
 
 def loss(tokens: Tokens, totals: Totals, weight: str = "mean", lowest: float = 1.0) -> torch.Tensor:
-    one_of("exploration.weight", weight, WEIGHTS)
+    one_of("method.exploration.weight", weight, WEIGHTS)
     if not 0 < lowest <= 1:
         raise ValueError(f"nft: lowest={lowest} must be above 0 and at most 1")
     if tokens.outcomes is None or tokens.success_rates is None:

@@ -37,4 +37,4 @@ __all__ = ["GUIDANCE", "Choice", "Group", "Guidance", "Place", "guidance"]
 
 
 def guidance(name: str, settings: dict[str, Any]) -> Guidance:
-    return cast(Guidance, make("guidance", name, GUIDANCE, settings, Guidance))
+    return cast(Guidance, make("method.guidance", name, GUIDANCE, settings, Guidance))

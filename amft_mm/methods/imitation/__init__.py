@@ -43,4 +43,4 @@ IMITATION: dict[str, ModuleType] = {
 
 def imitation(name: str) -> Any:
     """The module of a loss."""
-    return loss_of("imitation", name, IMITATION)
+    return loss_of("method.imitation", name, IMITATION)

@@ -26,7 +26,7 @@ __all__ = ["UTILITIES", "Look", "Utility", "View", "utility"]
 
 
 def utility(name: str, settings: dict[str, Any]) -> Utility:
-    made = make("utility", name, UTILITIES, settings)
+    made = make("method.utility", name, UTILITIES, settings)
     if not callable(getattr(made, "look", None)):
         raise ValueError(
             f"method.utility.name={name}: a utility of your own is a class with look(view); "

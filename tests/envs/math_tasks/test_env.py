@@ -142,6 +142,21 @@ def test_countdown_is_derived_by_true_steps_from_its_numbers(split):
         assert bare.step(last)[1] == 1.0
 
 
+def test_a_formula_without_a_mark_is_the_last_one():
+    """Defect: it was taken for its last number, which no countdown can be solved by."""
+    env = make(source="countdown")
+    for say, verdict in (
+        ("I would say {formula}", MathVerdict.CORRECT),
+        ("{formula} = {target}", MathVerdict.CORRECT),
+        ("1+1 = 2, so 2+2 = 4", MathVerdict.WRONG_ANSWER),
+        ("It is {target}", MathVerdict.NO_ANSWER),
+    ):
+        _, info = env.reset(seed=3)
+        target, _ = asked(info["question"])
+        said = say.format(formula=info["answer"], target=target)
+        assert env.step(said)[4]["verdict"] is verdict, said
+
+
 @pytest.mark.parametrize("split", SPLITS)
 def test_a_search_goes_through_all_in_order_until_nothing_is_missing(split):
     """Defect: tries were drawn at random and as many as luck had it, so that a small model learnt how many
@@ -165,9 +180,15 @@ def test_a_search_goes_through_all_in_order_until_nothing_is_missing(split):
         assert off[-1] == 0
         assert 0 not in off[:-1], "it goes on although it is there"
         assert env.step(said)[1] == 1.0
-        lengths.append(len(lines))
-    assert min(lengths) < 8
-    assert max(lengths) > 30
+        env.reset(seed=seed)
+        wrong = env.unwrapped.mistake(np.random.default_rng(seed))
+        assert env.step(wrong)[4]["verdict"] is MathVerdict.WRONG_ANSWER
+        lengths.append((len(lines), len(wrong.splitlines()) - 1))
+    of_right, of_wrong = np.transpose(lengths)
+    assert min(of_right) < 8
+    assert max(of_right) > 30
+    # Defect: a mistake was derived in three lines, whatever an expert wrote.
+    assert 0.4 < np.mean(of_wrong) / np.mean(of_right) < 2.5
 
 
 def test_a_search_is_shown_only_where_an_answer_has_to_be_found():
