@@ -88,6 +88,10 @@ def differences_table(
 ) -> Table:
     """Of the other methods to the baseline, over the same seeds; of those that have such scores."""
     conditions, env = conditions_of(results), results[0].env
+    among = {
+        c: {m: scores(as_it_fares(results, m, c), m) for m in methods_of(results)}
+        for c in {CLEAN, *conditions}
+    }
 
     def cell(method: str, condition: str) -> Cell | str:
         pair = (method, baseline)
@@ -97,7 +101,7 @@ def differences_table(
         where = CLEAN if alike else condition  # then they are one pair, with one answer
         between = (env, where, method, baseline) if scores is by_seed else None
         led = [r for own, m in zip(runs, pair, strict=True) for r in runs_of(own, m)]
-        return over(verdicts.apart(mine, theirs, between), tuple(led))
+        return over(verdicts.apart(mine, theirs, among[where], between), tuple(led))
 
     others = [method for method in methods_of(results) if method != baseline]
     columns = {f"{m} over {baseline}": [cell(m, c) for c in conditions] for m in others}

@@ -5,10 +5,10 @@
 
 Runs are simulated: two methods differ by a true difference, which seeds scatter by as much as pilot runs did
 beyond the luck of their episodes, and disagree on as many task instances as those did, in part on the same
-ones whatever the seed; the verdict is that of the report (amft_mm/compare/statistics.py), a bootstrap over
-seeds and over the instances that all seeds meet. The same simulation with no difference at all tells how
-often that verdict is wrong: with few seeds more often than one time in twenty. Where more seeds follow if
-they are needed (`max_seeds=`), the first and the last look (amft_mm/compare/sequential.py) are simulated.
+ones whatever the seed; the verdict is that of the report (`surely`), a bootstrap over seeds and over the
+instances that all seeds meet (amft_mm/compare/statistics.py) that is no narrower than pairs scatter. The same
+simulation with no difference at all tells how often that verdict is wrong. Where more seeds follow if they
+are needed (`max_seeds=`), the first and the last look (amft_mm/compare/sequential.py) are simulated.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from amft_mm.compare.grid import Plan
 from amft_mm.compare.looks import level, looks
 from amft_mm.compare.result import Result
 from amft_mm.compare.selecting import Setting, by_seed, methods_of, settings_of
-from amft_mm.compare.statistics import apart, weights
+from amft_mm.compare.statistics import BySeed, Estimate, apart, difference, weights
 
 POWER = 0.8
 """Of the comparisons that find a difference, where it is said to be resolved."""
@@ -42,7 +42,8 @@ class Noise:
     between_seeds: float
     """Standard deviation of the true difference from seed to seed."""
     disagreement: float
-    """Share of task instances that one of the two solves and the other does not."""
+    """Share of task instances that one of the two solves and the other does not; of several tries at each the
+    mean square of how far apart they are."""
     pairs: int
     """Of runs that this was seen on."""
     shared: float = 0.0
@@ -84,13 +85,21 @@ def _counted(seeds: int, episodes: int) -> str:
 
 
 def noise(results: Iterable[Result]) -> Noise | None:
-    """From all pairs of methods that share two seeds or more, whose instances are known; None without any."""
+    """Of greedy success on the first split, from all pairs of methods that share two seeds or more, whose
+    instances are known; None without any."""
     finished = [r for r in results if r.state == "finished"]
-    spreads, shares, together, alone, pairs = [], [], [], [], 0
+    settings = []
     for setting in settings_of(finished):
         own = [r for r in finished if (r.env, r.condition) == setting]
-        for one, other in combinations(methods_of(own), 2):
-            mine, theirs = by_seed(own, one), by_seed(own, other)
+        settings.append({method: by_seed(own, method) for method in methods_of(own)})
+    return noise_of(*settings)
+
+
+def noise_of(*settings: Mapping[str, BySeed]) -> Noise | None:
+    """The same of what each method of a setting came to."""
+    spreads, shares, together, alone, pairs = [], [], [], [], 0
+    for scores in settings:
+        for mine, theirs in combinations(scores.values(), 2):
             both = [apart(mine[s], theirs[s]) for s in sorted(mine.keys() & theirs.keys())]
             both = [each for each in both if len(each)]
             if len(both) < 2:
@@ -100,7 +109,7 @@ def noise(results: Iterable[Result]) -> Noise | None:
             # May be below 0: not cut off, the mean over pairs is hardly biased.
             luck = (whole - same) / float(np.mean([np.isfinite(each).sum() for each in both]))
             spreads.append(np.var([np.nanmean(each) for each in both], ddof=1) - luck)
-            shares.append(np.mean([np.nanmean(np.abs(each)) for each in both]))
+            shares.append(np.mean([np.nanmean(each**2) for each in both]))
             together.append(same)
             alone.append(whole)
             pairs += len(both)
@@ -110,6 +119,19 @@ def noise(results: Iterable[Result]) -> Noise | None:
     if any(alone):
         shared = float(np.clip(np.sum(together) / np.sum(alone), 0, 1))
     return Noise(float(scatter), float(np.mean(shares)), pairs, shared)
+
+
+def surely(
+    mine: BySeed, theirs: BySeed, scatter: Noise | None, level: float = 0.95
+) -> Estimate | None:
+    """A difference whose interval is at least as wide as pairs scatter where that is known: a few seeds say
+    little about it, and where they agree by luck they would tell equals apart."""
+    found = difference(mine, theirs, level=level)
+    if found is None or scatter is None:
+        return found
+    both = mine.keys() & theirs.keys()
+    episodes = float(np.mean([mine[seed].episodes for seed in both]))
+    return found.at_least(scatter.half_width(len(both), episodes, level))
 
 
 def _covariance(by_seed: Sequence[np.ndarray]) -> float:
@@ -150,9 +172,8 @@ def _told(
     means = (by_seed * weights(seeds, DRAWS, rng).T).sum(1)
     sure = level(seen_after)
     low, high = np.quantile(means, [(1 - sure) / 2, (1 + sure) / 2], axis=1)
-    if seen_after:
-        found, half = each.mean((1, 2)), seen.half_width(seeds, episodes, sure)
-        low, high = np.minimum(low, found - half), np.maximum(high, found + half)
+    found, half = each.mean((1, 2)), seen.half_width(seeds, episodes, sure)
+    low, high = np.minimum(low, found - half), np.maximum(high, found + half)
     return float(np.mean((low > 0) | (high < 0)))
 
 

@@ -2,10 +2,8 @@
 
     wanting(pairs_of(results, ...))       -> who is to have the next seeds
 
-Each look (amft_mm/compare/looks.py) asks for more than 95 %. Three seeds say little about how much seeds
-scatter, and where they agree by luck they would end the search: an interval is at least as wide as the
-scatter that all pairs of the environment show together. A pair is decided where its interval leaves 0 out, or
-where it lies within what is worth knowing.
+Each look (amft_mm/compare/looks.py) asks for more than 95 %. A pair is decided where its interval leaves 0
+out, or where it lies within what is worth knowing.
 """
 
 from __future__ import annotations
@@ -13,14 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from amft_mm.compare.looks import level
 from amft_mm.compare.parts import Table
-from amft_mm.compare.power import noise
+from amft_mm.compare.power import noise, surely
 from amft_mm.compare.result import Result
 from amft_mm.compare.selecting import by_seed, methods_of, on_shared_splits, settings_of
-from amft_mm.compare.statistics import Estimate, difference
+from amft_mm.compare.statistics import Estimate
 
 
 @dataclass(frozen=True)
@@ -55,13 +51,10 @@ def pairs_of(
             theirs = by_seed(own, baseline)
             for method in (m for m in methods_of(own) if m != baseline):
                 mine = by_seed(own, method)
-                apart = difference(mine, theirs, level=share)
+                apart = surely(mine, theirs, scatter, share)
                 if apart is not None:
-                    both = sorted(mine.keys() & theirs.keys())
-                    if scatter is not None:
-                        episodes = float(np.mean([mine[seed].episodes for seed in both]))
-                        apart = apart.at_least(scatter.half_width(len(both), episodes, share))
-                    found.append(Pair(env, condition, method, baseline, len(both), apart, worth))
+                    seeds = len(mine.keys() & theirs.keys())
+                    found.append(Pair(env, condition, method, baseline, seeds, apart, worth))
     return found
 
 

@@ -89,7 +89,7 @@ def success_table(
     splits = list(results[0].scores)
     first_scores = begun_with(results, before, splits[0])
     scores = {m: by_seed(results, m) for m in methods_of(results)}
-    gained = {m: verdicts.apart(own, first_scores) for m, own in scores.items()}
+    gained = {m: verdicts.apart(own, first_scores, scores) for m, own in scores.items()}
     heads = ["method", *(f"over {b}" for b in baselines)]
     heads += (["gained"] if first_scores else []) + [f"{split}, %" for split in splits]
     areas = {AREA: _areas(results, "success")}
@@ -194,17 +194,20 @@ def apart_table(
 ) -> Table | None:
     """What each method has over one of them on every split, greedily and of sampled tries; None where no more
     is known than the first split's greedy success."""
-    theirs = _figures_of(results, baseline)
-    others = [m for m in methods_of(results) if m != baseline]
+    figures = {m: _figures_of(results, m) for m in methods_of(results)}
+    theirs, others = figures[baseline], [m for m in figures if m != baseline]
     if len(theirs) < 2 or not others:
         return None
+    among = {name: {m: own[name] for m, own in figures.items()} for name in theirs}
     first = next(iter(theirs))
     rows: list[list[Cell | str]] = []
     for method in others:
-        mine, both = _figures_of(results, method), runs_of(results, method, baseline)
+        mine, both = figures[method], runs_of(results, method, baseline)
         between = (results[0].env, results[0].condition, method, baseline)
         told = {
-            name: verdicts.apart(mine[name], theirs[name], between if name == first else None)
+            name: verdicts.apart(
+                mine[name], theirs[name], among[name], between if name == first else None
+            )
             for name in theirs
         }
         rows.append([_named(results, method), *(over(found, both) for found in told.values())])
@@ -312,7 +315,7 @@ def _over_each(
             row.append(Cell(BASELINE, runs=runs_of(results, method)))
             continue
         between = (results[0].env, results[0].condition, method, baseline) if greedy else None
-        found = verdicts.apart(scores[method], scores.get(baseline, {}), between)
+        found = verdicts.apart(scores[method], scores.get(baseline, {}), scores, between)
         row.append(over(found, runs_of(results, method, baseline)))
     return row
 

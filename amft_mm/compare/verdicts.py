@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from amft_mm.compare.looks import level
+from amft_mm.compare.power import noise_of, surely
 from amft_mm.compare.sequential import Pair
-from amft_mm.compare.statistics import BySeed, Estimate, difference
+from amft_mm.compare.statistics import BySeed, Estimate
 
 Between = tuple[str, str, str, str]
 """Environment, condition, method and baseline."""
@@ -30,12 +31,17 @@ class Verdicts:
         return level(self.looks)
 
     def apart(
-        self, mine: BySeed, theirs: BySeed, between: Between | None = None
+        self,
+        mine: BySeed,
+        theirs: BySeed,
+        among: Mapping[str, BySeed],
+        between: Between | None = None,
     ) -> Estimate | None:
-        """`between` says whose greedy success it is."""
+        """`among` is what all methods came to, which says how much seeds scatter; `between` says whose greedy
+        success on the first split it is."""
         if between and (known := self.told.get(between)):
             return known
-        return difference(mine, theirs, level=self.level)
+        return surely(mine, theirs, noise_of(among), self.level)
 
 
 ONCE = Verdicts()

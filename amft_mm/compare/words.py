@@ -46,7 +46,8 @@ def introduction(
         f"warm-up of its seed under a condition.\n\n{terms(results, trials)}\n\n"
         f"Seeds: {counts}. Success is greedy, over {', '.join(map(str, sorted(episodes)))} episodes of each "
         "split; in brackets are 95 % bootstrap intervals over seeds and episodes. What a method has over a "
-        "baseline comes first, in points, over the same seeds; where its interval holds 0 it is a tie. A "
+        "baseline comes first, in points, over the same seeds, in an interval no narrower than all pairs' "
+        "seeds scatter together; where it holds 0 it is a tie. A "
         "mean over other seeds is no comparison: methods are ordered by what they gained, and chances to "
         f"beat another are shares of the seeds that both have.{_looks_words(verdicts)}"
     )

@@ -467,7 +467,7 @@ def test_what_training_plays_is_compared_step_by_step():
     told = report(rows, [], "here", USUAL).markdown
     words = told[told.index("| sampled, %") :].split("In points over")[0]
     assert (
-        f"| amft | +5.0 (+5 to +5), better | {100 * (0.5 * luck[30:].mean() + 0.05):.1f} (" in words
+        f"| amft | +5.0 (+2 to +8), better | {100 * (0.5 * luck[30:].mean() + 0.05):.1f} (" in words
     )
     assert f"| best_fixed | baseline | {100 * 0.5 * luck[30:].mean():.1f} (" in words
     assert "| sft |" not in words  # which plays none

@@ -101,7 +101,21 @@ def test_more_seeds_and_more_episodes_resolve_smaller_differences():
     few, many = (power.resolution(seen, seeds, 300) for seeds in (3, 8))
     assert many.smallest < few.smallest
     assert power.resolution(seen, 8, 1000).smallest < many.smallest
-    assert few.false > many.false  # three seeds do not show how much seeds scatter
+    # Defect: where seeds agreed by luck a few told equals apart, one seed in 34 of 100 comparisons.
+    assert few.false < 0.07
+    assert many.false < 0.07
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3])
+def test_equals_are_told_apart_one_time_in_twenty_by_a_few_seeds_too(seeds):
+    """By the report's own interval, where each seed of each method is better or worse by chance."""
+    rng, told = np.random.default_rng(3), 0
+    for _ in range(60):
+        runs = simulated(rng, 3, "abcd", scatter=0.06, episodes=100)
+        seen = power.noise_of({m: {r.seed: r.first for r in runs if r.method == m} for m in "abcd"})
+        few = [{r.seed: r.first for r in runs if r.method == m and r.seed < seeds} for m in "ab"]
+        told += power.surely(*few, seen).verdict != "tie"
+    assert told <= 8
 
 
 def test_what_cannot_be_resolved_is_said_and_what_is_not_known_is_not_invented():
