@@ -22,13 +22,18 @@ from rich.table import Table
 from rich.text import Text
 
 from agents.policy import OtherWeights, Policy
+from amft_mm.config.command_line import written
 from amft_mm.config.players import is_served, open_process_group, player_name, player_of
 from amft_mm.evaluation.evaluator import Evaluator, check_splits
 from amft_mm.evaluation.table import markdown_row
 from amft_mm.runs import checkpoints
+from amft_mm.runs.dotted import flat
 from amft_mm.runs.episodes import Recorder
-from amft_mm.runs.folder import has_begun, write_evaluation
+from amft_mm.runs.folder import CONFIG, has_begun, read_config, write_evaluation
 from amft_mm.runs.progress import CRASHED
+
+PLAYED = ("split", "splits")
+"""What is played of a world, and not how it asks."""
 
 
 def evaluate(config: DictConfig) -> dict[str, Any]:
@@ -38,6 +43,11 @@ def evaluate(config: DictConfig) -> dict[str, Any]:
     processes = open_process_group(config)
     if processes.main:  # else it is found to be no place to write to when all has been played
         folder.mkdir(parents=True, exist_ok=True)
+    if processes.main and (words := asked_otherwise(config)):
+        print(
+            f"model.name={config.model.name} learnt by {' '.join(words)}, and is asked otherwise here: say "
+            f"so too, or take run={Path(config.model.name).parent}"
+        )
     policy, engine = player_of(config)
     weights, step = player_name(config), 0
     if config.run is not None and isinstance(policy, Policy):
@@ -67,6 +77,19 @@ def evaluate(config: DictConfig) -> dict[str, Any]:
         evaluator.keep(Recorder(folder / "episodes", policy), step, config.record)
     evaluator.close()
     return summary
+
+
+def asked_otherwise(config: DictConfig) -> list[str]:
+    """How the world asked in the run whose model this is, where it asks otherwise now; of a run that is named
+    its own settings are taken."""
+    run = Path(config.model.name).parent
+    if config.run is not None or is_served(config) or not (run / CONFIG).is_file():
+        return []
+    learnt, asked = (flat(told.env) for told in (read_config(run), config))
+    if learnt["name"] != asked["name"]:
+        return []
+    differs = {k: v for k, v in learnt.items() if k in asked and asked[k] != v and k not in PLAYED}
+    return [f"env.{name}={written(value)}" for name, value in differs.items()]
 
 
 def checkpoint_of(run: Path, wanted: str) -> Path:

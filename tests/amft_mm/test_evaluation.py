@@ -1,6 +1,7 @@
 """Evaluation: figures with intervals, splits told apart, episodes that can be looked at."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,12 @@ from safetensors.torch import load_file
 from scipy import stats
 
 from agents.demonstrations import Demonstrations
+from agents.locate import locate_model
 from amft_mm.commands import main
 from amft_mm.config.command_line import configuration
 from amft_mm.config.composition import composition
 from amft_mm.data.rollouts import Played, RolloutWorker
-from amft_mm.evaluate import out_folder, show
+from amft_mm.evaluate import evaluate, out_folder, show
 from amft_mm.evaluation.evaluator import Evaluator, check_splits, chosen_splits, validation_splits
 from amft_mm.evaluation.intervals import pass_at, wilson, wilson_of_tries
 from amft_mm.evaluation.table import markdown_row
@@ -464,3 +466,17 @@ def test_no_folder_is_the_usual_one():
     words = ["env=math", "model.name=tiny-random"]
     usual = [out_folder(configuration("evaluate", [*words, out])) for out in ("out=", "out=null")]
     assert usual == [Path("evaluation-math-tiny-random")] * 2
+
+
+def test_who_evaluates_the_model_of_a_run_is_told_where_the_world_asks_otherwise(tmp_path, capsys):
+    """Defect: without a word a model was judged on another task than it had learnt."""
+    learnt = configuration("train", ["env=math", "recipe=null", "env.thought=none"])
+    OmegaConf.save(learnt, tmp_path / "config.yaml")
+    shutil.copytree(locate_model("tiny-random"), tmp_path / "model")
+    asked = ["env=math", f"model.name={tmp_path}/model", f"out={tmp_path}/found", "eval.episodes=1"]
+    for words, told in (([], True), (["env.thought=none", "env.splits=[id]"], False)):
+        config = configuration("evaluate", [*asked, "eval.splits=[id]", *words])
+        evaluate(config)
+        assert (
+            "learnt by env.thought=none, and is asked otherwise" in capsys.readouterr().out
+        ) is told
