@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as parquet
 import pytest
 
 from amft_mm.methods.balance import Signal
@@ -172,3 +174,32 @@ def test_a_benchmark_runs(name, monkeypatch, capsys):
     else:
         benchmark.main()
     assert capsys.readouterr().out
+
+
+def test_first_wrong_answers_are_told_by_what_is_wrong_in_them(tmp_path, monkeypatch, capsys):
+    here = "Here: Blue Star Cafe left. 1 until your destination, Blue Star Cafe left"
+    right, late = f"{here}: reached.\n2: stop", f"{here}: not reached.\n1: forward"
+    unseen = late.replace("Here: Blue Star Cafe left", "Here: Red Star Cafe left")
+    rows = [
+        {"answers": [said, late], "experts": [right, right], "verdicts": [verdict, "wrong_action"]}
+        for said, verdict in (
+            (right, "correct_action"),
+            (late, "wrong_instruction"),
+            (unseen, "wrong_instruction"),
+            ("what?", "wrong_action"),
+        )
+    ]
+    rows.append({"answers": [right], "experts": [right], "verdicts": ["correct_action"]})
+    path = tmp_path / "episodes.parquet"
+    parquet.write_table(pa.Table.from_pylist(rows), path)
+    script = loaded("scripts/first_wrong_answers.py", monkeypatch)
+    script.main([str(path)])
+    told = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert told[0] == f"{path}: 4 of 5 episodes have a wrong answer."
+    assert "2  judged + next + action" in told
+    assert "1  seen + judged + next + action" in told
+    assert "1  another form" in told
+    assert told[-1] == "Of 7 answers that read all rightly 5 judge wrongly whether it is reached."
+    (tmp_path / "words.parquet").write_text("no table")
+    with pytest.raises(SystemExit, match=r"words\.parquet is no file of episodes"):
+        script.main([str(tmp_path / "words.parquet")])
