@@ -12,6 +12,7 @@ from amft_mm.learning.mixed_step import MixedStep
 from amft_mm.methods.combinations import refuse_contradictions
 from amft_mm.runs.folder import RunFolder
 from amft_mm.train import train
+from tests.agents.token_server import TokenServer
 from tests.amft_mm import processes
 
 SHORT = [
@@ -72,6 +73,34 @@ def test_the_same_run_is_the_same_to_the_last_bit(tmp_path, played):
     one, two = rows_of(tmp_path / "one"), rows_of(tmp_path / "two")
     assert one == two
     assert [row["rollout/staleness"] for row in one] == [0, 1, 1, 1]
+
+
+@pytest.mark.slow
+def test_worlds_in_processes_are_played_ahead_as_those_in_threads_are(tmp_path):
+    for kind in ("threads", "processes"):
+        train(
+            config_of(
+                "train.ahead=1", f"play.kind={kind}", "play.workers=2", f"out={tmp_path}/{kind}"
+            )
+        )
+    assert rows_of(tmp_path / "processes") == rows_of(tmp_path / "threads")
+
+
+def test_servers_answer_ahead_by_the_weights_of_the_step_before(tmp_path, played):
+    """They take new weights between two steps' episodes, and every answer is by one version."""
+    servers = [TokenServer("tiny-random").begin() for _ in range(2)]
+    urls = ",".join(server.url for server in servers)
+    by = ("engine=vllm", f"engine.servers=[{urls}]", f"engine.weights_folder={tmp_path}/weights")
+    try:
+        train(config_of("train.ahead=1", *by, f"out={tmp_path}/served"))
+    finally:
+        for server in servers:
+            server.http.shutdown()
+    assert sorted(played) == [(1, "MainThread"), (2, "ahead"), (3, "ahead"), (4, "ahead")]
+    assert not any(row["rollout/failed"] for row in rows_of(tmp_path / "served"))
+    assert [row["rollout/staleness"] for row in rows_of(tmp_path / "served")] == [0, 1, 1, 1]
+    assert all(server.asked for server in servers)
+    assert {len(server.loaded) for server in servers} == {5}, "one for each step, and the last"
 
 
 def test_playing_and_learning_go_on_at_the_same_time(tmp_path, monkeypatch):
