@@ -13,6 +13,7 @@ import numpy as np
 
 from amft_mm.compare.grid import UNLEARNT, heedless_of
 from amft_mm.compare.parts import Cell, Table, over
+from amft_mm.compare.power import noise_of
 from amft_mm.compare.result import Result
 from amft_mm.compare.selecting import (
     Before,
@@ -88,8 +89,8 @@ def differences_table(
 ) -> Table:
     """Of the other methods to the baseline, over the same seeds; of those that have such scores."""
     conditions, env = conditions_of(results), results[0].env
-    among = {
-        c: {m: scores(as_it_fares(results, m, c), m) for m in methods_of(results)}
+    scatter = {
+        c: noise_of({m: scores(as_it_fares(results, m, c), m) for m in methods_of(results)})
         for c in {CLEAN, *conditions}
     }
 
@@ -101,7 +102,7 @@ def differences_table(
         where = CLEAN if alike else condition  # then they are one pair, with one answer
         between = (env, where, method, baseline) if scores is by_seed else None
         led = [r for own, m in zip(runs, pair, strict=True) for r in runs_of(own, m)]
-        return over(verdicts.apart(mine, theirs, among[where], between), tuple(led))
+        return over(verdicts.apart(mine, theirs, scatter[where], between), tuple(led))
 
     others = [method for method in methods_of(results) if method != baseline]
     columns = {f"{m} over {baseline}": [cell(m, c) for c in conditions] for m in others}

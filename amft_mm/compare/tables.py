@@ -10,6 +10,7 @@ import numpy as np
 from amft_mm.compare.conditions import AS_CLEAN, as_it_fares, is_heedless, title_of
 from amft_mm.compare.grid import brief
 from amft_mm.compare.parts import BASELINE, Cell, Runs, Table, over, share
+from amft_mm.compare.power import Noise, noise_of
 from amft_mm.compare.result import SECONDS, TOKENS, Result, Score
 from amft_mm.compare.selecting import (
     Before,
@@ -89,7 +90,8 @@ def success_table(
     splits = list(results[0].scores)
     first_scores = begun_with(results, before, splits[0])
     scores = {m: by_seed(results, m) for m in methods_of(results)}
-    gained = {m: verdicts.apart(own, first_scores, scores) for m, own in scores.items()}
+    scatter = noise_of(scores)
+    gained = {m: verdicts.apart(own, first_scores, scatter) for m, own in scores.items()}
     heads = ["method", *(f"over {b}" for b in baselines)]
     heads += (["gained"] if first_scores else []) + [f"{split}, %" for split in splits]
     areas = {AREA: _areas(results, "success")}
@@ -108,7 +110,7 @@ def success_table(
         runs = runs_of(results, method)
         row: list[Cell | str] = [
             _named(results, method),
-            *_over_each(results, scores, method, baselines, verdicts, greedy=True),
+            *_over_each(results, scores, method, baselines, verdicts, scatter, greedy=True),
         ]
         if first_scores:
             row.append(over(gained[method], runs))
@@ -147,11 +149,12 @@ def sampled_table(
     results: Sequence[Result], baselines: Sequence[str], verdicts: Verdicts = ONCE
 ) -> Table:
     scores = {m: found for m in methods_of(results) if (found := sampled(results, m))}
+    scatter = noise_of(scores)
     means = {m: mean_of(own) for m, own in scores.items()}
     rows = [
         [
             _named(results, method),
-            *_over_each(results, scores, method, baselines, verdicts),
+            *_over_each(results, scores, method, baselines, verdicts, scatter),
             share(means[method], runs_of(results, method)),
         ]
         for method in _from_best(means)
@@ -176,10 +179,11 @@ def passes_table(
         return [share(mean_of(own), runs_of(of, method)) if own else "-" for own in found]
 
     scores = {m: own for m in methods_of(results) if (own := passes(results, m, splits[0], 1))}
+    scatter = noise_of(scores)
     rows = [
         [
             _named(results, m),
-            *_over_each(results, scores, m, baselines, verdicts),
+            *_over_each(results, scores, m, baselines, verdicts, scatter),
             *shares(results, m),
         ]
         for m in _from_best({m: mean_of(own) for m, own in scores.items()})
@@ -198,7 +202,7 @@ def apart_table(
     theirs, others = figures[baseline], [m for m in figures if m != baseline]
     if len(theirs) < 2 or not others:
         return None
-    among = {name: {m: own[name] for m, own in figures.items()} for name in theirs}
+    scatter = {name: noise_of({m: own[name] for m, own in figures.items()}) for name in theirs}
     first = next(iter(theirs))
     rows: list[list[Cell | str]] = []
     for method in others:
@@ -206,7 +210,7 @@ def apart_table(
         between = (results[0].env, results[0].condition, method, baseline)
         told = {
             name: verdicts.apart(
-                mine[name], theirs[name], among[name], between if name == first else None
+                mine[name], theirs[name], scatter[name], between if name == first else None
             )
             for name in theirs
         }
@@ -305,6 +309,7 @@ def _over_each(
     method: str,
     baselines: Sequence[str],
     verdicts: Verdicts,
+    scatter: Noise | None,
     *,
     greedy: bool = False,
 ) -> list[Cell | str]:
@@ -315,7 +320,7 @@ def _over_each(
             row.append(Cell(BASELINE, runs=runs_of(results, method)))
             continue
         between = (results[0].env, results[0].condition, method, baseline) if greedy else None
-        found = verdicts.apart(scores[method], scores.get(baseline, {}), scores, between)
+        found = verdicts.apart(scores[method], scores.get(baseline, {}), scatter, between)
         row.append(over(found, runs_of(results, method, baseline)))
     return row
 

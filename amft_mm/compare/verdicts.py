@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from amft_mm.compare.looks import level
-from amft_mm.compare.power import noise_of, surely
+from amft_mm.compare.power import Noise, surely
 from amft_mm.compare.sequential import Pair
 from amft_mm.compare.statistics import BySeed, Estimate
 
@@ -34,14 +34,14 @@ class Verdicts:
         self,
         mine: BySeed,
         theirs: BySeed,
-        among: Mapping[str, BySeed],
+        scatter: Noise | None,
         between: Between | None = None,
     ) -> Estimate | None:
-        """`among` is what all methods came to, which says how much seeds scatter; `between` says whose greedy
-        success on the first split it is."""
+        """`scatter` is that of all methods' seeds; `between` says whose greedy success on the first split it
+        is."""
         if between and (known := self.told.get(between)):
             return known
-        return surely(mine, theirs, noise_of(among), self.level)
+        return surely(mine, theirs, scatter, self.level)
 
 
 ONCE = Verdicts()
